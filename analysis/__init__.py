@@ -1,0 +1,1 @@
+"""What the runs say: tables, figures and intervals, beside the published numbers."""

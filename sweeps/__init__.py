@@ -1,0 +1,1 @@
+"""The studies, and what plans, runs and records them."""

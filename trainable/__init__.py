@@ -1,0 +1,1 @@
+"""One trial: a frozen description, a network, and the loop that fine-tunes it. Knows neither Ray nor MLflow."""
