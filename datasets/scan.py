@@ -1,0 +1,155 @@
+"""Reads every file of a corpus once: what it holds, and all that is wrong with it, before anything is trained.
+
+A file's facts are remembered by its path, size and modification time, so that a second look costs no reading.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from datasets.audio import AudioFacts, BadAudio, decode
+from datasets.corpus import Corpus, CorpusError, Problem
+
+OnBad = Literal["refuse", "drop"]
+Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, what) -> the same items, shown as they pass
+
+Outcome = AudioFacts | str  # or why the file is bad
+Stat = tuple[int, int]  # size and modification time
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A corpus without its bad files, the facts of the good ones, and what was dropped."""
+
+    corpus: Corpus
+    facts: dict[str, AudioFacts]  # by recording id
+    dropped: tuple[Problem, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the data: every recording's id, label and the hash of its bytes."""
+        rows = [(r.id, r.label, self.facts[r.id].sha256) for r in self.corpus.recordings]
+        return hashlib.sha256(json.dumps([self.corpus.classes, rows]).encode()).hexdigest()
+
+    def num_clips(self, clip_s: float) -> dict[str, int]:
+        """Whole clips in each recording; the tail is dropped."""
+        return {i: int(f.num_frames / (f.rate_hz * clip_s) + 1e-9) for i, f in self.facts.items()}
+
+
+def scan(
+    corpus: Corpus, clip_s: float, cache_dir: Path, on_bad: OnBad = "refuse", progress: Progress | None = None
+) -> Scan:
+    """Examines every file of `corpus`, on all cores.
+
+    Args:
+        clip_s: length of a clip [s]; a shorter recording is bad.
+        on_bad: "refuse" lists all bad files in one error; "drop" leaves them out and says so.
+
+    Raises:
+        CorpusError: for bad files, or a cache folder that cannot be written.
+    """
+    paths = [r.path for r in corpus.recordings]
+    outcomes = _outcomes(paths, cache_dir, progress or (lambda items, total, what: items))
+    problems, facts, kept = list(corpus.problems), {}, []
+    for recording in corpus.recordings:
+        outcome = outcomes[recording.path]
+        if isinstance(outcome, AudioFacts) and outcome.duration_s < clip_s:
+            outcome = f"{outcome.duration_s:.2f} s long, shorter than one clip of {clip_s:g} s"
+        if isinstance(outcome, str):
+            problems.append(Problem(recording.path, outcome))
+        else:
+            facts[recording.id] = outcome
+            kept.append(recording)
+    if problems and on_bad == "refuse":
+        listed = "\n  ".join(map(str, problems))
+        raise CorpusError(
+            f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {listed}\n"
+            "mend or remove them, or leave them out and have that recorded: --bad-files drop"
+        )
+    return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
+
+
+def remembered(corpus: Corpus, clip_s: float, cache_dir: Path) -> Scan | None:
+    """The scan of a corpus when every file is known and good; None otherwise. Reads no audio."""
+    known = _recall([r.path for r in corpus.recordings], cache_dir)
+    facts = {
+        r.id: f for r in corpus.recordings if isinstance(f := known.get(r.path), AudioFacts) and f.duration_s >= clip_s
+    }
+    return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
+
+
+def _outcomes(paths: Sequence[Path], cache_dir: Path, progress: Progress) -> dict[Path, Outcome]:
+    known = _recall(paths, cache_dir)
+    new = [p for p in paths if p not in known]
+    if not new:
+        return known
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        # Threads, because hashing, decoding and numpy release the interpreter's lock: all cores, nothing to pickle.
+        with closing(_open(cache_dir)) as index, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for path, (stat, outcome) in progress(
+                zip(new, pool.map(_examine, new), strict=True), len(new), "reading audio"
+            ):
+                known[path] = outcome
+                if stat and isinstance(outcome, AudioFacts):  # a bad file is looked at again: it may have been mended
+                    row = (str(path), *stat, json.dumps(dataclasses.asdict(outcome)))
+                    with index:
+                        index.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", row)
+    except (OSError, sqlite3.Error) as error:
+        raise CorpusError(f"--cache-dir {cache_dir}: cannot be written ({error})") from None
+    return known
+
+
+def _examine(path: Path) -> tuple[Stat | None, Outcome]:
+    try:
+        stat = _stat(path)
+        return stat, decode(path)[1]
+    except BadAudio as error:
+        return None, str(error)
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+
+
+def _stat(path: Path) -> Stat:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
+    if not _index(cache_dir).exists():
+        return {}
+    known: dict[Path, Outcome] = {}
+    try:
+        with closing(_open(cache_dir)) as index:
+            rows = {row[0]: row[1:] for row in index.execute("SELECT path, size, mtime_ns, facts FROM facts")}
+    except sqlite3.Error:
+        _index(cache_dir).unlink(missing_ok=True)  # only a memory: what is damaged is read again
+        return {}
+    for path in paths:
+        size, mtime_ns, facts = rows.get(str(path), (None, None, None))
+        try:
+            if facts and _stat(path) == (size, mtime_ns):
+                known[path] = AudioFacts(**json.loads(facts))
+        except OSError:
+            continue
+    return known
+
+
+def _index(cache_dir: Path) -> Path:
+    return cache_dir / "facts.sqlite"
+
+
+def _open(cache_dir: Path) -> sqlite3.Connection:
+    index = sqlite3.connect(_index(cache_dir), timeout=60)
+    index.execute("CREATE TABLE IF NOT EXISTS facts (path TEXT PRIMARY KEY, size INT, mtime_ns INT, facts TEXT)")
+    return index
