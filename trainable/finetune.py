@@ -1,0 +1,173 @@
+"""Fine-tunes one network on examples that lie on its device: one flat loop, read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from trainable import augment, checkpoint, metrics
+from trainable.randomness import derive, generator
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+    from torch import Tensor, nn
+
+    from trainable.config import TrialConfig
+    from trainable.examples import Examples
+
+Row = dict[str, float]  # one epoch's numbers
+# Frames in one batch when nothing is trained. On a CPU what fits its cache is 1.5 to 3 times faster than 64 clips at once.
+FRAMES_AT_ONCE = {"cpu": 4_000, "cuda": 128_000}
+
+
+class NotFinite(FloatingPointError):
+    """A loss that is NaN or infinite, with the epoch and the step at which it first was."""
+
+
+def finetune(
+    config: TrialConfig,
+    network: nn.Module,
+    train: Examples,
+    validation: Examples,
+    folder: Path,
+    report: Callable[[Row], None],
+) -> list[Row]:
+    """Trains `network` until validation no longer improves, and leaves it with the weights of the kept epoch.
+
+    A trial that was cut off goes on after its last whole checkpoint in `folder`; on the CPU it ends with the same bits
+    as one that never stopped, because all randomness follows from the seed and the epoch.
+
+    Args:
+        network: on the examples' device, with its classifier for the examples' classes.
+        report: called once for every epoch, those of an earlier attempt first.
+
+    Returns:
+        The numbers of every epoch.
+
+    Raises:
+        NotFinite: if a training or validation loss is NaN or infinite.
+
+    Source:
+        seed 000, section III, and what its code does where the text is silent (docs/fidelity.md).
+    """
+    device = train.labels.device
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+    history: list[Row] = []
+    if state := checkpoint.latest(folder, device):
+        network.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        history = state["history"]
+    for row in history:
+        report(row)
+
+    while len(history) < config.epochs and not has_stopped(history, config):
+        epoch, started = len(history) + 1, time.perf_counter()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derive(config.seed, "dropout", epoch))
+            losses = train_epoch(config, network, optimizer, train, epoch)
+        logits, labels = predict(network, validation), validation.labels.cpu().numpy()
+        row = {
+            "epoch": epoch,
+            "train_loss": mean_loss(losses, epoch),
+            "val_loss": metrics.cross_entropy(logits, labels),
+            "val_accuracy": metrics.accuracy(logits, labels),
+            "epoch_s": time.perf_counter() - started,
+        }
+        if not math.isfinite(row["val_loss"]):
+            raise NotFinite(f"the validation loss is {row['val_loss']} after epoch {epoch}; lower lr ({config.lr:g})")
+        history.append(row)
+        save(folder, network, optimizer, history, config)
+        report(row)
+
+    network.load_state_dict(checkpoint.load(checkpoint.best_file(folder, kept_epoch(history, config)), device)["model"])
+    return history
+
+
+def train_epoch(
+    config: TrialConfig, network: nn.Module, optimizer: torch.optim.Optimizer, train: Examples, epoch: int
+) -> Float32[Tensor, " steps"]:
+    """One pass over the training clips, in an order and with augmentations that follow from seed and epoch.
+
+    With mixup a step draws twice as many clips as `batch` and mixes neighbours, as PANNs do; an odd clip left over
+    waits for another epoch.
+    """
+    device, num_classes = train.labels.device, int(network.classifier.out_features)  # type: ignore[union-attr, arg-type]
+    mixes = "mixup" in config.augment
+    order = torch.randperm(len(train.labels), generator=generator(config.seed, "order", epoch)).to(device)
+    order = order[: len(order) - len(order) % 2] if mixes else order
+    random = generator(config.seed, "augment", epoch, device=device)
+    time_width = augment.time_mask_width(config.data_hz, config.pretrain_hz)
+    network.train()
+    losses = []
+    for drawn in order.split(2 * config.batch if mixes else config.batch):
+        x = train.inputs[drawn].float()
+        changed = augment.draw(config.augment, *x.shape, time_width=time_width, generator=random)
+        targets = changed.mix_targets(F.one_hot(train.labels[drawn], num_classes).float())
+        loss = F.cross_entropy(network(x, changed), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
+    return torch.stack(losses)
+
+
+def mean_loss(losses: Float32[Tensor, " steps"], epoch: int) -> float:
+    """Mean over the steps of an epoch.
+
+    Raises:
+        NotFinite: naming the first step whose loss is not.
+    """
+    values = losses.double().cpu().numpy()
+    if not np.isfinite(values).all():
+        step = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise NotFinite(
+            f"the training loss is {values[step]} in epoch {epoch}, step {step + 1} of {len(values)}; lower lr"
+        )
+    return float(values.mean())
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, examples: Examples) -> Float32[np.ndarray, "clips classes"]:
+    """Logits of every clip, in evaluation mode."""
+    network.eval()
+    num_clips = max(1, FRAMES_AT_ONCE[examples.inputs.device.type] // examples.inputs.shape[1])
+    return torch.cat([network(x.float()) for x in examples.inputs.split(num_clips)]).float().cpu().numpy()
+
+
+def kept_epoch(history: list[Row], config: TrialConfig) -> int:
+    """The epoch whose weights are kept: the first of the best by `keep_by`; 0 before the first."""
+    return _best(history, config.keep_by)
+
+
+def has_stopped(history: list[Row], config: TrialConfig) -> bool:
+    """Whether `stop_by` has not improved for `patience` epochs."""
+    return len(history) - _best(history, config.stop_by) >= config.patience and bool(history)
+
+
+def save(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, history: list[Row], config: TrialConfig
+) -> None:
+    """Writes the epoch's checkpoint, and before it the weights when they are the best; then removes older ones."""
+    epoch, best = len(history), kept_epoch(history, config)
+    if best == epoch:
+        checkpoint.save(checkpoint.best_file(folder, best), {"model": network.state_dict(), "epoch": best})
+    state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best_epoch": best}
+    checkpoint.save(checkpoint.epoch_file(folder, epoch), state)
+    # The epoch before stays too, with its own best, should this one be damaged.
+    before = checkpoint.best_file(folder, kept_epoch(history[:-1], config))
+    keep = {checkpoint.epoch_file(folder, epoch), checkpoint.epoch_file(folder, epoch - 1)}
+    checkpoint.tidy(folder, keep | {checkpoint.best_file(folder, best), before})
+
+
+def _best(history: list[Row], by: str) -> int:
+    if not history:
+        return 0
+    values = [row["val_accuracy"] if by == "accuracy" else -row["val_loss"] for row in history]
+    return values.index(max(values)) + 1

@@ -1,0 +1,37 @@
+"""Scores of logits: what a trial reports. Everything else is computed later from its stored predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+def accuracy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
+    """Share of clips whose largest logit is the label's."""
+    return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def cross_entropy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
+    """Mean negative log-likelihood of the labels [nat]."""
+    return float(-np.mean(log_softmax(logits)[np.arange(len(labels)), labels]))
+
+
+def recording_accuracy(
+    logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
+) -> float:
+    """Share of recordings whose mean clip probability is largest for the label."""
+    _, first, member = np.unique(recording, return_index=True, return_inverse=True)
+    total = np.zeros((len(first), logits.shape[1]))
+    np.add.at(total, member, np.exp(log_softmax(logits)))
+    return float(np.mean(total.argmax(axis=1) == labels[first]))
+
+
+def log_softmax(logits: Float[np.ndarray, "clips classes"]) -> Float[np.ndarray, "clips classes"]:
+    """Logarithms of the probabilities, in double precision."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result

@@ -1,0 +1,90 @@
+"""One trial from its description to its predictions: all that a worker does, whoever started it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets import splits
+from datasets.clips import open_clips
+from trainable import checkpoint, examples, metrics, weights
+from trainable.backbones import panns
+from trainable.config import TrialConfig
+from trainable.finetune import Row, finetune, kept_epoch, predict
+from trainable.place import Place
+from trainable.randomness import generator
+
+
+def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
+    """Fine-tunes, keeps the best epoch by validation, and only then takes up the test clips.
+
+    Leaves in `place.folder`: `best.pt`, the kept weights in the published layout, and `predictions.npz`, the test
+    logits with their clips and recordings.
+
+    Args:
+        report: called once for every epoch.
+
+    Returns:
+        The scores of the kept epoch.
+    """
+    torch.set_num_threads(place.num_threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clips, split = open_clips(place.clips), splits.read(place.split)
+    train, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
+    network = start_network(config, len(clips.classes), place.weights)
+    # Channels last: 1.6 to 2 times the speed of narrow networks on a CPU; the full CNN14 loses 8 % there.
+    network = network.to(device, memory_format=torch.channels_last)
+    history = finetune(config, network, train, validation, place.folder, report)
+    best = history[kept_epoch(history, config) - 1]
+
+    test = examples.load(config, clips, split, "test", device)
+    logits, labels = predict(network, test), test.labels.cpu().numpy()
+    front_end = asdict(config.card.front_end)
+    checkpoint.save(
+        place.folder / "best.pt", {"model": network.state_dict(), "front_end": front_end, "key": config.key}
+    )
+    save_predictions(
+        place.folder / "predictions.npz",
+        logits=logits,
+        labels=labels,
+        recording=test.recording,
+        clip=test.number,
+        classes=np.array(clips.classes),
+    )
+    return {
+        "test_accuracy": metrics.accuracy(logits, labels),
+        "test_recording_accuracy": metrics.recording_accuracy(logits, labels, test.recording),
+        "test_loss": metrics.cross_entropy(logits, labels),
+        "val_accuracy": best["val_accuracy"],
+        "val_loss": best["val_loss"],
+        "best_epoch": best["epoch"],
+        "epochs_run": len(history),
+    }
+
+
+def start_network(config: TrialConfig, num_classes: int, pretrained: Path | None) -> torch.nn.Module:
+    """The network that a trial starts from, on the CPU: pre-trained or random, with a new classifier.
+
+    Trials with one seed start from one classifier, whatever their rates: their comparison is paired.
+    """
+    random = generator(config.seed, "weights")
+    network = panns.build(config.backbone, num_classes, config.width, config.head_dropout, generator=random)
+    if pretrained:
+        weights.load(network, pretrained, config.card.front_end)
+    network.replace_classifier(num_classes, generator(config.seed, "classifier"))
+    return network
+
+
+def save_predictions(path: Path, **arrays: np.ndarray) -> None:
+    """Writes a compressed archive, whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
