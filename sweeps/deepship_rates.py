@@ -1,0 +1,40 @@
+"""Must the pre-training rate match the data rate? CNN14 on DeepShip (seed 000, Table I, Fig. 2).
+
+3 checkpoints x 6 data rates x 3 seeds = 54 trials
+
+    python -m sweeps.deepship_rates --data-root ~/DeepShip
+    python -m analysis.deepship_rates
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/deepship_rates.py` finds the rest
+
+from sweeps.launch import main
+from sweeps.plan import Sweep, grid
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(
+    corpus="deepship",
+    backbone="cnn14",
+    augment="specaugment+mixup",
+    pretrain_hz=32_000,
+    data_hz=32_000,
+    seed=1,
+    lr=5e-5,
+    batch=32,
+    epochs=100,
+    patience=50,
+)
+SWEEP = Sweep(
+    "deepship_rates",
+    grid(
+        BASE,
+        pretrain_hz=(8_000, 16_000, 32_000),
+        data_hz=(2_000, 4_000, 8_000, 16_000, 32_000, 64_000),
+        seed=(1, 2, 3),
+    ),
+)
+if __name__ == "__main__":
+    main(SWEEP)

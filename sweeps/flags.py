@@ -1,0 +1,111 @@
+"""The command line that studies and their tables share, so that the same words name the same trials in both."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sweeps.plan import Sweep, varied
+from trainable.config import parse_fields
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def add_plan_flags(parser: argparse.ArgumentParser) -> None:
+    """What is planned: part of every trial's identity."""
+    group = parser.add_argument_group("the plan")
+    group.add_argument("--classes", metavar="A,B", help="only these classes of the corpus")
+    group.add_argument(
+        "--split", help="recording, published, or a group that no two roles may share (vessel, day, ...)"
+    )
+    group.add_argument("--seeds", metavar="1,2,3", help="these seeds instead of the study's")
+    group.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
+    )
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N trials")
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    """Where results are."""
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--store", metavar="URI", help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)"
+    )
+    group.add_argument(
+        "--storage",
+        type=Path,
+        metavar="DIR",
+        default=ROOT / "results",
+        help="checkpoints and predictions (%(default)s)",
+    )
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """What a run needs on this machine: no part of a trial's identity."""
+    group = parser.add_argument_group("this machine")
+    group.add_argument("--data-root", type=Path, metavar="DIR", help="the folder that holds the corpus")
+    group.add_argument("--split-file", type=Path, metavar="FILE", help="the authors' split, for --split published")
+    group.add_argument(
+        "--bad-files",
+        choices=("refuse", "drop"),
+        default="refuse",
+        help="stop at bad audio, or leave it out and record it",
+    )
+    group.add_argument(
+        "--weights-dir", type=Path, metavar="DIR", help="published checkpoints (default: weights in --storage)"
+    )
+    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="resampled clips (default: cache in --storage)")
+    group.add_argument("--max-concurrent", type=int, metavar="N", help="at most N trials at once")
+    group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
+
+
+def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep:
+    """The sweep as the flags have it.
+
+    Raises:
+        ValueError: if a flag's value makes a trial impossible.
+    """
+    seeds = parse_seeds(args.seeds)
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f"--limit {args.limit}: must be at least 1")
+    return varied(sweep, settings(args), seeds, args.limit)
+
+
+def settings(args: argparse.Namespace) -> dict[str, str | int | float]:
+    """The fields that the flags set in every trial."""
+    words = [f"{name}={value}" for name in ("classes", "split") if (value := getattr(args, name)) is not None]
+    return parse_fields([*words, *args.set])
+
+
+def variant(args: argparse.Namespace) -> str:
+    """The settings in words, the same for the same settings however they were written; empty when there are none."""
+    return " ".join(f"{name}={value}" for name, value in sorted(settings(args).items()))
+
+
+def as_flags(args: argparse.Namespace) -> list[str]:
+    """The flags that make another command speak of the same trials and the same results."""
+    words = [("--classes", args.classes), ("--split", args.split), ("--seeds", args.seeds), ("--limit", args.limit)]
+    words += [("--set", word) for word in args.set] + [("--store", args.store)]
+    if args.storage != ROOT / "results":
+        words.append(("--storage", args.storage))
+    return [str(part) for flag, value in words if value is not None for part in (flag, value)]
+
+
+def store_uri(args: argparse.Namespace) -> str:
+    """The MLflow store that the flags name."""
+    return args.store or f"sqlite:///{args.storage.expanduser().resolve() / 'mlflow.db'}"
+
+
+def parse_seeds(text: str | None) -> list[int]:
+    """The seeds in `1,2,3`.
+
+    Raises:
+        ValueError: if one is not a whole number, or stands there twice.
+    """
+    try:
+        seeds = [int(word) for word in text.split(",")] if text is not None else []
+    except ValueError:
+        raise ValueError(f"--seeds {text}: write whole numbers, 1,2,3") from None
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds {text}: a seed stands there twice")
+    return seeds

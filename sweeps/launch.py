@@ -1,0 +1,170 @@
+"""`main(sweep)`: what a study does when it is started. Prints the plan, runs what is missing, says what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find this `datasets`, and no other
+
+from datasets import prepare, splits
+from datasets.corpus import CorpusError
+from datasets.prepare import Prepared, Source
+from sweeps import flags, progress
+from sweeps.plan import Sweep
+from sweeps.report import print_outcome, print_plan
+from sweeps.runs import StoreError, read_runs
+from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
+from trainable import weights
+from trainable.place import Place
+
+COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
+
+
+def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
+    """Runs a sweep from the command line and exits: 0 when every planned trial is finished, and only then.
+
+    Exits with 2 for input that must be mended first, 3 when trials are missing, 4 when some failed, 5 when another
+    driver runs the same sweep here, 130 when interrupted.
+    """
+    try:
+        sys.exit(launch(sweep, argv))
+    except (ValueError, FileNotFoundError, StoreError) as error:
+        print(f"{sweep.name}: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
+    """The same, returning the exit code.
+
+    Raises:
+        ValueError: if a flag, the corpus or a checkpoint must be mended first.
+        FileNotFoundError: if a checkpoint is missing.
+        StoreError: if the store cannot be read or written.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m sweeps.{sweep.name}", description=sys.modules["__main__"].__doc__)
+    for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
+        add(parser)
+    args = parser.parse_args(argv)
+    args.storage = args.storage.expanduser().resolve()
+    args.weights_dir = (args.weights_dir or args.storage / "weights").expanduser().resolve()
+    plan = flags.planned(sweep, args)
+    source = (
+        Source(args.data_root, args.cache_dir or args.storage / "cache", args.split_file, args.bad_files)
+        if args.data_root
+        else None
+    )
+    if args.dry_run:
+        print_plan(_from_memory(plan, source, args), args)
+        return COMPLETE
+    if source is None:
+        raise CorpusError(
+            f"--data-root: name the folder that holds {plan.trials[0].corpus}, or look at the plan with --dry-run"
+        )
+    with _only_driver(args.storage, plan.name) as alone:
+        if not alone:
+            print(
+                f"{plan.name}: another driver runs this sweep in {args.storage}; wait for it, or stop it",
+                file=sys.stderr,
+            )
+            return LOCKED
+        return _run(plan, source, args)
+
+
+def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
+    checkpoints = weights.check(plan.trials, args.weights_dir, args.storage / "trials")
+    data = {wanted: prepare.prepare(wanted, source, progress.each) for wanted in all_wanted(plan.trials)}
+    inputs = {t.key: _inputs(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
+
+    def situation() -> Situation:
+        return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)))
+
+    before = situation()
+    print_plan(before, args)
+    failures = {}
+    if before.to_run:
+        from sweeps.drive import drive  # loads MLflow and Ray
+
+        with _stoppable():
+            places = _places(before, checkpoints, source, args.storage)
+            failures = drive(before, places, flags.store_uri(args), args.storage, args.max_concurrent)
+    after = situation()
+    print_outcome(after, args, failures)
+    return COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
+
+
+def _places(
+    situation: Situation, checkpoints: Mapping[str, Path | None], source: Source, storage: Path
+) -> dict[str, Place]:
+    """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
+    places = {}
+    for wanted in all_wanted(situation.to_run):
+        data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
+        clips = prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
+        split = splits.write(data.split, storage / "splits")
+        for trial in trials:
+            folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
+            places[trial.key] = Place(clips[trial.data_hz], split, checkpoints[trial.key], folder)
+    return places
+
+
+def _from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -> Situation:
+    """What a dry run can say: no audio is read, and a missing checkpoint is said, not refused."""
+    known = {wanted: prepare.remembered(wanted, source) for wanted in all_wanted(plan.trials)} if source else {}
+    data = {wanted: prepared for wanted, prepared in known.items() if prepared}
+    inputs = {}
+    for trial in plan.trials:
+        if wanted_by(trial) in data:
+            with suppress(weights.MissingWeights, weights.WrongWeights):
+                checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
+                inputs[trial.key] = _inputs(data[wanted_by(trial)], checkpoint)
+    return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)))
+
+
+def _inputs(data: Prepared, checkpoint: Path | None) -> Inputs:
+    return Inputs(data.scan.sha256, data.split.sha256, weights.sha256(checkpoint) if checkpoint else "none")
+
+
+@contextmanager
+def _only_driver(storage: Path, name: str) -> Iterator[bool]:
+    """Whether this process may drive the sweep: one driver at a time, by a lock that a dead one does not keep."""
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        lock = (storage / f".{name}.lock").open("w")
+    except OSError as error:
+        raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Lets SIGTERM stop a sweep as Ctrl-C does, and ends with an interruption's exit code, not with a traceback."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = shlex.join([sys.executable, *sys.argv])
+        print(
+            f"\nstopped; what is finished is kept, and this goes on from the last epochs:\n  {again}", file=sys.stderr
+        )
+        sys.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, before)

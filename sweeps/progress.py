@@ -1,0 +1,109 @@
+"""What the terminal shows while a sweep works: a bar where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from sweeps.plan import trial_name, work
+from trainable.config import TrialConfig
+
+Item = TypeVar("Item")
+
+
+def each(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
+    """The items, shown as they pass, with the time left."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=what, unit="file", dynamic_ncols=True, leave=False)
+        return
+    print(f"{what}: {total} files", flush=True)
+    yield from items
+
+
+class TrialProgress:
+    """Done, running, failed, time left and the best so far. The time left follows the work, not the count of trials:
+    one trial of Table I has 125 times the frames of another."""
+
+    def __init__(self, trials: Sequence[TrialConfig]) -> None:
+        self._trials = {t.key: t for t in trials}
+        self._done_work = dict.fromkeys(self._trials, 0.0)
+        self._running: set[str] = set()
+        self._ended: set[str] = set()
+        self._failed = 0
+        self._best: tuple[float, str] | None = None
+        self._began = time.monotonic()
+        self._bar = tqdm(
+            total=len(trials),
+            bar_format="{bar:20} {n_fmt}/{total_fmt} done{desc}",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def started(self, key: str) -> None:
+        """A trial has begun."""
+        self._running.add(key)
+        self._show()
+
+    def epoch(self, key: str, row: dict[str, float]) -> None:
+        """A trial has an epoch behind it."""
+        trial = self._trials[key]
+        self._done_work[key] = work(trial) * row["epoch"] / trial.epochs
+        self._show()
+
+    def finished(self, key: str, scores: dict[str, float]) -> None:
+        """A trial has its result."""
+        name = trial_name(self._trials[key])
+        if self._best is None or scores["test_accuracy"] > self._best[0]:
+            self._best = (scores["test_accuracy"], name)
+        self._bar.update(1)
+        self._end(key)
+        kept = f"epoch {scores['best_epoch']:g} of {scores['epochs_run']:g}"
+        self._say(f"{name}: test accuracy {100 * scores['test_accuracy']:.1f} %, {kept}")
+
+    def failed(self, key: str, reason: str) -> None:
+        """A trial ended without a result."""
+        self._failed += 1
+        self._end(key)
+        last = reason.strip().splitlines()[-1] if reason.strip() else "no reason is known"
+        self._bar.clear()
+        print(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}", flush=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        self._bar.close()
+
+    @property
+    def eta_s(self) -> float | None:
+        """Time left [s], from the work done so far; None before any is."""
+        done, whole = sum(self._done_work.values()), sum(map(work, self._trials.values()))
+        return (time.monotonic() - self._began) * (whole - done) / done if done else None
+
+    def _end(self, key: str) -> None:
+        self._running.discard(key)
+        self._ended.add(key)
+        self._done_work[key] = work(self._trials[key])
+        self._show()
+
+    def _show(self) -> None:
+        self._bar.set_description_str(self._state())
+
+    def _say(self, line: str) -> None:
+        if self._bar.disable:
+            print(f"[{len(self._ended)}/{len(self._trials)}] {line}{self._state()}", flush=True)
+
+    def _state(self) -> str:
+        left = "" if self.eta_s is None else f", {duration(self.eta_s)} left"
+        best = "" if self._best is None else f", best {100 * self._best[0]:.1f} % ({self._best[1]})"
+        return f", {len(self._running)} running, {self._failed} failed{left}{best}"
+
+
+def duration(seconds: float) -> str:
+    """`2 h 05 min`, `7 min`, `12 s`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"

@@ -1,0 +1,94 @@
+"""What a sweep prints before it runs, and after."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from datasets.splits import ROLES
+from sweeps import flags
+from sweeps.plan import cell_name, trial_name
+from sweeps.state import wanted_by
+
+if TYPE_CHECKING:
+    from sweeps.state import Situation
+
+MAX_LINES = 24
+
+
+def print_plan(situation: Situation, args: argparse.Namespace) -> None:
+    """Trials, what is done, what is to run, on which data, and where everything goes."""
+    sweep, data = situation.sweep, situation.data
+    done, to_run = situation.done, situation.to_run
+    say = _Lines()
+    say("sweep", sweep.name + (f" with {situation.variant}" if situation.variant else ""))
+    say("trials", f"{len(sweep.trials)} planned, {len(done)} done, {len(to_run)} to run")
+    for prepared in data.values():
+        corpus, recordings = prepared.scan.corpus, prepared.scan.corpus.recordings
+        say("data", f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}")
+        for note in prepared.notes:
+            say("", note)
+        roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
+        say("split", f"{prepared.split.name}: {roles}")
+    if args.dry_run and not data:
+        say("data", _unknown(situation, args))
+    for trial in {t.weights: t for t in sweep.trials}.values():
+        say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
+    if missing := [t for t in sweep.trials if data and t.key not in situation.inputs]:
+        say("", f"{len(missing)} trials have no checkpoint yet; a run will say which file to put where")
+    say(
+        "clips",
+        f"{args.cache_dir or args.storage / 'cache'}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
+    )
+    say("store", flags.store_uri(args))
+    say("storage", str(args.storage))
+    cells = defaultdict(list)
+    for trial in to_run:
+        cells[cell_name(trial)].append(trial.seed)
+    lines = [f"{cell}, seed {', '.join(map(str, sorted(seeds)))}" for cell, seeds in cells.items()]
+    for line in lines[:MAX_LINES]:
+        say("to run", line)
+    if len(lines) > MAX_LINES:
+        say("", f"and {len(lines) - MAX_LINES} cells more")
+    print(flush=True)
+
+
+def print_outcome(situation: Situation, args: argparse.Namespace, failures: dict[str, str]) -> None:
+    """What is finished, what is not and why, and the command that makes the table."""
+    sweep = situation.sweep
+    print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
+    for trial in situation.to_run:
+        if reason := failures.get(trial.key, "").strip():
+            print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
+    words = shlex.join(flags.as_flags(args))
+    print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
+    print(f"runs:   mlflow ui --backend-store-uri {flags.store_uri(args)}", flush=True)
+
+
+def clip_bytes(situation: Situation) -> int:
+    """Disk that the clips of the plan take, at two bytes a sample."""
+    total = 0
+    for wanted, prepared in situation.data.items():
+        num_clips = sum(clips for _, clips in prepared.counts.values())
+        lengths = {t.num_samples for t in situation.sweep.trials if wanted_by(t) == wanted}
+        total += sum(2 * num_clips * num_samples for num_samples in lengths)
+    return total
+
+
+def _unknown(situation: Situation, args: argparse.Namespace) -> str:
+    if not args.data_root:
+        return "not named (--data-root), so what is done is not known"
+    return f"{args.data_root} was not read yet, or has bad files; a run reads it first, and then knows what is done"
+
+
+class _Lines:
+    """Prints lines under headings, a heading once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, heading: str, text: str) -> None:
+        print(f"{'' if heading == self._last else heading:<9}{text}")
+        self._last = heading or self._last

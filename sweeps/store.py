@@ -1,0 +1,162 @@
+"""MLflow, and the only file that loads it: a parent run for a sweep, a nested run for a trial, one process that writes.
+
+A trial has one run however often it is cut off: the next attempt takes up the run that the last one left unfinished, so
+that a key never has two.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeps.runs import Run, StoreError, read_runs, sqlite_path
+
+# A dead server costs a call 247 s with MLflow's own settings (7 retries of 120 s), and the sweep would wait for it.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+class Store:
+    """A store opened for writing. One process at a time."""
+
+    def __init__(self, uri: str) -> None:
+        """Opens the store, and makes a local one that does not exist yet.
+
+        Raises:
+            StoreError: if it cannot be reached or written.
+        """
+        import logging
+
+        from mlflow import MlflowClient  # here, so that help and bad flags do not wait for it
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # "Creating initial MLflow database tables..."
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.uri = uri
+        self._local = sqlite_path(uri) if uri.startswith("sqlite:///") else None
+        try:
+            if self._local:
+                self._local.parent.mkdir(parents=True, exist_ok=True)
+            self._client = MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)
+        except Exception as error:  # whatever MLflow, SQLAlchemy or the network raise, the user mends the same thing
+            raise StoreError(f"--store {uri}: cannot be opened ({_first_line(error)})") from error
+        self._logged: dict[str, set[int]] = {}  # epochs that a run's curves already have
+
+    def open_sweep(self, name: str, variant: str, tags: Mapping[str, str]) -> str:
+        """The parent run of a sweep with these settings, running from now on.
+
+        Args:
+            variant: the settings that differ from the study's file; empty when none does.
+        """
+        experiment = self._experiment(name)
+        title = f"{name} {variant}".strip()
+        wanted = f"tags.sweep = '{name}' AND tags.role = 'sweep'"
+        parents = self._client.search_runs([experiment], wanted)
+        same = [
+            r
+            for r in parents
+            if (r.data.tags.get("variant"), r.data.tags.get("data_sha256")) == (variant, tags.get("data_sha256"))
+        ]
+        if same:
+            run_id: str = same[0].info.run_id
+            self._client.update_run(run_id, status="RUNNING")
+        else:
+            run_id = self._client.create_run(experiment, run_name=title).info.run_id
+        self._set_tags(run_id, {"sweep": name, "role": "sweep", "variant": variant, **tags})
+        return run_id
+
+    def begin(
+        self, parent: str, name: str, config: Mapping[str, Any], tags: Mapping[str, str], earlier: Run | None
+    ) -> str:
+        """The run of a trial that starts now: `earlier`, which an attempt left unfinished, or a new one."""
+        from mlflow.entities import Param
+
+        if earlier:
+            run_id = earlier.run_id
+            self._client.update_run(run_id, status="RUNNING", name=name)
+            self._client.set_tag(run_id, "mlflow.parentRunId", parent)
+            curve = self._client.get_metric_history(run_id, "val_loss")
+            self._logged[run_id] = {point.step for point in curve}
+        else:
+            experiment = self._client.get_run(parent).info.experiment_id
+            params = [Param(k, str(v)) for k, v in config.items()]
+            run_id = self._client.create_run(
+                experiment, run_name=name, tags={"mlflow.parentRunId": parent, **tags}
+            ).info.run_id
+            self._client.log_batch(run_id, params=params)
+            self._logged[run_id] = set()
+        self._set_tags(run_id, tags)
+        return run_id
+
+    def log_epoch(self, run_id: str, row: Mapping[str, float]) -> None:
+        """One epoch's numbers as points of the run's curves; an epoch that is there already is not written twice."""
+        from mlflow.entities import Metric
+
+        step = int(row["epoch"])
+        if step in self._logged[run_id]:
+            return
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in row.items() if k != "epoch"])
+        self._logged[run_id].add(step)
+
+    def finish(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], artefacts: list[Path]) -> None:
+        """Scores and artefacts, and only then FINISHED."""
+        from mlflow.entities import Metric
+
+        for path in artefacts:
+            self._client.log_artifact(run_id, str(path))
+        now, step = (
+            int(time.time() * 1000),
+            int(scores["epochs_run"]) + 1,
+        )  # after the last epoch: these are its last values
+        self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in scores.items()])
+        self._set_tags(run_id, tags)
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def end(self, run_id: str, status: str, reason: str = "") -> None:
+        """Ends a run that did not finish: FAILED, or KILLED when it was cut off; also ends a sweep's run."""
+        if reason:
+            self._client.set_tag(run_id, "failure", reason[-5000:])
+        self._client.set_terminated(run_id, status)
+
+    def attach(self, run_id: str, path: Path) -> None:
+        """Adds an artefact."""
+        self._client.log_artifact(run_id, str(path))
+
+    def runs(self) -> list[Run]:
+        """Every run of a trial."""
+        return read_runs(self.uri)
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"--store {self.uri}: experiment {name} was deleted; restore it, or remove it for good with `mlflow gc`"
+            )
+        if found:
+            return str(found.experiment_id)
+        place = (self._local.parent / "artifacts" / name).as_uri() if self._local else None
+        return str(self._client.create_experiment(name, artifact_location=place))
+
+    def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+
+
+def download(artifact_uri: str, name: str) -> Path:
+    """Fetches one artefact from a server."""
+    from mlflow.artifacts import download_artifacts
+
+    try:
+        return Path(download_artifacts(f"{artifact_uri}/{name}"))
+    except Exception as error:
+        raise StoreError(f"{artifact_uri}/{name}: cannot be fetched ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,181 @@
+"""Ray Tune, and the only file that loads it: runs planned trials on whatever cluster is there, and says what happens.
+
+Tune's own state is disposable. What is to run comes from the plan and the store, and a trial resumes from its own
+checkpoints, because a restored experiment was measured to run finished trials again (2 of 12 after one kill).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainable.config import TrialConfig
+from trainable.place import Place
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_SHIPPED = [
+    ".git",
+    ".venv",
+    "results",
+    "docs",
+    "tests",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run, and where it finds what it needs."""
+
+    config: TrialConfig
+    place: Place
+
+
+class Listener(Protocol):
+    """What the driver does as trials go on."""
+
+    def started(self, key: str) -> None: ...
+    def epoch(self, key: str, row: dict[str, float]) -> None: ...
+    def finished(self, key: str, scores: dict[str, float], provenance: dict[str, str]) -> None: ...
+    def failed(self, key: str, reason: str) -> None: ...
+
+
+def run(jobs: Sequence[Job], listener: Listener, storage: Path, name: str, max_concurrent: int | None) -> None:
+    """Runs every job, in order, as many at once as there is room for; returns when each has ended."""
+    # Before Ray is loaded: no usage report, no log files of Tune's own, no table of its own, and our own way to stop.
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+    import ray
+    from ray import tune
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
+    _connect(ray)
+    cluster = ray.cluster_resources()
+    resources = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
+    room = int(min(cluster.get(name.upper(), 0) / amount for name, amount in resources.items()))
+    folder = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    try:
+        tuner = tune.Tuner(
+            tune.with_resources(execute, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=_in_order(jobs),
+                num_samples=len(jobs),
+                max_concurrent_trials=min(max_concurrent or room, room),
+                reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
+                trial_name_creator=_key_of,
+                trial_dirname_creator=_key_of,
+            ),
+            run_config=tune.RunConfig(
+                name=folder, storage_path=str(storage / "tune"), verbose=0, callbacks=[_callback(listener)]
+            ),
+        )
+        tuner.fit()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(storage / "tune" / folder, ignore_errors=True)
+
+
+def execute(config: dict[str, Any]) -> None:
+    """The Ray trainable: one trial in a worker. A trial that fails says why; only a lost worker is Ray's affair."""
+    from ray import tune
+
+    from trainable import provenance, trial
+
+    fields = dict(config)
+    place = fields.pop("place")
+    try:
+        scores = trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
+    except Exception:
+        tune.report({"event": "failed", "reason": traceback.format_exc()})
+    else:
+        tune.report({"event": "finished", "scores": scores, "provenance": provenance.describe()})
+
+
+def _connect(ray: Any) -> None:
+    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now."""
+    environment = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED}
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
+    if os.environ.get("RAY_ADDRESS") != "local":
+        try:
+            ray.init(address="auto", **quiet)
+            return
+        except ConnectionError:
+            pass  # no cluster here
+    ray.init(address="local", include_dashboard=False, **quiet)
+
+
+def _key_of(trial: Any) -> str:
+    return TrialConfig(**{name: value for name, value in trial.config.items() if name != "place"}).key
+
+
+def _in_order(jobs: Sequence[Job]) -> Any:
+    from ray.tune.search import Searcher
+
+    class InOrder(Searcher):
+        """Proposes the planned trials one after another; a grid needs no search."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.configs = iter([{**job.config.to_dict(), "place": job.place} for job in jobs])
+
+        def suggest(self, trial_id: str) -> Any:
+            return next(self.configs, Searcher.FINISHED)
+
+        def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+            """Nothing is learnt from a result."""
+
+        def save(self, checkpoint_path: str) -> None:
+            """Nothing is kept: what is to run comes from the plan and the store."""
+
+    return InOrder()
+
+
+def _callback(listener: Listener) -> Any:
+    from ray.tune import Callback
+
+    class Told(Callback):
+        """Hands Tune's events on, in the driver's own process."""
+
+        def __init__(self) -> None:
+            self.ended: set[str] = set()
+
+        def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            listener.started(_key_of(trial))
+
+        def on_trial_result(
+            self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
+            key, event = _key_of(trial), result.get("event")
+            if event == "epoch":
+                listener.epoch(key, result["row"])
+            elif event == "finished":
+                self.ended.add(key)
+                listener.finished(key, result["scores"], result["provenance"])
+            elif event == "failed":
+                self.ended.add(key)
+                listener.failed(key, result["reason"])
+
+        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            if _key_of(trial) not in self.ended:
+                listener.failed(_key_of(trial), "the trial ended without a result")
+
+        def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            if _key_of(trial) not in self.ended:
+                listener.failed(_key_of(trial), f"its worker was lost: {trial.get_error() or 'no reason is known'}")
+
+    return Told()
