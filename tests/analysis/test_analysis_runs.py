@@ -1,0 +1,169 @@
+"""What shares a table, and what is refused, from runs as a sweep leaves them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.runs import held, read_predictions, table_rows
+from sweeps.plan import Sweep
+from sweeps.runs import Run, StoreError
+
+MakeRun = Callable[..., Run]
+
+
+def changed(run: Run, **metrics: float) -> Run:
+    """The run with some metrics changed."""
+    return dataclasses.replace(run, metrics={**run.metrics, **metrics})
+
+
+def test_one_typed_row_per_planned_trial_in_order(sweep: Sweep, complete: list[Run]) -> None:
+    """The columns are the fields with their types, then what was measured."""
+    rows = table_rows(sweep, complete[::-1])
+    assert rows["key"].tolist() == [trial.key for trial in sweep.trials]
+    assert rows["status"].eq("finished").all()
+    assert rows["data_hz"].dtype == np.int64
+    assert rows["lr"].dtype == np.float64
+    assert rows["test_accuracy"].tolist() == [run.metrics["test_accuracy"] for run in complete]
+    assert rows["corpus_clips"].unique().tolist() == ["23088/3974/6708"]
+
+
+def test_what_has_not_finished_has_a_status_and_no_numbers(sweep: Sweep, complete: list[Run]) -> None:
+    """A failed run's metrics are not read; a trial without a run is missing; strangers are passed over."""
+    stranger = dataclasses.replace(complete[3], run_id="stranger", tags={**complete[3].tags, "key": "0" * 12})
+    runs = [dataclasses.replace(complete[0], status="FAILED"), *complete[2:], stranger]
+    rows = table_rows(sweep, runs)
+    assert rows["status"].tolist()[:3] == ["failed", "missing", "finished"]
+    assert rows["test_accuracy"].isna().tolist()[:3] == [True, True, False]
+    assert len(rows) == len(sweep.trials)
+
+
+def test_a_finished_run_outranks_the_failures_before_it(sweep: Sweep, complete: list[Run]) -> None:
+    """A trial that failed and was run again is finished."""
+    failed = dataclasses.replace(complete[0], run_id="first-try", status="FAILED", metrics={})
+    rows = table_rows(sweep, [failed, *complete])
+    assert (rows["status"][0], rows["run_id"][0]) == ("finished", complete[0].run_id)
+
+
+def test_a_trial_that_finished_twice_is_refused(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
+    """The error names the key and both runs."""
+    again = make_run(sweep.trials[0], run_id="again")
+    with pytest.raises(ValueError, match=rf"{again.key} has finished in 2 runs, {complete[0].run_id}, again"):
+        table_rows(sweep, [*complete, again])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_metric_that_is_not_finite_is_refused(sweep: Sweep, complete: list[Run], value: float) -> None:
+    """The error names the run and the metric."""
+    complete[5] = changed(complete[5], val_loss=value)
+    with pytest.raises(ValueError, match=rf"{complete[5].run_id}: val_loss={value}"):
+        table_rows(sweep, complete)
+
+
+def test_a_metric_that_is_missing_is_refused(sweep: Sweep, complete: list[Run]) -> None:
+    """A finished run without its test accuracy makes no table."""
+    metrics = {name: value for name, value in complete[5].metrics.items() if name != "test_accuracy"}
+    complete[5] = dataclasses.replace(complete[5], metrics=metrics)
+    with pytest.raises(ValueError, match="test_accuracy=None"):
+        table_rows(sweep, complete)
+
+
+@pytest.mark.parametrize("tag", ["data_sha256", "split_sha256"])
+def test_mixed_provenance_is_refused_with_counts(
+    sweep: Sweep, complete: list[Run], make_run: MakeRun, tag: str
+) -> None:
+    """Runs of one corpus with two hashes: the error names both, how many runs have each, and the remedy."""
+    complete[0] = dataclasses.replace(complete[0], tags={**complete[0].tags, tag: "ab" * 32})
+    with pytest.raises(
+        ValueError, match=rf"{tag}: \w{{12}} \(11 runs\), abababababab \(1 run\); choose one with --data"
+    ):
+        table_rows(sweep, complete)
+
+
+def test_data_chooses_one_of_two_corpora(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
+    """Every trial ran on two states of the recordings; the first digits of a hash keep one of them."""
+    other = [make_run(t, 0.5, run_id=f"old-{t.key}", data_sha256="0d" * 32) for t in sweep.trials]
+    rows = table_rows(sweep, [*complete, *other], data="0d0d")
+    assert rows["run_id"].tolist() == [run.run_id for run in other]
+
+
+def test_data_keeps_a_failure_that_knew_no_hash(sweep: Sweep, complete: list[Run]) -> None:
+    """A trial that failed before its hashes were known is shown as failed, not as missing."""
+    tags = {name: value for name, value in complete[0].tags.items() if not name.endswith("sha256")}
+    complete[0] = dataclasses.replace(complete[0], status="FAILED", tags=tags)
+    assert table_rows(sweep, complete, data="d1d1")["status"][0] == "failed"
+
+
+def test_one_checkpoint_per_pre_training_rate(sweep: Sweep, complete: list[Run]) -> None:
+    """Two rates may have two hashes (all fixtures do); one rate may not."""
+    complete[-1] = dataclasses.replace(complete[-1], tags={**complete[-1].tags, "weights_sha256": "cd" * 32})
+    with pytest.raises(ValueError, match=r"pretrain_hz=32000 weights=published has 2 different weights_sha256"):
+        table_rows(sweep, complete)
+
+
+def test_all_problems_are_named_at_once(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
+    """One error lists every reason."""
+    complete[5] = changed(complete[5], test_loss=math.nan)
+    with pytest.raises(ValueError, match=r"(?s)finished in 2 runs.*test_loss=nan"):
+        table_rows(sweep, [*complete, make_run(sweep.trials[0], run_id="again")])
+
+
+def test_predictions_come_back(sweep: Sweep, make_run: MakeRun) -> None:
+    """Logits, labels, recordings and classes are those that were written."""
+    found = read_predictions(make_run(sweep.trials[0], 0.75))
+    accuracy = float((found.logits.argmax(axis=1) == found.labels).mean())
+    assert accuracy == pytest.approx(0.75, abs=0.01)
+    assert found.classes == ("Cargo", "Passengership", "Tanker", "Tug")
+    assert found.logits.shape == (len(found.recording), 4)
+
+
+def test_predictions_that_belie_the_run_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
+    """One clip more or less than the run states is too many."""
+    run = make_run(sweep.trials[0], 0.75)
+    num_clips = len(read_predictions(run).labels)
+    belied = changed(run, test_accuracy=run.metrics["test_accuracy"] + 1 / num_clips)
+    with pytest.raises(ValueError, match=rf"run {run.run_id} .* gives an accuracy of .* the run states"):
+        read_predictions(belied)
+
+
+def test_rounding_to_float32_is_no_lie(sweep: Sweep, make_run: MakeRun) -> None:
+    """An accuracy taken in single precision agrees."""
+    run = make_run(sweep.trials[0], 0.7)
+    read_predictions(changed(run, test_accuracy=float(np.float32(run.metrics["test_accuracy"]))))
+
+
+def test_missing_or_damaged_predictions_are_named(sweep: Sweep, make_run: MakeRun) -> None:
+    """The error names run, file and remedy, whether the file is cut short or gone."""
+    run = make_run(sweep.trials[0])
+    path = Path(run.artifact_uri) / "predictions.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=rf"run {run.run_id} .*cannot read .*predictions.npz.*delete run"):
+        read_predictions(run)
+    path.unlink()
+    with pytest.raises(StoreError, match=rf"run {run.run_id} .*is gone"):
+        read_predictions(run)
+
+
+def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
+    """A recording id is needed for every clip, and every logit must be finite."""
+    run = make_run(sweep.trials[0])
+    path = Path(run.artifact_uri) / "predictions.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "recording": arrays["recording"][1:]})
+    with pytest.raises(ValueError, match="do not fit together"):
+        read_predictions(run)
+    np.savez(path, **{**arrays, "logits": np.full_like(arrays["logits"], np.nan)})
+    with pytest.raises(ValueError, match="not finite"):
+        read_predictions(run)
+
+
+def test_held_names_the_settings_that_the_store_has(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
+    """What differs from the plan, as flags that would select it."""
+    short = [make_run(dataclasses.replace(t, epochs=2, classes="Tug,Cargo")) for t in sweep.trials[:2]]
+    assert "2 runs with --set classes=Cargo,Tug --set epochs=2" in held(sweep, short)
+    assert held(sweep, []) == "the store holds no run at all"

@@ -1,0 +1,96 @@
+"""Published numbers as printed, and the reasons that keep a sweep from being compared with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.protocol import AXES, FOLDER, incomparable, read_published
+from analysis.runs import table_rows
+from sweeps.plan import Sweep
+from sweeps.runs import Run
+from trainable.config import TrialConfig
+
+MakeRun = Callable[..., Run]
+SPLIT = Path(__file__).parents[3] / "shared" / "data" / "deepship_split_recordings.csv"
+
+
+def rows_of(sweep: Sweep, make_run: MakeRun, **tags: str) -> pd.DataFrame:
+    """Rows of finished trials."""
+    return table_rows(sweep, [make_run(trial, **tags) for trial in sweep.trials])
+
+
+def test_table_one_is_read_as_printed() -> None:
+    """18 cells in percent; the printed deviation of three values, ddof 0, becomes a sample one."""
+    published = read_published("deepship_rates")
+    assert len(published.cells) == 18
+    best = published.cells[32_000, 4_000]
+    assert (best.mean, best.printed_std, best.n) == (pytest.approx(0.751), pytest.approx(0.003), 3)
+    assert best.std == pytest.approx(0.003 * 1.5**0.5)
+    assert published.cells[16_000, 2_000].printed_std == pytest.approx(0.013)
+    assert max(published.cells, key=lambda rates: published.cells[rates].mean) == (32_000, 4_000)
+
+
+def test_every_protocol_file_states_a_whole_trial() -> None:
+    """The stated fields, with any rates and seed, make a `TrialConfig`: no field without a default is left open."""
+    for path in FOLDER.glob("*.toml"):
+        config = read_published(path.stem).config
+        assert not set(config) & set(AXES)
+        trial = TrialConfig(**config, pretrain_hz=32_000, data_hz=32_000, seed=1)  # type: ignore[arg-type]
+        assert {name: trial.to_dict()[name] for name in config} == config
+
+
+def test_a_field_that_no_trial_has_is_refused(tmp_path: Path) -> None:
+    """A typing error in [config] is named with its file."""
+    text = (FOLDER / "deepship_rates.toml").read_text(encoding="utf-8")
+    (tmp_path / "x.toml").write_text(text.replace("clip_s = 5.0", "clips_s = 5.0"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"x.toml: TrialConfig has no field clips_s"):
+        read_published("x", tmp_path)
+
+
+def test_the_published_protocol_is_comparable(sweep: Sweep, make_run: MakeRun) -> None:
+    """No reason against trials of the same settings on as many recordings and clips."""
+    assert incomparable(read_published("deepship_rates"), rows_of(sweep, make_run)) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"split": "recording"}, "split is recording here, published there"),
+        ({"classes": "Tanker,Tug"}, "classes is Tanker,Tug here, all there"),
+        ({"weights": "none", "width": 0.25}, "width is 0.25 here, 1 there"),
+        ({"epochs": 3}, "epochs is 3 here, 100 there"),
+        ({"keep_by": "loss"}, "keep_by is loss here, accuracy there"),
+    ],
+)
+def test_a_different_setting_is_a_reason(
+    sweep: Sweep, make_run: MakeRun, fields: dict[str, str | int | float], reason: str
+) -> None:
+    """Each field that differs is named with both values."""
+    trials = tuple(dataclasses.replace(trial, **fields) for trial in sweep.trials)  # type: ignore[arg-type]
+    reasons = incomparable(read_published("deepship_rates"), rows_of(Sweep("toy", trials), make_run))
+    assert reason in reasons
+    assert len(reasons) == len(fields)
+
+
+def test_other_recordings_and_clips_are_reasons(sweep: Sweep, make_run: MakeRun) -> None:
+    """The counts of the three roles are named as they are and as published."""
+    rows = rows_of(sweep, make_run, corpus_recordings="5/2/3", corpus_clips="50/20/30")
+    assert incomparable(read_published("deepship_rates"), rows) == (
+        "training/validation/test recordings are 5/2/3 here, 428/60/121 there",
+        "training/validation/test clips are 50/20/30 here, 23088/3974/6708 there",
+    )
+
+
+@pytest.mark.skipif(not SPLIT.exists(), reason=f"the published split is not at {SPLIT}")
+def test_published_counts_are_those_of_the_authors_split() -> None:
+    """Recordings and clips per role, counted in the authors' own split."""
+    roles = pd.read_csv(SPLIT).groupby("split")["n_segments_5s"]
+    order = ["train", "validation", "test"]
+    corpus = read_published("deepship_rates").corpus
+    assert corpus["corpus_recordings"] == "/".join(str(roles.size()[role]) for role in order)
+    assert corpus["corpus_clips"] == "/".join(str(roles.sum()[role]) for role in order)

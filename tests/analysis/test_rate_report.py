@@ -1,0 +1,64 @@
+"""The command of a rate table on a real MLflow store: exit codes, files, and refusals in words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.rate_report import main
+from sweeps.plan import Sweep
+from sweeps.runs import Run
+
+
+def filled(folder: Path, runs: list[Run]) -> str:
+    """The address of a new MLflow store that holds the runs, predictions included."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("toy", artifact_location=(folder / "artefacts").as_uri())
+    for run in runs:
+        created = client.create_run(experiment, run_name=run.name)
+        metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
+        params = [Param(name, value) for name, value in run.params.items()]
+        tags = [RunTag(name, value) for name, value in run.tags.items()]
+        client.log_batch(created.info.run_id, metrics, params, tags)
+        client.log_artifacts(created.info.run_id, run.artifact_uri)
+        client.set_terminated(created.info.run_id, run.status)
+    return uri
+
+
+@pytest.fixture
+def store(sweep: Sweep, complete: list[Run], tmp_path: Path) -> str:
+    """A store in which seeds 1 and 2 have finished, and seed 3 has not run."""
+    runs = [run for run, trial in zip(complete, sweep.trials, strict=True) if trial.seed < 3]
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return filled(folder, runs)
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_the_command_says_by_its_exit_code_what_it_found(
+    sweep: Sweep, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """3 and a report that says so while a seed is missing, 0 for the seeds that are there, 2 where there is nothing."""
+    flags = ["--store", store, "--out", str(tmp_path / "out")]
+    assert main(sweep, "Is it so?", published="deepship_rates", argv=flags) == 3
+    assert "2 of 3 seeds: missing 3" in capsys.readouterr().out
+    assert "2 of 3 seeds: missing 3" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "out")
+
+    two = [*flags, "--seeds", "1,2", "--margin", "5"]
+    assert main(sweep, "Is it so?", published="deepship_rates", argv=two) == 0
+    printed = capsys.readouterr().out
+    assert "n = 2 seeds" in printed
+    assert "±5 points" in printed
+    assert "python -m analysis.toy_rates --store" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "out")
+
+    assert main(sweep, "Is it so?", argv=[*flags, "--set", "epochs=7"]) == 2
+    assert "8 runs with --set epochs=100" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
