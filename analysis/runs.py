@@ -26,9 +26,9 @@ METRICS = (
     "test_recording_accuracy",
     "test_loss",
     "best_epoch",
+    "best_val_accuracy",
+    "best_val_loss",
     "epochs_run",
-    "val_accuracy",
-    "val_loss",
 )
 TAGS = (
     "sweep",

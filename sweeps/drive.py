@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import artefacts, tuner
-from sweeps.plan import trial_name
+from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
 from sweeps.state import Situation, wanted_by
 from sweeps.store import Store
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def drive(
     situation: Situation,
     places: Mapping[str, Place],
-    store_uri: str,
+    store: Store,
     storage: Path,
     max_concurrent: int | None,
 ) -> dict[str, str]:
@@ -35,11 +35,9 @@ def drive(
         Why each failed trial failed, by key.
 
     Raises:
-        StoreError: if the store cannot be opened.
         KeyboardInterrupt: when interrupted; the store is in order by then.
     """
     trials = situation.to_run
-    store = Store(store_uri)
     recorder = Recorder(situation, places, store)
     try:
         jobs = [tuner.Job(trial, places[trial.key]) for trial in trials]
@@ -72,7 +70,7 @@ class Recorder:
         trial, inputs = self._trials[key], self._situation.inputs[key]
         tags = {"key": key, "role": "trial", **self._common, **inputs.tags, **self._counts(trial)}
         earlier = self._earlier.get(key)
-        self._open[key] = self._store.begin(self._parent, trial_name(trial), trial.to_dict(), tags, earlier)
+        self._open[key] = self._store.begin(self._parent, run_name(trial), trial.to_dict(), tags, earlier)
         self._progress.started(key)
 
     def epoch(self, key: str, row: dict[str, float]) -> None:

@@ -25,6 +25,7 @@ from sweeps.runs import StoreError, read_runs
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
 from trainable import weights
 from trainable.place import Place
+from trainable.weights import MissingWeights, WrongWeights
 
 COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
@@ -35,19 +36,30 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
     Exits with 2 for input that must be mended first, 3 when trials are missing, 4 when some failed, 5 when another
     driver runs the same sweep here, 130 when interrupted.
     """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)  # what a cluster sends stops a sweep as Ctrl-C does
     try:
         sys.exit(launch(sweep, argv))
-    except (ValueError, FileNotFoundError, StoreError) as error:
+    except (CorpusError, MissingWeights, WrongWeights, StoreError) as error:
         print(f"{sweep.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        again = shlex.join([sys.executable, *sys.argv])
+        print(f"\nstopped; what is finished is kept, this goes on from the last epochs:\n  {again}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     """The same, returning the exit code.
 
     Raises:
-        ValueError: if a flag, the corpus or a checkpoint must be mended first.
-        FileNotFoundError: if a checkpoint is missing.
+        SystemExit: if a flag asks for what cannot be.
+        CorpusError: if the corpus must be mended first.
+        MissingWeights: if a checkpoint is missing.
+        WrongWeights: if a checkpoint is not the one that it should be.
         StoreError: if the store cannot be read or written.
     """
     parser = argparse.ArgumentParser(prog=f"python -m sweeps.{sweep.name}", description=sys.modules["__main__"].__doc__)
@@ -56,7 +68,10 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     args.storage = args.storage.expanduser().resolve()
     args.weights_dir = (args.weights_dir or args.storage / "weights").expanduser().resolve()
-    plan = flags.planned(sweep, args)
+    try:
+        plan = flags.planned(sweep, args)
+    except ValueError as error:
+        parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
     source = (
         Source(args.data_root, args.cache_dir or args.storage / "cache", args.split_file, args.bad_files)
         if args.data_root
@@ -91,11 +106,12 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
     print_plan(before, args)
     failures = {}
     if before.to_run:
-        from sweeps.drive import drive  # loads MLflow and Ray
+        from sweeps.drive import drive
+        from sweeps.store import Store
 
-        with _stoppable():
-            places = _places(before, checkpoints, source, args.storage)
-            failures = drive(before, places, flags.store_uri(args), args.storage, args.max_concurrent)
+        store = Store(flags.store_uri(args))  # before the audio is resampled: a store that fails should fail first
+        places = _places(before, checkpoints, source, args.storage)
+        failures = drive(before, places, store, args.storage, args.max_concurrent)
     after = situation()
     print_outcome(after, args, failures)
     return COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
@@ -123,7 +139,7 @@ def _from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -
     inputs = {}
     for trial in plan.trials:
         if wanted_by(trial) in data:
-            with suppress(weights.MissingWeights, weights.WrongWeights):
+            with suppress(MissingWeights, WrongWeights):
                 checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
                 inputs[trial.key] = _inputs(data[wanted_by(trial)], checkpoint)
     return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)))
@@ -148,23 +164,3 @@ def _only_driver(storage: Path, name: str) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Lets SIGTERM stop a sweep as Ctrl-C does, and ends with an interruption's exit code, not with a traceback."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = shlex.join([sys.executable, *sys.argv])
-        print(
-            f"\nstopped; what is finished is kept, and this goes on from the last epochs:\n  {again}", file=sys.stderr
-        )
-        sys.exit(INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGTERM, before)

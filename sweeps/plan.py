@@ -72,6 +72,11 @@ def trial_name(trial: TrialConfig) -> str:
     return f"{cell_name(trial)}, seed {trial.seed}"
 
 
+def run_name(trial: TrialConfig) -> str:
+    """`cnn14-8k@2k s1`: short enough for the store's first column."""
+    return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k@{trial.data_hz / 1000:g}k s{trial.seed}"
+
+
 def work(trial: TrialConfig) -> float:
     """How much a trial has to do against another of its sweep: frames an epoch, times epochs."""
     return float(trial.num_frames * trial.epochs)

@@ -41,6 +41,7 @@ class TrialProgress:
             bar_format="{bar:20} {n_fmt}/{total_fmt} done{desc}",
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
+            desc=", starting workers",
         )
 
     def started(self, key: str) -> None:
@@ -69,8 +70,7 @@ class TrialProgress:
         self._failed += 1
         self._end(key)
         last = reason.strip().splitlines()[-1] if reason.strip() else "no reason is known"
-        self._bar.clear()
-        print(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}", flush=True)
+        tqdm.write(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}")
 
     def close(self) -> None:
         """Leaves the terminal as it was."""

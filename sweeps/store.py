@@ -109,11 +109,8 @@ class Store:
 
         for path in artefacts:
             self._client.log_artifact(run_id, str(path))
-        now, step = (
-            int(time.time() * 1000),
-            int(scores["epochs_run"]) + 1,
-        )  # after the last epoch: these are its last values
-        self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in scores.items()])
+        now = int(time.time() * 1000)  # at step 0, which the UI draws as bars
+        self._client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in scores.items()])
         self._set_tags(run_id, tags)
         self._client.set_terminated(run_id, "FINISHED")
 
@@ -140,7 +137,8 @@ class Store:
         if found:
             return str(found.experiment_id)
         place = (self._local.parent / "artifacts" / name).as_uri() if self._local else None
-        return str(self._client.create_experiment(name, artifact_location=place))
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on GenAI traces
+        return str(self._client.create_experiment(name, artifact_location=place, tags=kind))
 
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag

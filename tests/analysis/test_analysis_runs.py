@@ -60,8 +60,8 @@ def test_a_trial_that_finished_twice_is_refused(sweep: Sweep, complete: list[Run
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_that_is_not_finite_is_refused(sweep: Sweep, complete: list[Run], value: float) -> None:
     """The error names the run and the metric."""
-    complete[5] = changed(complete[5], val_loss=value)
-    with pytest.raises(ValueError, match=rf"{complete[5].run_id}: val_loss={value}"):
+    complete[5] = changed(complete[5], best_val_loss=value)
+    with pytest.raises(ValueError, match=rf"{complete[5].run_id}: best_val_loss={value}"):
         table_rows(sweep, complete)
 
 

@@ -1,0 +1,17 @@
+"""How well the demo's three small networks learnt the sound events that they were pre-trained on.
+
+python -m analysis.demo_pretraining
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sweeps.demo_pretraining import SWEEP
+
+from analysis.rate_report import main
+
+QUESTION = "What did the demo's networks learn before they heard a ship?"
+
+if __name__ == "__main__":
+    sys.exit(main(SWEEP, QUESTION))

@@ -1,0 +1,17 @@
+"""Table I in miniature, from the runs of the demo, beside the published numbers it may not be compared with.
+
+python -m analysis.demo_rates
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sweeps.demo_rates import SWEEP
+
+from analysis.rate_report import main
+
+QUESTION = "Must the pre-training rate match the data rate? A small CNN14 on synthetic ships"
+
+if __name__ == "__main__":
+    sys.exit(main(SWEEP, QUESTION, published="deepship_rates"))
