@@ -1,0 +1,40 @@
+# make demo     the whole way in miniature: corpora, pre-training, all 54 trials of Table I, the report
+# make test     the tests            make lint     style, types
+# make lock     requirements.in -> requirements.txt
+
+PYTHON ?= python3.11
+DEMO ?= results/demo
+RUN := .venv/bin/python
+DEMO_FLAGS := --storage $(DEMO)
+
+.PHONY: demo test lint lock clean
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements requirements.txt
+	touch $@
+
+demo: .venv/installed
+	@test -e $(DEMO)/events/meta || $(RUN) -m datasets.synthetic esc50 $(DEMO)/events --clips-per-class 24
+	@test -e $(DEMO)/ships/Tug || $(RUN) -m datasets.synthetic deepship $(DEMO)/ships --recordings-per-class 32 --seconds 5 9.9
+	@$(RUN) -m sweeps.demo_pretraining --data-root $(DEMO)/events $(DEMO_FLAGS)
+	@$(RUN) -m sweeps.demo_rates --data-root $(DEMO)/ships $(DEMO_FLAGS)
+	@$(RUN) -m analysis.demo_pretraining $(DEMO_FLAGS) --out $(DEMO)/reports/demo_pretraining > /dev/null
+	@$(RUN) -m analysis.demo_rates $(DEMO_FLAGS)
+	@echo "open the report:   $(abspath $(DEMO))/reports/demo_rates/report.html"
+	@echo "compare the runs:  .venv/bin/mlflow ui --backend-store-uri sqlite:///$(abspath $(DEMO))/mlflow.db"
+
+test: .venv/installed
+	$(RUN) -m pytest
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+lock: .venv/installed
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements.in --output-file requirements.txt
+
+clean:
+	rm -rf results/demo
