@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from datasets.corpus import CorpusError
 
 if TYPE_CHECKING:
     from jaxtyping import Int16, Int64
+
+
+REMEDY = "delete it, and it is built again"
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,21 @@ def open_clips(folder: Path) -> Clips:
         CorpusError: if the entry is not whole.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        table = pd.read_csv(folder / "clips.csv", dtype={"recording": str, "label": str}, keep_default_na=False)
-        wave = np.load(folder / "clips.npy", mmap_mode="r")
-        levels = np.load(folder / "levels.npy")
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"{folder}: not a whole cache entry ({error}); delete it, and it is built again") from None
-    if not len(wave) == len(levels) == len(table) == manifest["num_clips"]:
-        raise CorpusError(f"{folder}: {len(wave)} clips of {manifest['num_clips']}; delete it, and it is built again")
-    classes = tuple(manifest["classes"])
-    return Clips(
-        wave=wave,
-        levels=levels,
-        recording=table["recording"].to_numpy(dtype=str),
-        number=table["clip"].to_numpy(dtype=np.int64),
-        label=table["label"].map(classes.index).to_numpy(dtype=np.int64),
-        classes=classes,
-        rate_hz=manifest["rate_hz"],
-    )
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        with (folder / "clips.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        clips = Clips(
+            wave=np.load(folder / "clips.npy", mmap_mode="r"),
+            levels=np.load(folder / "levels.npy"),
+            recording=np.array([row["recording"] for row in rows]),
+            number=np.array([int(row["clip"]) for row in rows]),
+            label=np.array([manifest["classes"].index(row["label"]) for row in rows]),
+            classes=tuple(manifest["classes"]),
+            rate_hz=manifest["rate_hz"],
+        )
+        num_clips = manifest["num_clips"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{folder}: not a whole cache entry ({error}); {REMEDY}") from None
+    if not num_clips == len(clips.wave) == len(clips.levels) == len(rows):
+        raise CorpusError(f"{folder}: {len(clips.wave)} clips of {num_clips}; {REMEDY}")
+    return clips

@@ -9,13 +9,18 @@ and, where its authors published a split, `published_split(corpus, num_clips, cl
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 
 class CorpusError(ValueError):
@@ -30,7 +35,8 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        shown = UNWRITABLE.sub(lambda found: ascii(found[0])[1:-1], str(self.path))
+        return f"{shown}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,18 @@ def find(name: str, root: Path, classes: Sequence[str] = ()) -> Corpus:
     Args:
         classes: those to keep; empty for all that the corpus has.
 
+    Returns:
+        The corpus; a file whose name no table can hold is among its problems.
+
     Raises:
         CorpusError: if the folder or a class has no audio, a class is unknown, or two files have one id.
     """
     root = Path(root).expanduser().resolve()
+    if UNWRITABLE.search(str(root)):
+        raise CorpusError(f"--data-root {str(root)!a}: rename the folder, without control characters, in UTF-8")
     if not root.is_dir():
         raise CorpusError(f"--data-root {root}: there is no such folder")
-    corpus: Corpus = module(name).find(root, classes)
+    corpus = _without_unwritable(module(name).find(root, classes))
     ids = Counter(r.id for r in corpus.recordings)
     if twice := [r for r in corpus.recordings if ids[r.id] > 1]:
         listed = "\n  ".join(str(r.path) for r in twice[:20])
@@ -120,15 +131,34 @@ def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...
     return tuple(sorted(set(classes))) or tuple(known)
 
 
+def _without_unwritable(corpus: Corpus) -> Corpus:
+    odd = [r for r in corpus.recordings if UNWRITABLE.search(str(r.path))]
+    problems = [Problem(r.path, "rename it, without control characters, in UTF-8") for r in odd]
+    kept = tuple(r for r in corpus.recordings if r not in odd)
+    return dataclasses.replace(corpus, recordings=kept, problems=(*corpus.problems, *problems))
+
+
 def recording_id(*parts: str) -> str:
     """The parts of a path as one id that does not depend on the file system's Unicode form."""
     return unicodedata.normalize("NFC", "/".join(parts))
 
 
 def audio_files(folder: Path, suffixes: Sequence[str] = (".wav", ".flac")) -> list[Path]:
-    """Audio files below `folder` by suffix, sorted; hidden ones (`._x.wav` of macOS) are not audio."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+    """Whatever below `folder` is named like audio, sorted; hidden ones (`._x.wav` of macOS) are not audio.
+
+    Raises:
+        CorpusError: if a folder cannot be read, or a link leads back above itself.
+    """
+    found = []
+    # Links are followed, and an unreadable folder is an error: `Path.rglob` leaves out both without a word.
+    for top, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        here = Path(top)
+        if here.is_symlink() and any(here.samefile(parent) for parent in here.parents):
+            raise CorpusError(f"{top}: a link to a folder above it; remove the link")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [here / name for name in folders + files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in suffixes)
+
+
+def _refuse(error: OSError) -> None:
+    raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None

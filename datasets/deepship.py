@@ -95,7 +95,7 @@ def _place(path: Path, folder: Path, label: str) -> _Place:
     parent = FOLDER.fullmatch(path.parent.name) if path.parent != folder else None
     if parent:
         return _Place(path, label, parent["day"], parent["letter"], int(parent["id"]))
-    return _Place(path, label, None, "", int(path.stem) if path.parent == folder and path.stem.isdigit() else None)
+    return _Place(path, label, None, "", int(path.stem) if path.parent == folder and path.stem.isdecimal() else None)
 
 
 def _recording(place: _Place, root: Path, how: str, passage: Passage | None) -> Recording:
@@ -149,11 +149,11 @@ def _passage(
 
 def _read_metafiles(folders: list[Path]) -> tuple[list[Passage], list[Problem]]:
     passages, problems = [], []
-    for path in (p for folder in folders for p in sorted(folder.glob("*metafile*")) if p.is_file()):
+    for path in (p for folder in folders for p in sorted(folder.glob("[!.]*metafile*")) if p.is_file()):
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(path, f"cannot be read as text ({error})"))
+            problems.append(Problem(path, f"cannot be read as UTF-8 text ({error})"))
             continue
         for number, line in enumerate(lines, 1):
             cells = [cell.strip() for cell in line.split(",")]
@@ -165,7 +165,7 @@ def _read_metafiles(folders: list[Path]) -> tuple[list[Passage], list[Problem]]:
                 )
                 continue
             passages.append(Passage(int(cells[0]), _vessel(cells[2]), cells[3], cells[4], int(cells[5])))
-    return passages, problems
+    return list(dict.fromkeys(passages)), problems  # a copy of a metafile beside it must not make its rows ambiguous
 
 
 def _vessel(name: str) -> str:
@@ -190,7 +190,7 @@ def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float,
     if missing := [i for i, row in found.items() if row is None]:
         raise CorpusError(f"{file}: no role for {', '.join(missing[:20])}; it names {len(rows)} recordings")
     split = Split("published", {i: row.role for i, row in found.items() if row})
-    absent = len(rows) - len(found)
+    absent = len(rows) - len({row for row in found.values() if row})
     differing = (
         [i for i, row in found.items() if row and row.num_clips != num_clips[i]] if clip_s == PUBLISHED_CLIP_S else []
     )
@@ -224,7 +224,9 @@ def _published_rows(file: Path | None) -> list[_PublishedRow]:
         raise CorpusError(f"--split-file {file}: cannot be read ({error})") from None
     segments: Counter[tuple[str, str, str, str]] = Counter()
     if lines and lines[0].startswith("split,class,recording_dir,wav_stem,n_segments_5s"):
-        for row in csv.reader(lines[1:]):
+        for number, row in enumerate(csv.reader(lines[1:]), 2):
+            if len(row) < 5 or not row[4].isdecimal():
+                raise CorpusError(f"--split-file {file}: line {number} is not {lines[0]}: {','.join(row)[:60]!r}")
             segments[row[0], row[1], row[2], row[3]] = int(row[4])
     role = ""
     for line in map(str.strip, lines):

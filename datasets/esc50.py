@@ -14,6 +14,7 @@ from datasets.corpus import Corpus, CorpusError, Problem, Recording, chosen, rec
 from datasets.splits import Split
 
 COLUMNS = ("filename", "fold", "category", "src_file")
+LAYOUT = "--data-root must hold meta/esc50.csv and audio/"
 FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}
 
 
@@ -21,35 +22,40 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
     """The recordings that `meta/esc50.csv` names; groups are source and fold.
 
     Raises:
-        CorpusError: if the csv is missing, lacks a column, or names no file of a class.
+        CorpusError: if the csv or the audio folder cannot be read, or a row of the csv is not whole.
     """
-    table = root / "meta" / "esc50.csv"
+    table, audio = root / "meta" / "esc50.csv", root / "audio"
+    rows = _rows(table)
+    try:  # By normalised name: a file system may give back another Unicode form than the csv's.
+        files = {recording_id(path.name): path for path in audio.iterdir()}
+    except OSError as error:
+        raise CorpusError(f"{audio}: cannot be read ({error.strerror}); {LAYOUT}") from None
+    wanted = chosen({row["category"] for row in rows}, classes)
+    recordings, problems = [], []
+    for row in (row for row in rows if row["category"] in wanted):
+        path = files.get(recording_id(row["filename"]))
+        if path is None:
+            problems.append(Problem(audio / row["filename"], f"named by {table.name}, and not there"))
+        else:
+            groups = {"source": row["src_file"], "fold": row["fold"]}
+            recordings.append(Recording(recording_id(path.stem), path, row["category"], groups))
+    return Corpus("esc50", root, wanted, tuple(sorted(recordings, key=lambda r: r.id)), problems=tuple(problems))
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(
-            f"{table}: cannot be read ({error}); --data-root must hold meta/esc50.csv and audio/"
-        ) from None
-    if not rows or (missing := [c for c in COLUMNS if not rows[0].get(c)]):
+        raise CorpusError(f"{table}: cannot be read ({error}); {LAYOUT}") from None
+    if not rows or (missing := [c for c in COLUMNS if c not in rows[0]]):
         what = f"has no column {', '.join(missing)}" if rows else "has no rows"
         raise CorpusError(f"{table}: {what}; it needs {', '.join(COLUMNS)}")
-    if strange := sorted({row["fold"] for row in rows} - set(FOLD_ROLES)):
-        raise CorpusError(f"{table}: fold {', '.join(strange)}; the folds are 1 to 5")
-    wanted = chosen({row["category"] for row in rows}, classes)
-    recordings = [
-        Recording(
-            id=recording_id(Path(row["filename"]).stem),
-            path=root / "audio" / row["filename"],
-            label=row["category"],
-            groups={"source": row["src_file"], "fold": row["fold"]},
-        )
-        for row in rows
-        if row["category"] in wanted
-    ]
-    problems = [Problem(r.path, f"named by {table.name}, and not there") for r in recordings if not r.path.exists()]
-    there = [r for r in recordings if r.path.exists()]
-    return Corpus("esc50", root, wanted, tuple(sorted(there, key=lambda r: r.id)), problems=tuple(problems))
+    for number, row in enumerate(rows, 2):
+        if not all(row[c] for c in COLUMNS) or row["fold"] not in FOLD_ROLES:
+            held = ", ".join(f"{c}={row[c]!r}" for c in COLUMNS)
+            raise CorpusError(f"{table}: row {number} has {held}; it needs all of them, and a fold of 1 to 5")
+    return rows
 
 
 def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import cache, corpus, scan, splits
+from datasets.clips import open_clips
 from datasets.scan import OnBad, Progress, Scan
 from datasets.splits import Split
 
@@ -44,7 +46,11 @@ class Prepared:
         """All that a report must repeat."""
         dropped = tuple(f"left out: {problem}" for problem in self.scan.dropped)
         channels = sum(f.num_channels > 1 for f in self.scan.facts.values())
-        mixed = (f"{channels} files with several channels, averaged",) if channels else ()
+        mixed = [f"{channels} files with several channels, averaged"] if channels else []
+        rates_hz = Counter(f.rate_hz for f in self.scan.facts.values())
+        if len(rates_hz) > 1:  # which a network may take for the class
+            listed = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
+            mixed.append(f"files were recorded at several rates: {listed}")
         return (*self.scan.corpus.notes, *self.split.notes, *mixed, *dropped)
 
 
@@ -71,9 +77,16 @@ def remembered(wanted: Wanted, source: Source) -> Prepared | None:
 
 def clips(
     prepared: Prepared, rates_hz: Sequence[int], clip_s: float, source: Source, progress: Progress | None = None
-) -> dict:
-    """The cache folder of each rate, built where missing."""
-    return cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
+) -> dict[int, Path]:
+    """The cache folder of each rate, built where missing.
+
+    Raises:
+        CorpusError: if one cannot be built, or is damaged.
+    """
+    folders = cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
+    for folder in folders.values():
+        open_clips(folder)
+    return folders
 
 
 def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:

@@ -51,11 +51,16 @@ def read(path: Path) -> Split:
     Raises:
         CorpusError: if the file is not a split manifest.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    if not rows or rows[0] != ["recording", "role"] or any(len(r) != 2 or r[1] not in ROLES for r in rows[1:]):
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path}: the split cannot be read ({error})") from None
+    if header != ["recording", "role"] or any(len(row) != 2 or row[1] not in ROLES for row in rows):
         raise CorpusError(f"{path}: not a split manifest (recording,role)")
-    return Split(path.stem, dict(rows[1:]))
+    if len(roles := dict(rows)) < len(rows):
+        raise CorpusError(f"{path}: names a recording twice")
+    return Split(path.stem, roles)
 
 
 def write(split: Split, folder: Path) -> Path:
@@ -156,7 +161,9 @@ def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
 def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, str]:
     """Roles of one class's groups: a fixed number of places a role, filled so that each gets its share of the clips.
 
-    From the largest group down, each goes to the role that still needs most clips per free place.
+    From the largest group down, each goes to the role that still needs most clips per free place, among those that it
+    does not overfill. Without that, ships of many clips swell a small role: on DeepShip by vessel, Passengership's
+    validation gets 15.8 % instead of 10.0 %.
     """
     places = _places(len(sized))
     if places is None:
@@ -167,7 +174,9 @@ def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, st
     wanted = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
     assigned: dict[str, str] = {}
     for group, clips in sorted(sized, key=lambda item: (-item[1], item[0])):
-        role = max((r for r in ROLES if places[r]), key=lambda r: wanted[r] / places[r])
+        free = [r for r in ROLES if places[r]]
+        fitting = [r for r in free if wanted[r] >= clips]
+        role = max(fitting, key=lambda r: wanted[r] / places[r]) if fitting else max(free, key=lambda r: wanted[r])
         assigned[group] = role
         places[role] -= 1
         wanted[role] -= clips

@@ -1,0 +1,286 @@
+"""The contract: whatever corpus, what `find` gives has the same shape and the same order on every machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets.corpus import Corpus, CorpusError, audio_files, find
+from datasets.scan import scan
+from datasets.synthetic import write_deepship, write_esc50
+
+ROOT = Path(__file__).parents[2]
+WriteWav = Callable[..., Path]
+Tree = tuple[str, Path]  # a corpus and its folder
+
+
+def _deepship(root: Path, write_wav: WriteWav) -> None:
+    write_deepship(root, num_per_class=3, seconds=(0.5, 1), rate_hz=4_000)
+
+
+def _deepship_flat(root: Path, write_wav: WriteWav) -> None:
+    for index, label in enumerate(("Cargo", "Passengership", "Tanker", "Tug")):
+        rows = [f"{k},70,SHIP {label} {k // 2} ,2017110{k},12000{k},1,10-20,\t\n" for k in range(1, 4)]
+        for k in range(1, 4):
+            write_wav(root / label / f"{k}.wav", seed=10 * index + k)
+        (root / label / f"{label.lower()}-metafile").write_text("".join(rows))
+
+
+def _esc50(root: Path, write_wav: WriteWav) -> None:
+    write_esc50(root, num_per_class=3, num_classes=2, rate_hz=16_000)
+
+
+WRITERS = {"deepship tree": _deepship, "deepship flat": _deepship_flat, "esc50": _esc50}
+
+
+@pytest.fixture(scope="module", params=WRITERS)
+def tree(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, write_wav: WriteWav
+) -> tuple[str, Path]:
+    """A corpus's name, and a folder laid out like it; tests that change something take a copy."""
+    root = tmp_path_factory.mktemp("contract") / "corpus"
+    WRITERS[request.param](root, write_wav)
+    return request.param.split()[0], root
+
+
+def facts_of(corpus: Corpus) -> list[tuple[str, str, dict[str, str]]]:
+    """All that does not name a place."""
+    return [(r.id, r.label, dict(r.groups)) for r in corpus.recordings]
+
+
+def test_ids_are_sorted_and_unique(tree: Tree) -> None:
+    """The order of recordings is that of their ids, each once."""
+    ids = [r.id for r in find(*tree).recordings]
+    assert ids == sorted(set(ids)) != []
+
+
+def test_classes_are_sorted_and_each_has_recordings(tree: Tree) -> None:
+    """A label's place in `classes` is its index, and no class is without a recording or the other way."""
+    corpus = find(*tree)
+    assert list(corpus.classes) == sorted({r.label for r in corpus.recordings})
+
+
+def test_every_file_exists_below_the_root(tree: Tree) -> None:
+    """Paths are those of files, absolute, inside the corpus."""
+    corpus = find(*tree)
+    for recording in corpus.recordings:
+        assert recording.path.is_file()
+        assert recording.path.is_absolute()
+        assert recording.path.is_relative_to(corpus.root)
+
+
+def test_every_recording_has_the_groups(tree: Tree) -> None:
+    """What splits may be made by is there for all, and never empty."""
+    corpus = find(*tree)
+    assert corpus.group_names
+    for recording in corpus.recordings:
+        assert set(recording.groups) == set(corpus.group_names)
+        assert all(recording.groups.values())
+
+
+def test_every_file_is_good(tree: Tree, tmp_path: Path) -> None:
+    """No problem is found, and every recording is readable."""
+    corpus = find(*tree)
+    assert len(scan(corpus, 0.5, tmp_path).facts) == len(corpus.recordings)
+
+
+def test_the_name_is_the_modules(tree: Tree) -> None:
+    """A corpus bears the name it was found by."""
+    assert find(*tree).name == tree[0]
+
+
+def test_the_root_leaves_no_trace(tree: Tree, tmp_path: Path) -> None:
+    """Below another folder, by a relative path or through a link, ids, labels and groups are the same."""
+    name, root = tree
+    shutil.copytree(root, tmp_path / "another place" / "x")
+    (tmp_path / "link").symlink_to(root)
+    expected = facts_of(find(name, root))
+    for place in (tmp_path / "another place" / "x", tmp_path / "link", Path(os.path.relpath(root))):
+        assert facts_of(find(name, place)) == expected
+
+
+def test_the_file_systems_order_leaves_no_trace(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that lists everything the other way round gives the same corpus."""
+    listdir, scandir = os.listdir, os.scandir
+
+    class Reversed:
+        """`os.scandir`, last entry first."""
+
+        def __init__(self, path: str | os.PathLike[str] = ".") -> None:
+            with scandir(path) as entries:
+                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self) -> Reversed:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def __iter__(self) -> Reversed:
+            return self
+
+        def __next__(self) -> os.DirEntry[str]:
+            if not self.entries:
+                raise StopIteration
+            return self.entries.pop(0)
+
+        def close(self) -> None:
+            pass
+
+    expected = find(*tree)
+    monkeypatch.setattr(os, "listdir", lambda path=".": sorted(listdir(path), reverse=True))
+    monkeypatch.setattr(os, "scandir", Reversed)
+    assert [path.name for path in tree[1].iterdir()] == sorted(listdir(tree[1]), reverse=True)  # it is in force
+    assert find(*tree) == expected
+
+
+def test_unicode_forms_leave_no_trace(tree: Tree, tmp_path: Path) -> None:
+    """A name that one disk stores composed and another decomposed is one id."""
+    name, root = tree
+    found = {}
+    for form in ("NFC", "NFD"):
+        copy = tmp_path / form
+        shutil.copytree(root, copy)
+        first = find(name, copy).recordings[0].path
+        accented = "Zoë " + first.name
+        first.rename(first.with_name(unicodedata.normalize(form, accented)))
+        if (table := copy / "meta/esc50.csv").exists():
+            table.write_text(table.read_text().replace(first.name, accented), encoding="utf-8")
+        found[form] = find(name, copy)
+    assert facts_of(found["NFC"]) == facts_of(found["NFD"])
+    assert any("Zoë" in r.id for r in found["NFC"].recordings)
+    assert not found["NFD"].problems
+
+
+def test_some_classes_may_be_chosen(tree: Tree) -> None:
+    """Asked for one class, in whatever order, the corpus holds that one's recordings, as in the whole."""
+    whole = find(*tree)
+    first, second, *_ = whole.classes
+    assert find(*tree, (second, first)).classes == (first, second)
+    assert facts_of(find(*tree, (first,))) == [fact for fact in facts_of(whole) if fact[1] == first]
+
+
+def test_an_unknown_class_is_refused(tree: Tree) -> None:
+    """The message names it, and those that there are."""
+    with pytest.raises(CorpusError, match="--classes: there is no class Submarine; there are "):
+        find(*tree, ("Submarine",))
+
+
+@pytest.mark.parametrize("name", ["deepship", "esc50"])
+def test_an_empty_folder_is_refused(name: str, tmp_path: Path) -> None:
+    """The message names the folder, and what it should hold."""
+    with pytest.raises(CorpusError, match=f"^{tmp_path}.*(one folder each|must hold meta/esc50.csv and audio/)"):
+        find(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["deepship", "esc50"])
+def test_a_root_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
+    """Neither a missing folder nor a file is a corpus."""
+    (tmp_path / "file").write_text("mine")
+    for root in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(CorpusError, match=f"--data-root {root}: there is no such folder"):
+            find(name, root)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "cache", "synthetic", "no such"])
+def test_a_name_that_is_no_corpus_is_refused(name: str, tmp_path: Path) -> None:
+    """A module that does not exist, and one that is not a corpus."""
+    with pytest.raises(CorpusError, match=f"corpus='{name}': there is no corpus datasets/{name}.py"):
+        find(name, tmp_path)
+
+
+def test_two_files_of_one_id_are_refused(tree: Tree, tmp_path: Path) -> None:
+    """Where two files would be one recording, both are named."""
+    name, root = tree
+    shutil.copytree(root, tmp_path / "copy")
+    first = find(name, tmp_path / "copy").recordings[0].path
+    twin = first.with_suffix(".flac")
+    shutil.copy(first, twin)
+    if (table := tmp_path / "copy/meta/esc50.csv").exists():
+        line = next(line for line in table.read_text().splitlines() if line.startswith(first.name))
+        table.write_text(table.read_text() + line.replace(first.name, twin.name) + "\n")
+    with pytest.raises(CorpusError, match="one recording by name; keep one of each") as error:
+        find(name, tmp_path / "copy")
+    assert str(first) in str(error.value)
+    assert str(twin) in str(error.value)
+
+
+def test_names_of_all_kinds_are_read(tmp_path: Path, write_wav: WriteWav) -> None:
+    """Spaces, quotes, commas, other scripts, upper-case suffixes and the longest names are names like any other."""
+    names = ("a b.wav", 'it\'s, "so".wav', "船.wav", "UPPER.WAV", "²٣.wav", "x" * 251 + ".wav", "dots.in.it.flac")
+    for seed, name in enumerate(names):
+        write_wav(tmp_path / "data" / "Tug" / name, seed=seed, subtype="PCM_16")
+    corpus = find("deepship", tmp_path / "data", ("Tug",))
+    assert {r.path.name for r in corpus.recordings} == set(names)
+    assert len(scan(corpus, 0.5, tmp_path / "cache").facts) == len(names)
+
+
+@pytest.mark.parametrize("name", [b"line\nbreak.wav", b"no utf-8 \xff.wav", b"bell\x07.wav"])
+def test_a_name_that_no_table_can_hold_is_a_bad_file(name: bytes, tmp_path: Path, write_wav: WriteWav) -> None:
+    """Such a file is listed in printable form, with the remedy, and can be dropped."""
+    good = write_wav(tmp_path / "data/Tug/1.wav")
+    shutil.copy(os.fsencode(good), os.fsencode(good.parent) + b"/" + name)
+    corpus = find("deepship", tmp_path / "data", ("Tug",))
+    with pytest.raises(CorpusError, match="1 bad files") as error:
+        scan(corpus, 0.5, tmp_path / "cache")
+    listed = str(error.value).splitlines()[1]
+    assert listed.isprintable()
+    assert listed.endswith("rename it, without control characters, in UTF-8")
+    assert list(scan(corpus, 0.5, tmp_path / "cache", on_bad="drop").facts) == ["Tug/1"]
+
+
+def test_a_root_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
+    """The folder is named in printable form."""
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    root.mkdir()
+    with pytest.raises(CorpusError, match=r"--data-root '.*\\udcff': rename the folder"):
+        find("deepship", root)
+
+
+def test_hidden_files_are_not_audio(tmp_path: Path, write_wav: WriteWav) -> None:
+    """What macOS leaves beside every file, and what lies in hidden folders, is passed over."""
+    good = write_wav(tmp_path / "a.wav")
+    write_wav(tmp_path / "._a.wav")
+    write_wav(tmp_path / ".Trash" / "b.wav")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert audio_files(tmp_path) == [good]
+
+
+def test_links_to_folders_are_followed(tmp_path: Path, write_wav: WriteWav) -> None:
+    """A recording that lies on another disk is found through its link."""
+    write_wav(tmp_path / "disk" / "1.wav")
+    (tmp_path / "Tug").mkdir()
+    (tmp_path / "Tug" / "20171104-1").symlink_to(tmp_path / "disk")
+    assert audio_files(tmp_path / "Tug") == [tmp_path / "Tug" / "20171104-1" / "1.wav"]
+
+
+def test_a_link_that_goes_round_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
+    """A folder inside itself is named, and not searched forever."""
+    write_wav(tmp_path / "Tug" / "1.wav")
+    (tmp_path / "Tug" / "again").symlink_to(tmp_path / "Tug")
+    with pytest.raises(CorpusError, match=f"^{tmp_path}/Tug/again: a link to a folder above it; remove the link"):
+        audio_files(tmp_path / "Tug")
+
+
+def test_an_unreadable_folder_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
+    """A folder without permission is not a folder without recordings."""
+    closed = write_wav(tmp_path / "Tug" / "20171104-1" / "1.wav").parent
+    closed.chmod(0)
+    read_as_nobody = f"""
+import os, pathlib
+from datasets.corpus import audio_files
+os.seteuid(os.geteuid() or 65534)  # root may read everything
+audio_files(pathlib.Path({str(tmp_path)!r}))
+"""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    answer = subprocess.run([sys.executable, "-c", read_as_nobody], cwd=ROOT, capture_output=True, text=True)
+    closed.chmod(0o755)
+    assert answer.stderr.splitlines()[-1].endswith(f"CorpusError: {closed}: cannot be read (Permission denied)")

@@ -1,0 +1,361 @@
+"""DeepShip: both trees, the vessels by every way they are found, the published split, and what may be wrong."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets import splits
+from datasets.cache import build
+from datasets.clips import open_clips
+from datasets.corpus import Corpus, CorpusError, find
+from datasets.deepship import PUBLISHED_COUNTS, published_split
+from datasets.scan import scan
+
+WriteWav = Callable[..., Path]
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def metafile(root: Path, *rows: str, name: str = "tug-metafile") -> Path:
+    (root / "Tug").mkdir(parents=True, exist_ok=True)
+    (root / "Tug" / name).write_text("\n".join(rows) + "\n")
+    return root / "Tug" / name
+
+
+def vessels(root: Path) -> dict[str, str]:
+    return {r.id: r.groups["vessel"] for r in find("deepship", root, ("Tug",)).recordings}
+
+
+def test_day_and_time_find_the_vessel(tmp_path: Path) -> None:
+    """Also when the id of the folder is another row's."""
+    touch(tmp_path, "Tug/20171104-2/101500.wav")
+    metafile(tmp_path, "1,52,RIGHT,20171104,101500,60,1-2,", "2,52,WRONG,20171104,111500,60,1-2,")
+    assert vessels(tmp_path) == {"Tug/20171104-2/101500": "RIGHT"}
+
+
+def test_day_and_id_find_the_vessel(tmp_path: Path) -> None:
+    """Where the file is named by its id, the id decides among the day's rows, and not among another day's."""
+    touch(tmp_path, "Tug/20171104a-2/2.wav")
+    metafile(
+        tmp_path,
+        "1,52,WRONG,20171104,101500,60,1-2,",
+        "2,52,RIGHT,20171104,111500,60,1-2,",
+        "2,52,OTHER DAY,20171105,111500,60,1-2,",
+    )
+    assert vessels(tmp_path) == {"Tug/20171104a-2/2": "RIGHT"}
+
+
+def test_the_only_vessel_of_a_day_is_the_vessel(tmp_path: Path) -> None:
+    """Where neither time nor id fits, but only one ship passed."""
+    touch(tmp_path, "Tug/20171104-9/9.wav")
+    metafile(tmp_path, "1,52,RIGHT,20171104,101500,60,1-2,", "2,52,RIGHT ,20171104,111500,60,1-2,")
+    assert vessels(tmp_path) == {"Tug/20171104-9/9": "RIGHT"}
+
+
+def test_letters_are_in_the_order_of_time(tmp_path: Path) -> None:
+    """Where a day has as many rows as recordings, the first letter is the first time."""
+    touch(tmp_path, "Tug/20171104b-9/9.wav", "Tug/20171104a-8/8.wav")
+    metafile(tmp_path, "2,52,SECOND,20171104,111500,60,1-2,", "1,52,FIRST,20171104,101500,60,1-2,")
+    assert vessels(tmp_path) == {"Tug/20171104a-8/8": "FIRST", "Tug/20171104b-9/9": "SECOND"}
+
+
+def test_a_flat_file_is_found_by_its_id(tmp_path: Path, write_wav: WriteWav) -> None:
+    """Where two rows have the id, the one of the file's duration; where that is no help, none."""
+    for name, seconds in (("1", 2), ("2", 2), ("3", 9)):
+        write_wav(tmp_path / "Tug" / f"{name}.wav", seconds=seconds)
+    metafile(
+        tmp_path,
+        "1,52,ONE,20171104,101500,60,1-2,",
+        "2,52,LONG,20171104,111500,60,1-2,",
+        "2,52,SHORT,20171105,111500,2,1-2,",
+        "3,52,LONG,20171104,111500,60,1-2,",
+        "3,52,SHORT,20171105,111500,2,1-2,",
+    )
+    assert vessels(tmp_path) == {"Tug/1": "ONE", "Tug/2": "SHORT", "Tug/3": "unknown: Tug/3"}
+
+
+def test_what_no_join_finds_is_a_vessel_of_its_own(tmp_path: Path) -> None:
+    """Two recordings of no known ship never share a group, and the notes count them."""
+    touch(tmp_path, "Tug/20171104-1/1.wav", "Tug/20171105-2/2.wav", "Tug/stray.wav")
+    corpus = find("deepship", tmp_path, ("Tug",))
+    assert len({r.groups["vessel"] for r in corpus.recordings}) == 3
+    assert f"Tug: no metafile, so no vessel, in {tmp_path}/Tug" in corpus.notes
+    assert "Tug: 3 recordings; vessel by 3 nothing" in corpus.notes
+
+
+def test_a_vessel_has_one_spelling(tmp_path: Path) -> None:
+    """Case, spaces and an appended MMSI make no other ship."""
+    touch(tmp_path, *(f"Tug/20171104-{k}/10150{k}.wav" for k in range(3)))
+    names = ("Sea  Raven ", "SEA RAVEN", "SEA RAVEN 316001234")
+    metafile(tmp_path, *(f"{k},52,{name},20171104,10150{k},60,1-2,\t" for k, name in enumerate(names)))
+    assert set(vessels(tmp_path).values()) == {"SEA RAVEN"}
+
+
+def test_a_broken_metafile_is_named_by_line(tmp_path: Path, write_wav: WriteWav) -> None:
+    """Every line that is no row is listed, with what it holds; empty lines are none."""
+    write_wav(tmp_path / "Tug" / "1.wav")
+    broken = ("id,code,ship,date,time,duration", "2,52,A SHIP", "3,52,A,SHIP,20171104,101500,60,", "4,52,A,1 May,10,6,")
+    path = metafile(tmp_path, "1,52,A SHIP,20171104,101500,60,1-2,", "", *broken)
+    with pytest.raises(CorpusError) as error:
+        scan(find("deepship", tmp_path, ("Tug",)), 0.5, tmp_path / "cache")
+    listed = str(error.value).splitlines()[1:-1]
+    assert [line.split(" is not ")[0] for line in listed] == [f"  {path}: line {n}" for n in (3, 4, 5, 6)]
+    assert [line.rsplit(": ", 1)[1] for line in listed] == [repr(line) for line in broken]
+
+
+def test_a_metafile_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 are refused, and a byte-order mark is not one of them."""
+    touch(tmp_path, "Tug/1.wav")
+    metafile(tmp_path, "").write_bytes(b"\xef\xbb\xbf1,52,A SHIP,20171104,101500,60,1-2,\r\n")
+    assert vessels(tmp_path) == {"Tug/1": "A SHIP"}
+    path = metafile(tmp_path, "")
+    path.write_bytes(b"1,52,\xff\xfe,20171104,101500,60,1-2,\n")
+    (problem,) = find("deepship", tmp_path, ("Tug",)).problems
+    assert str(problem).startswith(f"{path}: cannot be read as UTF-8 text")
+
+
+def test_what_lies_beside_a_metafile_changes_nothing(tmp_path: Path) -> None:
+    """A copy, macOS's hidden twin and a folder of that name leave the joins as they were."""
+    touch(tmp_path, "Tug/1.wav", "Tug/old metafiles/notes.txt")
+    path = metafile(tmp_path, "1,52,A SHIP,20171104,101500,60,1-2,")
+    shutil.copy(path, path.with_name("tug-metafile.bak"))
+    (tmp_path / "Tug/._tug-metafile").write_bytes(b"\x00\x05\x16\x07\xff")
+    corpus = find("deepship", tmp_path, ("Tug",))
+    assert vessels(tmp_path) == {"Tug/1": "A SHIP"}
+    assert not corpus.problems
+
+
+def test_both_names_of_the_passenger_class_are_one(tmp_path: Path) -> None:
+    """The folders Passenger and Passengership, in any case of letters, hold one class."""
+    touch(tmp_path, "Passenger/1.wav", "Passengership/2.wav", "PASSENGER/3.wav")
+    corpus = find("deepship", tmp_path, ("Passengership",))
+    assert [r.id for r in corpus.recordings] == ["Passengership/1", "Passengership/2", "Passengership/3"]
+
+
+def test_one_recording_in_both_passenger_folders_is_refused(tmp_path: Path) -> None:
+    """The two files are named."""
+    touch(tmp_path, "Passenger/1.wav", "Passengership/1.wav")
+    with pytest.raises(CorpusError, match=r"(?s)keep one of each:.*/Passenger/1\.wav.*/Passengership/1\.wav"):
+        find("deepship", tmp_path, ("Passengership",))
+
+
+@pytest.mark.parametrize("class_folder", ["missing", "empty", "without audio"])
+def test_a_class_without_audio_is_refused(class_folder: str, tmp_path: Path) -> None:
+    """The class is named, and the choice of those that are there."""
+    touch(tmp_path, "Cargo/1.wav", "Passengership/1.wav", "Tanker/1.wav")
+    if class_folder != "missing":
+        touch(tmp_path, "Tug/x")
+        (tmp_path / "Tug/x").rename(tmp_path / "Tug" / ("tug-metafile" if class_folder == "without audio" else ".x"))
+    with pytest.raises(CorpusError, match=r"no audio for class Tug; .*--classes Cargo,Passengership,Tanker"):
+        find("deepship", tmp_path)
+
+
+def test_stray_folders_are_noted_and_not_read(tmp_path: Path) -> None:
+    """A folder that is no class makes no class, and the report says so."""
+    touch(tmp_path, "Tug/1.wav", "Segments_5s/Tug/1.wav", "spare/2.wav", ".git/3.wav")
+    corpus = find("deepship", tmp_path, ("Tug",))
+    assert [r.id for r in corpus.recordings] == ["Tug/1"]
+    assert "folders that are no class, ignored: Segments_5s, spare" in corpus.notes
+
+
+SPLIT = {
+    "train": ("Cargo/20171104-1/101500", "Tug/20171105a-7/111500"),
+    "validation": ("Cargo/20171106-44/44", "Tug/20171107-8/121500"),
+    "test": ("Cargo/20171108-3/131500", "Tug/20171109-9/141500"),
+}
+
+
+def split_file(folder: Path, form: str) -> Path:
+    """`SPLIT` as the authors write it, or condensed; two clips a recording."""
+    if form == "csv":
+        rows = [f"{role},{name.replace('/', ',')},2" for role, names in SPLIT.items() for name in names]
+        text = "\n".join(["split,class,recording_dir,wav_stem,n_segments_5s", *rows]) + "\n"
+    else:
+        text, index = "", 0
+        for role, names in SPLIT.items():
+            text += f"{role.capitalize()} indices and paths:\n"
+            for label, recording, stem in (name.split("/") for name in names):
+                for n in (1, 2):
+                    segment = f"{stem}_{label}-Segment_{n}.wav"
+                    text += f"{index}: ./Datasets/DeepShip/Segments_5s_32000hz/{label}/{recording}/{segment}\n"
+                    index += 1
+            text += "\n"
+    (folder / f"split.{form}").write_text(text)
+    return folder / f"split.{form}"
+
+
+def split_corpus(root: Path, absent: int = 0) -> Corpus:
+    touch(root, *(f"{name}.wav" for names in SPLIT.values() for name in names[absent:]))
+    return find("deepship", root, ("Cargo", "Tug")[absent:])
+
+
+@pytest.mark.parametrize("form", ["txt", "csv"])
+def test_the_published_split_is_read_in_both_forms(form: str, tmp_path: Path) -> None:
+    """Roles are the file's, and a part of the corpus keeps its part of them, which is noted."""
+    corpus = split_corpus(tmp_path / "data", absent=1)
+    split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, form))
+    assert split.roles == {names[1]: role for role, names in SPLIT.items()}
+    assert split.notes == ("3 of the split's 6 recordings are not here",)
+
+
+def test_a_flat_file_takes_the_role_of_its_id(tmp_path: Path) -> None:
+    """`Cargo/44.wav` of the public sample is `Cargo/20171106-44/44.wav` of the split."""
+    touch(tmp_path / "data", "Cargo/44.wav")
+    corpus = find("deepship", tmp_path / "data", ("Cargo",))
+    assert published_split(corpus, {"Cargo/44": 2}, 5.0, split_file(tmp_path, "csv")).roles == {
+        "Cargo/44": "validation"
+    }
+
+
+def test_two_files_of_one_folder_share_its_role(tmp_path: Path) -> None:
+    """They are one recording of the split, so that what is absent is still counted right."""
+    touch(tmp_path / "data", "Tug/20171109-9/141500.wav", "Tug/20171109-9/141600.wav")
+    corpus = find("deepship", tmp_path / "data", ("Tug",))
+    split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "csv"))
+    assert set(split.roles.values()) == {"test"}
+    assert split.notes == ("5 of the split's 6 recordings are not here",)
+
+
+def test_clips_that_differ_from_the_authors_are_noted(tmp_path: Path) -> None:
+    """A recording of another length than the authors cut is named, at their clip length alone."""
+    corpus = split_corpus(tmp_path / "data", absent=1)
+    num_clips = {r.id: 2 for r in corpus.recordings} | {SPLIT["test"][1]: 3}
+    file = split_file(tmp_path, "csv")
+    assert any(SPLIT["test"][1] in note for note in published_split(corpus, num_clips, 5.0, file).notes)
+    assert not any("cut otherwise" in note for note in published_split(corpus, num_clips, 3.0, file).notes)
+
+
+def test_wrong_counts_of_the_whole_corpus_are_refused(tmp_path: Path) -> None:
+    """With every recording of the file there, the counts are the paper's or the run is refused."""
+    corpus = split_corpus(tmp_path / "data")
+    with pytest.raises(CorpusError, match=r"'train': \(2, 4\).*the paper has .*\(428, 23088\)"):
+        published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "txt"))
+
+
+def test_a_recording_without_a_role_is_refused(tmp_path: Path) -> None:
+    """It is named."""
+    touch(tmp_path / "data", "Tug/20990101-1/1.wav")
+    with pytest.raises(CorpusError, match="no role for Tug/20990101-1/1; it names 6 recordings"):
+        published_split(split_corpus(tmp_path / "data"), {}, 5.0, split_file(tmp_path, "txt"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "neither the authors' split_indices.txt nor its csv"),
+        (b"Train indices and paths:\n0: ./x\n", "neither the authors' split_indices.txt nor its csv"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain,Cargo,a,b,1\ntrain,Cargo\n", "line 3 is not split,"),
+        (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain,Cargo,a,b,many\n", "line 2 is not split,"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_split_is_refused(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    """The file is named, and what is wrong with it."""
+    file = tmp_path / "split.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CorpusError, match=f"--split-file {file}: .*{reason}"):
+        published_split(split_corpus(tmp_path / "data"), {}, 5.0, file)
+
+
+def test_the_published_split_needs_its_file(tmp_path: Path) -> None:
+    """The message names the option."""
+    with pytest.raises(CorpusError, match="--split-file"):
+        published_split(split_corpus(tmp_path / "data"), {}, 5.0, None)
+
+
+@pytest.fixture(scope="session")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str, int]]:
+    """The names of all 609 recordings as empty files, with the real metafiles and the published clip counts."""
+    root, num_clips = tmp_path_factory.mktemp("whole"), {}
+    with (data / "deepship_split_recordings.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            name = f"{row['class']}/{row['recording_dir']}/{row['wav_stem']}"
+            touch(root, f"{name}.wav")
+            num_clips[name] = int(row["n_segments_5s"])
+    for path in data.glob("deepship-sample/*/*metafile"):
+        shutil.copyfile(path, root / path.parent.name / path.name)
+    return find("deepship", root), num_clips
+
+
+@pytest.mark.data
+def test_the_real_metafiles_join(whole: tuple[Corpus, dict[str, int]]) -> None:
+    """Of 609 recordings 498 join by day and time, 75 by day and id, 17 as the day's only ship; 12 by nothing."""
+    how: Counter[str] = Counter()
+    for note in whole[0].notes:
+        how.update({name: int(num) for num, name in re.findall(r"(\d+) ([a-z ]+)(?:,|$)", note.split("vessel by")[1])})
+    assert how == {
+        "day and time": 498,
+        "day and id": 75,
+        "only vessel of the day": 17,
+        "order in the day": 7,
+        "nothing": 12,
+    }
+    assert not whole[0].problems
+
+
+@pytest.mark.data
+def test_the_published_counts_are_the_papers(whole: tuple[Corpus, dict[str, int]], data: Path) -> None:
+    """428, 60 and 121 recordings; 23,088, 3,974 and 6,708 clips; nothing to note."""
+    corpus, num_clips = whole
+    split = published_split(corpus, num_clips, 5.0, data / "deepship_split_recordings.csv")
+    assert split.counts(num_clips) == PUBLISHED_COUNTS
+    assert PUBLISHED_COUNTS == {"train": (428, 23_088), "validation": (60, 3_974), "test": (121, 6_708)}
+    assert split.notes == ()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["recording", "vessel"])
+def test_the_real_sizes_are_shared_as_asked(name: str, whole: tuple[Corpus, dict[str, int]]) -> None:
+    """On the real clip counts every role of every class is within a point of 70, 10, 20 per cent."""
+    corpus, num_clips = whole
+    split = splits.make(corpus, num_clips, name)
+    splits.check(split, corpus, {r.id: r.id for r in corpus.recordings})
+    for label in corpus.classes:
+        clips: Counter[str] = Counter()
+        for recording in corpus.recordings:
+            clips[split.roles[recording.id]] += num_clips[recording.id] * (recording.label == label)
+        shares = [clips[role] / clips.total() for role in splits.ROLES]
+        assert shares == pytest.approx(splits.SHARES, abs=0.01)
+
+
+@pytest.fixture(scope="session")
+def sample(data: Path) -> Corpus:
+    """The 17 real recordings."""
+    return find("deepship", data / "deepship-sample", ("Passengership", "Tanker"))
+
+
+@pytest.mark.data
+def test_real_recordings_are_scanned_and_cut(sample: Corpus, tmp_path: Path) -> None:
+    """All 17 are good, of 32 kHz, of plausible level, and every clip of every rate holds sound."""
+    scanned = scan(sample, 5.0, tmp_path)
+    assert len(scanned.facts) == 17
+    assert {(f.rate_hz, f.num_channels) for f in scanned.facts.values()} == {(32_000, 1)}
+    assert all(1e-4 < f.rms < f.peak < 1 for f in scanned.facts.values())
+    folders = build(scanned, (2_000, 16_000, 64_000), 5.0, tmp_path)
+    for hz, folder in folders.items():
+        clips = open_clips(folder)
+        assert clips.wave.shape == (sum(scanned.num_clips(5.0).values()), 5 * hz)
+        assert (clips.levels[:, 0] < clips.levels[:, 1]).all()
+
+
+@pytest.mark.data
+def test_real_recordings_have_their_vessels_and_roles(sample: Corpus, data: Path) -> None:
+    """All 17 are in the published split; 12 have a ship, 5 Tankers agree with no row in id and duration."""
+    known = [r for r in sample.recordings if not r.groups["vessel"].startswith("unknown")]
+    assert len(known) == 12
+    num_clips = dict.fromkeys((r.id for r in sample.recordings), 1)
+    split = published_split(sample, num_clips, 3.0, data / "deepship_split_recordings.csv")
+    assert len(split.roles) == 17

@@ -1,0 +1,230 @@
+"""A corpus is examined whole: all that is wrong at once, and nothing read twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from datasets.corpus import Corpus, CorpusError, Problem
+from datasets.scan import Scan, remembered, scan
+
+MakeCorpus = Callable[..., Corpus]
+WriteWav = Callable[..., Path]
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def keep_times(path: Path, change: Callable[[], object]) -> None:
+    """Changes a file and gives it back its modification time."""
+    before = path.stat()
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_facts_are_by_recording(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """Every recording has its own file's facts."""
+    corpus = make_corpus()
+    facts = scan(corpus, 0.5, cache_dir).facts
+    assert list(facts) == [r.id for r in corpus.recordings]
+    assert len({f.sha256 for f in facts.values()}) == len(corpus.recordings)
+
+
+def test_all_bad_files_are_named_at_once(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
+    """One error lists every bad file with its own reason, what the corpus found wrong, and the remedy."""
+    corpus = make_corpus(num=4)
+    paths = [r.path for r in corpus.recordings]
+    paths[0].write_bytes(b"<html>404</html>")
+    paths[1].write_bytes(paths[1].read_bytes()[:-100])
+    paths[4].unlink()
+    soundfile.write(paths[5], np.zeros(8_000), 8_000)
+    write_wav(paths[6], seconds=0.25)
+    corpus = dataclasses.replace(corpus, problems=(Problem(corpus.root / "metafile", "line 3 is odd"),))
+    with pytest.raises(CorpusError) as error:
+        scan(corpus, 0.5, cache_dir)
+    header, *listed, remedy = str(error.value).splitlines()
+    assert header == f"6 bad files in {corpus.root}; nothing was run:"
+    reasons = ("line 3 is odd", "not audio", "truncated", "cannot be read", "silent", "0.25 s long, shorter than one")
+    for line, path, reason in zip(
+        listed, (corpus.root / "metafile", *(paths[k] for k in (0, 1, 4, 5, 6))), reasons, strict=True
+    ):
+        assert line.startswith(f"  {path}: {reason}")
+    assert remedy.endswith("--bad-files drop")
+
+
+def test_dropped_files_are_left_out_and_recorded(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """`drop` keeps the good recordings alone, and says which went and why."""
+    corpus = make_corpus()
+    corpus.recordings[1].path.write_bytes(b"")
+    kept = scan(corpus, 0.5, cache_dir, on_bad="drop")
+    assert [r.id for r in kept.corpus.recordings] == list(kept.facts) == ["Cargo/0", "Tug/0", "Tug/1"]
+    assert kept.dropped == (Problem(corpus.recordings[1].path, "empty file (0 bytes)"),)
+
+
+def test_dropping_a_whole_class_is_refused(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """Where nothing of a class is left, its bad files are named also under `drop`."""
+    corpus = make_corpus()
+    for recording in corpus.recordings[2:]:
+        recording.path.write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"(?s)2 bad files.*Tug/0.wav: empty.*nothing is left of class Tug"):
+        scan(corpus, 0.5, cache_dir, on_bad="drop")
+
+
+def test_a_clip_as_long_as_its_recording_fits(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """A recording of exactly one clip is good, of one sample less is bad."""
+    corpus = make_corpus(seconds=0.7)
+    assert set(scan(corpus, 0.7, cache_dir).num_clips(0.7).values()) == {1}
+    with pytest.raises(CorpusError, match="4 bad files"):
+        scan(corpus, 0.7 + 1 / 8_000, cache_dir)
+
+
+def test_the_tail_is_dropped(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """1.45 s are four clips of 0.3 s, and five where the length is met exactly."""
+    scanned = scan(make_corpus(seconds=1.45), 0.3, cache_dir)
+    assert set(scanned.num_clips(0.3).values()) == {4}
+    assert set(scanned.num_clips(0.29).values()) == {5}
+
+
+def test_a_second_look_reads_no_audio(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """A file of the same size and time is not opened: bytes changed behind them stay unseen."""
+    corpus = make_corpus()
+    first = scan(corpus, 0.5, cache_dir)
+    path = corpus.recordings[0].path
+    keep_times(path, lambda: path.write_bytes(bytes(path.stat().st_size)))
+    assert scan(corpus, 0.5, cache_dir).facts == first.facts
+
+
+def test_a_changed_file_is_read_again(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
+    """Another modification time is enough, and the data's identity changes with the bytes."""
+    corpus = make_corpus()
+    first = scan(corpus, 0.5, cache_dir)
+    write_wav(corpus.recordings[0].path, seed=99)
+    os.utime(corpus.recordings[0].path, (1, 1))
+    assert scan(corpus, 0.5, cache_dir).sha256 != first.sha256
+
+
+def test_a_mended_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """That a file is bad is never remembered, even if size and time stay."""
+    corpus = make_corpus()
+    path = corpus.recordings[0].path
+    good = path.read_bytes()
+    path.write_bytes(bytes(len(good)))
+    with pytest.raises(CorpusError, match="1 bad files"):
+        scan(corpus, 0.5, cache_dir)
+    keep_times(path, lambda: path.write_bytes(good))
+    assert len(scan(corpus, 0.5, cache_dir).facts) == 4
+
+
+def _garbage(index: Path) -> None:
+    index.write_bytes(b"no database" * 1_000)
+
+
+def _cut(index: Path) -> None:
+    index.write_bytes(index.read_bytes()[:5_000])
+
+
+def _empty(index: Path) -> None:
+    index.write_bytes(b"")
+
+
+def _facts(index: Path, facts: str) -> None:
+    with sqlite3.connect(index) as connection:
+        connection.execute("UPDATE facts SET facts = ?", (facts,))
+    connection.close()
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "garbage": _garbage,
+    "cut": _cut,
+    "empty": _empty,
+    "facts are no json": lambda index: _facts(index, "{"),
+    "facts of other fields": lambda index: _facts(index, json.dumps({"sha1": "0"})),
+    "facts are a number": lambda index: _facts(index, "3"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_memory_is_read_anew(damage: str, make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """Whatever befalls facts.sqlite, the scan is the same, and remembers again."""
+    corpus = make_corpus()
+    first = scan(corpus, 0.5, cache_dir)
+    DAMAGE[damage](cache_dir / "facts.sqlite")
+    assert scan(corpus, 0.5, cache_dir) == first
+    assert remembered(corpus, 0.5, cache_dir) == first
+
+
+def test_any_byte_of_the_memory_may_break(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """Forty broken files in a row: a scan of the same recordings, or an error that names the folder."""
+    corpus, rng = make_corpus(), np.random.default_rng(0)
+    first = scan(corpus, 0.5, cache_dir)
+    index = cache_dir / "facts.sqlite"
+    whole = index.read_bytes()
+    for _ in range(40):
+        broken = bytearray(whole)
+        start = rng.integers(len(broken))
+        broken[start : start + 400] = rng.bytes(len(broken[start : start + 400]))
+        index.write_bytes(broken)
+        try:
+            assert list(scan(corpus, 0.5, cache_dir).facts) == list(first.facts)
+        except CorpusError as error:
+            assert str(error).startswith(f"--cache-dir {cache_dir}")  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/facts.sqlite"])
+def test_a_cache_that_cannot_be_written_is_refused(place: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    """A file where the folder should be, or a folder where the file should be, gives one message with the remedy."""
+    if place == "cache":
+        (tmp_path / place).write_text("mine")
+    else:
+        (tmp_path / place).mkdir(parents=True)
+    with pytest.raises(CorpusError, match=r"--cache-dir .*/cache: cannot be written .*; choose another"):
+        scan(make_corpus(), 0.5, tmp_path / "cache")
+
+
+def test_remembered_is_the_scan_itself(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """What memory gives equals what reading gave."""
+    corpus = make_corpus()
+    assert scan(corpus, 0.5, cache_dir) == remembered(corpus, 0.5, cache_dir)
+
+
+def test_memory_says_none_rather_than_half(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
+    """Nothing scanned, one file missing, one too short for longer clips, a problem: each is None."""
+    corpus = make_corpus()
+    assert remembered(corpus, 0.5, cache_dir) is None
+    scan(corpus, 0.5, cache_dir)
+    assert remembered(corpus, 1.5, cache_dir) is None
+    assert remembered(dataclasses.replace(corpus, problems=(Problem(Path("x"), "odd"),)), 0.5, cache_dir) is None
+    corpus.recordings[0].path.unlink()
+    assert remembered(corpus, 0.5, cache_dir) is None
+
+
+def test_identity_is_content_and_not_place(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """The same recordings below another root are the same data; another label is other data."""
+    here, there = (scan(make_corpus(root=root), 0.5, cache_dir) for root in ("here", "there"))
+    assert here.sha256 == there.sha256
+    first, *others = here.corpus.recordings
+    relabelled = dataclasses.replace(here.corpus, recordings=(dataclasses.replace(first, label="Tug"), *others))
+    assert Scan(relabelled, here.facts).sha256 != here.sha256
+
+
+def test_progress_sees_every_new_file(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """The first scan shows each file, the second none."""
+    corpus, seen = make_corpus(), []
+
+    def progress(items, total, what):  # type: ignore[no-untyped-def]
+        seen.append((total, what))
+        return items
+
+    scan(corpus, 0.5, cache_dir, progress=progress)
+    scan(corpus, 0.5, cache_dir, progress=progress)
+    assert seen == [(4, "reading audio")]
