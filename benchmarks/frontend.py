@@ -1,7 +1,8 @@
-"""Speed and error of the front end against torchaudio and librosa: python -m benchmarks.frontend [--json FILE]
+"""Measures the front end's speed and error beside torchaudio's and librosa's.
 
-One process, one thread, all methods in turn, CPU time, medians over the rounds. The error is the largest difference
-from a float64 computation. Trust the ratios: the absolute figures change with the machine.
+Run it with `python -m benchmarks.frontend [--json FILE]`. One process, one thread, all methods in turn, CPU time, medians
+over the rounds. The error is the largest difference from a float64 computation. Trust the ratios: the absolute figures
+change with the machine.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, buffer)
     data = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(_hash_file(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
-    _write(path, data)
+    write(_hash_file(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
+    write(path, data)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -71,6 +71,24 @@ def tidy(folder: Path, keep: set[Path]) -> None:
         part.unlink(missing_ok=True)
 
 
+def write(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all; it and its name are on the disk when this returns."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def discard(path: Path) -> None:
     """Removes a checkpoint and its hash."""
     path.unlink(missing_ok=True)
@@ -89,15 +107,3 @@ def _verified(path: Path) -> bytes:
 
 def _hash_file(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -55,7 +55,6 @@ class TrialConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _coerced(field.name, str(field.type), getattr(self, field.name)))
-        object.__setattr__(self, "classes", ",".join(sorted(filter(None, map(str.strip, self.classes.split(","))))))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
@@ -77,6 +76,8 @@ class TrialConfig:
         self._check_frames()
 
     def _check_frames(self) -> None:
+        if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
+            raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
         frames, needed = self.num_frames, self.card.min_frames
         if frames < needed:
             raise ValueError(
@@ -131,20 +132,22 @@ def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
             raise ValueError(f"{word!r}: write field=value")
         if name not in types:
             raise ValueError(f"{word!r}: TrialConfig has no field {name!r}; it has {', '.join(types)}")
+        if name in fields:
+            raise ValueError(f"{word!r}: {name} is set twice")
         fields[name] = _coerced(name, types[name], text)
     return fields
 
 
 def _coerced(name: str, kind: str, value: object) -> str | int | float:
-    """`value` as the field's type, so that 1 and 1.0 in a float field are one key; a lossy change is refused."""
+    """`value` as the field's type and in one form, so that equal configs have one key; a lossy change is refused."""
     try:
         if kind == "str" and isinstance(value, str):
-            return value
+            return ",".join(sorted(filter(None, map(str.strip, value.split(","))))) if name == "classes" else value
         if kind != "str" and isinstance(value, int | float | str) and not isinstance(value, bool):
             number = float(value)
             if kind == "float" and math.isfinite(number):
-                return number
-            if kind == "int" and number == int(number):
+                return number + 0.0  # -0.0 is 0.0
+            if kind == "int" and number == int(number) and abs(number) < 2**53:  # above, floats skip numbers
                 return int(number)
     except (ValueError, OverflowError):
         pass

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainable.examples import Examples
 
 Row = dict[str, float]  # one epoch's numbers
-# Frames in one batch when nothing is trained. On a CPU what fits its cache is 1.5 to 3 times faster than 64 clips at once.
+# Frames in one batch when nothing is trained. On a CPU what fits its cache is 1.5 to 3 times faster than 64 clips.
 FRAMES_AT_ONCE = {"cpu": 4_000, "cuda": 128_000}
 
 
@@ -148,7 +148,7 @@ def kept_epoch(history: list[Row], config: TrialConfig) -> int:
 
 def has_stopped(history: list[Row], config: TrialConfig) -> bool:
     """Whether `stop_by` has not improved for `patience` epochs."""
-    return len(history) - _best(history, config.stop_by) >= config.patience and bool(history)
+    return len(history) - _best(history, config.stop_by) >= config.patience
 
 
 def save(

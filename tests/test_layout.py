@@ -1,0 +1,285 @@
+"""The architecture, as tests over the files: who may import what, how long things are, what a study must have."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import datasets
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {  # of our own folders
+    "datasets": {"datasets"},
+    "trainable": {"datasets", "trainable"},
+    "sweeps": {"datasets", "trainable", "sweeps"},
+    "analysis": {"datasets", "trainable", "sweeps", "analysis"},
+    "benchmarks": {"datasets", "trainable", "benchmarks"},
+}
+ONLY_IN = {  # third parties: the files and folders that may import them
+    "ray": ("sweeps/tuner.py",),
+    "optuna": ("sweeps/",),
+    "mlflow": ("sweeps/store.py",),
+    "torch": ("trainable/", "benchmarks/"),
+    "torchaudio": ("trainable/", "benchmarks/"),
+    "timm": ("trainable/",),
+    "matplotlib": ("analysis/", "sweeps/artefacts.py"),
+    "pandas": ("analysis/", "datasets/clips.py"),
+    "scipy": ("analysis/",),
+    "sklearn": ("analysis/",),
+    "jinja2": ("analysis/",),
+    "soundfile": ("datasets/",),
+    "soxr": ("datasets/",),
+    "librosa": ("benchmarks/",),  # a reference; tests have it too
+    "threadpoolctl": ("benchmarks/",),
+    "jaxtyping": ("datasets/", "trainable/", "analysis/"),
+    "tqdm": ("sweeps/progress.py",),
+    "numpy": ("datasets/", "trainable/", "sweeps/artefacts.py", "analysis/", "benchmarks/"),
+}
+FORBIDDEN_CALLS = {  # and why
+    "eval": "runs text",
+    "exec": "runs text",
+    "os.system": "runs a shell",
+    "os.popen": "runs a shell",
+    "pickle.load": "runs what a file holds",
+    "pickle.loads": "runs what a file holds",
+    "yaml.load": "runs what a file holds",
+    "joblib.load": "runs what a file holds",
+    "torch.jit.load": "runs what a file holds",
+    "torch.manual_seed": "is global state",
+    "np.random.seed": "is global state",
+    "random.seed": "is global state",
+}
+ALLOWED = {("trainable/finetune.py", "torch.manual_seed")}  # dropout draws from nothing else; restored afterwards
+MAX_FILE, MAX_FUNCTION, MAX_STUDY = 250, 40, 40
+LONGER = {"finetune": 70}  # the one loop that is read from top to bottom
+
+FILES = sorted(path.relative_to(ROOT).as_posix() for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+TREES = {file: ast.parse((ROOT / file).read_text(encoding="utf-8")) for file in FILES}
+STUDIES = [
+    file
+    for file, tree in TREES.items()
+    if file.startswith("sweeps/")
+    and any(isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == ["SWEEP"] for n in tree.body)
+]
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module that a file names in an import, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import hides what it imports"
+            yield node.module or ""
+
+
+def definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
+    """Functions and classes of a module, and the methods of its classes; not what is inside functions."""
+
+    def below(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, Definition]]:
+        for node in body:
+            if isinstance(node, Definition):
+                yield prefix + node.name, node
+                if isinstance(node, ast.ClassDef):
+                    yield from below(node.body, f"{prefix}{node.name}.")
+
+    return below(tree.body, "")
+
+
+def is_stub(node: Definition) -> bool:
+    """Whether a function says only its type, as those of a Protocol do."""
+    return not isinstance(node, ast.ClassDef) and ast.unparse(node.body[-1]) == "..."
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_folder_sees_itself_and_what_stands_left_of_it(file: str) -> None:
+    """datasets <- trainable <- sweeps <- analysis; benchmarks see the first two, and nothing sees the tests."""
+    folders = {name.partition(".")[0] for name in imports(TREES[file])}
+    assert folders & {*MAY_IMPORT, "tests"} <= MAY_IMPORT[file.partition("/")[0]]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_third_parties_are_imported_where_they_may_be(file: str) -> None:
+    """Ray, MLflow, torch and the others each have their place; a new one must be given one here."""
+    parties = {name.partition(".")[0] for name in imports(TREES[file])}
+    parties -= {*MAY_IMPORT, *sys.stdlib_module_names}
+    assert {p for p in parties if p not in ONLY_IN or not file.startswith(ONLY_IN[p])} == set()
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.endswith("/__init__.py")])
+def test_packages_hold_a_docstring_only(file: str) -> None:
+    """Importing one part loads no other."""
+    (statement,) = TREES[file].body
+    assert isinstance(statement, ast.Expr)
+    assert ast.get_docstring(TREES[file])
+
+
+def test_every_folder_is_a_package() -> None:
+    """A folder without `__init__.py` could be shadowed by an installed package of its name."""
+    folders = {path.parent for file in FILES if (path := ROOT / file)}
+    assert {folder for folder in folders if not (folder / "__init__.py").exists()} == set()
+
+
+def test_datasets_is_ours() -> None:
+    """The name belongs to another project on the package index; neither it nor ours is installed."""
+    assert datasets.__file__ == str(ROOT / "datasets" / "__init__.py")
+    installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+    assert not installed & {"datasets", "soundings"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_and_functions_are_short(file: str) -> None:
+    """What is longer has two purposes."""
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= (MAX_STUDY if file in STUDIES else MAX_FILE)
+    for name, node in definitions(TREES[file]):
+        length = (node.end_lineno or 0) - node.lineno + 1
+        assert isinstance(node, ast.ClassDef) or length <= LONGER.get(name, MAX_FUNCTION), f"{name} has {length} lines"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_everything_public_says_what_it_is_for(file: str) -> None:
+    """Modules, classes, functions and methods have a docstring whose first paragraph is a sentence."""
+    told = {file: TREES[file], **dict(definitions(TREES[file]))}
+    for name, node in told.items():
+        if name != file and (any(part.startswith("_") for part in name.split(".")) or is_stub(node)):  # type: ignore[arg-type]
+            continue
+        first = (ast.get_docstring(node) or "").partition("\n\n")[0]
+        assert re.search(r"[.?!:]$", first), f"{name}: {first!r} is no sentence"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_unsafe_is_called(file: str) -> None:
+    """No shell, no pickle, no archive that is unpacked wherever it says, no global seed."""
+    for node in ast.walk(TREES[file]):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        assert name not in FORBIDDEN_CALLS or (file, name) in ALLOWED, f"{name} {FORBIDDEN_CALLS.get(name)}"
+        assert keywords.get("shell") != "True", f"{name} runs a shell"
+        assert keywords.get("allow_pickle") != "True", f"{name} runs what a file holds"
+        assert name != "torch.load" or keywords.get("weights_only") == "True", "torch.load runs what a file holds"
+        assert not name.endswith((".extractall", ".unpack_archive")), f"{name} writes wherever the archive says"
+
+
+def test_no_path_of_a_machine_is_written_down() -> None:
+    """What runs here runs anywhere."""
+    names = [*FILES, *(p.relative_to(ROOT).as_posix() for p in ROOT.glob("*") if p.is_file())]
+    names += [p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")]
+    pattern = re.compile(r"(?<![\w.~])/(work|home|root|mnt|Users|tmp|scratch)/|[A-Z]:\\")
+    found = {name for name in names if pattern.search((ROOT / name).read_text(encoding="utf-8", errors="replace"))}
+    assert found - {"LICENSE"} == set()
+
+
+class TestStudies:
+    def test_there_are_some(self) -> None:
+        """The tests below test something."""
+        assert "sweeps/deepship_rates.py" in STUDIES
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_has_a_table(self, file: str) -> None:
+        """Every sweep has an analysis of the same name."""
+        assert (ROOT / "analysis" / Path(file).name).is_file()
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_is_named_as_its_file(self, file: str) -> None:
+        """The name in the store and in commands is the file's."""
+        assert importlib.import_module(f"sweeps.{Path(file).stem}").SWEEP.name == Path(file).stem
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_counts_its_trials(self, file: str) -> None:
+        """The arithmetic in the docstring, `3 checkpoints x 6 data rates x 3 seeds = 54 trials`, is right."""
+        trials = importlib.import_module(f"sweeps.{Path(file).stem}").SWEEP.trials
+        (line,) = re.findall(r"^(.*) = (\d+) trials$", ast.get_docstring(TREES[file]) or "", re.MULTILINE)
+        product = 1
+        for factor in line[0].split(" x "):
+            product *= int(factor.split()[0])
+        assert product == int(line[1]) == len(trials)
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_says_how_it_is_started(self, file: str) -> None:
+        """The docstring has the command."""
+        assert f"python -m sweeps.{Path(file).stem}" in (ast.get_docstring(TREES[file]) or "")
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_is_planned_without_anything_heavy(self, file: str, tmp_path: Path) -> None:
+        """A dry run loads none of Ray, torch, MLflow and pandas' friends, and leaves nothing on the disk."""
+        program = (
+            "import sys, importlib\n"
+            f"study = importlib.import_module('sweeps.{Path(file).stem}')\n"
+            "try:\n"
+            f"    study.main(study.SWEEP, ['--dry-run', '--storage', {str(tmp_path)!r}])\n"
+            "except SystemExit as end:\n"
+            "    assert end.code == 0, end.code\n"
+            "sys.exit(str([m for m in ('ray', 'torch', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]))\n"
+        )
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+        assert run.stderr == "[]\n"
+        assert f"{len(importlib.import_module(f'sweeps.{Path(file).stem}').SWEEP.trials)} planned" in run.stdout
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("file", STUDIES)
+    def test_runs_as_a_script_from_anywhere(self, file: str, tmp_path: Path) -> None:
+        """`ray submit` starts the file by its path."""
+        command = [sys.executable, str(ROOT / file), "--dry-run", "--storage", str(tmp_path)]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_datasets_and_trainable_need_neither_ray_nor_mlflow() -> None:
+    """A bare GPU machine has torch and numpy; every module of both folders can be imported there."""
+    modules = [f.removesuffix(".py").replace("/", ".") for f in FILES if f.startswith(("datasets/", "trainable/"))]
+    program = (
+        "import sys, importlib\n"
+        "sys.modules |= dict.fromkeys(('ray', 'mlflow', 'optuna', 'matplotlib', 'scipy', 'sklearn', 'jaxtyping'))\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+PINNED: dict[str, set[str]] = {}  # some packages have two versions, for older and for newer Pythons
+for _name, _version in re.findall(r"^([a-zA-Z0-9._-]+)(?:\[[^]]*\])?==(\S+)", LOCK, re.MULTILINE):
+    PINNED.setdefault(_name, set()).add(_version)
+
+
+class TestRequirements:
+    def test_every_package_is_locked_by_hash(self) -> None:
+        """Each has one version and its digests, and there is nothing else in the file."""
+        blocks = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", f"{LOCK}\n", flags=re.MULTILINE).strip())
+        assert len(blocks) == sum(map(len, PINNED.values())) > 50
+        pinned = re.compile(r"\S+==[^\s;]+( ; [^\\]+?)? \\(\n +--hash=sha256:[0-9a-f]{64}( \\)?)+")
+        assert [block[:80] for block in blocks if not pinned.fullmatch(block)] == []
+
+    def test_no_registry_is_named(self) -> None:
+        """Whoever installs chooses where from."""
+        assert not re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host", LOCK)
+
+    def test_all_that_is_asked_for_is_locked(self) -> None:
+        """requirements.in and requirements.txt belong together."""
+        text = (ROOT / "requirements.in").read_text(encoding="utf-8")
+        asked = re.findall(r"^([a-zA-Z0-9._-]+)(?:\[\w+\])?(?:==(\S+))?", text, re.MULTILINE)
+        assert len(asked) > 10
+        for name, version in asked:
+            assert all(pinned.startswith(version.rstrip("*")) for pinned in PINNED[name])
+
+    def test_what_is_locked_is_installed(self) -> None:
+        """The tests run with the versions that users get."""
+        assert {name: versions for name, versions in PINNED.items() if installed(name) not in {*versions, None}} == {}
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed distribution; None where the lock's marker left it out."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

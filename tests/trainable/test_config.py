@@ -1,0 +1,258 @@
+"""A trial is refused when it cannot work, and its key depends on what it is, never on how it was written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainable.backbones import panns
+from trainable.config import CHOICES, TrialConfig, parse_fields
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+KEY = "39ed8b7931a8"  # of BASE; it may never change: stores are full of such keys
+OTHER: dict[str, Any] = {  # another value for every field
+    "corpus": "esc50",
+    "backbone": "toy",
+    "pretrain_hz": 16_000,
+    "data_hz": 16_000,
+    "augment": "none",
+    "seed": 2,
+    "classes": "Cargo,Tug",
+    "split": "vessel",
+    "clip_s": 4.0,
+    "scale": "pcm",
+    "weights": "none",
+    "width": 0.5,
+    "head_dropout": 0.0,
+    "lr": 1e-4,
+    "batch": 64,
+    "epochs": 50,
+    "patience": 10,
+    "stop_by": "accuracy",
+    "keep_by": "loss",
+}
+
+
+def test_key_is_pinned() -> None:
+    """The key of the study's base config is this one, in every version."""
+    assert BASE.key == KEY
+
+
+def test_defaults_are_pinned() -> None:
+    """A default never changes: a changed one would give the keys of old results to new behaviour."""
+    defaults = {f.name: f.default for f in dataclasses.fields(TrialConfig) if f.default is not dataclasses.MISSING}
+    assert defaults == {
+        "classes": "",
+        "split": "recording",
+        "clip_s": 5.0,
+        "scale": "minmax",
+        "weights": "published",
+        "width": 1.0,
+        "head_dropout": 0.5,
+        "lr": 5e-5,
+        "batch": 32,
+        "epochs": 100,
+        "patience": 50,
+        "stop_by": "loss",
+        "keep_by": "accuracy",
+    }
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrialConfig)])
+def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another value of any one field is another trial."""
+    monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
+    monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
+    base = dataclasses.replace(BASE, weights="none") if name == "width" else BASE
+    assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key
+
+
+def test_a_later_field_changes_no_key() -> None:
+    """A field that is added with the old behaviour as its default changes no old key; other values make new ones."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Later(TrialConfig):
+        ema: float = 0.0
+        schedule: str = "none"
+
+    assert Later(**BASE.to_dict()).key == KEY  # type: ignore[arg-type]
+    assert Later(**BASE.to_dict(), ema=0.99).key != KEY  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"clip_s": 5},
+        {"clip_s": "5.0"},
+        {"lr": "0.00005"},
+        {"seed": 1.0},
+        {"seed": "1"},
+        {"data_hz": "32_000"},
+        {"data_hz": 32e3},
+        {"classes": " , "},
+    ],
+)
+def test_key_does_not_depend_on_the_writing(fields: dict[str, Any]) -> None:
+    """The same numbers as int, float or text are the same trial."""
+    assert dataclasses.replace(BASE, **fields) == BASE
+    assert dataclasses.replace(BASE, **fields).key == KEY
+
+
+def test_minus_zero_is_zero() -> None:
+    """Two configs that compare equal have one key."""
+    plus, minus = (dataclasses.replace(BASE, head_dropout=value) for value in (0.0, -0.0))
+    assert plus == minus
+    assert plus.key == minus.key
+
+
+@pytest.mark.parametrize("text", ["Tug,Cargo", " Cargo , Tug ", "Cargo,,Tug,"])
+def test_classes_are_a_set(text: str) -> None:
+    """Order and blanks in the list of classes do not matter."""
+    config = dataclasses.replace(BASE, classes=text)
+    assert config.classes == "Cargo,Tug"
+    assert config.class_list == ("Cargo", "Tug")
+    assert config.key == dataclasses.replace(BASE, classes="Cargo,Tug").key
+
+
+def test_key_does_not_depend_on_the_order_of_fields() -> None:
+    """Keywords in any order make one trial."""
+    assert TrialConfig(**dict(reversed(BASE.to_dict().items()))).key == KEY  # type: ignore[arg-type]
+
+
+def test_a_clip_is_a_whole_number_of_samples() -> None:
+    """Otherwise clips would drift against their recording."""
+    with pytest.raises(ValueError, match=r"clip_s=1.00001: not a whole number of samples at data_hz=32000"):
+        dataclasses.replace(BASE, clip_s=1.00001)
+
+
+@given(
+    lr=st.floats(1e-300, 1e300),
+    clip_s=st.integers(400, 10**6).map(lambda ms: ms / 1000),  # whole samples at every rate
+    head_dropout=st.floats(0, 1, exclude_max=True),
+    seed=st.integers(0, 2**53 - 1),
+    batch=st.integers(1, 10**6),
+)
+def test_a_config_survives_being_written_as_text(**fields: Any) -> None:
+    """What the store keeps as text is read back as the same trial, to the last bit of a float."""
+    config = dataclasses.replace(BASE, **fields)
+    words = [f"{name}={value}" for name, value in config.to_dict().items()]
+    again = TrialConfig(**parse_fields(words))  # type: ignore[arg-type]
+    assert again == config
+    assert again.key == config.key
+
+
+@given(st.integers(2**53 - 4, 2**53 + 4), st.integers(2**53 - 4, 2**53 + 4))
+def test_different_seeds_never_share_a_key(one: int, other: int) -> None:
+    """A seed too large to be held exactly is refused, not rounded to its neighbour."""
+
+    def key(seed: int) -> str | None:
+        try:
+            return dataclasses.replace(BASE, seed=seed).key
+        except ValueError:
+            return None
+
+    assert one == other or key(one) is None or key(one) != key(other)
+
+
+def test_a_seed_above_2_to_the_53_is_refused() -> None:
+    """2^53 + 1 would silently become 2^53."""
+    with pytest.raises(ValueError, match="seed=9007199254740993: must be of type int"):
+        dataclasses.replace(BASE, seed=2**53 + 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"augment": "specaug"}, r"augment='specaug': choose one of specaugment\+mixup, specaugment, mixup, none"),
+        ({"scale": "max"}, "scale='max': choose one of minmax, pcm"),
+        ({"keep_by": "test"}, "keep_by='test': choose one of accuracy, loss"),
+        ({"stop_by": ""}, "stop_by='': choose one of"),
+        ({"data_hz": 0}, "data_hz=0: must be above 0"),
+        ({"clip_s": -1}, "clip_s=-1.0: must be above 0"),
+        ({"lr": 0}, "lr=0.0: must be above 0"),
+        ({"batch": 0}, "batch=0: must be above 0"),
+        ({"epochs": 0}, "epochs=0: must be above 0"),
+        ({"patience": 0}, "patience=0: must be above 0"),
+        ({"width": 0, "weights": "none"}, "width=0.0: must be above 0"),
+        ({"head_dropout": 1}, "head_dropout=1.0: must be at least 0 and below 1"),
+        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"classes": "Tug"}, "classes='Tug': name two or more different classes"),
+        ({"classes": "Tug,Tug"}, "classes='Tug,Tug': name two or more different classes"),
+        ({"weights": "run:1"}, "weights='run:1': choose published, none, or run:KEY"),
+        ({"weights": "run:0123456789abc"}, "12-digit key"),
+        ({"width": 0.5}, "width=0.5: the published weights fit width=1 only; set weights=none"),
+        ({"backbone": "cnn15"}, "backbone='cnn15': there is no such PANN; there are cnn14"),
+        ({"backbone": "nosuch/net"}, "there is no family trainable/backbones/nosuch.py"),
+        ({"pretrain_hz": 22_050}, "pretrain_hz=22050: cnn14 was pre-trained at 32000, 16000, 8000 Hz"),
+        ({"data_hz": 1_000}, "gives 16 frames to cnn14 .* which needs 32; raise data_hz or clip_s"),
+        ({"seed": 1.5}, "seed=1.5: must be of type int"),
+        ({"seed": True}, "seed=True: must be of type int"),
+        ({"seed": "one"}, "seed='one': must be of type int"),
+        ({"lr": float("nan")}, "lr=nan: must be of type float"),
+        ({"lr": float("inf")}, "lr=inf: must be of type float"),
+        ({"epochs": float("inf")}, "epochs=inf: must be of type int"),
+        ({"corpus": 3}, "corpus=3: must be of type str"),
+        ({"lr": None}, "lr=None: must be of type float"),
+    ],
+)
+def test_impossible_values_are_refused(fields: dict[str, Any], told: str) -> None:
+    """The error names the field, the value and the remedy."""
+    with pytest.raises(ValueError, match=told):
+        dataclasses.replace(BASE, **fields)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHOICES.items() for value in values])
+def test_every_choice_is_accepted(name: str, value: str) -> None:
+    """What the error offers is possible."""
+    assert getattr(dataclasses.replace(BASE, **{name: value}), name) == value  # type: ignore[arg-type]
+
+
+def test_the_shortest_clip_is_just_long_enough() -> None:
+    """The number of frames is refused below the backbone's least, and not at it."""
+    hop, needed = BASE.card.front_end.hop, BASE.card.min_frames
+    just = hop * (needed - 1)
+    assert dataclasses.replace(BASE, data_hz=just, clip_s=1).num_frames == needed
+    with pytest.raises(ValueError, match=f"gives {needed - 1} frames"):
+        dataclasses.replace(BASE, data_hz=just - 1, clip_s=1)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    """A trial that has a key keeps its values."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BASE.seed = 2  # type: ignore[misc]
+
+
+def test_fields_are_parsed_to_their_types() -> None:
+    """Text becomes what the field holds, in the form that the config holds it in."""
+    parsed = parse_fields(["lr=1e-3", "batch=8", "classes=Tug, Cargo", "weights=run:0123456789ab", "seed=7.0"])
+    assert parsed == {
+        "lr": 0.001,
+        "batch": 8,
+        "classes": "Cargo,Tug",
+        "weights": "run:0123456789ab",
+        "seed": 7,
+    }
+    assert [type(v) for v in parsed.values()] == [float, int, str, str, int]
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("lr", "'lr': write field=value"),
+        ("learning_rate=1", "TrialConfig has no field 'learning_rate'; it has corpus, backbone"),
+        ("batch=many", "batch='many': must be of type int"),
+        ("batch=1.5", "batch='1.5': must be of type int"),
+        ("lr=", "lr='': must be of type float"),
+    ],
+)
+def test_words_that_are_no_fields_are_refused(word: str, told: str) -> None:
+    """A misspelt field or value is named."""
+    with pytest.raises(ValueError, match=told):
+        parse_fields([word])

@@ -1,0 +1,389 @@
+"""The loop gives the same bits whenever it is stopped, selects on validation, and stops when it should."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainable import checkpoint
+from trainable.config import TrialConfig
+from trainable.examples import Examples
+from trainable.finetune import NotFinite, Row, finetune, has_stopped, kept_epoch, predict, save, train_epoch
+from trainable.trial import start_network
+
+CONFIG = TrialConfig(
+    corpus="toy",
+    backbone="cnn14",
+    pretrain_hz=8_000,
+    data_hz=8_000,
+    augment="specaugment+mixup",
+    seed=1,
+    clip_s=0.4,
+    weights="none",
+    width=1 / 64,
+    lr=1e-2,
+    batch=4,
+    epochs=5,
+)
+NUM_CLASSES = 3
+NUM_FRAMES = CONFIG.num_frames
+
+
+class Stopped(Exception):
+    """What ends a trial in the midst."""
+
+
+def toy(clips: int = 19, seed: int = 0, shift: int = 0) -> Examples:
+    """Noise about a level that tells the class; `shift` gives each clip the label of another class."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(clips) % NUM_CLASSES
+    level = torch.linspace(-1, 1, NUM_CLASSES)[labels, None, None]
+    inputs = (-30 + 5 * level + 5 * torch.randn(clips, NUM_FRAMES, 64, generator=random)).half()
+    recording = np.array([f"r{n // 2}" for n in range(clips)])
+    return Examples(inputs, (labels + shift) % NUM_CLASSES, recording, np.arange(clips) % 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """All that a trial leaves but the time it took."""
+
+    history: list[Row]
+    weights: dict[str, Tensor]
+    logits: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Outcome)
+            and self.history == other.history
+            and all(torch.equal(value, other.weights[name]) for name, value in self.weights.items())
+            and bool((self.logits == other.logits).all())
+        )
+
+
+def fresh(config: TrialConfig) -> nn.Module:
+    return start_network(config, NUM_CLASSES, None).to(memory_format=torch.channels_last)
+
+
+def run(
+    config: TrialConfig,
+    folder: Path,
+    report: Callable[[Row], None] = lambda row: None,
+    network: nn.Module | None = None,
+    train: Examples | None = None,
+    validation: Examples | None = None,
+) -> Outcome:
+    network = network or fresh(config)
+    train, validation = train or toy(), validation or toy(10, seed=1)
+    history = finetune(config, network, train, validation, folder, report)
+    timeless = [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    return Outcome(timeless, weights, predict(network, validation))
+
+
+def stop_after(epoch: int) -> Callable[[Row], None]:
+    def report(row: Row) -> None:
+        if row["epoch"] == epoch:
+            raise Stopped
+
+    return report
+
+
+def stop_at_pass(number: int, network: nn.Module) -> nn.Module:
+    """The network, which ends the trial at the given one of its forward passes."""
+    passes = itertools.count(1)
+
+    def hook(module: nn.Module, args: Any) -> None:
+        if next(passes) == number:
+            raise Stopped
+
+    network.register_forward_pre_hook(hook)
+    return network
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The trial that never stopped."""
+    return run(CONFIG, tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_the_same_config_gives_the_same_bits(tmp_path: Path, undisturbed: Outcome) -> None:
+    """History, weights and logits are equal, whatever torch's own random state is."""
+    torch.manual_seed(4711)
+    assert run(CONFIG, tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("field", [{"seed": 2}, {"lr": 5e-3}, {"augment": "mixup"}, {"head_dropout": 0.4}])
+def test_another_config_gives_other_bits(tmp_path: Path, undisturbed: Outcome, field: dict[str, Any]) -> None:
+    """Equality above means something."""
+    assert run(dataclasses.replace(CONFIG, **field), tmp_path) != undisturbed
+
+
+@pytest.mark.parametrize("epoch", range(1, CONFIG.epochs + 1))
+def test_a_trial_stopped_after_any_epoch_ends_with_the_same_bits(
+    tmp_path: Path, undisturbed: Outcome, epoch: int
+) -> None:
+    """A new process goes on after that epoch, reports all epochs in order, and ends as if it had never stopped."""
+    with pytest.raises(Stopped):
+        run(CONFIG, tmp_path, stop_after(epoch))
+    rows: list[Row] = []
+    passes: list[int] = []
+    network = fresh(CONFIG)
+    network.register_forward_pre_hook(lambda module, args: passes.append(1))
+    assert run(CONFIG, tmp_path, rows.append, network) == undisturbed
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    passes_per_epoch = 3 + 1  # 18 of 19 clips in eights, and one of validation; one more for the outcome's logits
+    assert len(passes) == (CONFIG.epochs - epoch) * passes_per_epoch + 1
+
+
+@pytest.mark.parametrize("forward_pass", [1, 2, 4, 5, 7, 12, 19, 20])
+def test_a_trial_stopped_within_an_epoch_ends_with_the_same_bits(
+    tmp_path: Path, undisturbed: Outcome, forward_pass: int
+) -> None:
+    """An epoch that was cut off, in training or in validation, is done again from its start."""
+    with pytest.raises(Stopped):
+        run(CONFIG, tmp_path, network=stop_at_pass(forward_pass, fresh(CONFIG)))
+    assert run(CONFIG, tmp_path) == undisturbed
+
+
+def test_a_trial_stopped_again_and_again_ends_with_the_same_bits(tmp_path: Path, undisturbed: Outcome) -> None:
+    """Each attempt may get no further than one epoch."""
+    for epoch in range(1, CONFIG.epochs + 1):
+        with pytest.raises(Stopped):
+            run(CONFIG, tmp_path, stop_after(epoch))
+    assert run(CONFIG, tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("what", ["epoch", "best"])
+@pytest.mark.parametrize("epoch", [1, 3, 5])
+def test_a_damaged_checkpoint_costs_time_only(tmp_path: Path, undisturbed: Outcome, epoch: int, what: str) -> None:
+    """Where the last epoch, or the best weights, cannot be read, the trial goes on earlier, to the same bits."""
+    with pytest.raises(Stopped):
+        run(CONFIG, tmp_path, stop_after(epoch))
+    damaged = max(tmp_path.glob(f"{what}-*.pt"))
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 4
+    damaged.write_bytes(bytes(data))
+    assert run(CONFIG, tmp_path) == undisturbed
+
+
+def test_two_epochs_and_their_best_are_kept_on_disk(tmp_path: Path) -> None:
+    """A long trial takes no more room than a short one."""
+    run(dataclasses.replace(CONFIG, epochs=4), tmp_path)
+    assert [p.name for p in sorted(tmp_path.glob("epoch-*.pt"))] == ["epoch-0003.pt", "epoch-0004.pt"]
+    assert len(list(tmp_path.glob("best-*.pt"))) <= 2
+
+
+def test_the_epoch_before_can_be_gone_back_to(tmp_path: Path) -> None:
+    """It stays with the best weights of its own time, also where the last epoch is the best of all."""
+    network, history = fresh(CONFIG), rows([0.1, 0.2, 0.3], [3.0, 2.0, 1.0])
+    optimizer = torch.optim.Adam(network.parameters())
+    for epoch in (1, 2, 3):
+        save(tmp_path, network, optimizer, history[:epoch], CONFIG)
+    checkpoint.discard(checkpoint.epoch_file(tmp_path, 3))
+    state = checkpoint.latest(tmp_path)
+    assert state is not None
+    assert (len(state["history"]), state["best_epoch"]) == (2, 2)
+
+
+def test_torchs_random_state_is_left_alone(tmp_path: Path) -> None:
+    """The caller's random numbers go on as if nothing had been trained."""
+    before = torch.get_rng_state()
+    run(dataclasses.replace(CONFIG, epochs=1), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """Classes that differ in level are told apart, on clips that were not trained on."""
+    config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=12, batch=16, lr=3e-3, width=1 / 32)
+    outcome = run(config, tmp_path, train=toy(120), validation=toy(30, seed=1))
+    assert max(row["val_accuracy"] for row in outcome.history) > 0.8
+    assert outcome.history[-1]["train_loss"] < 0.6 * outcome.history[0]["train_loss"]
+
+
+def rows(accuracies: list[float], losses: list[float]) -> list[Row]:
+    return [
+        {"epoch": n, "val_accuracy": a, "val_loss": v}
+        for n, (a, v) in enumerate(zip(accuracies, losses, strict=True), start=1)
+    ]
+
+
+def test_the_first_of_the_best_epochs_is_kept() -> None:
+    """The epoch is the one of largest accuracy, or of least loss, and the earlier one of two that are equal."""
+    history = rows([0.5, 0.7, 0.6, 0.7], [0.9, 0.8, 0.3, 0.3])
+    assert kept_epoch(history, CONFIG) == 2
+    assert kept_epoch(history, dataclasses.replace(CONFIG, keep_by="loss")) == 3
+    assert kept_epoch([], CONFIG) == 0
+
+
+@pytest.mark.parametrize(
+    ("patience", "stop_by", "stops_after"),
+    [(1, "loss", 3), (2, "loss", 4), (3, "loss", None), (1, "accuracy", 2), (2, "accuracy", 5), (3, "accuracy", 6)],
+)
+def test_training_stops_when_patience_is_out(patience: int, stop_by: str, stops_after: int | None) -> None:
+    """Patience counts epochs since `stop_by` was last better than ever before; as good as before is not better."""
+    history = rows([0.5, 0.5, 0.6, 0.6, 0.6, 0.6], [0.9, 0.8, 0.9, 0.8, 0.7, 0.9])
+    config = dataclasses.replace(CONFIG, patience=patience, stop_by=stop_by)
+    stopped = [n for n in range(len(history) + 1) if has_stopped(history[:n], config)]
+    assert (min(stopped) if stopped else None) == stops_after
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_a_trial_that_does_not_improve_ends_early(tmp_path: Path, patience: int) -> None:
+    """With labels that contradict the training's the loss rises from some epoch on; the trial ends, again and again."""
+    config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=30, patience=patience)
+    wrong = toy(10, seed=1, shift=1)
+    outcome = run(config, tmp_path, validation=wrong, train=toy(60))
+    best = kept_epoch(outcome.history, dataclasses.replace(config, keep_by="loss"))
+    assert len(outcome.history) == best + patience < 30
+    assert run(config, tmp_path, validation=wrong, train=toy(60)) == outcome
+
+
+@pytest.mark.parametrize("keep_by", ["accuracy", "loss"])
+def test_the_network_is_left_with_the_kept_epochs_weights(tmp_path: Path, keep_by: str) -> None:
+    """They are those of a trial that was given only so many epochs, and they are not the last."""
+    config = dataclasses.replace(CONFIG, keep_by=keep_by, augment="none", head_dropout=0, epochs=6)
+    wrong = toy(10, seed=1, shift=1)
+    outcome = run(config, tmp_path / "whole", validation=wrong)
+    kept = kept_epoch(outcome.history, config)
+    assert kept < config.epochs
+    shorter = dataclasses.replace(config, epochs=kept)
+    network = fresh(shorter)
+    finetune(shorter, network, toy(), wrong, tmp_path / "shorter", lambda row: None)
+    assert all(torch.equal(value, outcome.weights[name]) for name, value in network.state_dict().items())
+    row = outcome.history[kept - 1]
+    assert row["val_accuracy"] == np.mean(outcome.logits.argmax(axis=1) == wrong.labels.numpy())
+
+
+class Ledger(nn.Module):
+    """Learns nothing; notes which clips it is given, each of which holds its own number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(1, NUM_CLASSES)
+        self.steps: list[list[int]] = []
+
+    def forward(self, x: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        self.steps.append(x[:, 0, 0].int().tolist())
+        x = x[:, None] if augment is None else augment(x[:, None])
+        logits: Tensor = self.classifier(x[:, 0, 0, :1])
+        return logits
+
+
+def steps_of(config: TrialConfig, clips: int, epoch: int = 1) -> list[list[int]]:
+    """The clips of each step of an epoch."""
+    ledger, examples = Ledger(), toy(clips)
+    numbered = dataclasses.replace(
+        examples, inputs=torch.arange(clips).half()[:, None, None].expand(clips, NUM_FRAMES, 64)
+    )
+    losses = train_epoch(config, ledger, torch.optim.Adam(ledger.parameters()), numbered, epoch)
+    assert len(losses) == len(ledger.steps)
+    return ledger.steps
+
+
+@pytest.mark.parametrize("clips", [1, 2, 7, 8, 9, 19])
+def test_an_epoch_shows_every_clip_once(clips: int) -> None:
+    """Without mixup, in batches of which the last may be small, and in an order of its own for every epoch."""
+    config = dataclasses.replace(CONFIG, augment="none")
+    steps = steps_of(config, clips)
+    assert sorted(itertools.chain(*steps)) == list(range(clips))
+    assert [len(step) for step in steps] == [4] * (clips // 4) + [clips % 4] * (clips % 4 > 0)
+
+
+@pytest.mark.parametrize("clips", [2, 3, 8, 9, 19])
+def test_mixup_draws_pairs(clips: int) -> None:
+    """With mixup a step takes twice the batch; of an odd number of clips another one waits in other epochs."""
+    config = dataclasses.replace(CONFIG, augment="mixup")
+    shown = [list(itertools.chain(*steps_of(config, clips, epoch))) for epoch in range(1, 9)]
+    assert all(len(set(clip)) == len(clip) == clips - clips % 2 for clip in shown)
+    assert set(itertools.chain(*shown)) == set(range(clips))
+    assert {len(step) for step in steps_of(config, clips)} <= {8, clips % 8 - clips % 2}
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    """No two epochs, and no two seeds, show the clips in one order."""
+    config = dataclasses.replace(CONFIG, augment="none")
+    orders = [
+        steps_of(dataclasses.replace(config, seed=seed), 19, epoch) for seed in (1, 2, 3) for epoch in (1, 2, 3, 4)
+    ]
+    assert len({str(order) for order in orders}) == 12
+
+
+@pytest.mark.parametrize("fields", [{"data_hz": 4_000, "clip_s": 0.8}, {"pretrain_hz": 16_000, "data_hz": 16_000}])
+def test_trials_of_one_seed_are_paired(fields: dict[str, Any]) -> None:
+    """At any rates one seed starts from one classifier and shows the clips in one order; another seed does not."""
+    other = dataclasses.replace(CONFIG, **fields)
+    seeded = dataclasses.replace(CONFIG, seed=2)
+    heads = [start_network(config, NUM_CLASSES, None).classifier for config in (CONFIG, other, seeded)]
+    assert torch.equal(heads[0].weight, heads[1].weight)  # type: ignore[union-attr, arg-type]
+    assert torch.equal(heads[0].bias, heads[1].bias)  # type: ignore[union-attr, arg-type]
+    assert not torch.equal(heads[0].weight, heads[2].weight)  # type: ignore[union-attr, arg-type]
+    assert steps_of(CONFIG, 19) == steps_of(other, 19)
+    assert steps_of(CONFIG, 19) != steps_of(seeded, 19)
+
+
+@pytest.mark.parametrize("augment", ["specaugment+mixup", "specaugment", "mixup", "none"])
+@pytest.mark.parametrize("clips", [3, 9, 18])
+def test_any_number_of_clips_can_be_trained_on(tmp_path: Path, augment: str, clips: int) -> None:
+    """Odd or even, fewer than a batch or more, with one clip left over: the losses are finite."""
+    config = dataclasses.replace(CONFIG, augment=augment, epochs=2, batch=4)
+    outcome = run(config, tmp_path, train=toy(clips))
+    assert all(math.isfinite(value) for row in outcome.history for value in row.values())
+
+
+def test_a_batch_larger_than_the_data_is_one_step() -> None:
+    """All clips there are."""
+    assert [len(step) for step in steps_of(dataclasses.replace(CONFIG, batch=1_000), 18)] == [18]
+
+
+def test_prediction_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+    """Logits of all clips are those of each clip alone, in order."""
+    network, examples = fresh(CONFIG), toy(230)  # 97 clips at once
+    alone = [
+        predict(network, dataclasses.replace(examples, inputs=examples.inputs[[n]])) for n in (0, 96, 97, 193, 229)
+    ]
+    np.testing.assert_allclose(predict(network, examples)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5)
+
+
+def test_three_steps_give_the_pinned_losses() -> None:
+    """A change of the loop, the augmentation or the network's first weights shows here before it shows in a table."""
+    network = fresh(CONFIG)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        losses = train_epoch(CONFIG, network, optimizer, toy(24), epoch=1)
+    assert losses.tolist() == pytest.approx([1.056221, 2.393868, 1.281497], rel=1e-4)
+
+
+@pytest.mark.parametrize("clip", [0, 7, 17])
+def test_a_training_loss_that_is_not_finite_is_located(tmp_path: Path, clip: int) -> None:
+    """Epoch and step are those in which a NaN came in."""
+    config = dataclasses.replace(CONFIG, augment="none")
+    train = toy(18)
+    train.inputs[clip, 0, 0] = math.nan
+    step = next(n for n, clips in enumerate(steps_of(config, 18), start=1) if clip in clips)
+    with pytest.raises(NotFinite, match=f"the training loss is nan in epoch 1, step {step} of 5; lower lr"):
+        run(config, tmp_path, train=train)
+
+
+def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    """A trial never ends with a NaN for a score, and an epoch that diverged is no checkpoint."""
+    validation = toy(10, seed=1)
+    validation.inputs[3, 0, 0] = math.nan
+    with pytest.raises(NotFinite, match=r"the validation loss is nan after epoch 1; lower lr \(0.01\)"):
+        run(CONFIG, tmp_path, validation=validation)
+    assert checkpoint.latest(tmp_path) is None
+
+
+def test_a_huge_learning_rate_is_an_error(tmp_path: Path) -> None:
+    """A trial that diverges says so, and does not go on."""
+    with pytest.raises(NotFinite, match="lower lr"):
+        run(dataclasses.replace(CONFIG, lr=1e30), tmp_path)

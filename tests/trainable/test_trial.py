@@ -1,0 +1,256 @@
+"""A trial from the cache to its predictions: what it leaves, what it never looks at, and how the next one starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from datasets import prepare, splits
+from datasets.clips import open_clips
+from datasets.prepare import Source, Wanted
+from datasets.synthetic import write_esc50
+from trainable import checkpoint, examples, metrics, trial, weights
+from trainable.config import TrialConfig
+from trainable.finetune import Row, predict
+from trainable.place import Place
+
+CPU = torch.device("cpu")
+CONFIG = TrialConfig(
+    corpus="esc50",
+    backbone="cnn14",
+    pretrain_hz=8_000,
+    data_hz=8_000,
+    augment="specaugment+mixup",
+    seed=1,
+    split="published",
+    clip_s=1.0,
+    weights="none",
+    width=1 / 64,
+    lr=1e-3,
+    batch=8,
+    epochs=3,
+)
+
+
+class Material(NamedTuple):
+    """A cache entry and a split manifest."""
+
+    clips: Path
+    split: Path
+
+
+class Left(NamedTuple):
+    """A trial that was run, what it returned, and the rows that it reported."""
+
+    folder: Path
+    scores: Row
+    rows: list[Row]
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Material]:
+    """A function that makes an invented ESC-50 of so many classes, cut into clips of 1 s."""
+    made: dict[int, Material] = {}
+
+    def material(num_classes: int) -> Material:
+        if num_classes not in made:
+            root = tmp_path_factory.mktemp("esc50")
+            write_esc50(root / "audio", num_classes=num_classes, rate_hz=16_000)
+            source = Source(root / "audio", root / "cache")
+            prepared = prepare.prepare(Wanted("esc50", (), "published", CONFIG.clip_s), source)
+            (clips,) = prepare.clips(prepared, [CONFIG.data_hz], CONFIG.clip_s, source).values()
+            made[num_classes] = Material(clips, splits.write(prepared.split, root / "splits"))
+        return made[num_classes]
+
+    return material
+
+
+def run(
+    material: Material,
+    folder: Path,
+    config: TrialConfig = CONFIG,
+    pretrained: Path | None = None,
+    report: Callable[[Row], None] = lambda row: None,
+) -> Left:
+    rows: list[Row] = []
+
+    def told(row: Row) -> None:
+        rows.append(row)
+        report(row)
+
+    place = Place(material.clips, material.split, pretrained, folder)
+    return Left(folder, trial.run(config, place, told), rows)
+
+
+@pytest.fixture(scope="module")
+def left(materials: Callable[[int], Material], tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """A trial on three classes."""
+    return run(materials(3), tmp_path_factory.mktemp("trial"))
+
+
+def stored(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def test_predictions_are_of_every_test_clip(left: Left, materials: Callable[[int], Material]) -> None:
+    """Logits, labels, recordings and clip numbers belong together, and to the test recordings alone."""
+    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    here = np.array([split.roles[i] == "test" for i in clips.recording])
+    arrays = stored(left.folder)
+    assert here.sum() > 10
+    assert sorted(arrays) == ["classes", "clip", "labels", "logits", "recording"]
+    assert arrays["logits"].shape == (here.sum(), 3)
+    assert arrays["logits"].dtype == np.float32
+    assert np.isfinite(arrays["logits"]).all()
+    assert arrays["labels"].tolist() == clips.label[here].tolist()
+    assert arrays["recording"].tolist() == clips.recording[here].tolist()
+    assert arrays["clip"].tolist() == clips.number[here].tolist()
+    assert arrays["classes"].tolist() == list(clips.classes)
+
+
+def test_predictions_hold_no_pickle(left: Left) -> None:
+    """Every array is of plain numbers or text, and the archive is whole."""
+    with zipfile.ZipFile(left.folder / "predictions.npz") as archive:
+        assert archive.testzip() is None
+    assert all(array.dtype.kind in "fiU" for array in stored(left.folder).values())
+
+
+def test_objects_are_not_stored(tmp_path: Path) -> None:
+    """What would need a pickle is refused, and leaves no file."""
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        trial.save_predictions(tmp_path / "predictions.npz", logits=np.array([{}]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_follow_from_what_is_stored(left: Left) -> None:
+    """The test scores are those of the stored logits, the validation scores those of the kept epoch."""
+    arrays, scores = stored(left.folder), left.scores
+    assert scores["test_accuracy"] == metrics.accuracy(arrays["logits"], arrays["labels"])
+    assert scores["test_loss"] == metrics.cross_entropy(arrays["logits"], arrays["labels"])
+    assert scores["test_recording_accuracy"] == metrics.recording_accuracy(
+        arrays["logits"], arrays["labels"], arrays["recording"]
+    )
+    best = max(left.rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+    kept = [best[name] for name in ("epoch", "val_accuracy", "val_loss")]
+    assert [scores[name] for name in ("best_epoch", "best_val_accuracy", "best_val_loss")] == kept
+    assert scores["epochs_run"] == len(left.rows) == CONFIG.epochs
+
+
+def test_kept_weights_give_the_stored_logits(left: Left, materials: Callable[[int], Material]) -> None:
+    """best.pt, loaded strictly into a network with other weights, predicts bit by bit what was stored."""
+    network = trial.start_network(dataclasses.replace(CONFIG, seed=99), 5, left.folder / "best.pt")
+    assert network.classifier.out_features == 5  # type: ignore[union-attr]
+    weights.load(network, left.folder / "best.pt", CONFIG.card.front_end)  # type: ignore[arg-type]
+    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    test = examples.load(CONFIG, clips, split, "test", CPU)
+    network = network.to(memory_format=torch.channels_last)
+    assert (predict(network, test) == stored(left.folder)["logits"]).all()
+
+
+def test_kept_weights_tell_what_they_are(left: Left) -> None:
+    """best.pt names its trial and its front end, and carries its hash."""
+    state = checkpoint.load(left.folder / "best.pt")
+    assert state["key"] == CONFIG.key
+    assert state["front_end"] == dataclasses.asdict(CONFIG.card.front_end)
+
+
+def test_kept_weights_of_another_rate_are_refused(left: Left) -> None:
+    """A checkpoint pre-trained with another front end is no start for this one."""
+    other = dataclasses.replace(CONFIG, pretrain_hz=16_000, data_hz=16_000)
+    with pytest.raises(weights.WrongWeights, match="belongs to another front end"):
+        trial.start_network(other, 3, left.folder / "best.pt")
+
+
+def test_a_trial_is_the_start_of_another(left: Left, materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """run:KEY finds what a trial left; the next one starts from its weights, with a classifier for its own classes."""
+    folder = tmp_path / "trials" / f"{CONFIG.key}-00000000"
+    shutil.copytree(left.folder, folder)
+    config = dataclasses.replace(CONFIG, weights=f"run:{CONFIG.key}", epochs=1)
+    found = weights.locate(config, tmp_path / "weights", tmp_path / "trials")
+    assert found == folder / "best.pt"
+
+    network, random = trial.start_network(config, 2, found), trial.start_network(config, 2, None)
+    body, kept = dict(network.state_dict()), checkpoint.load(found)["model"]
+    for name in ("fc_audioset.weight", "fc_audioset.bias"):
+        assert torch.equal(body.pop(name), random.state_dict()[name])
+        assert kept.pop(name).shape[0] == 3
+    assert body.keys() == kept.keys()
+    assert all(torch.equal(value, kept[name]) for name, value in body.items())
+
+    chained = run(materials(2), tmp_path / "next", config, found)
+    assert stored(chained.folder)["logits"].shape[1] == 2
+    scratch = run(materials(2), tmp_path / "scratch", dataclasses.replace(config, weights="none"))
+    assert chained.scores["test_loss"] != scratch.scores["test_loss"]
+
+
+def test_a_trial_run_again_is_the_same(left: Left, materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """In another folder it leaves the same predictions; in its own it trains nothing more, and leaves them again."""
+    again = run(materials(3), tmp_path / "again")
+    assert (stored(again.folder)["logits"] == stored(left.folder)["logits"]).all()
+    assert again.scores == left.scores
+    repeated = run(materials(3), tmp_path / "again")
+    assert repeated == again  # the times of the epochs too: they are those of the first attempt
+
+
+def test_test_clips_are_read_after_the_last_epoch(
+    left: Left, materials: Callable[[int], Material], tmp_path: Path
+) -> None:
+    """Test clips that change in the last moment of training change the predictions, and no weight or epoch."""
+    material = Material(tmp_path / "clips", materials(3).split)
+    shutil.copytree(materials(3).clips, material.clips)
+    roles = splits.read(material.split).roles
+    here = np.array([roles[i] == "test" for i in open_clips(material.clips).recording])
+
+    def poison(row: Row) -> None:
+        if row["epoch"] == CONFIG.epochs:
+            wave = np.load(material.clips / "clips.npy", mmap_mode="r+")
+            wave[here] = np.random.default_rng(0).integers(-32768, 32767, wave[here].shape)
+            wave.flush()
+
+    poisoned = run(material, tmp_path / "poisoned", report=poison)
+    afterwards = run(material, tmp_path / "afterwards")
+    times = [[row.pop("epoch_s") for row in rows] for rows in (poisoned.rows, afterwards.rows)]
+    assert len(times[0]) == CONFIG.epochs
+    assert poisoned.rows == afterwards.rows
+    assert (stored(poisoned.folder)["logits"] != stored(left.folder)["logits"]).any()
+    assert (stored(poisoned.folder)["logits"] == stored(afterwards.folder)["logits"]).all()
+    kept = [checkpoint.load(folder / "best.pt")["model"] for folder in (poisoned.folder, left.folder)]
+    assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+
+
+def test_threads_are_those_of_the_place(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """A trial computes with the number of threads that is recorded with it."""
+    before, seen = torch.get_num_threads(), []
+    config = dataclasses.replace(CONFIG, epochs=1)
+    try:
+        for num_threads in (2, 1):
+            place = Place(*materials(2), None, tmp_path / str(num_threads), num_threads)
+            trial.run(config, place, lambda row: seen.append(torch.get_num_threads()))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2, 1]
+
+
+@pytest.mark.parametrize("num_classes", [2, 7])
+def test_the_start_follows_from_the_seed(num_classes: int) -> None:
+    """One seed gives one random network and classifier, whatever torch's own random state is; another gives others."""
+
+    def start(seed: int) -> dict[str, torch.Tensor]:
+        return trial.start_network(dataclasses.replace(CONFIG, seed=seed), num_classes, None).state_dict()
+
+    one = start(1)
+    torch.rand(3)
+    same, other = start(1), start(2)
+    assert one["fc_audioset.weight"].shape == (num_classes, 32)
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    assert not torch.equal(one["fc_audioset.weight"], other["fc_audioset.weight"])
+    assert not torch.equal(one["conv_block1.conv1.weight"], other["conv_block1.conv1.weight"])
