@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from sweeps.demo_pretraining import SWEEP
-
 from analysis.rate_report import main
+from sweeps.demo_pretraining import SWEEP
 
 QUESTION = "What did the demo's networks learn before they heard a ship?"
 

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from sweeps.plan import Sweep
-from sweeps.runs import Run, artifact_path
+from sweeps.runs import Run
+from sweeps.store import artifact_path
 from trainable.config import TrialConfig
 
 if TYPE_CHECKING:

@@ -75,8 +75,8 @@ class Recorder:
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
         """Adds a point to the run's curves."""
-        self._store.log_epoch(self._open[key], row)
-        self._progress.epoch(key, row)
+        new = self._store.log_epoch(self._open[key], row)
+        self._progress.epoch(key, row, new)
 
     def finished(self, key: str, scores: dict[str, float], provenance: dict[str, str]) -> None:
         """Commits the run; only then may go what the trial needed to resume."""

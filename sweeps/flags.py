@@ -93,7 +93,9 @@ def as_flags(args: argparse.Namespace) -> list[str]:
 
 def store_uri(args: argparse.Namespace) -> str:
     """The MLflow store that the flags name."""
-    return args.store or f"sqlite:///{args.storage.expanduser().resolve() / 'mlflow.db'}"
+    path = str(args.storage.expanduser().resolve() / "mlflow.db")
+    # An address in which SQLAlchemy decodes %20 and ends a path at a question mark.
+    return args.store or f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
 def parse_seeds(text: str | None) -> list[int]:

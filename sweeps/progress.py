@@ -31,6 +31,7 @@ class TrialProgress:
     def __init__(self, trials: Sequence[TrialConfig]) -> None:
         self._trials = {t.key: t for t in trials}
         self._done_work = dict.fromkeys(self._trials, 0.0)
+        self._found_work = dict.fromkeys(self._trials, 0.0)
         self._running: set[str] = set()
         self._ended: set[str] = set()
         self._failed = 0
@@ -49,10 +50,12 @@ class TrialProgress:
         self._running.add(key)
         self._show()
 
-    def epoch(self, key: str, row: dict[str, float]) -> None:
-        """A trial has an epoch behind it."""
+    def epoch(self, key: str, row: dict[str, float], new: bool = True) -> None:
+        """A trial has an epoch behind it; one that is not new was done by an earlier attempt, and took no time now."""
         trial = self._trials[key]
         self._done_work[key] = work(trial) * row["epoch"] / trial.epochs
+        if not new:
+            self._found_work[key] = self._done_work[key]
         self._show()
 
     def finished(self, key: str, scores: dict[str, float]) -> None:
@@ -79,8 +82,9 @@ class TrialProgress:
     @property
     def eta_s(self) -> float | None:
         """Time left [s], from the work done so far; None before any is."""
-        done, whole = sum(self._done_work.values()), sum(map(work, self._trials.values()))
-        return (time.monotonic() - self._began) * (whole - done) / done if done else None
+        whole, done = sum(map(work, self._trials.values())), sum(self._done_work.values())
+        new = done - sum(self._found_work.values())
+        return (time.monotonic() - self._began) * (whole - done) / new if new > 0 else None
 
     def _end(self, key: str) -> None:
         self._running.discard(key)

@@ -64,7 +64,7 @@ def print_outcome(situation: Situation, args: argparse.Namespace, failures: dict
             print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
     words = shlex.join(flags.as_flags(args))
     print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
-    print(f"runs:   mlflow ui --backend-store-uri {flags.store_uri(args)}", flush=True)
+    print(f"runs:   mlflow ui --backend-store-uri {shlex.quote(flags.store_uri(args))}", flush=True)
 
 
 def clip_bytes(situation: Situation) -> int:

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 PAGE = 1000  # runs in one answer of a server
 TIMEOUT_S = 15
@@ -79,26 +79,7 @@ def read_runs(store_uri: str) -> list[Run]:
 
 def sqlite_path(store_uri: str) -> Path:
     """The file of a local store."""
-    return Path(unquote(store_uri.removeprefix("sqlite:///")))
-
-
-def artifact_path(run: Run, name: str) -> Path:
-    """Where an artefact of a run is on this machine; fetched from a server if it must be.
-
-    Raises:
-        StoreError: if the run has no such artefact.
-    """
-    parts = urlsplit(run.artifact_uri)
-    if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path)) / name
-        if not path.exists():
-            raise StoreError(
-                f"run {run.run_id} ({run.key}): {path} is gone; delete the run, and the sweep runs it again"
-            )
-        return path
-    from sweeps.store import download  # loads MLflow, which alone knows its servers' artefacts
-
-    return download(run.artifact_uri, name)
+    return Path(unquote(store_uri.removeprefix("sqlite:///")))  # decoded, as SQLAlchemy does
 
 
 def _read_sqlite(path: Path) -> list[Run]:

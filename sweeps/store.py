@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sweeps.runs import Run, StoreError, read_runs, sqlite_path
 
@@ -79,6 +80,8 @@ class Store:
             run_id = earlier.run_id
             self._client.update_run(run_id, status="RUNNING", name=name)
             self._client.set_tag(run_id, "mlflow.parentRunId", parent)
+            if "failure" in earlier.tags:
+                self._client.delete_tag(run_id, "failure")
             curve = self._client.get_metric_history(run_id, "val_loss")
             self._logged[run_id] = {point.step for point in curve}
         else:
@@ -92,16 +95,17 @@ class Store:
         self._set_tags(run_id, tags)
         return run_id
 
-    def log_epoch(self, run_id: str, row: Mapping[str, float]) -> None:
-        """One epoch's numbers as points of the run's curves; an epoch that is there already is not written twice."""
+    def log_epoch(self, run_id: str, row: Mapping[str, float]) -> bool:
+        """One epoch's numbers as points of the run's curves; whether they are new, and not of an earlier attempt."""
         from mlflow.entities import Metric
 
         step = int(row["epoch"])
         if step in self._logged[run_id]:
-            return
+            return False
         now = int(time.time() * 1000)
         self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in row.items() if k != "epoch"])
         self._logged[run_id].add(step)
+        return True
 
     def finish(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], artefacts: list[Path]) -> None:
         """Scores and artefacts, and only then FINISHED."""
@@ -146,14 +150,26 @@ class Store:
         self._client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
 
 
-def download(artifact_uri: str, name: str) -> Path:
-    """Fetches one artefact from a server."""
-    from mlflow.artifacts import download_artifacts
+def artifact_path(run: Run, name: str) -> Path:
+    """Where an artefact of a run is on this machine; fetched from a server if it must be.
+
+    Raises:
+        StoreError: if the run has no such artefact.
+    """
+    parts = urlsplit(run.artifact_uri)
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path)) / name
+        if not path.exists():
+            raise StoreError(
+                f"run {run.run_id} ({run.key}): {path} is gone; delete the run, and the sweep runs it again"
+            )
+        return path
+    from mlflow.artifacts import download_artifacts  # which alone knows its servers' artefacts
 
     try:
-        return Path(download_artifacts(f"{artifact_uri}/{name}"))
+        return Path(download_artifacts(f"{run.artifact_uri}/{name}"))
     except Exception as error:
-        raise StoreError(f"{artifact_uri}/{name}: cannot be fetched ({_first_line(error)})") from error
+        raise StoreError(f"{run.artifact_uri}/{name}: cannot be fetched ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,37 @@
+"""Empty MLflow stores for tests: the tables take seconds to make, so they are made once and copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from sweeps.store import Store
+
+SAFE = "/ #+"  # what MLflow reads as it is; only % and ? must be quoted
+OpenStore = Callable[..., Store]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store's file with tables and no runs."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def open_store(tmp_path: Path, empty_database: Path) -> OpenStore:
+    """A function that opens a store of the test's own; the same one again for the same folder."""
+
+    def opened(folder: str = "results") -> Store:
+        path = tmp_path / folder / "mlflow.db"
+        if not path.exists():
+            path.parent.mkdir(parents=True)
+            shutil.copy(empty_database, path)
+        return Store(f"sqlite:///{quote(str(path), safe=SAFE)}")
+
+    return opened

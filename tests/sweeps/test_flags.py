@@ -1,0 +1,121 @@
+"""The same words name the same trials in a study and in its table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from sweeps import flags
+from sweeps.plan import Sweep, grid
+from sweeps.runs import sqlite_path
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    flags.add_plan_flags(parser)
+    flags.add_store_flags(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--seeds", "1,2,3,4"),
+        ("--limit", "2"),
+        ("--classes", "Tug,Cargo", "--split", "vessel"),
+        ("--set", "epochs=2", "--set", "clip_s=2.5", "--seeds", "9"),
+        ("--storage", "/data/my results", "--store", "http://server:5000"),
+        ("--set", "classes=Cargo,Tug", "--limit", "1"),
+    ],
+)
+def test_flags_are_repeated_in_full(words: tuple[str, ...]) -> None:
+    """Another command with the printed flags speaks of the same trials, in the same store."""
+    args = parse(*words)
+    again = parse(*flags.as_flags(args))
+    assert [t.key for t in flags.planned(SWEEP, again).trials] == [t.key for t in flags.planned(SWEEP, args).trials]
+    assert flags.variant(again) == flags.variant(args)
+    assert flags.store_uri(again) == flags.store_uri(args)
+    assert again == args
+
+
+def test_no_flag_is_the_studys_own_plan() -> None:
+    """Without flags nothing is varied, and nothing is repeated."""
+    assert flags.planned(SWEEP, parse()) == SWEEP
+    assert flags.variant(parse()) == ""
+    assert flags.as_flags(parse()) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("--set", "lr=1e-4"), ("--set", "lr=0.0001")),
+        (("--classes", "Cargo,Tug"), ("--set", "classes=Cargo,Tug")),
+        (("--classes", "Cargo,Tug"), ("--classes", "Tug, Cargo")),
+        (("--split", "vessel", "--set", "epochs=2"), ("--set", "epochs=2.0", "--set", "split=vessel")),
+    ],
+)
+def test_a_variant_has_one_name(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """The same settings, written in another way or order, are the same sweep in the store."""
+    assert flags.variant(parse(*one)) == flags.variant(parse(*other)) != ""
+    assert flags.planned(SWEEP, parse(*one)) == flags.planned(SWEEP, parse(*other))
+
+
+@pytest.mark.parametrize("words", [("--seeds", "1,2"), ("--limit", "3"), ("--storage", "/elsewhere")])
+def test_what_is_no_setting_is_no_variant(words: tuple[str, ...]) -> None:
+    """More seeds or fewer trials belong to the sweep that they extend."""
+    assert flags.variant(parse(*words)) == ""
+
+
+@pytest.mark.parametrize("words", [("--set", "split=day"), ("--split", "day")])
+def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
+    """There is no telling which of the two was meant."""
+    with pytest.raises(ValueError, match="split is set twice"):
+        flags.settings(parse("--set", "split=vessel", *words))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--seeds", "1,x"), "--seeds 1,x: write whole numbers, 1,2,3"),
+        (("--seeds", ""), "--seeds : write whole numbers"),
+        (("--seeds", "1,2,1"), "--seeds 1,2,1: a seed stands there twice"),
+        (("--limit", "0"), "--limit 0: must be at least 1"),
+        (("--limit", "-1"), "--limit -1: must be at least 1"),
+        (("--set", "epochs"), "'epochs': write field=value"),
+        (("--set", "epoch=3"), "TrialConfig has no field 'epoch'"),
+        (("--set", "data_hz=1000"), "raise data_hz or clip_s"),
+        (("--classes", "Tug"), "name two or more different classes"),
+    ],
+)
+def test_flags_that_make_no_plan_are_refused(words: tuple[str, ...], told: str) -> None:
+    """The error names the flag or field, the value and the remedy."""
+    with pytest.raises(ValueError, match=told):
+        flags.planned(SWEEP, parse(*words))
+
+
+def test_results_are_in_the_storage_unless_said_otherwise(tmp_path: Path) -> None:
+    """The store is a file in the storage, by an absolute path; --store names another."""
+    assert flags.store_uri(parse("--storage", str(tmp_path))) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert flags.store_uri(parse()) == f"sqlite:///{flags.ROOT}/results/mlflow.db"
+    assert flags.store_uri(parse("--store", "http://a:1")) == "http://a:1"
+
+
+@pytest.mark.parametrize("folder", ["my results", "50%20", "what?", "é#1"])
+def test_the_store_is_in_the_storage_whatever_its_name(tmp_path: Path, folder: str) -> None:
+    """The address is quoted as MLflow reads it, or the runs would lie in a folder of another name."""
+    assert sqlite_path(flags.store_uri(parse("--storage", str(tmp_path / folder)))) == tmp_path / folder / "mlflow.db"
+
+
+def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde that the shell left alone is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert flags.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"

@@ -1,0 +1,209 @@
+"""A sweep as its user starts it: real processes, real Ray, a real MLflow store, on a small synthetic corpus."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.synthetic import write_deepship
+from sweeps.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKED
+from sweeps.runs import Run, read_runs
+from sweeps.store import artifact_path
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")
+
+
+@pytest.fixture(scope="module")
+def ships(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of four recordings, one clip each."""
+    root = tmp_path_factory.mktemp("corpus") / "ships"
+    write_deepship(root, num_per_class=4, seconds=(5, 6), rate_hz=8_000)
+    return root
+
+
+def command(ships: Path, storage: Path, *more: str, fields: tuple[str, ...] = SMALL) -> list[str]:
+    """The command line of the study, on the small corpus."""
+    words = ["--data-root", str(ships), "--storage", str(storage), *more]
+    sets = [word for field in fields for word in ("--set", field)]
+    return [sys.executable, "-m", "sweeps.deepship_rates", *words, *sets]
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    """A driver in a process group of its own, with a Ray of its own."""
+    environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONWARNINGS": ""}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT)
+
+
+def finish(words: list[str]) -> tuple[int, str]:
+    """Exit code and output of a driver that is left alone."""
+    driver = start(words)
+    output, _ = driver.communicate(timeout=300)
+    return driver.returncode, output
+
+
+def until(there: Path, pattern: str, driver: subprocess.Popen[str]) -> None:
+    """Waits for a file, while the driver lives."""
+    for _ in range(1200):
+        if list(there.glob(pattern)):
+            return
+        if driver.poll() is not None:
+            pytest.fail(f"the driver ended first:\n{driver.communicate()[0]}")
+        time.sleep(0.1)
+    pytest.fail(f"{there}/{pattern} never came")
+
+
+def runs_of(storage: Path) -> list[Run]:
+    """What the store holds."""
+    return read_runs(f"sqlite:///{storage / 'mlflow.db'}")
+
+
+def logits_of(run: Run) -> np.ndarray:
+    """The stored test logits."""
+    with np.load(artifact_path(run, "predictions.npz")) as stored:
+        return np.array(stored["logits"])
+
+
+def curve(storage: Path, run: Run) -> list[int]:
+    """The epochs of a run's validation loss, as stored."""
+    query = "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'val_loss' ORDER BY step"
+    with closing(sqlite3.connect(storage / "mlflow.db")) as database:
+        return [step for (step,) in database.execute(query, (run.run_id,))]
+
+
+@pytest.mark.ray
+def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(ships: Path, tmp_path: Path) -> None:
+    """Ctrl-C, then SIGKILL, then a third start: every key finished once, with whole curves and the same bits."""
+    num_epochs = 40
+    long = (*SMALL, f"epochs={num_epochs}", f"patience={num_epochs}")
+    disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=long)
+
+    first = start(disturbed)
+    until(tmp_path / "disturbed" / "trials", "*/epoch-0003.pt", first)
+    first.send_signal(signal.SIGINT)
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == INTERRUPTED, output
+    assert {run.status for run in runs_of(tmp_path / "disturbed")} <= {"KILLED", "FINISHED"}
+
+    second = start(disturbed)
+    until(tmp_path / "disturbed" / "trials", "*/epoch-0020.pt", second)
+    second.kill()
+    second.communicate(timeout=60)
+    assert any(run.status == "RUNNING" for run in runs_of(tmp_path / "disturbed"))
+
+    code, output = finish(disturbed)
+    assert code == COMPLETE, output
+    runs = runs_of(tmp_path / "disturbed")
+    assert [run.status for run in runs] == ["FINISHED"] * 2
+    assert all(curve(tmp_path / "disturbed", run) == list(range(1, num_epochs + 1)) for run in runs)
+    assert not list((tmp_path / "disturbed" / "trials").glob("*/epoch-*"))
+
+    code, output = finish(command(ships, tmp_path / "alone", "--limit", "2", fields=long))
+    assert code == COMPLETE, output
+    alone = {run.key: logits_of(run) for run in runs_of(tmp_path / "alone")}
+    assert set(alone) == {run.key for run in runs}
+    assert all(np.array_equal(alone[run.key], logits_of(run)) for run in runs)
+
+
+@pytest.mark.ray
+def test_only_what_is_missing_runs(ships: Path, tmp_path: Path) -> None:
+    """A second start runs nothing, a deleted run runs again, and a new seed runs alone."""
+    short = (*SMALL, "epochs=1")
+    words = command(ships, tmp_path, "--limit", "2", fields=short)
+    code, output = finish(words)
+    assert (code, "2 planned, 0 done, 2 to run" in output) == (COMPLETE, True), output
+    code, output = finish(words)
+    assert (code, "2 planned, 2 done, 0 to run" in output) == (COMPLETE, True), output
+
+    gone = runs_of(tmp_path)[0]
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?", (gone.run_id,))
+    code, output = finish(words)
+    assert (code, "2 planned, 1 done, 1 to run" in output) == (COMPLETE, True), output
+    assert sorted(run.key for run in runs_of(tmp_path)).count(gone.key) == 1
+
+    _, output = finish(command(ships, tmp_path, "--limit", "4", "--seeds", "1,2,3,4", "--dry-run", fields=short))
+    assert "4 planned, 2 done, 2 to run" in output
+
+
+@pytest.mark.ray
+def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships: Path, tmp_path: Path) -> None:
+    """A diverging trial is FAILED in the store, with the reason, and the sweep's exit code says so."""
+    diverging = ("weights=none", "width=0.0625", "lr=1e30", "batch=4", "epochs=3")
+    code, output = finish(command(ships, tmp_path, "--limit", "1", fields=diverging))
+    assert code == FAILED, output
+    (run,) = runs_of(tmp_path)
+    assert run.status == "FAILED"
+    assert "in epoch" in run.tags["failure"] or "after epoch" in run.tags["failure"]
+    assert "NotFinite" in output
+
+
+def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path: Path) -> None:
+    """All three files are named at once, with where they go, and no store is made."""
+    code, output = finish(command(ships, tmp_path, fields=()))
+    assert code == BAD_INPUT
+    assert output.count("is missing; get Cnn14") == 3
+    assert str(tmp_path / "weights") in output
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--set", "lr=fast"], "lr='fast': must be of type float"),
+        (["--set", "lr=1"], "lr is set twice"),
+        (["--set", "learning_rate=1"], "no field 'learning_rate'"),
+        (["--set", "data_hz=1000"], "needs 32; raise data_hz"),
+        (["--seeds", "1,1"], "a seed stands there twice"),
+        (["--classes", "Cargo,Submarine"], "there is no class Submarine; there are Cargo"),
+        (["--split", "captain"], "can be split by recording, published, day, vessel"),
+        (["--split", "published"], "--split-file"),
+        (["--store", "postgres:nowhere"], "--store postgres:nowhere"),
+        (["--limit", "0"], "--limit 0: must be at least 1"),
+    ],
+)
+def test_a_bad_flag_is_answered_with_its_remedy(ships: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    """One line on the value, exit code 2, no traceback."""
+    code, output = finish(command(ships, tmp_path, *more))
+    assert code == BAD_INPUT
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_a_second_driver_leaves(ships: Path, tmp_path: Path) -> None:
+    """Two drivers of one sweep in one storage: the second says so and touches nothing."""
+    with (tmp_path / ".deepship_rates.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, output = finish(command(ships, tmp_path))
+    assert code == LOCKED
+    assert "another driver" in output
+
+
+def test_a_study_starts_from_anywhere(ships: Path, tmp_path: Path) -> None:
+    """As a module, as a script, and as a copy that stands alone with the repository on PYTHONPATH."""
+    copy = tmp_path / "deepship_rates.py"
+    shutil.copy(ROOT / "sweeps" / "deepship_rates.py", copy)
+    flags = ["--dry-run", "--storage", str(tmp_path)]
+    for words, folder, more in (
+        (["-m", "sweeps.deepship_rates"], ROOT, {}),
+        ([str(ROOT / "sweeps" / "deepship_rates.py")], tmp_path, {}),
+        ([str(copy)], tmp_path, {"PYTHONPATH": str(ROOT)}),
+    ):
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | more
+        done = subprocess.run(
+            [sys.executable, *words, *flags], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == COMPLETE, done.stderr
+        assert "54 planned" in done.stdout

@@ -1,0 +1,109 @@
+"""A plan is the list of trials that its file says, in that order, each once."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.plan import Sweep, cell_name, grid, trial_name, varied, work
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
+
+
+def test_a_grid_is_every_combination_with_the_last_axis_fastest() -> None:
+    """The order is that of nested loops, as they are written."""
+    trials = grid(BASE, pretrain_hz=(8_000, 32_000), data_hz=(4_000, 2_000), seed=(2, 1))
+    expected = list(itertools.product((8_000, 32_000), (4_000, 2_000), (2, 1)))
+    assert [(t.pretrain_hz, t.data_hz, t.seed) for t in trials] == expected
+
+
+def test_a_grid_changes_nothing_but_its_axes() -> None:
+    """What is no axis is the base's."""
+    assert {dataclasses.replace(t, seed=1) for t in grid(BASE, seed=(1, 2))} == {BASE}
+
+
+def test_a_grid_without_axes_is_the_base() -> None:
+    """One trial."""
+    assert grid(BASE) == (BASE,)
+
+
+def test_a_misspelt_axis_is_a_type_error() -> None:
+    """On the laptop, before anything runs, and naming the word."""
+    with pytest.raises(TypeError, match="pretrain_rate"):
+        grid(BASE, pretrain_rate=(8_000,))
+
+
+def test_an_impossible_combination_is_refused() -> None:
+    """The grid is not made in part."""
+    with pytest.raises(ValueError, match="data_hz=1000: a clip of 5 s gives 16 frames"):
+        grid(BASE, data_hz=(32_000, 1_000))
+
+
+def test_a_trial_planned_twice_is_refused() -> None:
+    """However it was written: the second would never run."""
+    with pytest.raises(ValueError, match=r"sweep toy: the trial TrialConfig\(.*seed=1.* is planned twice"):
+        Sweep("toy", grid(BASE, seed=(1, 2, "1")))
+
+
+def test_seeds_replace_the_studys() -> None:
+    """Each cell gets the seeds asked for, in their order, once."""
+    trials = varied(SWEEP, seeds=(7, 5)).trials
+    assert [(t.data_hz, t.seed) for t in trials] == [(8_000, 7), (8_000, 5), (16_000, 7), (16_000, 5)]
+
+
+def test_adding_a_seed_keeps_the_other_trials() -> None:
+    """Three seeds and a fourth are the old keys and new ones."""
+    more = {t.key for t in varied(SWEEP, seeds=(1, 2, 3, 4)).trials}
+    assert {t.key for t in SWEEP.trials} < more
+    assert len(more) == 8
+
+
+def test_fields_are_set_in_every_trial() -> None:
+    """A setting is of the whole sweep, and its name stays."""
+    changed = varied(SWEEP, {"epochs": 2, "classes": "Cargo,Tug"})
+    assert changed.name == "toy"
+    assert [dataclasses.replace(t, epochs=100, classes="") for t in changed.trials] == list(SWEEP.trials)
+    assert {(t.epochs, t.classes) for t in changed.trials} == {(2, "Cargo,Tug")}
+
+
+@pytest.mark.parametrize("fields", [{"seed": 1}, {"data_hz": 8_000}])
+def test_a_setting_that_makes_two_trials_one_is_refused(fields: dict[str, Any]) -> None:
+    """An axis that is set to one value is no axis."""
+    with pytest.raises(ValueError, match="is planned twice"):
+        varied(SWEEP, fields)
+
+
+@given(st.integers(1, 10), st.sampled_from([(), (4,), (4, 5)]))
+def test_a_limit_takes_the_first_trials(limit: int, seeds: tuple[int, ...]) -> None:
+    """They are the beginning of the plan without a limit, seeds and all."""
+    assert varied(SWEEP, seeds=seeds, limit=limit).trials == varied(SWEEP, seeds=seeds).trials[:limit]
+
+
+def test_nothing_varied_is_the_same_plan() -> None:
+    """No flag changes no trial."""
+    assert varied(SWEEP) == SWEEP
+
+
+def test_names_say_what_a_trial_is() -> None:
+    """Network, rates and seed, in kHz."""
+    trial = dataclasses.replace(BASE, pretrain_hz=8_000, data_hz=11_025)
+    assert cell_name(trial) == "cnn14-8k on 11.025 kHz"
+    assert trial_name(trial) == "cnn14-8k on 11.025 kHz, seed 1"
+
+
+def test_work_is_frames_times_epochs() -> None:
+    """Twice the rate, half the hop or twice the epochs is twice the work."""
+    at = {hz: work(dataclasses.replace(BASE, data_hz=hz)) for hz in (16_000, 32_000)}
+    assert at[32_000] == 501 * 100
+    assert at[32_000] / at[16_000] == pytest.approx(2, rel=0.01)
+    assert work(dataclasses.replace(BASE, pretrain_hz=16_000)) / at[32_000] == pytest.approx(2, rel=0.01)
+    assert work(dataclasses.replace(BASE, epochs=200)) == 2 * at[32_000]

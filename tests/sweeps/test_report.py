@@ -1,0 +1,143 @@
+"""The printed plan and outcome say what is there, what will happen, and the command that comes next."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from datasets.corpus import Corpus, Problem, Recording
+from datasets.prepare import Prepared
+from datasets.scan import Scan
+from datasets.splits import Split
+from sweeps import flags
+from sweeps.plan import Sweep, grid
+from sweeps.report import MAX_LINES, clip_bytes, print_outcome, print_plan
+from sweeps.runs import Run
+from sweeps.state import Inputs, Situation, wanted_by
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))
+INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
+RECORDINGS = tuple(Recording(f"Tug/{n}", Path(f"{n}.wav"), "Tug") for n in range(3))
+CORPUS = Corpus("deepship", Path("/ships"), ("Cargo", "Tug"), RECORDINGS, notes=("a join failed",))
+PREPARED = Prepared(
+    Scan(CORPUS, {}, (Problem(Path("bad.wav"), "empty"),)),
+    Split("recording", {}, ("balanced by clips",)),
+    {"train": (7, 70), "validation": (1, 10), "test": (2, 20)},
+)
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
+        add(parser)
+    return parser.parse_args(["--storage", "/results", "--weights-dir", "/weights", *words])
+
+
+def situation(finished: int = 0, sweep: Sweep = SWEEP, known: bool = True, variant: str = "") -> Situation:
+    runs = [
+        Run("r", "toy", "n", "FINISHED", {}, {}, {"key": t.key, **INPUTS.tags}, "") for t in sweep.trials[:finished]
+    ]
+    data = {wanted_by(BASE): PREPARED} if known else {}
+    return Situation(sweep, variant, data, {t.key: INPUTS for t in sweep.trials} if known else {}, runs)
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+    """The lines of a plan under their headings."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in capsys.readouterr().out.splitlines():
+        heading = line[:9].strip() or heading
+        found.setdefault(heading, []).append(line[9:])
+    return found
+
+
+def test_a_plan_counts_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """Planned, done and to run add up, and the cells to run are named with their seeds."""
+    print_plan(situation(finished=1), arguments())
+    said = lines_of(capsys)
+    assert said["sweep"] == ["toy"]
+    assert said["trials"] == ["4 planned, 1 done, 3 to run"]
+    assert said["to run"][:2] == ["cnn14-32k on 16 kHz, seed 1, 2", "cnn14-32k on 8 kHz, seed 2"]
+
+
+def test_a_plan_says_what_a_report_must_repeat(capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes of the corpus and the split, and files left out, stand under the data."""
+    print_plan(situation(), arguments())
+    said = lines_of(capsys)
+    assert said["data"] == [
+        "deepship in /ships: 3 recordings of Cargo, Tug",
+        "a join failed",
+        "balanced by clips",
+        "left out: bad.wav: empty",
+    ]
+    assert said["split"] == ["recording: train 7 (70 clips), validation 1 (10 clips), test 2 (20 clips)"]
+
+
+def test_a_plan_says_where_everything_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights, clips with their size, store and storage."""
+    print_plan(situation(variant="epochs=2"), arguments())
+    said = lines_of(capsys)
+    assert said["sweep"] == ["toy with epochs=2"]
+    assert said["weights"] == ["published, from /weights"]
+    assert said["clips"] == ["/results/cache: 0.02 GB at all rates of the plan"]
+    assert said["store"] == ["sqlite:////results/mlflow.db"]
+    assert said["storage"] == ["/results"]
+
+
+def test_clips_are_counted_once_for_a_rate() -> None:
+    """Two bytes a sample, of every role, at each rate; seeds share them."""
+    assert clip_bytes(situation()) == 2 * 100 * 5 * (8_000 + 16_000)
+
+
+def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is done depends on the data."""
+    print_plan(situation(known=False), arguments("--dry-run"))
+    assert lines_of(capsys)["data"] == ["not named (--data-root), so what is done is not known"]
+    print_plan(situation(known=False), arguments("--dry-run", "--data-root", "/ships"))
+    assert "/ships was not read yet" in lines_of(capsys)["data"][0]
+
+
+def test_missing_checkpoints_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run says that files will be asked for."""
+    now = dataclasses.replace(situation(), inputs={SWEEP.trials[0].key: INPUTS})
+    print_plan(now, arguments("--dry-run"))
+    assert lines_of(capsys)["weights"][1].startswith("3 trials have no checkpoint yet")
+
+
+def test_a_long_plan_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    """So many cells are named; the others are counted."""
+    sweep = Sweep("long", grid(BASE, data_hz=range(8_000, 8_000 + MAX_LINES + 7)))
+    print_plan(situation(sweep=sweep), arguments())
+    to_run = [line for line in lines_of(capsys)["to run"] if line]
+    assert len(to_run) == MAX_LINES + 1
+    assert to_run[-1] == "and 7 cells more"
+
+
+def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many are finished, why the others are not, and the table of exactly these trials."""
+    args = arguments("--seeds", "1,2", "--set", "classes=Cargo,Tug")
+    failed = SWEEP.trials[3]
+    print_outcome(situation(finished=3), args, {failed.key: "Traceback\n  ...\nNotFinite: lower lr\n"})
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "3 of 4 trials of toy are finished",
+        f"  cnn14-32k on 16 kHz, seed 2 (key {failed.key}) failed: NotFinite: lower lr",
+        "table:  python -m analysis.toy --seeds 1,2 --set classes=Cargo,Tug --storage /results",
+        "runs:   mlflow ui --backend-store-uri sqlite:////results/mlflow.db",
+    ]
+
+
+def test_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path with a space is quoted wherever a command is printed."""
+    args = arguments("--storage", "/my results")
+    print_outcome(situation(finished=4), args, {})
+    table, runs = capsys.readouterr().out.splitlines()[-2:]
+    assert table.endswith("--storage '/my results'")
+    assert runs.endswith("'sqlite:////my results/mlflow.db'")

@@ -1,0 +1,223 @@
+"""Runs are read from a file or a server as MLflow's own client reads them."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from sweeps import runs
+from sweeps.runs import Run, StoreError, read_runs, sqlite_path
+from sweeps.store import Store, artifact_path
+from trainable.config import TrialConfig
+
+TRIAL = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+
+
+def fill(store: Store, name: str = "toy") -> None:
+    """Two sweeps' runs of every status; numbers and texts that are hard to keep."""
+    client = MlflowClient(tracking_uri=store.uri)
+    for sweep in (name, f"{name} more"):
+        parent = store.open_sweep(sweep, "", {})
+        for number, status in enumerate(STATUSES):
+            tags = {"key": f"{number:012d}", "role": "trial", "empty": "", "note": "a 'b' \"c\" é\n%20"}
+            run_id = store.begin(parent, f"run {number}", TRIAL.to_dict(), tags, None)
+            for epoch in (1, 2):
+                store.log_epoch(run_id, {"epoch": epoch, "val_loss": 0.1 / epoch, "zero": 0.0, "nan": math.nan})
+            client.log_batch(
+                run_id, metrics=[Metric("tiny", 1.2345678901234567e-300, 1, 0), Metric("large", -math.inf, 1, 0)]
+            )
+            if status != "RUNNING":
+                store.end(run_id, status)
+    client.create_run("0", tags={"note": "not a trial's"})
+
+
+def by_client(uri: str) -> dict[str, Run]:
+    """What MLflow itself says of every trial's run."""
+    client = MlflowClient(tracking_uri=uri)
+    experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+    return {
+        r.info.run_id: Run(
+            r.info.run_id,
+            experiments[r.info.experiment_id],
+            r.info.run_name,
+            r.info.status,
+            dict(r.data.params),
+            dict(r.data.metrics),
+            dict(r.data.tags),
+            r.info.artifact_uri,
+        )
+        for r in client.search_runs(list(experiments))
+        if "key" in r.data.tags
+    }
+
+
+def comparable(run: Run) -> tuple[object, ...]:
+    """A run whose NaN equal each other."""
+    metrics = {name: repr(value) for name, value in run.metrics.items()}
+    return run.run_id, run.experiment, run.name, run.status, run.params, metrics, run.tags, run.artifact_uri
+
+
+def assert_same(found: list[Run], uri: str) -> None:
+    expected = by_client(uri)
+    assert len(found) == len(expected) == 2 * len(STATUSES)
+    for run in found:
+        assert comparable(run) == comparable(expected[run.run_id])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
+    """The address of a real MLflow server with runs in it."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            assert process.poll() is None, (folder / "log").read_text()[-2000:]
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        fill(Store(uri))
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)  # the server and its worker: they are a session of their own
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_file_is_read_as_mlflow_reads_it(open_store: Callable[..., Store]) -> None:
+    """Every param, metric, tag, status, name and place; NaN, infinities and tiny numbers too."""
+    store = open_store()
+    fill(store)
+    assert_same(read_runs(store.uri), store.uri)
+
+
+def test_a_server_is_read_as_mlflow_reads_it(server: str) -> None:
+    """The same over REST."""
+    assert_same(read_runs(server), server)
+    assert_same(read_runs(f"{server}/"), server)
+
+
+def test_all_pages_of_a_server_are_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few runs or experiments an answer holds, none is lost, and none comes twice."""
+    whole = [run.run_id for run in read_runs(server)]
+    monkeypatch.setattr(runs, "PAGE", 2)
+    assert [run.run_id for run in read_runs(server)] == whole
+
+
+def test_a_nan_is_a_nan(open_store: Callable[..., Store]) -> None:
+    """The file has 0 there, and a mark."""
+    store = open_store()
+    fill(store)
+    assert all(math.isnan(run.metrics["nan"]) for run in read_runs(store.uri))
+    assert all(run.metrics["zero"] == 0 for run in read_runs(store.uri))
+
+
+def test_artefacts_come_from_a_server(server: str, tmp_path: Path) -> None:
+    """What was attached there is fetched, and what was not is an error that names it."""
+    (tmp_path / "config.json").write_text("{}")
+    run = read_runs(server)[0]
+    Store(server).attach(run.run_id, tmp_path / "config.json")
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = server
+    try:
+        assert artifact_path(run, "config.json").read_text() == "{}"
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI")
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_runs_come_oldest_first(kind: str, request: pytest.FixtureRequest, open_store: Callable[..., Store]) -> None:
+    """By the time of their start."""
+    if kind == "server":
+        found = read_runs(request.getfixturevalue("server"))
+    else:
+        store = open_store()
+        fill(store)
+        found = read_runs(store.uri)
+    assert [run.name for run in found] == [f"run {n}" for n in range(len(STATUSES))] * 2
+    assert [run.experiment for run in found] == ["toy"] * 4 + ["toy more"] * 4
+
+
+def test_a_store_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:
+    """And is not made by being read."""
+    assert read_runs(f"sqlite:///{tmp_path}/none/mlflow.db") == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_is_read_while_it_is_written(open_store: Callable[..., Store]) -> None:
+    """Reading takes no lock that a driver would wait for, and sees what was written last."""
+    store = open_store()
+    run_id = store.begin(store.open_sweep("toy", "", {}), "run", TRIAL.to_dict(), {"key": "0" * 12}, None)
+    for epoch in (1, 2, 3):
+        store.log_epoch(run_id, {"epoch": epoch, "val_loss": float(epoch)})
+        assert read_runs(store.uri)[0].metrics == {"val_loss": float(epoch)}
+
+
+def test_reading_loads_no_mlflow(empty_database: Path) -> None:
+    """A plan answers at once."""
+    program = (
+        f"import sys; from sweeps.runs import read_runs; read_runs('sqlite:///{empty_database}'); "
+        "sys.exit('mlflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///a", "postgresql://a/b", ""])
+def test_another_kind_of_store_is_refused(uri: str) -> None:
+    """The error says which there are."""
+    with pytest.raises(StoreError, match=r"write sqlite:////absolute/path\.db, or the http"):
+        read_runs(uri)
+
+
+def test_a_server_that_is_not_there_is_an_error() -> None:
+    """It is named."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(StoreError, match=f"--store {uri}: no MLflow server answers there"):
+        read_runs(uri)
+
+
+@pytest.mark.parametrize("folder", ["results", "my results", "50%20"])
+def test_a_file_is_the_one_that_mlflow_writes(open_store: Callable[..., Store], tmp_path: Path, folder: str) -> None:
+    """The address names one file for both."""
+    store = open_store(folder)
+    store.open_sweep("toy", "", {})
+    assert sqlite_path(store.uri) == tmp_path / folder / "mlflow.db"
+    assert list(tmp_path.rglob("mlflow.db")) == [tmp_path / folder / "mlflow.db"]

@@ -1,0 +1,209 @@
+"""A sweep is one parent run, a trial one nested run, however often it is cut off; nothing is written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from sweeps.runs import Run, StoreError, read_runs
+from sweeps.store import Store, artifact_path
+from trainable.config import TrialConfig
+
+TRIAL = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+TAGS = {"key": TRIAL.key, "role": "trial", "data_sha256": "d" * 64}
+SCORES = {"test_accuracy": 0.8, "best_val_loss": 0.6, "best_epoch": 1, "epochs_run": 3}
+
+
+def row(epoch: int, **values: float) -> dict[str, float]:
+    return {"epoch": epoch, "val_loss": 1 / epoch, "val_accuracy": 0.1 * epoch, **values}
+
+
+def client(store: Store) -> MlflowClient:
+    return MlflowClient(tracking_uri=store.uri)
+
+
+def begin(store: Store, parent: str = "", earlier: Run | None = None, **tags: str) -> str:
+    parent = parent or store.open_sweep("toy", "", {})
+    return store.begin(parent, "cnn14-32k@32k s1", TRIAL.to_dict(), {**TAGS, **tags}, earlier)
+
+
+def all_runs(store: Store) -> list[Any]:
+    experiment = client(store).get_experiment_by_name("toy")
+    assert experiment is not None
+    return list(client(store).search_runs([experiment.experiment_id]))
+
+
+def test_a_trial_is_nested_in_its_sweep(open_store: Callable[..., Store]) -> None:
+    """Both are running; the trial's params are its config, its tags what it was given."""
+    store = open_store()
+    parent = store.open_sweep("toy", "epochs=2", {"git_commit": "c0ffee"})
+    trial = client(store).get_run(begin(store, parent))
+    sweep = client(store).get_run(parent)
+    assert sweep.info.status == trial.info.status == "RUNNING"
+    assert sweep.info.run_name == "toy epochs=2"
+    assert (
+        sweep.data.tags.items()
+        >= {"sweep": "toy", "role": "sweep", "variant": "epochs=2", "git_commit": "c0ffee"}.items()
+    )
+    assert trial.data.tags.items() >= {**TAGS, "mlflow.parentRunId": parent}.items()
+    assert trial.info.run_name == "cnn14-32k@32k s1"
+    assert trial.data.params == {name: str(value) for name, value in TRIAL.to_dict().items()}
+    assert TrialConfig(**trial.data.params) == TRIAL  # type: ignore[arg-type]
+
+
+def test_a_sweep_has_one_parent_for_the_same_settings_and_data(open_store: Callable[..., Store]) -> None:
+    """Started again it goes on under the parent it had; other settings or other data have their own."""
+    store = open_store()
+    parent = store.open_sweep("toy", "", {"data_sha256": "d1"})
+    store.end(parent, "KILLED")
+    assert store.open_sweep("toy", "", {"data_sha256": "d1"}) == parent
+    assert client(store).get_run(parent).info.status == "RUNNING"
+    others = {
+        store.open_sweep("toy", "epochs=2", {"data_sha256": "d1"}),
+        store.open_sweep("toy", "", {"data_sha256": "d2"}),
+    }
+    assert len(others | {parent}) == 3
+
+
+@pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])
+def test_an_unfinished_trial_goes_on_in_its_run(open_store: Callable[..., Store], status: str) -> None:
+    """The next driver takes up the run, with its curves, and makes no second one."""
+    first = open_store()
+    run_id = begin(first)
+    first.log_epoch(run_id, row(1))
+    if status != "RUNNING":  # else the driver was lost
+        first.end(run_id, status, "why")
+    store = open_store()
+    (earlier,) = store.runs()
+    assert earlier.status == status
+    parent = store.open_sweep("toy", "epochs=2", {})
+    assert begin(store, parent, earlier, hostname="pier") == run_id
+    for epoch in (1, 2):
+        store.log_epoch(run_id, row(epoch))
+    store.finish(run_id, SCORES, {}, [])
+    (finished,) = store.runs()
+    assert (finished.status, finished.tags["hostname"]) == ("FINISHED", "pier")
+    assert finished.tags["mlflow.parentRunId"] == parent
+
+
+def test_an_epoch_is_written_once(open_store: Callable[..., Store]) -> None:
+    """A resumed trial reports its first epochs again; each stays one point, by the same driver and by the next."""
+    first = open_store()
+    run_id = begin(first)
+    for epoch in (1, 2, 1, 2):
+        first.log_epoch(run_id, row(epoch))
+    store = open_store()
+    begin(store, earlier=store.runs()[0])
+    for epoch in (1, 2, 3):
+        store.log_epoch(run_id, row(epoch, val_loss=9.0))
+    curve = client(store).get_metric_history(run_id, "val_loss")
+    assert sorted((point.step, point.value) for point in curve) == [(1, 1.0), (2, 0.5), (3, 9.0)]
+
+
+def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:
+    """It is no curve of its own."""
+    store = open_store()
+    run_id = begin(store)
+    store.log_epoch(run_id, row(1, train_loss=0.25))
+    assert store.runs()[0].metrics == {"val_loss": 1.0, "val_accuracy": 0.1, "train_loss": 0.25}
+
+
+def test_a_finished_run_has_its_scores(open_store: Callable[..., Store]) -> None:
+    """They are read back beside the last points of the curves."""
+    store = open_store()
+    run_id = begin(store)
+    for epoch in (1, 2, 3):
+        store.log_epoch(run_id, row(epoch))
+    store.finish(run_id, SCORES, {"device": "cpu"}, [])
+    (run,) = store.runs()
+    assert run.status == "FINISHED"
+    assert run.tags["device"] == "cpu"
+    assert run.metrics == {**SCORES, "val_loss": 1 / 3, "val_accuracy": pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize("folder", ["results", "my results", "50% é#1 a+b"])
+def test_artefacts_are_found_again(open_store: Callable[..., Store], tmp_path: Path, folder: str) -> None:
+    """They lie beside a local store, whatever the name of its folder."""
+    (tmp_path / "kept file.json").write_text("{}")
+    store = open_store(folder)
+    run_id = begin(store)
+    store.attach(run_id, tmp_path / "kept file.json")
+    store.finish(run_id, SCORES, {}, [tmp_path / "kept file.json"])
+    (run,) = store.runs()
+    path = artifact_path(run, "kept file.json")
+    assert path.read_text() == "{}"
+    assert path.is_relative_to(tmp_path / folder / "artifacts" / "toy")
+    assert client(store).list_artifacts(run_id)[0].path == "kept file.json"
+
+
+def test_artefacts_come_before_the_end(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    """A run whose artefact cannot be kept is not finished."""
+    store = open_store()
+    run_id = begin(store)
+    with pytest.raises(Exception, match=r"missing\.npz"):
+        store.finish(run_id, SCORES, {}, [tmp_path / "missing.npz"])
+    assert store.runs()[0].status == "RUNNING"
+
+
+def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> None:
+    """The error names the run, the file and the remedy."""
+    store = open_store()
+    run_id = begin(store)
+    with pytest.raises(StoreError, match=rf"run {run_id} \({TRIAL.key}\): .*predictions.npz is gone; delete the run"):
+        artifact_path(store.runs()[0], "predictions.npz")
+
+
+def test_why_a_run_ended_is_kept(open_store: Callable[..., Store]) -> None:
+    """The end of a long traceback, which tells most."""
+    store = open_store()
+    run_id = begin(store)
+    store.end(run_id, "FAILED", "x" * 10_000 + "NotFinite: lower lr")
+    (run,) = store.runs()
+    assert run.status == "FAILED"
+    assert run.tags["failure"].endswith("NotFinite: lower lr")
+    assert len(run.tags["failure"]) == 5_000
+
+
+def test_a_deleted_run_does_not_count(open_store: Callable[..., Store]) -> None:
+    """Deleting a run in MLflow's page makes its trial run again; deleting the sweep's run makes a new one."""
+    store = open_store()
+    parent = store.open_sweep("toy", "", {})
+    store.finish(begin(store, parent), SCORES, {}, [])
+    client(store).delete_run(store.runs()[0].run_id)
+    assert store.runs() == []
+    client(store).delete_run(parent)
+    assert store.open_sweep("toy", "", {}) != parent
+
+
+def test_a_deleted_experiment_is_refused(open_store: Callable[..., Store]) -> None:
+    """MLflow keeps its name; the error says how to get rid of it."""
+    store = open_store()
+    begin(store)
+    client(store).delete_experiment(all_runs(store)[0].info.experiment_id)
+    assert store.runs() == []
+    with pytest.raises(StoreError, match="experiment toy was deleted; restore it, or remove it for good"):
+        store.open_sweep("toy", "", {})
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    """It is named and left as it is."""
+    path = tmp_path / "mlflow.db"
+    path.write_text("something else, and long enough to be looked at " * 10)
+    with pytest.raises(StoreError, match=r"mlflow\.db: cannot be opened \("):
+        Store(f"sqlite:///{path}")
+    with pytest.raises(StoreError, match=r"mlflow\.db: not an MLflow store"):
+        read_runs(f"sqlite:///{path}")
+    assert path.read_text().startswith("something else")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """A file is in the way."""
+    (tmp_path / "results").touch()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store(f"sqlite:///{tmp_path}/results/mlflow.db")
