@@ -1,8 +1,8 @@
 """Measures the front end's speed and error beside torchaudio's and librosa's.
 
-Run it with `python -m benchmarks.frontend [--json FILE]`. One process, one thread, all methods in turn, CPU time, medians
-over the rounds. The error is the largest difference from a float64 computation. Trust the ratios: the absolute figures
-change with the machine.
+Run it with `python -m benchmarks.frontend [--json FILE]`. One process, one thread, all methods in turn, CPU time,
+medians over the rounds. The error is the largest difference from a float64 computation. Trust the ratios: the absolute
+figures change with the machine.
 """
 
 from __future__ import annotations
