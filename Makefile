@@ -7,6 +7,9 @@ DEMO ?= results/demo
 RUN := .venv/bin/python
 DEMO_FLAGS := --storage $(DEMO)
 
+# A corpus is written aside and renamed, so that an interrupted one is written anew.
+whole = { rm -rf $(DEMO)/$(1).part && $(RUN) -m datasets.synthetic $(2) $(DEMO)/$(1).part && mv $(DEMO)/$(1).part $(DEMO)/$(1); }
+
 .PHONY: demo test lint lock clean
 
 .venv/installed: requirements.txt
@@ -16,8 +19,8 @@ DEMO_FLAGS := --storage $(DEMO)
 	touch $@
 
 demo: .venv/installed
-	@test -e $(DEMO)/events/meta || $(RUN) -m datasets.synthetic esc50 $(DEMO)/events --clips-per-class 24
-	@test -e $(DEMO)/ships/Tug || $(RUN) -m datasets.synthetic deepship $(DEMO)/ships --recordings-per-class 32 --seconds 5 9.9
+	@test -e $(DEMO)/events || $(call whole,events,esc50 --clips-per-class 24)
+	@test -e $(DEMO)/ships || $(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 	@$(RUN) -m sweeps.demo_pretraining --data-root $(DEMO)/events $(DEMO_FLAGS)
 	@$(RUN) -m sweeps.demo_rates --data-root $(DEMO)/ships $(DEMO_FLAGS)
 	@$(RUN) -m analysis.demo_pretraining $(DEMO_FLAGS) --out $(DEMO)/reports/demo_pretraining > /dev/null

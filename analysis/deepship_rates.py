@@ -1,4 +1,4 @@
-"""Table I and Fig. 2 of seed 000: must the pre-training rate match the data rate?  CNN14 on DeepShip.
+"""Table I and Fig. 2 of Mohammadi et al. 2024: must the pre-training rate match the data rate?  CNN14 on DeepShip.
 
 python -m analysis.deepship_rates
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from sweeps.deepship_rates import SWEEP
-
 from analysis.rate_report import main
+from sweeps.deepship_rates import SWEEP
 
 QUESTION = "Must the pre-training rate match the data rate? CNN14 on DeepShip"
 

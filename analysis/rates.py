@@ -188,6 +188,7 @@ def _provenance(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
         "weights": _counts(weights),
         "recordings": _counts(done["corpus_recordings"]),
         "clips": _counts(done["corpus_clips"]),
+        "of the corpus": _counts(done["corpus_notes"]),
         "git commit": _counts(commits),
         "versions": _counts(done["versions"]),
         "device": _counts(done["device"]),

@@ -38,6 +38,7 @@ TAGS = (
     "weights_sha256",
     "corpus_recordings",
     "corpus_clips",
+    "corpus_notes",
     "git_commit",
     "git_dirty",
     "versions",

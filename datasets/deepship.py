@@ -28,7 +28,7 @@ CLASSES = {
 ROW = (r"\d+", r"\d*", r".+", r"\d{8}", r"\d{6}", r"\d+")
 FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
 
-# What the authors' split holds of the whole corpus (seed 000, section II.B): recordings and 5 s clips.
+# What the authors' split holds of the whole corpus (Mohammadi et al. 2024, section II.B): recordings and 5 s clips.
 PUBLISHED_COUNTS = {"train": (428, 23_088), "validation": (60, 3_974), "test": (121, 6_708)}
 PUBLISHED_CLIP_S = 5.0
 

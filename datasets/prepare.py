@@ -45,13 +45,15 @@ class Prepared:
     def notes(self) -> tuple[str, ...]:
         """All that a report must repeat."""
         dropped = tuple(f"left out: {problem}" for problem in self.scan.dropped)
+        beyond = sum(f.peak > 1 for f in self.scan.facts.values())
+        clipped = [f"{beyond} files go beyond full scale, and are clipped there"] if beyond else []
         channels = sum(f.num_channels > 1 for f in self.scan.facts.values())
         mixed = [f"{channels} files with several channels, averaged"] if channels else []
         rates_hz = Counter(f.rate_hz for f in self.scan.facts.values())
         if len(rates_hz) > 1:  # which a network may take for the class
             listed = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
             mixed.append(f"files were recorded at several rates: {listed}")
-        return (*self.scan.corpus.notes, *self.split.notes, *mixed, *dropped)
+        return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
 
 
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:

@@ -1,4 +1,4 @@
-"""Must the pre-training rate match the data rate? CNN14 on DeepShip (seed 000, Table I, Fig. 2).
+"""Must the pre-training rate match the data rate? CNN14 on DeepShip (Mohammadi et al. 2024, Table I, Fig. 2).
 
 3 checkpoints x 6 data rates x 3 seeds = 54 trials
 

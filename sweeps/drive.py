@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import artefacts, tuner
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.state import Situation, wanted_by
+from sweeps.runs import StoreError
+from sweeps.state import Situation, folder_name, wanted_by
 from sweeps.store import Store
 from trainable import checkpoint
 
@@ -38,6 +41,9 @@ def drive(
         KeyboardInterrupt: when interrupted; the store is in order by then.
     """
     trials = situation.to_run
+    for trial in situation.sweep.trials:
+        if trial.key in situation.done:  # a kill after its commit left what it needed to resume
+            checkpoint.tidy(storage / "trials" / folder_name(trial, situation.inputs[trial.key]), keep=set())
     recorder = Recorder(situation, places, store)
     try:
         jobs = [tuner.Job(trial, places[trial.key]) for trial in trials]
@@ -68,7 +74,7 @@ class Recorder:
     def started(self, key: str) -> None:
         """Opens the trial's run."""
         trial, inputs = self._trials[key], self._situation.inputs[key]
-        tags = {"key": key, "role": "trial", **self._common, **inputs.tags, **self._counts(trial)}
+        tags = {"key": key, "role": "trial", **self._common, **inputs.tags, **self._corpus(trial)}
         earlier = self._earlier.get(key)
         self._open[key] = self._store.begin(self._parent, run_name(trial), trial.to_dict(), tags, earlier)
         self._progress.started(key)
@@ -81,8 +87,13 @@ class Recorder:
     def finished(self, key: str, scores: dict[str, float], provenance: dict[str, str]) -> None:
         """Commits the run; only then may go what the trial needed to resume."""
         folder = self._places[key].folder
-        kept = artefacts.write(folder, self._trials[key])
-        self._store.finish(self._open.pop(key), scores, provenance, kept)
+        try:
+            kept = artefacts.write(folder, self._trials[key])
+        except Exception:  # a full disk, a picture that cannot be drawn: this trial's affair, and no other's
+            self.failed(key, traceback.format_exc())
+            return
+        self._store.finish(self._open[key], scores, provenance, kept)
+        del self._open[key]
         checkpoint.tidy(folder, keep=set())
         self._progress.finished(key, scores)
 
@@ -97,14 +108,20 @@ class Recorder:
     def close(self) -> None:
         """Ends what was cut off, and the sweep's own run."""
         self._progress.close()
-        interrupted = bool(self._open) or isinstance(sys.exception(), KeyboardInterrupt)
-        for run_id in self._open.values():
-            self._store.end(run_id, "KILLED", "the sweep was stopped")
-        self._store.end(self._parent, "KILLED" if interrupted else "FAILED" if self.failures else "FINISHED")
+        cut_off = bool(self._open) or sys.exception() is not None
+        with suppress(StoreError):  # when the store itself is why we stop, the next start ends what is left open
+            for run_id in self._open.values():
+                self._store.end(run_id, "KILLED", "the sweep was stopped")
+            self._store.end(self._parent, "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED")
 
-    def _counts(self, trial: TrialConfig) -> dict[str, str]:
-        recordings, clips = zip(*self._situation.data[wanted_by(trial)].counts.values(), strict=True)
-        return {"corpus_recordings": "/".join(map(str, recordings)), "corpus_clips": "/".join(map(str, clips))}
+    def _corpus(self, trial: TrialConfig) -> dict[str, str]:
+        data = self._situation.data[wanted_by(trial)]
+        recordings, clips = zip(*data.counts.values(), strict=True)
+        return {
+            "corpus_recordings": "/".join(map(str, recordings)),
+            "corpus_clips": "/".join(map(str, clips)),
+            "corpus_notes": "; ".join(data.notes)[:5000],  # as much as a tag holds
+        }
 
     def _sweep_tags(self) -> dict[str, str]:
         data = list(self._situation.data.values())
@@ -117,7 +134,7 @@ class Recorder:
 
 
 def code_state() -> dict[str, str]:
-    """The commit that runs, and whether files differ from it; empty outside a repository."""
+    """The commit that runs, and whether files differ from it; "unknown" outside a repository."""
 
     def git(*words: str) -> str:
         answer = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607

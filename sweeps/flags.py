@@ -11,6 +11,18 @@ from trainable.config import parse_fields
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def folder(word: str) -> Path:
+    """A path on the command line, absolute: workers run in folders of their own."""
+    return Path(word).expanduser().resolve()
+
+
+def count(word: str) -> int:
+    """A number of trials on the command line."""
+    if (number := int(word)) < 1:
+        raise argparse.ArgumentTypeError(f"{word}: must be at least 1")
+    return number
+
+
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     """What is planned: part of every trial's identity."""
     group = parser.add_argument_group("the plan")
@@ -22,7 +34,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
     )
-    group.add_argument("--limit", type=int, metavar="N", help="only the first N trials")
+    group.add_argument("--limit", type=count, metavar="N", help="only the first N trials")
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +45,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--storage",
-        type=Path,
+        type=folder,
         metavar="DIR",
         default=ROOT / "results",
         help="checkpoints and predictions (%(default)s)",
@@ -43,8 +55,8 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """What a run needs on this machine: no part of a trial's identity."""
     group = parser.add_argument_group("this machine")
-    group.add_argument("--data-root", type=Path, metavar="DIR", help="the folder that holds the corpus")
-    group.add_argument("--split-file", type=Path, metavar="FILE", help="the authors' split, for --split published")
+    group.add_argument("--data-root", type=folder, metavar="DIR", help="the folder that holds the corpus")
+    group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
     group.add_argument(
         "--bad-files",
         choices=("refuse", "drop"),
@@ -52,10 +64,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="stop at bad audio, or leave it out and record it",
     )
     group.add_argument(
-        "--weights-dir", type=Path, metavar="DIR", help="published checkpoints (default: weights in --storage)"
+        "--weights-dir", type=folder, metavar="DIR", help="published checkpoints (default: weights in --storage)"
     )
-    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="resampled clips (default: cache in --storage)")
-    group.add_argument("--max-concurrent", type=int, metavar="N", help="at most N trials at once")
+    group.add_argument("--cache-dir", type=folder, metavar="DIR", help="resampled clips (default: cache in --storage)")
+    group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
 
 
@@ -66,8 +78,6 @@ def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep:
         ValueError: if a flag's value makes a trial impossible.
     """
     seeds = parse_seeds(args.seeds)
-    if args.limit is not None and args.limit < 1:
-        raise ValueError(f"--limit {args.limit}: must be at least 1")
     return varied(sweep, settings(args), seeds, args.limit)
 
 
@@ -93,7 +103,7 @@ def as_flags(args: argparse.Namespace) -> list[str]:
 
 def store_uri(args: argparse.Namespace) -> str:
     """The MLflow store that the flags name."""
-    path = str(args.storage.expanduser().resolve() / "mlflow.db")
+    path = str(args.storage / "mlflow.db")
     # An address in which SQLAlchemy decodes %20 and ends a path at a question mark.
     return args.store or f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 

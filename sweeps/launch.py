@@ -66,17 +66,13 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
         add(parser)
     args = parser.parse_args(argv)
-    args.storage = args.storage.expanduser().resolve()
-    args.weights_dir = (args.weights_dir or args.storage / "weights").expanduser().resolve()
+    args.weights_dir = args.weights_dir or args.storage / "weights"
+    args.cache_dir = args.cache_dir or args.storage / "cache"
     try:
         plan = flags.planned(sweep, args)
     except ValueError as error:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
-    source = (
-        Source(args.data_root, args.cache_dir or args.storage / "cache", args.split_file, args.bad_files)
-        if args.data_root
-        else None
-    )
+    source = Source(args.data_root, args.cache_dir, args.split_file, args.bad_files) if args.data_root else None
     if args.dry_run:
         print_plan(_from_memory(plan, source, args), args)
         return COMPLETE
@@ -84,12 +80,9 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
         raise CorpusError(
             f"--data-root: name the folder that holds {plan.trials[0].corpus}, or look at the plan with --dry-run"
         )
-    with _only_driver(args.storage, plan.name) as alone:
+    with _only_driver(args.storage) as alone:
         if not alone:
-            print(
-                f"{plan.name}: another driver runs this sweep in {args.storage}; wait for it, or stop it",
-                file=sys.stderr,
-            )
+            print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
             return LOCKED
         return _run(plan, source, args)
 
@@ -108,8 +101,11 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
     if before.to_run:
         from sweeps.drive import drive
         from sweeps.store import Store
+        from trainable.networks import check_starts
 
-        store = Store(flags.store_uri(args))  # before the audio is resampled: a store that fails should fail first
+        # Before the audio is resampled: what fails should fail first.
+        store = Store(flags.store_uri(args))
+        check_starts(before.to_run, checkpoints)
         places = _places(before, checkpoints, source, args.storage)
         failures = drive(before, places, store, args.storage, args.max_concurrent)
     after = situation()
@@ -150,11 +146,11 @@ def _inputs(data: Prepared, checkpoint: Path | None) -> Inputs:
 
 
 @contextmanager
-def _only_driver(storage: Path, name: str) -> Iterator[bool]:
-    """Whether this process may drive the sweep: one driver at a time, by a lock that a dead one does not keep."""
+def _only_driver(storage: Path) -> Iterator[bool]:
+    """Whether this process may drive: one driver a storage, by a lock that a dead one does not keep."""
     try:
         storage.mkdir(parents=True, exist_ok=True)
-        lock = (storage / f".{name}.lock").open("w")
+        lock = (storage / ".driver.lock").open("w")
     except OSError as error:
         raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
     with lock:

@@ -13,6 +13,7 @@ from sweeps.plan import trial_name, work
 from trainable.config import TrialConfig
 
 Item = TypeVar("Item")
+QUIET_S = 60  # without a terminal, a line at least so often
 
 
 def each(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -36,7 +37,7 @@ class TrialProgress:
         self._ended: set[str] = set()
         self._failed = 0
         self._best: tuple[float, str] | None = None
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
         self._bar = tqdm(
             total=len(trials),
             bar_format="{bar:20} {n_fmt}/{total_fmt} done{desc}",
@@ -61,8 +62,8 @@ class TrialProgress:
     def finished(self, key: str, scores: dict[str, float]) -> None:
         """A trial has its result."""
         name = trial_name(self._trials[key])
-        if self._best is None or scores["test_accuracy"] > self._best[0]:
-            self._best = (scores["test_accuracy"], name)
+        if self._best is None or scores["best_val_accuracy"] > self._best[0]:
+            self._best = (scores["best_val_accuracy"], name)
         self._bar.update(1)
         self._end(key)
         kept = f"epoch {scores['best_epoch']:g} of {scores['epochs_run']:g}"
@@ -94,14 +95,17 @@ class TrialProgress:
 
     def _show(self) -> None:
         self._bar.set_description_str(self._state())
+        if self._bar.disable and time.monotonic() - self._said >= QUIET_S:
+            self._say("working")
 
     def _say(self, line: str) -> None:
+        self._said = time.monotonic()
         if self._bar.disable:
             print(f"[{len(self._ended)}/{len(self._trials)}] {line}{self._state()}", flush=True)
 
     def _state(self) -> str:
         left = "" if self.eta_s is None else f", {duration(self.eta_s)} left"
-        best = "" if self._best is None else f", best {100 * self._best[0]:.1f} % ({self._best[1]})"
+        best = "" if self._best is None else f", best validation {100 * self._best[0]:.1f} % ({self._best[1]})"
         return f", {len(self._running)} running, {self._failed} failed{left}{best}"
 
 

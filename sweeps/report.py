@@ -24,7 +24,9 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
     done, to_run = situation.done, situation.to_run
     say = _Lines()
     say("sweep", sweep.name + (f" with {situation.variant}" if situation.variant else ""))
-    say("trials", f"{len(sweep.trials)} planned, {len(done)} done, {len(to_run)} to run")
+    known = len(situation.inputs) == len(sweep.trials)
+    state = f"{len(done)} done, {len(to_run)} to run" if known else "what is done is not known, because"
+    say("trials", f"{len(sweep.trials)} planned, {state}")
     for prepared in data.values():
         corpus, recordings = prepared.scan.corpus, prepared.scan.corpus.recordings
         say("data", f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}")
@@ -33,23 +35,24 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
         roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
         say("split", f"{prepared.split.name}: {roles}")
     if args.dry_run and not data:
-        say("data", _unknown(situation, args))
+        say("", _unknown(args))
     for trial in {t.weights: t for t in sweep.trials}.values():
         say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
     if missing := [t for t in sweep.trials if data and t.key not in situation.inputs]:
         say("", f"{len(missing)} trials have no checkpoint yet; a run will say which file to put where")
     say(
         "clips",
-        f"{args.cache_dir or args.storage / 'cache'}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
+        f"{args.cache_dir}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
     )
     say("store", flags.store_uri(args))
-    say("storage", str(args.storage))
+    kept = sum(4 * t.card.num_parameters * t.width**2 for t in to_run)
+    say("storage", f"{args.storage}: {kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial")
     cells = defaultdict(list)
     for trial in to_run:
         cells[cell_name(trial)].append(trial.seed)
     lines = [f"{cell}, seed {', '.join(map(str, sorted(seeds)))}" for cell, seeds in cells.items()]
     for line in lines[:MAX_LINES]:
-        say("to run", line)
+        say("to run" if known else "planned", line)
     if len(lines) > MAX_LINES:
         say("", f"and {len(lines) - MAX_LINES} cells more")
     print(flush=True)
@@ -62,7 +65,7 @@ def print_outcome(situation: Situation, args: argparse.Namespace, failures: dict
     for trial in situation.to_run:
         if reason := failures.get(trial.key, "").strip():
             print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
-    words = shlex.join(flags.as_flags(args))
+    words = shlex.join([*flags.as_flags(args), *_which_data(situation)])
     print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
     print(f"runs:   mlflow ui --backend-store-uri {shlex.quote(flags.store_uri(args))}", flush=True)
 
@@ -77,10 +80,18 @@ def clip_bytes(situation: Situation) -> int:
     return total
 
 
-def _unknown(situation: Situation, args: argparse.Namespace) -> str:
+def _which_data(situation: Situation) -> list[str]:
+    """The flag that tells these data from others that the store has finished the same trials on."""
+    mine = {inputs.data_sha256 for inputs in situation.inputs.values()}
+    keys = {t.key for t in situation.sweep.trials}
+    others = {r.tags.get("data_sha256") for r in situation.runs if r.key in keys and r.status == "FINISHED"} - mine
+    return ["--data", mine.pop()[:12]] if others and len(mine) == 1 else []
+
+
+def _unknown(args: argparse.Namespace) -> str:
     if not args.data_root:
-        return "not named (--data-root), so what is done is not known"
-    return f"{args.data_root} was not read yet, or has bad files; a run reads it first, and then knows what is done"
+        return "no corpus is named (--data-root)"
+    return f"{args.data_root} was not read yet, or has bad files; a run reads it first"
 
 
 class _Lines:

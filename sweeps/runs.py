@@ -79,7 +79,7 @@ def read_runs(store_uri: str) -> list[Run]:
 
 def sqlite_path(store_uri: str) -> Path:
     """The file of a local store."""
-    return Path(unquote(store_uri.removeprefix("sqlite:///")))  # decoded, as SQLAlchemy does
+    return Path(unquote(store_uri.removeprefix("sqlite:///"))).resolve()  # decoded, as SQLAlchemy does
 
 
 def _read_sqlite(path: Path) -> list[Run]:
@@ -88,6 +88,7 @@ def _read_sqlite(path: Path) -> list[Run]:
     tables: dict[str, dict[str, dict[str, str]]] = {name: defaultdict(dict) for name in QUERIES}
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_S)) as database:
+            database.execute("BEGIN")  # one moment: a sweep may be writing
             for name, query in QUERIES.items():
                 for run_id, key, value in database.execute(query):
                     tables[name][run_id][key] = value

@@ -6,11 +6,12 @@ that a key never has two.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from sweeps.runs import Run, StoreError, read_runs, sqlite_path
@@ -19,6 +20,25 @@ from sweeps.runs import Run, StoreError, read_runs, sqlite_path
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _named(method: Method) -> Method:
+    """Turns whatever MLflow, SQLAlchemy or the network raise into one error that names the store and the remedy."""
+
+    @functools.wraps(method)
+    def call(self: Store, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except StoreError:
+            raise
+        except Exception as error:
+            what = f"--store {self.uri}: cannot be written ({_first_line(error)})"
+            raise StoreError(f"{what}; mend it and start again, nothing is lost") from error
+
+    return cast(Method, call)
 
 
 class Store:
@@ -47,6 +67,7 @@ class Store:
             raise StoreError(f"--store {uri}: cannot be opened ({_first_line(error)})") from error
         self._logged: dict[str, set[int]] = {}  # epochs that a run's curves already have
 
+    @_named
     def open_sweep(self, name: str, variant: str, tags: Mapping[str, str]) -> str:
         """The parent run of a sweep with these settings, running from now on.
 
@@ -70,6 +91,7 @@ class Store:
         self._set_tags(run_id, {"sweep": name, "role": "sweep", "variant": variant, **tags})
         return run_id
 
+    @_named
     def begin(
         self, parent: str, name: str, config: Mapping[str, Any], tags: Mapping[str, str], earlier: Run | None
     ) -> str:
@@ -86,15 +108,17 @@ class Store:
             self._logged[run_id] = {point.step for point in curve}
         else:
             experiment = self._client.get_run(parent).info.experiment_id
-            params = [Param(k, str(v)) for k, v in config.items()]
             run_id = self._client.create_run(
                 experiment, run_name=name, tags={"mlflow.parentRunId": parent, **tags}
             ).info.run_id
-            self._client.log_batch(run_id, params=params)
             self._logged[run_id] = set()
-        self._set_tags(run_id, tags)
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in config.items()])  # again: a kill lost them
+        first = {k: v for k, v in (earlier.tags if earlier else {}).items() if k in ("git_commit", "git_dirty")}
+        resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
+        self._set_tags(run_id, {**tags, **first, **resumed})
         return run_id
 
+    @_named
     def log_epoch(self, run_id: str, row: Mapping[str, float]) -> bool:
         """One epoch's numbers as points of the run's curves; whether they are new, and not of an earlier attempt."""
         from mlflow.entities import Metric
@@ -107,6 +131,7 @@ class Store:
         self._logged[run_id].add(step)
         return True
 
+    @_named
     def finish(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], artefacts: list[Path]) -> None:
         """Scores and artefacts, and only then FINISHED."""
         from mlflow.entities import Metric
@@ -118,12 +143,14 @@ class Store:
         self._set_tags(run_id, tags)
         self._client.set_terminated(run_id, "FINISHED")
 
+    @_named
     def end(self, run_id: str, status: str, reason: str = "") -> None:
         """Ends a run that did not finish: FAILED, or KILLED when it was cut off; also ends a sweep's run."""
         if reason:
             self._client.set_tag(run_id, "failure", reason[-5000:])
         self._client.set_terminated(run_id, status)
 
+    @_named
     def attach(self, run_id: str, path: Path) -> None:
         """Adds an artefact."""
         self._client.log_artifact(run_id, str(path))
@@ -160,9 +187,8 @@ def artifact_path(run: Run, name: str) -> Path:
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path)) / name
         if not path.exists():
-            raise StoreError(
-                f"run {run.run_id} ({run.key}): {path} is gone; delete the run, and the sweep runs it again"
-            )
+            remedy = "put back its copy in --storage/trials, or delete the run"
+            raise StoreError(f"run {run.run_id} ({run.key}): {path} is gone; {remedy}")
         return path
     from mlflow.artifacts import download_artifacts  # which alone knows its servers' artefacts
 

@@ -30,7 +30,7 @@ def time_mask_width(data_hz: int, model_hz: int, base_frames: int = 64) -> int:
         ValueError: if a rate is not positive.
 
     Source:
-        Mohammadi et al., seed 000, Eq. (1).
+        Mohammadi et al. 2024, Eq. (1).
     """
     if data_hz <= 0 or model_hz <= 0:
         raise ValueError(f"data_hz={data_hz}, model_hz={model_hz}: rates must be above 0")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 
 
 @dataclass(frozen=True)
 class FrontEnd:
     """A log-mel front end, fixed by the rate a backbone was pre-trained at.
 
-    Audio at another rate is fed to it as it is (seed 000, section III): a window of `window` samples then lasts longer
-    or shorter, and a mel band nominally at f covers f * data_hz / rate_hz.
+    Audio at another rate is fed to it as it is (Mohammadi et al. 2024, section III): a window of `window` samples then
+    lasts longer or shorter, and a mel band nominally at f covers f * data_hz / rate_hz.
     """
 
     rate_hz: int
@@ -50,6 +51,7 @@ class Card:
     input: str  # "logmel"
     front_end: FrontEnd
     min_frames: int
+    num_parameters: int  # as published, its classifier included
     passport: Passport
 
 
@@ -58,20 +60,28 @@ def family(backbone: str) -> str:
     return backbone.partition("/")[0] if "/" in backbone else "panns"
 
 
-def card(backbone: str, pretrain_hz: int) -> Card:
-    """The card of `backbone` pre-trained at `pretrain_hz`.
+def module(backbone: str) -> ModuleType:
+    """The family's module, with `card(backbone, pretrain_hz)` and `build(backbone, num_classes, ...)`.
 
     Raises:
-        ValueError: if there is no such family, no such network in it, or none at that rate; names those there are.
+        ValueError: if there is no such family.
     """
     name = f"trainable.backbones.{family(backbone)}"
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:  # the family is there and lacks something itself
             raise
         raise ValueError(
             f"backbone={backbone!r}: there is no family trainable/backbones/{family(backbone)}.py"
         ) from None
-    found: Card = module.card(backbone, pretrain_hz)
+
+
+def card(backbone: str, pretrain_hz: int) -> Card:
+    """The card of `backbone` pre-trained at `pretrain_hz`.
+
+    Raises:
+        ValueError: if there is no such family, no such network in it, or none at that rate; names those there are.
+    """
+    found: Card = module(backbone).card(backbone, pretrain_hz)
     return found

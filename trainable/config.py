@@ -23,8 +23,8 @@ CHOICES = {
 class TrialConfig:
     """One fine-tuning: (corpus, backbone, pre-train rate, data rate, augmentation, seed) and its recipe.
 
-    A field's name is the Ray config key, the MLflow param and the DataFrame column. Defaults are the recipe of seed
-    000; a field that is added later takes the old behaviour as its default, so that no old key changes.
+    A field's name is the Ray config key, the MLflow param and the DataFrame column. Defaults are the recipe of
+    Mohammadi et al. 2024; a field that is added later has the old behaviour as its default, so that no key changes.
 
     Raises:
         ValueError: if a value is impossible, alone or with the others; names the field, the value and the remedy.

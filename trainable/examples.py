@@ -46,7 +46,8 @@ def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Sc
     """How waveforms are scaled: "pcm" to [-1, 1], or "minmax" by the training clips' extremes to [0, 1].
 
     Source:
-        seed 000, section II.B; for a log-mel the second is a constant gain (its offset lies below the lowest band).
+        Mohammadi et al. 2024, section II.B; to a log-mel "minmax" is a constant gain: its offset lies below the
+        lowest band.
     """
     if scale == "pcm":
         return Scale(0.0, 1 / 32767)  # as AudioSet's clips were, for the PANNs

@@ -55,7 +55,7 @@ def finetune(
         NotFinite: if a training or validation loss is NaN or infinite.
 
     Source:
-        seed 000, section III, and what its code does where the text is silent (docs/fidelity.md).
+        Mohammadi et al. 2024, section III, and what its code does where the text is silent (docs/fidelity.md).
     """
     device = train.labels.device
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)

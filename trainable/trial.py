@@ -13,12 +13,11 @@ import torch
 
 from datasets import splits
 from datasets.clips import open_clips
-from trainable import checkpoint, examples, metrics, weights
-from trainable.backbones import panns
+from trainable import checkpoint, examples, metrics
 from trainable.config import TrialConfig
 from trainable.finetune import Row, finetune, kept_epoch, predict
+from trainable.networks import start_network
 from trainable.place import Place
-from trainable.randomness import generator
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -47,6 +46,7 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
     checkpoint.save(place.folder / "best.pt", kept)
 
+    del train, validation  # the room that the test clips take
     test = examples.load(config, clips, split, "test", device)
     logits, labels = predict(network, test), test.labels.cpu().numpy()
     save_predictions(
@@ -78,19 +78,6 @@ def scores(
         "best_epoch": best["epoch"],
         "epochs_run": len(history),
     }
-
-
-def start_network(config: TrialConfig, num_classes: int, pretrained: Path | None) -> torch.nn.Module:
-    """The network that a trial starts from, on the CPU: pre-trained or random, with a new classifier.
-
-    Trials with one seed start from one classifier, whatever their rates: their comparison is paired.
-    """
-    random = generator(config.seed, "weights")
-    network = panns.build(config.backbone, num_classes, config.width, config.head_dropout, generator=random)
-    if pretrained:
-        weights.load(network, pretrained, config.card.front_end)
-    network.replace_classifier(num_classes, generator(config.seed, "classifier"))
-    return network
 
 
 def save_predictions(path: Path, **arrays: np.ndarray) -> None:

@@ -82,6 +82,7 @@ def provenance(trial: TrialConfig) -> dict[str, str]:
         "weights_sha256": f"{trial.pretrain_hz:064d}",
         "corpus_recordings": "428/60/121",
         "corpus_clips": "23088/3974/6708",
+        "corpus_notes": "left out: toy.wav: silent",
         "git_commit": "c0ffee0",
         "git_dirty": "false",
         "versions": "torch 2.14.1",

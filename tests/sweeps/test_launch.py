@@ -85,22 +85,23 @@ def curve(storage: Path, run: Run) -> list[int]:
 
 @pytest.mark.ray
 def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(ships: Path, tmp_path: Path) -> None:
-    """Ctrl-C, then SIGKILL, then a third start: every key finished once, with whole curves and the same bits."""
+    """Ctrl-C, SIGTERM, SIGKILL, and a last start: every key finished once, with whole curves and the same bits."""
     num_epochs = 40
     long = (*SMALL, f"epochs={num_epochs}", f"patience={num_epochs}")
     disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=long)
 
-    first = start(disturbed)
-    until(tmp_path / "disturbed" / "trials", "*/epoch-0003.pt", first)
-    first.send_signal(signal.SIGINT)
-    output, _ = first.communicate(timeout=60)
-    assert first.returncode == INTERRUPTED, output
-    assert {run.status for run in runs_of(tmp_path / "disturbed")} <= {"KILLED", "FINISHED"}
+    for stop, epoch in ((signal.SIGINT, 3), (signal.SIGTERM, 10)):
+        driver = start(disturbed)
+        until(tmp_path / "disturbed" / "trials", f"*/epoch-{epoch:04d}.pt", driver)
+        driver.send_signal(stop)
+        output, _ = driver.communicate(timeout=60)
+        assert driver.returncode == INTERRUPTED, output
+        assert {run.status for run in runs_of(tmp_path / "disturbed")} == {"KILLED"}
 
-    second = start(disturbed)
-    until(tmp_path / "disturbed" / "trials", "*/epoch-0020.pt", second)
-    second.kill()
-    second.communicate(timeout=60)
+    driver = start(disturbed)
+    until(tmp_path / "disturbed" / "trials", "*/epoch-0020.pt", driver)
+    driver.kill()
+    driver.communicate(timeout=60)
     assert any(run.status == "RUNNING" for run in runs_of(tmp_path / "disturbed"))
 
     code, output = finish(disturbed)
@@ -171,7 +172,8 @@ def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path:
         (["--split", "captain"], "can be split by recording, published, day, vessel"),
         (["--split", "published"], "--split-file"),
         (["--store", "postgres:nowhere"], "--store postgres:nowhere"),
-        (["--limit", "0"], "--limit 0: must be at least 1"),
+        (["--limit", "0"], "argument --limit: 0: must be at least 1"),
+        (["--max-concurrent", "0"], "argument --max-concurrent: 0: must be at least 1"),
     ],
 )
 def test_a_bad_flag_is_answered_with_its_remedy(ships: Path, tmp_path: Path, more: list[str], said: str) -> None:
@@ -184,7 +186,7 @@ def test_a_bad_flag_is_answered_with_its_remedy(ships: Path, tmp_path: Path, mor
 
 def test_a_second_driver_leaves(ships: Path, tmp_path: Path) -> None:
     """Two drivers of one sweep in one storage: the second says so and touches nothing."""
-    with (tmp_path / ".deepship_rates.lock").open("w") as lock:
+    with (tmp_path / ".driver.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code, output = finish(command(ships, tmp_path))
     assert code == LOCKED

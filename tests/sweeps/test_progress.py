@@ -21,7 +21,7 @@ BASE = TrialConfig(
     epochs=10,
 )
 TRIALS = grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2))
-SCORES = {"test_accuracy": 0.8123, "best_epoch": 3, "epochs_run": 5}
+SCORES = {"test_accuracy": 0.8123, "best_val_accuracy": 0.75, "best_epoch": 3, "epochs_run": 5}
 
 
 class Clock:
@@ -62,7 +62,7 @@ def test_every_finished_trial_is_one_plain_line(shown: TrialProgress, capfd: pyt
     assert err == ""
     assert out == (
         "[1/4] cnn14-32k on 8 kHz, seed 1: test accuracy 81.2 %, epoch 3 of 5, 1 running, 0 failed, 0 s left, "
-        "best 81.2 % (cnn14-32k on 8 kHz, seed 1)\n"
+        "best validation 75.0 % (cnn14-32k on 8 kHz, seed 1)\n"
     )
 
 
@@ -89,8 +89,8 @@ def test_a_failed_trial_is_said_with_its_reason(shown: TrialProgress, capfd: pyt
 def test_the_best_trial_is_kept_in_sight(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
     """The largest test accuracy so far, and whose it is."""
     for trial, accuracy in zip(TRIALS, (0.5, 0.7, 0.6), strict=False):
-        shown.finished(trial.key, {**SCORES, "test_accuracy": accuracy})
-    assert capfd.readouterr().out.splitlines()[-1].endswith("best 70.0 % (cnn14-32k on 8 kHz, seed 2)")
+        shown.finished(trial.key, {**SCORES, "best_val_accuracy": accuracy})
+    assert capfd.readouterr().out.splitlines()[-1].endswith("best validation 70.0 % (cnn14-32k on 8 kHz, seed 2)")
 
 
 def test_the_time_left_follows_the_work(shown: TrialProgress, clock: Clock) -> None:

@@ -37,7 +37,9 @@ def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
         add(parser)
-    return parser.parse_args(["--storage", "/results", "--weights-dir", "/weights", *words])
+    return parser.parse_args(
+        ["--storage", "/results", "--weights-dir", "/weights", "--cache-dir", "/results/cache", *words]
+    )
 
 
 def situation(finished: int = 0, sweep: Sweep = SWEEP, known: bool = True, variant: str = "") -> Situation:
@@ -88,7 +90,7 @@ def test_a_plan_says_where_everything_goes(capsys: pytest.CaptureFixture[str]) -
     assert said["weights"] == ["published, from /weights"]
     assert said["clips"] == ["/results/cache: 0.02 GB at all rates of the plan"]
     assert said["store"] == ["sqlite:////results/mlflow.db"]
-    assert said["storage"] == ["/results"]
+    assert said["storage"][0].startswith("/results: ")
 
 
 def test_clips_are_counted_once_for_a_rate() -> None:
@@ -99,9 +101,12 @@ def test_clips_are_counted_once_for_a_rate() -> None:
 def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:
     """What is done depends on the data."""
     print_plan(situation(known=False), arguments("--dry-run"))
-    assert lines_of(capsys)["data"] == ["not named (--data-root), so what is done is not known"]
+    assert lines_of(capsys)["trials"] == [
+        "4 planned, what is done is not known, because",
+        "no corpus is named (--data-root)",
+    ]
     print_plan(situation(known=False), arguments("--dry-run", "--data-root", "/ships"))
-    assert "/ships was not read yet" in lines_of(capsys)["data"][0]
+    assert "/ships was not read yet" in lines_of(capsys)["trials"][1]
 
 
 def test_missing_checkpoints_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,7 +155,9 @@ def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> N
     """The error names the run, the file and the remedy."""
     store = open_store()
     run_id = begin(store)
-    with pytest.raises(StoreError, match=rf"run {run_id} \({TRIAL.key}\): .*predictions.npz is gone; delete the run"):
+    with pytest.raises(
+        StoreError, match=rf"run {run_id} \({TRIAL.key}\): .*predictions.npz is gone; put back its copy"
+    ):
         artifact_path(store.runs()[0], "predictions.npz")
 
 

@@ -69,6 +69,7 @@ def test_defaults_are_pinned() -> None:
 def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another value of any one field is another trial."""
     monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
+    monkeypatch.setitem(panns.NUM_PARAMETERS, "toy", 1)
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
     base = dataclasses.replace(BASE, weights="none") if name == "width" else BASE
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trainable.backbones.panns_networks import PannCnn
 
 # Window, hop and upper cut-off follow the pre-training rate, so that every network saw 10 ms hops. 8 and 4 kHz at the
-# lower rates is what the checkpoints were trained with; seed 000's text says 7 and 3.5 kHz (docs/fidelity.md).
+# lower rates is what the checkpoints were trained with; Mohammadi et al.'s text says 7 and 3.5 kHz (docs/fidelity.md).
 FRONT_ENDS = {
     32_000: FrontEnd(rate_hz=32_000, window=1024, hop=320, f_min_hz=50, f_max_hz=14_000),
     16_000: FrontEnd(rate_hz=16_000, window=512, hop=160, f_min_hz=50, f_max_hz=8_000),
@@ -33,6 +33,7 @@ CHECKPOINTS = {
     ),
     ("cnn14", 8_000): ("Cnn14_8k_mAP=0.416.pth", None, None),
 }
+NUM_PARAMETERS = {"cnn14": 80_753_615}
 MIN_FRAMES = {"cnn14": 32}  # five poolings by two
 
 
@@ -54,6 +55,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         input="logmel",
         front_end=FRONT_ENDS[pretrain_hz],
         min_frames=MIN_FRAMES[backbone],
+        num_parameters=NUM_PARAMETERS[backbone],
         passport=Passport(file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256),
     )
 
