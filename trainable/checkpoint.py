@@ -24,7 +24,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) and its hash; both are on the disk when this returns."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    data = buffer.getvalue()
+    data = buffer.getbuffer()  # not a second gigabyte
     path.parent.mkdir(parents=True, exist_ok=True)
     write(_hash_file(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
     write(path, data)

@@ -64,6 +64,7 @@ def finetune(
         network.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         history = state["history"]
+        del state  # as large as the network and its optimizer, for the whole trial
     for row in history:
         report(row)
 
