@@ -11,7 +11,7 @@ from analysis import figures, report, tables
 from analysis.protocol import Published, read_published
 from analysis.rates import RateTable, rate_table
 from analysis.runs import finished_runs, held, read_predictions, table_rows
-from sweeps.flags import add_plan_flags, add_store_flags, planned, store_uri
+from sweeps.flags import add_plan_flags, add_store_flags, folder, planned, store_uri
 from sweeps.plan import Sweep
 from sweeps.runs import Run, StoreError, read_runs
 
@@ -40,9 +40,9 @@ def main(sweep: Sweep, question: str, published: str = "", argv: Sequence[str] |
     except (ValueError, StoreError) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
-    print(tables.markdown(table))
     out = args.out or args.storage / "reports" / sweep.name
     write(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
+    print(tables.markdown(table))
     print(f"written: {out}/report.html, table.md, table.csv, table.tex, figure.png, figure.svg")
     return COMPLETE if table.complete else INCOMPLETE
 
@@ -79,7 +79,7 @@ def _parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
     add_plan_flags(parser)
     add_store_flags(parser)
     parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
-    parser.add_argument("--out", type=Path, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
+    parser.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
     parser.add_argument(
         "--margin", type=float, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
     )

@@ -71,7 +71,7 @@ def tidy(folder: Path, keep: set[Path]) -> None:
         part.unlink(missing_ok=True)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes | memoryview) -> None:
     """Writes a file whole or not at all; it and its name are on the disk when this returns."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

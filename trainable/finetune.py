@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from trainable.examples import Examples
 
 Row = dict[str, float]  # one epoch's numbers
-# Frames in one batch when nothing is trained. On a CPU what fits its cache is 1.5 to 3 times faster than 64 clips.
+# Frames in one batch when nothing is trained. On a CPU, what fits its cache is 1.2 to 2.3 times faster than 64 clips at
+# once (benchmarks/network.py).
 FRAMES_AT_ONCE = {"cpu": 4_000, "cuda": 128_000}
 
 

@@ -40,7 +40,8 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     clips, split = open_clips(place.clips), splits.read(place.split)
     train, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
     network = start_network(config, len(clips.classes), place.weights)
-    # Channels last: 1.6 to 2 times the speed of narrow networks on a CPU; the full CNN14 loses 8 % there.
+    # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth
+    # (benchmarks/network.py).
     network = network.to(device).to(memory_format=torch.channels_last)
     history = finetune(config, network, train, validation, place.folder, report)
     kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}

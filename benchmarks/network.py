@@ -1,0 +1,85 @@
+"""Measures CNN14's training step and prediction on the CPU: channels last beside the default layout, and batch sizes.
+
+Run it with `python -m benchmarks.network [--json FILE]`. One process, one thread, variants in turn, CPU time, medians
+over the rounds. Trust the ratios: the absolute figures change with the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from trainable.backbones import panns
+
+NUM_ROUNDS = 3
+TRAINED = ((1 / 16, 501, 8), (1 / 16, 4001, 4), (1 / 8, 501, 8), (1, 63, 4))  # width, frames, clips in a batch
+PREDICTED = ((1 / 16, 501), (1 / 16, 4001))  # width, frames
+BATCHES = (1, 8, 64)
+
+
+def network(width: float, layout: torch.memory_format) -> torch.nn.Module:
+    """A CNN14 of four classes in a memory layout."""
+    built = panns.build("cnn14", 4, width, 0.5, generator=torch.Generator().manual_seed(0))
+    return built.to(memory_format=layout)
+
+
+def step(net: torch.nn.Module, clips: torch.Tensor) -> None:
+    """Forward and backward."""
+    net.zero_grad()
+    net(clips).sum().backward()
+
+
+@torch.inference_mode()
+def predict(net: torch.nn.Module, clips: torch.Tensor) -> None:
+    """Forward."""
+    net(clips)
+
+
+def ms_per_clip(variants: dict[str, tuple[Callable[[], None], int]]) -> dict[str, float]:
+    """Median CPU time of each variant over its clips [ms], the variants taken in turn after one warm-up each."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_ in range(NUM_ROUNDS + 1):
+        for name, (work, num_clips) in variants.items():
+            began = time.process_time()
+            work()
+            if round_:
+                seconds[name].append((time.process_time() - began) / num_clips)
+    return {name: 1000 * statistics.median(times) for name, times in seconds.items()}
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    layouts = {"default": torch.contiguous_format, "channels last": torch.channels_last}
+    rows = []
+    for width, frames, batch in TRAINED:
+        clips = torch.randn(batch, frames, 64, generator=torch.Generator().manual_seed(0))
+        nets = {name: network(width, layout).train() for name, layout in layouts.items()}
+        times = ms_per_clip({name: (partial(step, net, clips), batch) for name, net in nets.items()})
+        rows.append({"what": "train", "width": width, "frames": frames, "batch": batch, **times})
+        ratio = times["default"] / times["channels last"]
+        cost = f"{times['channels last']:7.1f} ms a clip, {ratio:.2f}x the default layout's speed"
+        print(f"train   width {width:<7g} {frames:5d} frames  {cost}")
+    for width, frames in PREDICTED:
+        net = network(width, torch.channels_last).eval()
+        inputs = {batch: torch.randn(batch, frames, 64) for batch in BATCHES}
+        times = ms_per_clip({str(batch): (partial(predict, net, clips), batch) for batch, clips in inputs.items()})
+        rows.append({"what": "predict", "width": width, "frames": frames, **times})
+        listed = ", ".join(f"{times[str(batch)]:.1f} with {batch} at once" for batch in BATCHES)
+        print(f"predict width {width:<7g} {frames:5d} frames  ms a clip: {listed}")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
