@@ -87,7 +87,8 @@ def _read_sqlite(path: Path) -> list[Run]:
         return []
     tables: dict[str, dict[str, dict[str, str]]] = {name: defaultdict(dict) for name in QUERIES}
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_S)) as database:
+        # Not mode=ro: a driver that was killed while it wrote leaves a journal, which the next reader must roll back.
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=TIMEOUT_S)) as database:
             database.execute("BEGIN")  # one moment: a sweep may be writing
             for name, query in QUERIES.items():
                 for run_id, key, value in database.execute(query):

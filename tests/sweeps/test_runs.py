@@ -221,3 +221,28 @@ def test_a_file_is_the_one_that_mlflow_writes(open_store: Callable[..., Store], 
     store.open_sweep("toy", "", {})
     assert sqlite_path(store.uri) == tmp_path / folder / "mlflow.db"
     assert list(tmp_path.rglob("mlflow.db")) == [tmp_path / folder / "mlflow.db"]
+
+
+KILLED_WHILE_WRITING = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the transaction ends
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE tags SET value = 'half-written'")
+for number in range(500):
+    database.execute("INSERT INTO experiment_tags VALUES (?, ?, 0)", (f"k{number}", "x" * 4000))
+os._exit(9)
+"""
+
+
+def test_a_store_whose_driver_was_killed_while_writing_is_read_as_it_was(open_store: Callable[..., Store]) -> None:
+    """The half of a transaction that reached the file is rolled back."""
+    store = open_store()
+    parent = store.open_sweep("toy", "", {})
+    store.begin(parent, "toy", {}, {"key": "abc"}, None)
+    database = sqlite_path(store.uri)
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(database)], check=False)
+    assert done.returncode == 9
+    assert database.with_name(database.name + "-journal").stat().st_size > 0
+    (run,) = read_runs(store.uri)
+    assert run.key == "abc"
