@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ class Scan:
     facts: dict[str, AudioFacts]  # by recording id
     dropped: tuple[Problem, ...] = ()
 
-    @property
+    @cached_property  # asked for once a trial, over all recordings
     def sha256(self) -> str:
         """Identity of the data: every recording's id, label and the hash of its bytes."""
         rows = [(r.id, r.label, self.facts[r.id].sha256) for r in self.corpus.recordings]
