@@ -22,8 +22,7 @@ import torch
 import torchaudio
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from trainable.backbones.panns import FRONT_ENDS
-from trainable.card import FrontEnd
+from trainable.card import FRONT_ENDS, FrontEnd
 from trainable.frontend import logmel
 
 CLIP_S = 5

@@ -24,6 +24,7 @@ from sweeps.report import print_outcome, print_plan
 from sweeps.runs import StoreError, read_runs
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
 from trainable import weights
+from trainable.card import BackboneError
 from trainable.place import Place
 from trainable.weights import MissingWeights, WrongWeights
 
@@ -43,7 +44,7 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, stop)  # what a cluster sends stops a sweep as Ctrl-C does
     try:
         sys.exit(launch(sweep, argv))
-    except (CorpusError, MissingWeights, WrongWeights, StoreError) as error:
+    except (BackboneError, CorpusError, MissingWeights, WrongWeights, StoreError) as error:
         print(f"{sweep.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
@@ -57,6 +58,7 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: if a flag asks for what cannot be.
+        BackboneError: if a network does not exist, or cannot take the clips.
         CorpusError: if the corpus must be mended first.
         MissingWeights: if a checkpoint is missing.
         WrongWeights: if a checkpoint is not the one that it should be.

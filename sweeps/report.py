@@ -45,8 +45,10 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
         f"{args.cache_dir}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
     )
     say("store", flags.store_uri(args))
-    kept = sum(4 * t.card.num_parameters * t.width**2 for t in to_run)
-    say("storage", f"{args.storage}: {kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial")
+    kept = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in to_run)
+    least = "at least " * any(t.card.num_parameters is None for t in to_run)
+    held = f"{least}{kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
+    say("storage", f"{args.storage}: {held}")
     cells = defaultdict(list)
     for trial in to_run:
         cells[cell_name(trial)].append(trial.seed)

@@ -91,19 +91,20 @@ def mixup(x: Float[Tensor, "samples ..."], lambdas: Float[Tensor, " pairs"]) -> 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What was drawn for one batch; called on the network's normalised input."""
+    """What was drawn for one batch; called on a network's normalised log-mel."""
 
-    masks: Masks | None
-    lambdas: Float[Tensor, " pairs"] | None
+    masks: Masks | None = None
+    lambdas: Float[Tensor, " pairs"] | None = None
 
     def __call__(self, x: Float[Tensor, "samples 1 frames mels"]) -> Float[Tensor, "batch 1 frames mels"]:
-        if self.masks is not None:
-            x = apply_masks(x, self.masks)
+        return self.mix(x if self.masks is None else apply_masks(x, self.masks))
+
+    def mix(self, x: Float[Tensor, "samples ..."]) -> Float[Tensor, "batch ..."]:
+        """Mixup alone: of targets, and of waveforms, which have no frames to hide."""
         return x if self.lambdas is None else mixup(x, self.lambdas)
 
-    def mix_targets(self, onehot: Float[Tensor, "samples classes"]) -> Float[Tensor, "batch classes"]:
-        """The targets of the samples that the call returns."""
-        return onehot if self.lambdas is None else mixup(onehot, self.lambdas)
+
+NOTHING = Augmentation()
 
 
 def draw(

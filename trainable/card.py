@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from types import ModuleType
 
 
+class BackboneError(ValueError):
+    """A network that does not exist, or that cannot take the clips of a trial."""
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """A log-mel front end, fixed by the rate a backbone was pre-trained at.
@@ -30,6 +34,15 @@ class FrontEnd:
         return num_samples // self.hop + 1
 
 
+# Window, hop and upper cut-off follow the rate, so that every network sees 10 ms hops. 8 and 4 kHz at the lower rates
+# is what the PANNs were trained with; Mohammadi et al.'s text says 7 and 3.5 kHz (docs/fidelity.md).
+FRONT_ENDS = {
+    32_000: FrontEnd(rate_hz=32_000, window=1024, hop=320, f_min_hz=50, f_max_hz=14_000),
+    16_000: FrontEnd(rate_hz=16_000, window=512, hop=160, f_min_hz=50, f_max_hz=8_000),
+    8_000: FrontEnd(rate_hz=8_000, window=256, hop=80, f_min_hz=50, f_max_hz=4_000),
+}
+
+
 @dataclass(frozen=True)
 class Passport:
     """A published checkpoint: which file, where from, how to know it, under which licence."""
@@ -40,6 +53,7 @@ class Passport:
     licence: str
     num_bytes: int | None = None  # None where no public record states it
     sha256: str | None = None
+    hub_id: str = ""  # repository of the Hugging Face hub whose cache on this disk may hold the file, as "owner/name"
 
 
 @dataclass(frozen=True)
@@ -48,11 +62,13 @@ class Card:
 
     backbone: str
     pretrain_hz: int
-    input: str  # "logmel"
-    front_end: FrontEnd
-    min_frames: int
-    num_parameters: int  # as published, its classifier included
+    input: str  # "logmel", "wave", or "wave+logmel": a waveform of which the network makes a log-mel too
+    front_end: FrontEnd  # of a pure "wave" network only the rate counts
+    min_samples: int  # shortest clip
+    num_parameters: int | None  # as published, its classifier included; None where nobody has told
     passport: Passport
+    input_norms: tuple[str, ...] = ("batch",)  # values of `TrialConfig.input_norm` that it has a use for
+    scalable: bool = True  # whether `TrialConfig.width` can differ from 1
 
 
 def family(backbone: str) -> str:
@@ -61,20 +77,25 @@ def family(backbone: str) -> str:
 
 
 def module(backbone: str) -> ModuleType:
-    """The family's module, with `card(backbone, pretrain_hz)` and `build(backbone, num_classes, ...)`.
+    """The family's module: one file, in which nothing that stands at its top loads torch.
+
+    It has `card(backbone, pretrain_hz) -> Card`; `build(config, num_classes, *, generator) -> Backbone`, the network
+    with random weights; and `from_published(config, network, state) -> state dict`, a published file's tensors under
+    the names of that network.
 
     Raises:
         ValueError: if there is no such family.
     """
     name = f"trainable.backbones.{family(backbone)}"
+    unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{family(backbone)}.py")
+    if "_" in family(backbone):  # a part of a family, such as panns_networks
+        raise unknown
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:  # the family is there and lacks something itself
             raise
-        raise ValueError(
-            f"backbone={backbone!r}: there is no family trainable/backbones/{family(backbone)}.py"
-        ) from None
+        raise unknown from None
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:

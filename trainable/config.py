@@ -44,6 +44,8 @@ class TrialConfig:
     weights: str = "published"  # or "none", or "run:KEY", the checkpoint that the run with this key left
     width: float = 1.0  # of every layer, against the published network
     head_dropout: float = 0.5  # before the new classifier, on top of the network's own (the authors' code does this)
+    input_norm: str = "batch"  # log-mel: "batch", a batch normalisation of each mel band; "standard", mean and standard
+    # deviation of the training clips; "none", in dB as it is. PANNs bring the first with them
 
     lr: float = 5e-5
     batch: int = 32  # samples after mixup, which draws twice as many clips
@@ -73,17 +75,37 @@ class TrialConfig:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
-        self._check_frames()
+        self._check_backbone()
+        self._check_length()
 
-    def _check_frames(self) -> None:
+    def _check_backbone(self) -> None:
+        card = self.card
+        if self.input_norm not in card.input_norms:
+            raise ValueError(
+                f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
+            )
+        if self.width != 1 and not card.scalable:
+            raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")
+        if card.input == "wave" and "specaugment" in self.augment:
+            remedy = "mixup" if "mixup" in self.augment else "none"
+            raise ValueError(
+                f"augment={self.augment!r}: {self.backbone} takes waveforms, which have no spectrogram to mask; "
+                f"choose augment={remedy}"
+            )
+
+    def _check_length(self) -> None:
         if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
             raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
-        frames, needed = self.num_frames, self.card.min_frames
-        if frames < needed:
-            raise ValueError(
-                f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {frames} frames to {self.backbone} "
-                f"pre-trained at {self.pretrain_hz} Hz, which needs {needed}; raise data_hz or clip_s"
-            )
+        card = self.card
+        if self.num_samples >= card.min_samples:
+            return
+        given, needed, unit = self.num_samples, card.min_samples, "samples"
+        if card.input == "logmel":
+            given, needed, unit = self.num_frames, card.front_end.num_frames(card.min_samples), "frames"
+        raise ValueError(
+            f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {given} {unit} to {self.backbone} "
+            f"pre-trained at {self.pretrain_hz} Hz, which needs {needed}; raise data_hz or clip_s"
+        )
 
     @property
     def card(self) -> Card:
@@ -104,6 +126,11 @@ class TrialConfig:
     def num_frames(self) -> int:
         """Frames of a clip."""
         return self.card.front_end.num_frames(self.num_samples)
+
+    @property
+    def logmel_shape(self) -> tuple[int, int]:
+        """Frames and mel bands of a clip."""
+        return self.num_frames, self.card.front_end.num_mels
 
     @property
     def key(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from trainable.frontend import logmel
 
 if TYPE_CHECKING:
-    from jaxtyping import Float16, Int16, Int64
+    from jaxtyping import Float16, Float32, Int16, Int64
     from torch import Tensor
 
     from datasets.clips import Clips
@@ -22,24 +22,33 @@ CLIPS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Inputs and labels of one role.
-
-    Half precision holds a log-mel to 0.03 dB, against a spread of 7.6 dB over a corpus, in half the memory.
-    """
-
-    inputs: Float16[Tensor, "clips frames mels"]
-    labels: Int64[Tensor, " clips"]
-    recording: np.ndarray  # id, a string for each clip
-    number: Int64[np.ndarray, " clips"]  # place of the clip in its recording
-
-
-@dataclass(frozen=True)
 class Scale:
     """(sample - offset) * gain: from 16-bit samples to what the front end is fed."""
 
     offset: float
     gain: float
+
+    def __call__(self, samples: Float32[Tensor, "clips samples"]) -> Float32[Tensor, "clips samples"]:
+        return (samples - self.offset) * self.gain
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and labels of one role: log-mels, or the waveforms as they were read.
+
+    Half precision holds a log-mel to 0.03 dB, against a spread of 7.6 dB over a corpus, in half the memory.
+    """
+
+    inputs: Float16[Tensor, "clips frames mels"] | Int16[Tensor, "clips samples"]
+    labels: Int64[Tensor, " clips"]
+    recording: np.ndarray  # id, a string for each clip
+    number: Int64[np.ndarray, " clips"]  # place of the clip in its recording
+    scale: Scale | None = None  # of waveforms
+
+    def batch(self, chosen: Tensor | slice) -> Float32[Tensor, "batch ..."]:
+        """What the network is given of the `chosen` clips."""
+        x = self.inputs[chosen].float()
+        return self.scale(x) if self.scale else x
 
 
 def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Scale:
@@ -60,11 +69,23 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
     role_of = np.array([split.roles.get(i, "") for i in clips.recording])
     chosen = np.flatnonzero(role_of == role)
     scale = waveform_scale(config.scale, clips.levels[role_of == "train"])
-    front_end = config.card.front_end
-    inputs = torch.empty((len(chosen), config.num_frames, front_end.num_mels), dtype=torch.float16, device=device)
+    front_end, takes_wave = config.card.front_end, "wave" in config.card.input
+    shape, dtype = ((config.num_samples,), torch.int16) if takes_wave else (config.logmel_shape, torch.float16)
+    inputs = torch.empty((len(chosen), *shape), dtype=dtype, device=device)
     for start in range(0, len(chosen), CLIPS_AT_ONCE):
         wave = torch.from_numpy(clips.wave[chosen[start : start + CLIPS_AT_ONCE]]).to(device)
-        inputs[start : start + CLIPS_AT_ONCE] = logmel((wave.float() - scale.offset) * scale.gain, front_end)
+        inputs[start : start + CLIPS_AT_ONCE] = wave if takes_wave else logmel(scale(wave.float()), front_end)
     return Examples(
-        inputs, torch.from_numpy(clips.label[chosen]).to(device), clips.recording[chosen], clips.number[chosen]
+        inputs,
+        torch.from_numpy(clips.label[chosen]).to(device),
+        clips.recording[chosen],
+        clips.number[chosen],
+        scale if takes_wave else None,
     )
+
+
+def moments(examples: Examples) -> tuple[float, float]:
+    """Mean and standard deviation over all that the inputs hold, in double precision."""
+    chunks, total = examples.inputs.split(CLIPS_AT_ONCE), examples.inputs.numel()
+    mean = sum(float(chunk.double().sum()) for chunk in chunks) / total
+    return mean, (sum(float((chunk.double() - mean).square().sum()) for chunk in chunks) / total) ** 0.5

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
     from torch import Tensor, nn
 
+    from trainable.backbone import Backbone
     from trainable.config import TrialConfig
     from trainable.examples import Examples
 
@@ -34,7 +35,7 @@ class NotFinite(FloatingPointError):
 
 def finetune(
     config: TrialConfig,
-    network: nn.Module,
+    network: Backbone,
     train: Examples,
     validation: Examples,
     folder: Path,
@@ -74,7 +75,7 @@ def finetune(
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive(config.seed, "dropout", epoch))
             losses = train_epoch(config, network, optimizer, train, epoch)
-        logits, labels = predict(network, validation), validation.labels.cpu().numpy()
+        logits, labels = predict(network, validation, config.num_frames), validation.labels.cpu().numpy()
         row = {
             "epoch": epoch,
             "train_loss": mean_loss(losses, epoch),
@@ -93,14 +94,14 @@ def finetune(
 
 
 def train_epoch(
-    config: TrialConfig, network: nn.Module, optimizer: torch.optim.Optimizer, train: Examples, epoch: int
+    config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer, train: Examples, epoch: int
 ) -> Float32[Tensor, " steps"]:
     """One pass over the training clips, in an order and with augmentations that follow from seed and epoch.
 
     With mixup a step draws twice as many clips as `batch` and mixes neighbours, as PANNs do; an odd clip left over
     waits for another epoch.
     """
-    device, num_classes = train.labels.device, int(network.classifier.out_features)  # type: ignore[union-attr, arg-type]
+    device, num_classes = train.labels.device, network.classifier.out_features
     mixes = "mixup" in config.augment
     order = torch.randperm(len(train.labels), generator=generator(config.seed, "order", epoch)).to(device)
     order = order[: len(order) - len(order) % 2] if mixes else order
@@ -109,10 +110,11 @@ def train_epoch(
     network.train()
     losses = []
     for drawn in order.split(2 * config.batch if mixes else config.batch):
-        x = train.inputs[drawn].float()
-        changed = augment.draw(config.augment, *x.shape, time_width=time_width, generator=random)
-        targets = changed.mix_targets(F.one_hot(train.labels[drawn], num_classes).float())
-        loss = F.cross_entropy(network(x, changed), targets)
+        changed = augment.draw(
+            config.augment, len(drawn), *config.logmel_shape, time_width=time_width, generator=random
+        )
+        targets = changed.mix(F.one_hot(train.labels[drawn], num_classes).float())
+        loss = F.cross_entropy(network(train.batch(drawn), changed), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -136,11 +138,13 @@ def mean_loss(losses: Float32[Tensor, " steps"], epoch: int) -> float:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, examples: Examples) -> Float32[np.ndarray, "clips classes"]:
-    """Logits of every clip, in evaluation mode."""
+def predict(network: Backbone, examples: Examples, num_frames: int) -> Float32[np.ndarray, "clips classes"]:
+    """Logits of every clip of `num_frames`, in evaluation mode."""
     network.eval()
-    num_clips = max(1, FRAMES_AT_ONCE[examples.inputs.device.type] // examples.inputs.shape[1])
-    return torch.cat([network(x.float()) for x in examples.inputs.split(num_clips)]).float().cpu().numpy()
+    num_clips = max(1, FRAMES_AT_ONCE[examples.labels.device.type] // num_frames)
+    starts = range(0, len(examples.inputs), num_clips)
+    logits = [network(examples.batch(slice(start, start + num_clips))) for start in starts]
+    return torch.cat(logits).float().cpu().numpy()
 
 
 def kept_epoch(history: list[Row], config: TrialConfig) -> int:

@@ -31,7 +31,7 @@ def logmel(wave: Float[Tensor, "clips samples"], front_end: FrontEnd) -> Float[T
     """
     samples_per_clip = front_end.num_frames(wave.shape[-1]) * front_end.window
     block = max(1, BLOCK_SAMPLES.get(wave.device.type, BLOCK_SAMPLES["cpu"]) // samples_per_clip)
-    with torch.autocast(wave.device.type, enabled=False):
+    with torch.autocast("cpu" if wave.is_meta else wave.device.type, enabled=False):
         return torch.cat([_block_logmel(clips, front_end) for clips in wave.split(block)])
 
 

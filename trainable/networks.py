@@ -1,51 +1,76 @@
-"""The network that a trial starts from, and the check that every checkpoint of a plan fits before any trial starts."""
+"""The network that a trial starts from, and the check that all those of a plan can start before any trial does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainable import weights
-from trainable.card import module
+import torch
+
+from trainable import pretrained
+from trainable.card import BackboneError, module
 from trainable.randomness import generator
+from trainable.weights import WrongWeights
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from trainable.backbone import Backbone
     from trainable.config import TrialConfig
 
 
-def start_network(config: TrialConfig, num_classes: int, pretrained: Path | None) -> nn.Module:
+def start_network(config: TrialConfig, num_classes: int, checkpoint: Path | None) -> Backbone:
     """The network that a trial starts from, on the CPU: pre-trained or random, with a new classifier.
 
     Trials with one seed start from one classifier, whatever their rates: their comparison is paired.
+
+    Raises:
+        BackboneError: if there is no such network, or it cannot be built for the trial's clips.
+        WrongWeights: if the checkpoint is damaged, or of another network or front end.
     """
-    random = generator(config.seed, "weights")
-    network = module(config.backbone).build(
-        config.backbone, num_classes, config.width, config.head_dropout, generator=random
-    )
-    if pretrained:
-        weights.load(network, pretrained, config.card.front_end)
+    family = module(config.backbone)
+    network: Backbone = family.build(config, num_classes, generator=generator(config.seed, "weights"))
+    if checkpoint:
+        rename = partial(family.from_published, config, network)
+        pretrained.load(network, checkpoint, config.card.front_end, rename)
     network.replace_classifier(num_classes, generator(config.seed, "classifier"))
     return network
 
 
 def check_starts(trials: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None]) -> None:
-    """Loads each checkpoint once into the network that it is for.
+    """Builds each different network once, loads the checkpoint that it is for, and shows it the shape of its clips.
 
     Args:
         checkpoints: the file of each trial, by key.
 
     Raises:
-        WrongWeights: if one is damaged, or of another network or front end; all are named at once.
+        BackboneError: if one does not exist, or cannot take such clips; all are named at once.
+        WrongWeights: if a checkpoint is damaged, or of another network or front end; all are named at once.
     """
-    starts = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width): t for t in trials if checkpoints[t.key]}
-    problems = []
+    starts = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width, t.input_norm, t.num_samples): t for t in trials}
+    problems: dict[str, type[ValueError]] = {}
     for (path, *_), trial in starts.items():
         try:
-            start_network(trial, 2, path)
-        except weights.WrongWeights as error:
-            problems.append(str(error))
+            _show(start_network(trial, 2, path), trial)
+        except (BackboneError, WrongWeights) as error:
+            problems[str(error)] = type(error)
     if problems:
-        raise weights.WrongWeights("\n".join(problems))
+        raise (BackboneError if BackboneError in problems.values() else WrongWeights)("\n".join(problems))
+
+
+def _show(network: Backbone, config: TrialConfig) -> None:
+    """Runs the network on shapes alone, which costs no arithmetic.
+
+    Raises:
+        BackboneError: if it cannot take clips of that length.
+    """
+    shape = (config.num_samples,) if "wave" in config.card.input else config.logmel_shape
+    try:
+        network.to("meta")(torch.empty(2, *shape, device="meta"))
+    except (AssertionError, RuntimeError) as error:
+        given = " x ".join(map(str, shape))
+        reason = str(error).partition("\n")[0]
+        raise BackboneError(
+            f"backbone={config.backbone!r}: cannot take a clip of {config.clip_s:g} s at data_hz={config.data_hz}, "
+            f"{given}: {reason}; choose another data_hz, clip_s or backbone"
+        ) from error

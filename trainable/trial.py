@@ -43,13 +43,15 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth
     # (benchmarks/network.py).
     network = network.to(device).to(memory_format=torch.channels_last)
+    if config.input_norm == "standard":
+        network.fit_input(*examples.moments(train))
     history = finetune(config, network, train, validation, place.folder, report)
     kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
     checkpoint.save(place.folder / "best.pt", kept)
 
     del train, validation  # the room that the test clips take
     test = examples.load(config, clips, split, "test", device)
-    logits, labels = predict(network, test), test.labels.cpu().numpy()
+    logits, labels = predict(network, test, config.num_frames), test.labels.cpu().numpy()
     save_predictions(
         place.folder / "predictions.npz",
         logits=logits,
@@ -58,7 +60,8 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
         clip=test.number,
         classes=np.array(clips.classes),
     )
-    return scores(history, config, logits, labels, test.recording)
+    num_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return scores(history, config, logits, labels, test.recording) | {"num_parameters": num_parameters}
 
 
 def scores(

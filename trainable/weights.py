@@ -1,38 +1,19 @@
-"""Pre-trained weights: where they must lie, whether they are the right ones, and how they get into a network.
+"""Pre-trained weights: where their files must lie, and whether they are the right ones. Nothing is downloaded.
 
-Nothing is downloaded and no pickle is executed. Importing this loads no torch, so that a plan can ask for its files.
+Importing this loads no torch, so that a plan can ask for its files; `pretrained` gets them into a network.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from trainable.card import FrontEnd
 from trainable.config import TrialConfig
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from trainable.backbones.panns_networks import PannCnn
-
-STFT = "spectrogram_extractor.stft.conv_"  # with real.weight and imag.weight, in the published state dicts
-TELLTALES = {  # the first of these names that a published state dict has tells the network
-    "pre_conv0.weight": "Wavegram_Logmel_Cnn14",
-    "resnet.layer7.0.conv1.weight": "Res1dNet31",
-    "resnet.layer1.2.conv1.weight": "ResNet38",
-    "resnet.layer1.0.conv1.weight": "ResNet22",
-    "features.13.0.weight": "MobileNetV1",
-    "conv_block6.conv1.weight": "Cnn14",
-    "conv_block4.conv2.weight": "Cnn10",
-    "conv_block4.conv1.weight": "Cnn6",
-}
+HUB_FILE = "model.safetensors"  # in every repository of timm's
 
 
 class MissingWeights(FileNotFoundError):
@@ -97,21 +78,49 @@ def _locate_run(key: str, weights_dir: Path, runs_dir: Path) -> Path:
 def _locate_published(config: TrialConfig, weights_dir: Path) -> Path:
     passport = config.card.passport
     path = weights_dir / passport.file
+    if not path.is_file() and passport.hub_id and (cached := _in_hub_cache(passport.hub_id)):
+        path = cached
     size = "size not published" if passport.num_bytes is None else f"{passport.num_bytes:,} bytes"
     digest = "sha256 not published" if passport.sha256 is None else f"sha256 {passport.sha256}"
     if not path.is_file():
-        raise MissingWeights(
-            f"{config.backbone} pre-trained at {config.pretrain_hz} Hz: {path} is missing; get {passport.file} from "
-            f"{passport.source} ({passport.pretrained_on}; {size}; {digest}; {passport.licence}) and put it into "
-            f"{weights_dir}, or set weights=none"
-        )
+        raise MissingWeights(_advice(config, path, f"({passport.pretrained_on}; {size}; {digest}; {passport.licence})"))
     stat = path.stat()
     advice = f"get it again from {passport.source}"
     if passport.num_bytes not in (None, stat.st_size):
         raise WrongWeights(f"{path}: has {stat.st_size:,} bytes instead of {passport.num_bytes:,}; {advice}")
-    if passport.sha256 is not None and (actual := sha256(path)) != passport.sha256:
-        raise WrongWeights(f"{path}: has sha256 {actual} instead of {passport.sha256}; {advice}")
+    expected = passport.sha256 or _named_by_digest(path)
+    if expected and (actual := sha256(path)) != expected:
+        raise WrongWeights(f"{path}: has sha256 {actual} instead of {expected}; {advice}")
     return path
+
+
+def _advice(config: TrialConfig, path: Path, facts: str) -> str:
+    """Says what is missing, where to get it, and where to put it."""
+    passport = config.card.passport
+    if not passport.hub_id:
+        return (
+            f"{config.backbone} pre-trained at {config.pretrain_hz} Hz: {path} is missing; get {passport.file} from "
+            f"{passport.source} {facts} and put it into {path.parent}, or set weights=none"
+        )
+    return (
+        f"{config.backbone}: {path} is missing, and the cache of the Hugging Face hub has not got it either; where "
+        f"there is a network, run `hf download {passport.hub_id} {HUB_FILE}`, or get that file from {passport.source} "
+        f"{facts} and save it as {path}, or set weights=none"
+    )
+
+
+def _in_hub_cache(hub_id: str) -> Path | None:
+    """The weights of a repository in the Hugging Face hub's cache on this disk, where timm keeps them."""
+    import huggingface_hub  # here: half a second that a plan without such weights need not wait
+
+    found = huggingface_hub.try_to_load_from_cache(hub_id, HUB_FILE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _named_by_digest(path: Path) -> str | None:
+    """The sha256 in the name of the file that a link of the hub's cache leads to; None for other files."""
+    name = path.resolve().name
+    return name if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", name) else None
 
 
 def sha256(path: Path) -> str:
@@ -124,126 +133,3 @@ def sha256(path: Path) -> str:
 def _sha256(path: Path, num_bytes: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def load(network: PannCnn, path: Path, front_end: FrontEnd) -> None:
-    """Loads a checkpoint, {"model": state dict, ...}, into `network`, strictly; changes nothing if it does not fit.
-
-    The classifier takes the checkpoint's number of classes; the caller replaces it afterwards. A checkpoint may tell
-    its front end, by a "front_end" entry (the fields of `FrontEnd`) or by the fixed matrices of the published files.
-
-    Raises:
-        WrongWeights: if the file is not a checkpoint, is damaged, holds anything but tensors and numbers, belongs to
-            another network or to another front end, or has values that are not finite.
-    """
-    import torch
-
-    checkpoint = _read(path)
-    state = _without_front_end(checkpoint["model"], checkpoint.get("front_end"), front_end, path)
-    head = next(name for name, module in network.named_modules() if module is network.classifier)
-    num_classes = max(1, *(_shape(state.get(f"{head}.bias")) or (network.classifier.out_features,)))
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    expected |= {f"{head}.weight": (num_classes, network.classifier.in_features), f"{head}.bias": (num_classes,)}
-    _check_layout(state, expected, path)
-    if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise WrongWeights(f"{path}: {broken[0]} has values that are not finite; it is damaged, or its run diverged")
-    network.replace_classifier(num_classes, torch.Generator())
-    network.load_state_dict(state)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The checkpoint's dictionary; executes nothing that the file holds."""
-    import torch
-
-    try:
-        if zipfile.is_zipfile(path):  # torch ignores its checksums: it read 824 of 1,000 files with a flipped bit
-            with zipfile.ZipFile(path) as archive:
-                if record := archive.testzip():
-                    raise zipfile.BadZipFile(f"the checksum of {record} is wrong")
-        with torch.serialization.safe_globals(_numpy_types()):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        why = _why_unreadable(path, str(error))
-        raise WrongWeights(f"{path}: is not a checkpoint of tensors and numbers: {why}; get it again") from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
-        raise WrongWeights(f'{path}: has no state dict under "model"; save it as {{"model": state_dict}}')
-    return checkpoint
-
-
-def _why_unreadable(path: Path, error: str) -> str:
-    """The cause in few words; torch's own advice is to read the file unsafely."""
-    with path.open("rb") as file:
-        if file.read(256).lstrip().startswith(b"<"):
-            return "it is a web page"
-    refused = re.search(r"GLOBAL ([\w.]+)", error)
-    return f"it asks for {refused[1]}" if refused else f"truncated or damaged ({error.partition(chr(10))[0][:80]})"
-
-
-def _numpy_types() -> list[Any]:
-    """What a numpy number or array is unpickled with, under its names of numpy 1 and 2; the 16 kHz file holds some."""
-    import numpy as np
-
-    dtypes = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"}
-    makers = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)  # type: ignore[attr-defined]
-    names = [(make, f"numpy.{core}.multiarray.{make.__name__}") for make in makers for core in ("core", "_core")]
-    return [np.ndarray, np.dtype, *dtypes, *names]
-
-
-def _shape(value: object) -> tuple[int, ...] | None:
-    """The shape of a tensor; None for anything else."""
-    import torch
-
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
-
-
-def _fixed_matrices(front_end: FrontEnd) -> dict[str, Tensor]:
-    """The front end as the published state dicts hold it: the windowed DFT and the mel bands."""
-    import torch
-
-    from trainable.frontend import mel_matrix
-
-    dft = torch.fft.rfft(torch.eye(front_end.window) * torch.hann_window(front_end.window)[:, None]).T[:, None]
-    return {
-        f"{STFT}real.weight": dft.real,
-        f"{STFT}imag.weight": dft.imag,
-        "logmel_extractor.melW": mel_matrix(front_end),
-    }
-
-
-def _without_front_end(state: dict[str, Tensor], saved: object, front_end: FrontEnd, path: Path) -> dict[str, Tensor]:
-    """`state` less the matrices of its front end, which must be those of `front_end`."""
-    wanted = f"belongs to another front end, not to that of {front_end.rate_hz} Hz"
-    if saved is not None and saved != dataclasses.asdict(front_end):
-        raise WrongWeights(f"{path}: {wanted}: {saved}; set pretrain_hz to its rate")
-    fixed = _fixed_matrices(front_end)
-    for name, right in fixed.items():
-        found = state.get(name, right)
-        if _shape(found) != _shape(right):
-            shapes = f"{_shape(found)} instead of {_shape(right)}"
-            raise WrongWeights(f"{path}: {wanted}: {name} {shapes}; it is probably {_probably(state)}")
-        # The sign of the imaginary part is a convention that the power does not see.
-        if not (found.abs() - right.abs()).abs().max() <= 1e-3 * right.abs().max():
-            raise WrongWeights(f"{path}: {wanted}: the values of {name} differ")
-    return {name: value for name, value in state.items() if name not in fixed}
-
-
-def _check_layout(state: dict[str, Tensor], expected: dict[str, tuple[int, ...]], path: Path) -> None:
-    found = {name: _shape(value) for name, value in state.items()}
-    differences = {
-        "missing": [n for n in expected if n not in found],
-        "unknown": [n for n in found if n not in expected],
-        "of another shape": [
-            f"{n} {found[n]} instead of {shape}" for n, shape in expected.items() if found.get(n, shape) != shape
-        ],
-    }
-    told = [f"{len(names)} {what} ({', '.join(map(str, names[:3]))})" for what, names in differences.items() if names]
-    if told:
-        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(told)}; it is probably {_probably(state)}")
-
-
-def _probably(state: dict[str, Tensor]) -> str:
-    """A guess at what a state dict is of."""
-    network = next((network for name, network in TELLTALES.items() if name in state), "no PANN")
-    window = (_shape(state.get(f"{STFT}real.weight")) or (0,))[-1]
-    rates = {1024: 32_000, 512: 16_000, 256: 8_000}
-    return f"{network}, {rates[window]} Hz" if window in rates else network

@@ -147,8 +147,8 @@ def test_targets_are_mixed_as_the_inputs() -> None:
     """A network that returns its input as logits would be right: inputs and targets get the same weights."""
     onehot = torch.eye(4)
     drawn = draw("mixup", 4, 1, 4, time_width=1, generator=seeded(10))
-    assert torch.equal(drawn(onehot.view(4, 1, 1, 4)).view(2, 4), drawn.mix_targets(onehot))
-    torch.testing.assert_close(drawn.mix_targets(onehot).sum(dim=1), torch.ones(2))
+    assert torch.equal(drawn(onehot.view(4, 1, 1, 4)).view(2, 4), drawn.mix(onehot))
+    torch.testing.assert_close(drawn.mix(onehot).sum(dim=1), torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_names_choose_what_is_done(names: str, masks: bool, mixes: bool) -> None
     x, onehot = torch.ones(16, 1, 32, 64), torch.eye(16)
     drawn = draw(names, 16, 32, 64, time_width=16, generator=seeded(11))
     assert bool((drawn(x) == 0).any()) == masks
-    assert len(drawn(x)) == len(drawn.mix_targets(onehot)) == (8 if mixes else 16)
+    assert len(drawn(x)) == len(drawn.mix(onehot)) == (8 if mixes else 16)
 
 
 def test_masking_comes_before_mixing() -> None:

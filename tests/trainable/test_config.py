@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ OTHER: dict[str, Any] = {  # another value for every field
     "weights": "none",
     "width": 0.5,
     "head_dropout": 0.0,
+    "input_norm": "none",
     "lr": 1e-4,
     "batch": 64,
     "epochs": 50,
@@ -56,6 +58,7 @@ def test_defaults_are_pinned() -> None:
         "weights": "published",
         "width": 1.0,
         "head_dropout": 0.5,
+        "input_norm": "batch",
         "lr": 5e-5,
         "batch": 32,
         "epochs": 100,
@@ -71,6 +74,8 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
     monkeypatch.setitem(panns.NUM_PARAMETERS, "toy", 1)
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
+    any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "none"))
+    monkeypatch.setattr(panns, "card", lambda backbone, pretrain_hz: any_norm(backbone=backbone))
     base = dataclasses.replace(BASE, weights="none") if name == "width" else BASE
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key
 
@@ -217,8 +222,7 @@ def test_every_choice_is_accepted(name: str, value: str) -> None:
 
 def test_the_shortest_clip_is_just_long_enough() -> None:
     """The number of frames is refused below the backbone's least, and not at it."""
-    hop, needed = BASE.card.front_end.hop, BASE.card.min_frames
-    just = hop * (needed - 1)
+    just, needed = BASE.card.min_samples, 32
     assert dataclasses.replace(BASE, data_hz=just, clip_s=1).num_frames == needed
     with pytest.raises(ValueError, match=f"gives {needed - 1} frames"):
         dataclasses.replace(BASE, data_hz=just - 1, clip_s=1)

@@ -14,7 +14,7 @@ from datasets.splits import Split
 from trainable.backbones import panns
 from trainable.card import FrontEnd
 from trainable.config import TrialConfig
-from trainable.examples import CLIPS_AT_ONCE, Examples, Scale, load, waveform_scale
+from trainable.examples import CLIPS_AT_ONCE, Examples, Scale, load, moments, waveform_scale
 from trainable.frontend import FLOOR, logmel
 
 CPU = torch.device("cpu")
@@ -143,3 +143,33 @@ def test_half_precision_costs_a_32nd_of_a_decibel() -> None:
     stored = load_role("test", clips, dataclasses.replace(CONFIG, scale="pcm")).inputs
     assert stored.dtype == torch.float16
     assert (stored.float() - logmel(wave, CONFIG.card.front_end)).abs().max() <= 1 / 32
+
+
+@pytest.mark.parametrize("scale", ["minmax", "pcm"])
+@pytest.mark.parametrize("backbone", ["res1dnet31", "wavegram_logmel_cnn14"])
+def test_waveforms_are_kept_as_they_were_read(backbone: str, scale: str) -> None:
+    """16-bit samples, exactly; a batch of them is scaled by the training clips alone."""
+    config = dataclasses.replace(CONFIG, backbone=backbone, pretrain_hz=32_000, data_hz=64_000, scale=scale)
+    wide = toy()
+    clips = clips_of(np.tile(wide.wave, 8), wide.recording, wide.number, wide.label)  # 0.5 s at 64 kHz
+    examples, here = load(config, clips, SPLIT, "test", CPU), clips.recording == "c"
+    assert examples.inputs.dtype == torch.int16
+    assert (examples.inputs.numpy() == clips.wave[here]).all()
+    expected = waveform_scale(scale, clips.levels[np.isin(clips.recording, ["a", "d"])])
+    wanted = (torch.from_numpy(clips.wave[here]).double() - expected.offset) * expected.gain
+    torch.testing.assert_close(examples.batch(slice(None)).double(), wanted, atol=1e-7, rtol=1e-6)
+    assert torch.equal(examples.batch(torch.tensor([2, 0])), examples.batch(slice(None))[[2, 0]])
+
+
+def test_a_batch_of_log_mels_is_what_is_stored() -> None:
+    """In single precision, in the order that was asked for."""
+    examples = load_role("test", toy())
+    assert examples.scale is None
+    assert torch.equal(examples.batch(torch.tensor([1, 0])), examples.inputs[[1, 0]].float())
+
+
+def test_moments_are_those_of_all_that_is_stored() -> None:
+    """Mean and standard deviation (of the population) over clips, frames and mel bands."""
+    examples = load_role("train", toy(clips_each=CLIPS_AT_ONCE))
+    values = examples.inputs.double()
+    assert moments(examples) == pytest.approx((values.mean().item(), values.std(correction=0).item()), rel=1e-9)

@@ -86,7 +86,7 @@ def run(
     history = finetune(config, network, train, validation, folder, report)
     timeless = [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
     weights = {name: value.clone() for name, value in network.state_dict().items()}
-    return Outcome(timeless, weights, predict(network, validation))
+    return Outcome(timeless, weights, predict(network, validation, NUM_FRAMES))
 
 
 def stop_after(epoch: int) -> Callable[[Row], None]:
@@ -348,9 +348,14 @@ def test_prediction_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     """Logits of all clips are those of each clip alone, in order."""
     network, examples = fresh(CONFIG), toy(230)  # 97 clips at once
     alone = [
-        predict(network, dataclasses.replace(examples, inputs=examples.inputs[[n]])) for n in (0, 96, 97, 193, 229)
+        predict(
+            network, dataclasses.replace(examples, inputs=examples.inputs[[n]], labels=examples.labels[[n]]), NUM_FRAMES
+        )
+        for n in (0, 96, 97, 193, 229)
     ]
-    np.testing.assert_allclose(predict(network, examples)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5)
+    np.testing.assert_allclose(
+        predict(network, examples, NUM_FRAMES)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5
+    )
 
 
 def test_three_steps_give_the_pinned_losses() -> None:

@@ -1,104 +1,84 @@
-"""The PANNs compute what their authors' do, under the published names, and are built from a generator alone."""
+"""How the PANNs behave: initialisation, input, augmentation, dropout. What they compute: `test_panns_reference`."""
 
 from __future__ import annotations
 
-import json
 import math
-import zlib
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from trainable import augment
-from trainable.backbones import panns
-from trainable.backbones.panns_networks import PannCnn
+from trainable.augment import Augmentation
+from trainable.backbones import panns, panns_networks
+from trainable.backbones.panns_blocks import ResidualBlock
+from trainable.backbones.panns_networks import Pann
 from trainable.frontend import logmel
 
-GOLDEN = Path(__file__).with_name("cnn14_reference.json")  # says itself what it holds, and by which rule
-FIXED = ("spectrogram_extractor.", "logmel_extractor.")  # the published front end, which is not in our networks
+ALL = tuple(panns.NUM_PARAMETERS)
+WAVEGRAM = "wavegram_logmel_cnn14"
+OF_WAVES = ("res1dnet31", WAVEGRAM)
+OF_LOGMELS = tuple(name for name in ALL if name not in OF_WAVES)
+FRONT_END = panns.card("cnn14", 32_000).front_end
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def small(num_classes: int = 3, head_dropout: float = 0.0, seed: int = 1) -> PannCnn:
-    return panns.build("cnn14", num_classes, width=1 / 64, head_dropout=head_dropout, generator=seeded(seed))
+def small(
+    backbone: str = "cnn14", num_classes: int = 3, head_dropout: float = 0.0, seed: int = 1, width: float = 1 / 64
+) -> Pann:
+    network = panns_networks.build(
+        backbone, num_classes, width=width, head_dropout=head_dropout, front_end=FRONT_END, generator=seeded(seed)
+    )
+    assert isinstance(network, Pann)
+    return network
+
+
+def lively(backbone: str) -> Pann:
+    """In evaluation mode, with statistics and normalisations that are not the identity, so that nothing is 0."""
+    network = small(backbone, width=1 / 16).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 1, 2, generator=seeded(2))
+            nn.init.uniform_(module.bias, 0, 1, generator=seeded(3))
+    return network
 
 
 def clips(batch: int = 4, frames: int = 40) -> torch.Tensor:
     return torch.randn(batch, frames, 64, generator=seeded(0))
 
 
-@pytest.fixture(scope="module")
-def golden() -> dict[str, Any]:
-    models: dict[str, Any] = json.loads(GOLDEN.read_text())["models"]
-    return models
+def waves(batch: int = 4, num_samples: int = 20_480) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, num_samples, generator=seeded(0))
 
 
-@pytest.fixture(scope="module")
-def published_cnn14() -> PannCnn:
-    """CNN14 with 527 classes and the weights that the reference outputs were computed with."""
-    network = panns.build("cnn14", 527, generator=seeded(0)).eval()
-    for key, value in network.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        n = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tuple(value.shape)).astype(np.float32)
-        if key.endswith("running_var"):
-            n = np.exp(0.1 * n)
-        elif value.ndim == 1:
-            n = 0.1 * n + (1 if key.endswith("weight") else 0)
-        else:
-            n *= math.sqrt(2 / math.prod(value.shape[1:]))
-        value.copy_(torch.from_numpy(n))
-    return network
+def inputs(backbone: str, batch: int = 4) -> torch.Tensor:
+    return waves(batch) if backbone in OF_WAVES else clips(batch)
 
 
-@pytest.mark.parametrize("name", ["Cnn14", "Cnn14_16k", "Cnn14_8k"])
-def test_equals_the_authors_implementation(name: str, golden: dict[str, Any], published_cnn14: PannCnn) -> None:
-    """From the waveform to embedding and class probabilities, within 1e-5 of the published network's outputs."""
-    reference = golden[name]
-    wave = 0.1 * np.random.default_rng(0).standard_normal((2, reference["num_samples"]))
-    with torch.inference_mode():
-        x = logmel(torch.from_numpy(wave.astype(np.float32)), panns.FRONT_ENDS[reference["sample_rate"]])
-        embedding, logits = published_cnn14.embed(x), published_cnn14(x).double()
-    np.testing.assert_allclose(embedding[:, :8], reference["embedding_first8"], rtol=1e-5, atol=1e-5)
-    assert embedding.mean().item() == pytest.approx(reference["embedding_mean"], rel=1e-5)
-    assert embedding.std().item() == pytest.approx(reference["embedding_std"], rel=1e-5)
-    clipwise = np.array(reference["clipwise_first8"])
-    np.testing.assert_allclose(logits.sigmoid()[:, :8], clipwise, rtol=0, atol=1e-5)
-    inner = clipwise < 1 - 1e-6  # nearer to 1, float32 does not tell the logit
-    np.testing.assert_allclose(logits[:, :8][inner], np.log(clipwise[inner] / (1 - clipwise[inner])), rtol=1e-5)
+def halves(batch: int) -> Augmentation:
+    """Mixup alone, a quarter of the one and three quarters of the other."""
+    return Augmentation(lambdas=torch.full((batch // 2,), 0.25))
 
 
-@pytest.mark.parametrize("name", ["Cnn14", "Cnn14_16k", "Cnn14_8k"])
-def test_state_dict_is_the_published_one(name: str, golden: dict[str, Any], published_cnn14: PannCnn) -> None:
-    """Same names, in the same order, and same shapes, without the fixed front end."""
-    published = {key: tuple(shape) for key, shape in golden[name]["keys"].items() if not key.startswith(FIXED)}
-    ours = {key: tuple(value.shape) for key, value in published_cnn14.state_dict().items()}
-    assert list(ours.items()) == list(published.items())
+@dataclass(frozen=True)
+class Spy(Augmentation):
+    """Changes nothing, and keeps what it is shown."""
 
+    called: list[torch.Tensor] = field(default_factory=list)
+    mixed: list[torch.Tensor] = field(default_factory=list)
 
-@pytest.mark.parametrize(("num_classes", "expected"), [(527, 80_753_615), (5, 79_684_037), (4, 79_681_988)])
-def test_parameter_counts(num_classes: int, expected: int, published_cnn14: PannCnn) -> None:
-    """The counts of Mohammadi et al.'s Table II (79.7 M with 4 classes) and of the published network."""
-    body = sum(p.numel() for p in published_cnn14.parameters()) - sum(
-        p.numel() for p in published_cnn14.classifier.parameters()
-    )
-    assert body + (published_cnn14.classifier.in_features + 1) * num_classes == expected
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.called.append(x)
+        return x
 
-
-def test_width_scales_every_layer() -> None:
-    """Half the width is half of every layer's channels, and a minute width leaves one."""
-    half = panns.build("cnn14", 3, width=1 / 32, generator=seeded(0))
-    outputs = [m.out_channels for m in half.modules() if isinstance(m, nn.Conv2d)]
-    assert outputs == [2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64]
-    assert half.fc1.in_features == half.fc1.out_features == half.classifier.in_features == 64
-    assert panns.build("cnn14", 3, width=1e-6, generator=seeded(0)).classifier.in_features == 1
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        self.mixed.append(x)
+        return x
 
 
 def test_building_draws_from_the_generator_alone() -> None:
@@ -112,19 +92,21 @@ def test_building_draws_from_the_generator_alone() -> None:
     assert not torch.equal(first.fc1.weight, other.fc1.weight)
 
 
-def test_initialisation_is_the_published_one() -> None:
-    """Weights are Xavier-uniform, biases 0, normalisations the identity with fresh statistics."""
-    network = small()
+@pytest.mark.parametrize("backbone", ALL)
+def test_initialisation_is_the_published_one(backbone: str) -> None:
+    """Weights are Xavier-uniform, biases 0, normalisations the identity, but 0 at the end of a residual block."""
+    network = small(backbone)
+    ends = [module.bn2 for module in network.modules() if isinstance(module, ResidualBlock)]
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(module.weight)
             bound = math.sqrt(6 / (fan_in + fan_out))
             assert module.weight.abs().max() <= bound
             if module.weight.numel() > 500:
                 assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
             assert module.bias is None or not module.bias.any()
-        elif isinstance(module, nn.BatchNorm2d):
-            assert module.weight.eq(1).all()
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.weight.eq(0 if module in ends else 1).all()
             assert module.running_var.eq(1).all()  # type: ignore[union-attr]
             assert not module.bias.any()
             assert not module.running_mean.any()  # type: ignore[union-attr]
@@ -143,10 +125,25 @@ def test_new_classifier_has_pytorchs_default_initialisation() -> None:
     assert network(clips()).shape == (4, 7)
 
 
-def test_channel_axis_is_optional() -> None:
+@pytest.mark.parametrize("backbone", OF_LOGMELS)
+def test_channel_axis_is_optional(backbone: str) -> None:
     """(batch, frames, mels) and (batch, 1, frames, mels) are the same input."""
-    network, x = small().eval(), clips()
+    network, x = lively(backbone), clips()
     assert torch.equal(network(x), network(x[:, None]))
+
+
+@pytest.mark.parametrize("backbone", ALL)
+def test_embedding_is_made_of_the_last_features(backbone: str) -> None:
+    """Their mean over mels, its mean and maximum over time together, and `fc1`: a class activation map explains it."""
+    network, seen = lively(backbone), []
+    network.last_features.register_forward_hook(lambda module, args, out: seen.append(out))
+    embedding = network.embed(inputs(backbone))
+    (features,) = seen
+    assert features.min() >= 0
+    pooled = features.flatten(3).mean(dim=3) if features.ndim == 4 else features
+    expected = F.relu(network.fc1(pooled.mean(dim=2) + pooled.max(dim=2).values))
+    assert expected.max() > 0
+    torch.testing.assert_close(embedding, expected)
 
 
 def test_logits_are_the_classifier_of_the_embedding() -> None:
@@ -155,29 +152,37 @@ def test_logits_are_the_classifier_of_the_embedding() -> None:
     assert torch.equal(network(x), network.classifier(network.embed(x)))
 
 
-def test_shortest_clip_of_the_card_is_the_shortest_that_works() -> None:
-    """The card's minimum passes five poolings, one frame less does not."""
-    network, shortest = small().eval(), panns.card("cnn14", 32_000).min_frames
-    assert network(clips(frames=shortest)).isfinite().all()
+@pytest.mark.parametrize(("backbone", "pretrain_hz"), panns.CHECKPOINTS)
+def test_shortest_clip_of_the_card_is_the_shortest_that_works(backbone: str, pretrain_hz: int) -> None:
+    """The card's minimum passes all poolings in training, one sample less does not."""
+    card, network = panns.card(backbone, pretrain_hz), small(backbone).train()
+
+    def run(num_samples: int) -> torch.Tensor:
+        wave = waves(2, num_samples)
+        return network(logmel(wave, card.front_end) if card.input == "logmel" else wave)
+
+    assert run(card.min_samples).isfinite().all()
     with pytest.raises(RuntimeError):
-        network(clips(frames=shortest - 1))
+        run(card.min_samples - 1)
 
 
-def test_mel_bands_are_normalised_apart_before_augmentation() -> None:
+@pytest.mark.parametrize("backbone", [*OF_LOGMELS, WAVEGRAM])
+def test_mel_bands_are_normalised_apart_before_augmentation(backbone: str) -> None:
     """The augmentation sees each mel band with mean 0 and variance 1 over batch and frames."""
-    seen = []
-    x = clips(16) * torch.linspace(1, 9, 64) + torch.linspace(-80, 0, 64)
-    small().train()(x, lambda normal: seen.append(normal) or normal)  # type: ignore[func-returns-value]
-    assert seen[0].shape == (16, 1, 40, 64)
-    torch.testing.assert_close(seen[0].mean(dim=(0, 1, 2)), torch.zeros(64), rtol=0, atol=1e-4)
-    torch.testing.assert_close(seen[0].std(dim=(0, 1, 2)), torch.ones(64), rtol=0, atol=1e-2)
+    spy, logmels = Spy(), clips(16) * torch.linspace(1, 9, 64) + torch.linspace(-80, 0, 64)
+    small(backbone).train()(logmels if backbone in OF_LOGMELS else waves(16), spy)
+    (seen,) = spy.called
+    assert seen.shape == (16, 1, 40 if backbone in OF_LOGMELS else 65, 64)
+    torch.testing.assert_close(seen.mean(dim=(0, 1, 2)), torch.zeros(64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(seen.std(dim=(0, 1, 2)), torch.ones(64), rtol=0, atol=1e-2)
 
 
-def test_augmentation_halves_the_batch() -> None:
+@pytest.mark.parametrize("backbone", ALL)
+def test_augmentation_halves_the_batch(backbone: str) -> None:
     """Mixup inside the network gives logits for pairs, and gradients to every parameter."""
-    network = small().train()
-    drawn = augment.draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
-    logits = network(clips(8), drawn)
+    network, x = small(backbone).train(), inputs(backbone, 8)
+    frames = FRONT_END.num_frames(x.shape[1]) if backbone in OF_WAVES else 40
+    logits = network(x, augment.draw("specaugment+mixup", 8, frames, 64, time_width=16, generator=seeded(1)))
     logits.sum().backward()
     assert logits.shape == (4, 3)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
@@ -186,36 +191,58 @@ def test_augmentation_halves_the_batch() -> None:
 @pytest.mark.parametrize(("head_dropout", "zero_share"), [(0.0, 0.0), (0.5, 0.5)])
 def test_head_dropout_is_before_the_classifier(head_dropout: float, zero_share: float) -> None:
     """In training the classifier sees the embedding with that share of it dropped, none by default."""
-    network = panns.build("cnn14", 3, width=1 / 8, head_dropout=head_dropout, generator=seeded(1)).train()
+    network = small(head_dropout=head_dropout, width=1 / 8).train()
     nn.init.constant_(network.fc1.bias, 100.0)  # so that ReLU makes no zeros of its own
     seen: list[torch.Tensor] = []
-    network.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.classifier.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network(clips(16))
     assert (seen[0] == 0).float().mean().item() == pytest.approx(zero_share, abs=0.05)
 
 
-def test_published_dropout_is_active_in_training() -> None:
-    """0.2 after each convolution block and 0.5 before fc1, as published."""
-    network, shares = panns.build("cnn14", 3, width=1 / 8, generator=seeded(1)).train(), []
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    {
+        "cnn6": [0.2] * 4,
+        "cnn10": [0.2] * 4,
+        "cnn14": [0.2] * 6,
+        "resnet22": [0.2, *[0.1] * 8, 0.2, 0.2],
+        "resnet38": [0.2, *[0.1] * 16, 0.2, 0.2],
+        "mobilenetv1": [],
+        "res1dnet31": [0.1] * 14,
+        "wavegram_logmel_cnn14": [0.2] * 6,
+    }.items(),
+)
+def test_published_dropout_is_active_in_training(backbone: str, expected: list[float]) -> None:
+    """0.2 after each block, 0.1 inside a residual one and 0.5 before fc1, as published."""
+    network, shares = small(backbone, width=1 / 8).train(), []
+
+    def note(module: nn.Dropout, args: tuple[torch.Tensor], out: torch.Tensor) -> None:
+        shares.append((module.p, ((out == 0) & (args[0] != 0)).sum() / (args[0] != 0).sum()))
+
     for module in network.modules():
         if isinstance(module, nn.Dropout):
-            module.register_forward_hook(
-                lambda m, inputs, out: shares.append(
-                    (m.p, ((out == 0) & (inputs[0] != 0)).sum() / (inputs[0] != 0).sum())
-                )
-            )
+            module.register_forward_hook(note)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network(clips(16))
-    assert [p for p, _ in shares] == [0.2] * 6 + [0.5, 0.0]
+        network(inputs(backbone, 16))
+    assert [p for p, _ in shares if p] == [*expected, 0.5]
     assert all(abs(share - p) < 0.05 for p, share in shares)
 
 
-def test_the_forward_pass_is_one_graph() -> None:
+@pytest.mark.parametrize("backbone", ALL)
+def test_channels_last_changes_nothing(backbone: str) -> None:
+    """The memory layout that trials use gives the same logits."""
+    network, x = lively(backbone), inputs(backbone)
+    expected = network(x)
+    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["cnn14", "resnet22", "mobilenetv1", "res1dnet31"])
+def test_the_forward_pass_is_one_graph(backbone: str) -> None:
     """A compiler can take the whole network with its augmentation; no step waits for the host."""
-    network, x = small().train(), clips(8)
+    network, x = small(backbone).train(), inputs(backbone, 8)
     drawn = augment.draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
     compiled = torch.compile(network.embed, backend="eager", fullgraph=True)
     with torch.random.fork_rng():
@@ -224,3 +251,86 @@ def test_the_forward_pass_is_one_graph() -> None:
         torch.manual_seed(0)
         found = compiled(x, drawn)
     torch.testing.assert_close(found, expected)
+
+
+class TestRes1dNet:
+    def test_mixup_is_of_the_waveforms(self) -> None:
+        """Mixing inside is mixing before."""
+        network, x, mixup = lively("res1dnet31"), waves(), halves(4)
+        assert torch.equal(network(x, mixup), network(mixup.mix(x)))
+
+    def test_nothing_is_masked(self) -> None:
+        """A waveform has no mel bands."""
+        network, x = lively("res1dnet31"), waves()
+        masks = augment.draw_masks(4, 65, 64, time_width=64, generator=seeded(0))
+        assert torch.equal(network(x, Augmentation(masks)), network(x))
+
+
+class TestWavegram:
+    def test_log_mel_is_of_the_clean_waveform_and_normalised(self) -> None:
+        """The augmentation is called on what the front end makes of each clip, mel bands normalised."""
+        network, spy, x = lively(WAVEGRAM), Spy(), waves()
+        network(x, spy)
+        (seen,) = spy.called
+        mels = logmel(x, FRONT_END)[:, None].transpose(1, 3)
+        assert torch.equal(seen, network.get_submodule("bn0")(mels).transpose(1, 3))
+
+    def test_mixup_is_of_the_wavegrams(self) -> None:
+        """The authors mix the learnt maps, not the waveforms that they are made of."""
+        network, spy, x = lively(WAVEGRAM), Spy(), waves()
+        network(x, spy)
+        (seen,) = spy.mixed
+        assert seen.shape == (4, 4, 32, 32)
+        assert torch.equal(seen, network.wavegram(x))
+
+    def test_masks_are_of_the_log_mel_alone(self) -> None:
+        """With all of the log-mel hidden the wavegram is still seen."""
+        hidden = augment.Masks(torch.ones(4, 65, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool))
+        network = lively(WAVEGRAM)
+        blind = network(waves(), Augmentation(hidden))
+        assert not torch.equal(blind, network(waves()))
+        assert not torch.equal(blind[0], blind[1])
+
+    @pytest.mark.parametrize("lengths", [range(9_920, 10_260), range(48_000, 48_660)])
+    @torch.inference_mode()
+    def test_every_length_works(self, lengths: range) -> None:
+        """The published network fails where the branches differ by a frame, which is for half of all lengths."""
+        network, x = small(WAVEGRAM).eval(), waves(1, lengths[-1])
+        assert all(network(x[:, :num_samples]).isfinite().all() for num_samples in lengths)
+
+    @torch.inference_mode()
+    def test_only_what_does_not_line_up_is_padded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At every length of a period, padding is asked for exactly where the branches would have other sizes."""
+        network, x = small(WAVEGRAM).eval(), waves(1, 20_480)
+        lengths, needed = range(19_840, 20_480), []
+        padded = [network.padding(num_samples) > 0 for num_samples in lengths]
+        monkeypatch.setattr(network, "padding", lambda num_samples: 0)
+        for num_samples in lengths:
+            wave = x[:, :num_samples]
+            spectral = network.get_submodule("conv_block1")(logmel(wave, FRONT_END)[:, None])
+            needed.append(spectral.shape[2:] != network.wavegram(wave).shape[2:])
+        assert padded == needed
+        assert 0 < sum(needed) < len(needed) / 2
+
+    @pytest.mark.parametrize("num_samples", [64_000, 48_319, 48_636])
+    def test_a_length_that_lines_up_is_computed_as_published(
+        self, num_samples: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Bit for bit what comes out when nothing is ever padded."""
+        network, x = lively(WAVEGRAM), waves(2, num_samples)
+        expected = network(x)
+        monkeypatch.setattr(network, "padding", lambda num_samples: 0)
+        assert torch.equal(network(x), expected)
+
+    @pytest.mark.parametrize("num_samples", [48_320, 48_635])
+    def test_other_lengths_are_reflected_at_their_end(self, num_samples: int) -> None:
+        """Up to the next even multiple of the hop, 640 samples, before the wavegram."""
+        network, x = lively(WAVEGRAM), waves(2, num_samples)
+        longer = torch.cat((x, x[:, :-1].flip(1)), dim=1)[:, :48_640]
+        assert torch.equal(network.wavegram(x), network.wavegram(longer))
+
+    def test_masks_fit_every_length(self) -> None:
+        """The log-mel has the clip's own frames, for which masks are drawn, also where the wavegram needs padding."""
+        network, spy = lively(WAVEGRAM), Spy()
+        network(waves(2, 48_320), spy)
+        assert spy.called[0].shape[2] == FRONT_END.num_frames(48_320) == 152

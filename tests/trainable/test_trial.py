@@ -17,7 +17,7 @@ from datasets import prepare, splits
 from datasets.clips import open_clips
 from datasets.prepare import Source, Wanted
 from datasets.synthetic import write_esc50
-from trainable import checkpoint, examples, metrics, trial, weights
+from trainable import checkpoint, examples, metrics, pretrained, trial, weights
 from trainable.config import TrialConfig
 from trainable.finetune import Row, predict
 from trainable.place import Place
@@ -145,15 +145,21 @@ def test_scores_follow_from_what_is_stored(left: Left) -> None:
     assert scores["epochs_run"] == len(left.rows) == CONFIG.epochs
 
 
+def test_scores_tell_how_many_parameters_were_trained(left: Left) -> None:
+    """Those of the network with its new classifier."""
+    network = trial.start_network(CONFIG, 3, None)
+    assert left.scores["num_parameters"] == sum(p.numel() for p in network.parameters())
+
+
 def test_kept_weights_give_the_stored_logits(left: Left, materials: Callable[[int], Material]) -> None:
     """best.pt, loaded strictly into a network with other weights, predicts bit by bit what was stored."""
     network = trial.start_network(dataclasses.replace(CONFIG, seed=99), 5, left.folder / "best.pt")
     assert network.classifier.out_features == 5  # type: ignore[union-attr]
-    weights.load(network, left.folder / "best.pt", CONFIG.card.front_end)  # type: ignore[arg-type]
+    pretrained.load(network, left.folder / "best.pt", CONFIG.card.front_end)  # type: ignore[arg-type]
     clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
     test = examples.load(CONFIG, clips, split, "test", CPU)
     network = network.to(memory_format=torch.channels_last)
-    assert (predict(network, test) == stored(left.folder)["logits"]).all()
+    assert (predict(network, test, CONFIG.num_frames) == stored(left.folder)["logits"]).all()
 
 
 def test_kept_weights_tell_what_they_are(left: Left) -> None:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainable.card import Card, FrontEnd, Passport
+from trainable.card import FRONT_ENDS, Card, Passport
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from trainable.backbones.panns_networks import PannCnn
-
-# Window, hop and upper cut-off follow the pre-training rate, so that every network saw 10 ms hops. 8 and 4 kHz at the
-# lower rates is what the checkpoints were trained with; Mohammadi et al.'s text says 7 and 3.5 kHz (docs/fidelity.md).
-FRONT_ENDS = {
-    32_000: FrontEnd(rate_hz=32_000, window=1024, hop=320, f_min_hz=50, f_max_hz=14_000),
-    16_000: FrontEnd(rate_hz=16_000, window=512, hop=160, f_min_hz=50, f_max_hz=8_000),
-    8_000: FrontEnd(rate_hz=8_000, window=256, hop=80, f_min_hz=50, f_max_hz=4_000),
-}
+    from trainable.backbone import Backbone
+    from trainable.config import TrialConfig
 
 SOURCE = "zenodo.org/records/3987831"
-CHECKPOINTS = {
+# The file of each checkpoint, its size and its digest, where a public record states them.
+CHECKPOINTS: dict[tuple[str, int], tuple[str, int | None, str | None]] = {
     ("cnn14", 32_000): (
         "Cnn14_mAP=0.431.pth",
         327_428_481,
@@ -32,9 +27,35 @@ CHECKPOINTS = {
         "e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
     ),
     ("cnn14", 8_000): ("Cnn14_8k_mAP=0.416.pth", None, None),
+    ("cnn10", 32_000): ("Cnn10_mAP=0.380.pth", 25_237_595, None),
+    ("cnn6", 32_000): ("Cnn6_mAP=0.343.pth", None, None),
+    ("resnet22", 32_000): ("ResNet22_mAP=0.430.pth", None, None),
+    ("resnet38", 32_000): ("ResNet38_mAP=0.434.pth", None, None),
+    ("mobilenetv1", 32_000): ("MobileNetV1_mAP=0.389.pth", 23_639_473, None),
+    ("res1dnet31", 32_000): ("Res1dNet31_mAP=0.365.pth", None, None),
+    ("wavegram_logmel_cnn14", 32_000): ("Wavegram_Logmel_Cnn14_mAP=0.439.pth", None, None),
 }
-NUM_PARAMETERS = {"cnn14": 80_753_615}
-MIN_FRAMES = {"cnn14": 32}  # five poolings by two
+NUM_PARAMETERS = {  # with 527 classes
+    "cnn14": 80_753_615,
+    "cnn10": 5_219_279,
+    "cnn6": 4_837_455,
+    "resnet22": 63_675_087,
+    "resnet38": 73_783_247,
+    "mobilenetv1": 4_796_303,
+    "res1dnet31": 80_464_463,
+    "wavegram_logmel_cnn14": 81_065_487,
+}
+MIN_FRAMES = {  # every pooling by two halves them, and one must be left
+    "cnn14": 32,
+    "cnn10": 16,
+    "cnn6": 16,
+    "resnet22": 32,
+    "resnet38": 32,
+    "mobilenetv1": 32,
+    "wavegram_logmel_cnn14": 32,
+}
+RES1DNET31_SAMPLES = 20_476  # a stride of 5 and six poolings by 4 leave one
+INPUTS = {"res1dnet31": "wave", "wavegram_logmel_cnn14": "wave+logmel"}
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:
@@ -43,27 +64,39 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     Raises:
         ValueError: if there is no such network, or no checkpoint of it at `pretrain_hz`.
     """
-    if backbone not in MIN_FRAMES:
-        raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(MIN_FRAMES)}")
+    if backbone not in NUM_PARAMETERS:
+        raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(NUM_PARAMETERS)}")
     if (backbone, pretrain_hz) not in CHECKPOINTS:
         rates = ", ".join(str(hz) for name, hz in CHECKPOINTS if name == backbone)
         raise ValueError(f"pretrain_hz={pretrain_hz}: {backbone} was pre-trained at {rates} Hz")
     file, num_bytes, sha256 = CHECKPOINTS[backbone, pretrain_hz]
+    front_end = FRONT_ENDS[pretrain_hz]
+    frames = MIN_FRAMES.get(backbone)
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
-        input="logmel",
-        front_end=FRONT_ENDS[pretrain_hz],
-        min_frames=MIN_FRAMES[backbone],
+        input=INPUTS.get(backbone, "logmel"),
+        front_end=front_end,
+        min_samples=(frames - 1) * front_end.hop if frames else RES1DNET31_SAMPLES,
         num_parameters=NUM_PARAMETERS[backbone],
         passport=Passport(file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256),
     )
 
 
-def build(
-    backbone: str, num_classes: int, width: float = 1.0, head_dropout: float = 0.0, *, generator: torch.Generator
-) -> PannCnn:
+def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
     """A PANN with random weights drawn from `generator`; loads torch."""
     from trainable.backbones import panns_networks  # here, so that a plan needs no torch
 
-    return panns_networks.build(backbone, num_classes, width, head_dropout, generator=generator)
+    return panns_networks.build(
+        config.backbone,
+        num_classes,
+        width=config.width,
+        head_dropout=config.head_dropout,
+        front_end=config.card.front_end,
+        generator=generator,
+    )
+
+
+def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published state dict as it is: the networks bear its names; `trainable.pretrained` removes its front end."""
+    return state

@@ -1,126 +1,211 @@
-"""PANNs (Kong et al. 2020) that stack convolution blocks on a log-mel: CNN14, named as in the published checkpoints.
+"""The eight PANNs (Kong et al. 2020), with the names and the order of layers of the published checkpoints.
 
-The front end is not part of the network (`trainable.frontend`), so its two fixed matrices are not in the state dict.
+The front end is not part of a network (`trainable.frontend`), so its fixed matrices are not in the state dict.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainable.augment import NOTHING, Augmentation
+from trainable.backbone import Backbone
+from trainable.backbones.panns_blocks import ResidualBlock
+from trainable.backbones.panns_layers import FEATURES, WAVEGRAM_MELS, Layers, make_layers
+from trainable.card import FrontEnd
+from trainable.frontend import logmel
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-NUM_MELS = 64
-# Output channels of each block, and how much it pools in time and frequency.
-LAYOUTS = {"cnn14": ((64, 2), (128, 2), (256, 2), (512, 2), (1024, 2), (2048, 1))}
 
-
-class ConvBlock(nn.Module):
-    """Twice convolution 3x3, batch normalisation and ReLU, then average pooling."""
-
-    def __init__(self, in_channels: int, out_channels: int, pool: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.pool = pool
-
-    def forward(self, x: Float[Tensor, "batch in frames mels"]) -> Float[Tensor, "batch out pooled_frames pooled_mels"]:
-        """Features of the next, coarser level."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        return F.avg_pool2d(x, self.pool) if self.pool > 1 else x
-
-
-class PannCnn(nn.Module):
-    """Normalisation of each mel band, convolution blocks, pooling over what is left, `fc1` and a classifier.
+class Pann(Backbone):
+    """Layers that end in a map, pooling over that map, `fc1` and a classifier.
 
     Args:
-        blocks: the convolution blocks, which become `conv_block1` and so on.
-        features: channels of the last block, and size of the embedding.
-        head_dropout: on the embedding, before the classifier; 0 is the published network.
+        layers: named as published, in the published order; the last one makes the map.
+        features: channels of the map, and size of the embedding.
     """
 
-    def __init__(self, blocks: list[nn.Module], features: int, num_classes: int, head_dropout: float) -> None:
-        super().__init__()
-        self.bn0 = nn.BatchNorm2d(NUM_MELS)
-        self.blocks = [f"conv_block{number}" for number, _ in enumerate(blocks, start=1)]
-        for name, block in zip(self.blocks, blocks, strict=True):
-            self.add_module(name, block)
+    head = "fc_audioset"
+
+    def __init__(self, layers: Layers, features: int, num_classes: int, head_dropout: float) -> None:
+        super().__init__(head_dropout)
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.layer_names = tuple(layers)
         self.fc1 = nn.Linear(features, features)
         self.fc_audioset = nn.Linear(features, num_classes)
-        self.block_dropout = nn.Dropout(0.2)
         self.pooled_dropout = nn.Dropout(0.5)
-        self.head_dropout = nn.Dropout(head_dropout)
 
     @property
-    def classifier(self) -> nn.Linear:
-        """The last layer; its `in_features` is the size of the embedding."""
-        return self.fc_audioset
+    def last_features(self) -> nn.Module:
+        """The last layer before the pooling."""
+        return self.get_submodule(self.layer_names[-1])
 
-    def forward(
-        self, logmel: Float[Tensor, "samples *channel frames mels"], augment: Callable[[Tensor], Tensor] | None = None
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits.
-
-        Args:
-            logmel: with or without an axis for its one channel.
-            augment: called on the normalised input, (samples, 1, frames, mels); may change the number of samples.
-        """
-        logits: Tensor = self.classifier(self.head_dropout(self.embed(logmel, augment)))
-        return logits
+    def feature_map(
+        self, x: Float[Tensor, "samples ..."], augment: Augmentation
+    ) -> Float[Tensor, "batch features frames *mels"]:
+        """The last map over time (and frequency)."""
+        raise NotImplementedError
 
     def embed(
-        self, logmel: Float[Tensor, "samples *channel frames mels"], augment: Callable[[Tensor], Tensor] | None = None
+        self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """What feeds the classifier, before any dropout on it; arguments as in `forward`."""
-        x = logmel if logmel.ndim == 4 else logmel.unsqueeze(1)
-        x = self.bn0(x.transpose(1, 3)).transpose(1, 3)
-        x = x if augment is None else augment(x)
-        for name in self.blocks:
-            x = self.block_dropout(self.get_submodule(name)(x))
-        x = x.mean(dim=3)
+        """What feeds the classifier, before any dropout on it."""
+        x = self.feature_map(x, augment)
+        x = x.mean(dim=3) if x.ndim == 4 else x
         x = x.amax(dim=2) + x.mean(dim=2)
         return F.relu(self.fc1(self.pooled_dropout(x)))
 
-    def replace_classifier(self, num_classes: int, generator: torch.Generator) -> None:
-        """Puts a new classifier in place, with PyTorch's default initialisation drawn from a CPU `generator`."""
-        old = self.classifier
-        new = nn.utils.skip_init(nn.Linear, old.in_features, num_classes)
-        nn.init.kaiming_uniform_(new.weight, a=math.sqrt(5), generator=generator)
-        bound = 1 / math.sqrt(old.in_features)
-        nn.init.uniform_(new.bias, -bound, bound, generator=generator)
-        self.fc_audioset = new.to(old.weight.device, old.weight.dtype)
+
+class LogmelPann(Pann):
+    """A PANN whose input is a log-mel, with or without an axis for its one channel.
+
+    Args:
+        layers: among them `bn0`, the normalisation of each mel band, and after it the blocks.
+        dropout: after each block.
+    """
+
+    def __init__(
+        self, layers: Layers, features: int, num_classes: int, head_dropout: float, dropout: float = 0.2
+    ) -> None:
+        super().__init__(layers, features, num_classes, head_dropout)
+        self.blocks = self.layer_names[self.layer_names.index("bn0") + 1 :]
+        self.block_dropout = nn.Dropout(dropout)
+
+    def normalise(
+        self, x: Float[Tensor, "samples *channel frames mels"], augment: Augmentation
+    ) -> Float[Tensor, "batch 1 frames mels"]:
+        """The input with each mel band normalised, augmented."""
+        x = x if x.ndim == 4 else x.unsqueeze(1)
+        return augment(self.get_submodule("bn0")(x.transpose(1, 3)).transpose(1, 3))
+
+    def through(
+        self, blocks: Sequence[str], x: Float[Tensor, "batch in frames mels"]
+    ) -> Float[Tensor, "batch features pooled_frames pooled_mels"]:
+        """`x` after the named blocks."""
+        for name in blocks:
+            x = self.block_dropout(self.get_submodule(name)(x))
+        return x
+
+    def feature_map(
+        self, x: Float[Tensor, "samples *channel frames mels"], augment: Augmentation
+    ) -> Float[Tensor, "batch features pooled_frames pooled_mels"]:
+        """The last map over time and frequency."""
+        return self.through(self.blocks, self.normalise(x, augment))
+
+
+class WavePann(Pann):
+    """A PANN whose input is a waveform."""
+
+    def feature_map(
+        self, x: Float[Tensor, "clips samples"], augment: Augmentation
+    ) -> Float[Tensor, "batch features frames"]:
+        """The last map over time."""
+        x = augment.mix(x).unsqueeze(1)
+        for name in self.layer_names:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+class WavegramLogmelPann(LogmelPann):
+    """A PANN whose input is a waveform, of which it takes the log-mel and beside it a map that it learns.
+
+    Args:
+        layers: those before `bn0` make the learnt map, the wavegram.
+        front_end: of the log-mel.
+    """
+
+    def __init__(
+        self, layers: Layers, features: int, num_classes: int, head_dropout: float, front_end: FrontEnd
+    ) -> None:
+        super().__init__(layers, features, num_classes, head_dropout)
+        self.front_end = front_end
+
+    def padding(self, num_samples: int) -> int:
+        """Samples that a clip lacks to have as many frames in the wavegram as in the pooled log-mel.
+
+        The wavegram drops an unfinished frame of 640 samples and the log-mel rounds it to the nearest, so for almost
+        half of all lengths, 320 to 635 samples beyond a multiple of 640, they differ, and the published network fails.
+        """
+        wavegram_frames = ((num_samples - 1) // 5 + 1) // (4 * 4 * 4 * 2)
+        agree = wavegram_frames == self.front_end.num_frames(num_samples) // 2
+        return 0 if agree else -num_samples % (2 * self.front_end.hop)
+
+    def wavegram(self, wave: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips channels frames mels"]:
+        """The learnt map, of the size of the log-mel after its first block; a clip that lacks a frame is reflected.
+
+        The log-mel needs no padding: its own frames are centred and reflected, and masks are drawn for their number.
+        """
+        if padding := self.padding(wave.shape[-1]):
+            wave = F.pad(wave, (0, padding), mode="reflect")
+        x = F.relu(self.get_submodule("pre_bn0")(self.get_submodule("pre_conv0")(wave.unsqueeze(1))))
+        for name in ("pre_block1", "pre_block2", "pre_block3"):
+            x = self.get_submodule(name)(x)
+        x = x.unflatten(1, (-1, WAVEGRAM_MELS)).transpose(2, 3)
+        wavegram: Tensor = self.get_submodule("pre_block4")(x)
+        return wavegram
+
+    def feature_map(
+        self, x: Float[Tensor, "clips samples"], augment: Augmentation
+    ) -> Float[Tensor, "batch features pooled_frames pooled_mels"]:
+        """The last map over time and frequency; mixup is of the log-mels and of the wavegrams, as published."""
+        first, *others = self.blocks
+        spectral = self.get_submodule(first)(self.normalise(logmel(x, self.front_end), augment))
+        both = torch.cat((spectral, augment.mix(self.wavegram(x))), dim=1)
+        return self.through(others, self.block_dropout(both))
 
 
 def build(
-    backbone: str, num_classes: int, width: float = 1.0, head_dropout: float = 0.0, *, generator: torch.Generator
-) -> PannCnn:
-    """A PANN with random weights, as its authors draw them: Xavier-uniform, no bias; torch's global state is untouched.
+    backbone: str,
+    num_classes: int,
+    *,
+    width: float = 1.0,
+    head_dropout: float = 0.0,
+    front_end: FrontEnd,
+    generator: torch.Generator,
+) -> Backbone:
+    """A PANN with random weights, as its authors draw them: Xavier-uniform, no bias, residual blocks that add nothing.
+
+    Torch's global random state is untouched.
 
     Args:
-        width: of every layer, against the published network.
+        width: of every layer, against the published network; each keeps a channel at least, the wavegram one a mel.
+        front_end: of the network's own log-mel, where it takes waveforms.
         generator: of the CPU.
     """
-    channels = [1, *(max(1, round(width * channels)) for channels, _ in LAYOUTS[backbone])]
-    pools = [pool for _, pool in LAYOUTS[backbone]]
+
+    def scale(channels: int) -> int:
+        return max(1, round(width * channels))
+
     with torch.device("meta"):  # no memory and no random numbers for weights that are drawn below
-        blocks: list[nn.Module] = [ConvBlock(*ends, pool) for ends, pool in zip(pairwise(channels), pools, strict=True)]
-        network = PannCnn(blocks, channels[-1], num_classes, head_dropout)
+        arguments = make_layers(backbone, scale), scale(FEATURES[backbone]), num_classes, head_dropout
+        match backbone:
+            case "res1dnet31":
+                network: Pann = WavePann(*arguments)
+            case "wavegram_logmel_cnn14":
+                network = WavegramLogmelPann(*arguments, front_end)
+            case _:
+                network = LogmelPann(*arguments, dropout=0.0 if backbone == "mobilenetv1" else 0.2)
     network.to_empty(device="cpu")
+    _draw(network, generator)
+    return network
+
+
+def _draw(network: nn.Module, generator: torch.Generator) -> None:
+    """Xavier-uniform weights, biases 0, normalisations the identity, but for those that end a residual block: 0."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
-        elif isinstance(module, nn.Conv2d | nn.Linear):
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    return network
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            nn.init.zeros_(module.bn2.weight)

@@ -1,0 +1,243 @@
+"""A checkpoint gets into a network whole or not at all, and cannot run code."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainable import pretrained
+from trainable.backbone import Backbone
+from trainable.backbones import panns
+from trainable.card import FRONT_ENDS, Card, FrontEnd
+from trainable.config import TrialConfig
+from trainable.frontend import mel_matrix
+from trainable.weights import WrongWeights
+
+CONFIG = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, weights="none"
+)
+
+
+def small(num_classes: int = 3, seed: int = 1, width: float = 1 / 64) -> Backbone:
+    config = dataclasses.replace(CONFIG, width=width)
+    return panns.build(config, num_classes, generator=torch.Generator().manual_seed(seed))
+
+
+def literal_stft(front_end: FrontEnd) -> tuple[torch.Tensor, torch.Tensor]:
+    """The published files' windowed DFT: exp(-2 pi i k n / N) times a Hann window, (bins, 1, samples)."""
+    n, size = np.arange(front_end.window), front_end.window
+    k = np.arange(size // 2 + 1)[:, None, None]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / size)
+    angle = 2 * np.pi * k * n / size
+    return torch.tensor(np.cos(angle) * window).float(), torch.tensor(-np.sin(angle) * window).float()
+
+
+def published(network: Backbone, front_end: FrontEnd) -> dict[str, torch.Tensor]:
+    """The state dict with its front end, as the published files hold it."""
+    real, imag = literal_stft(front_end)
+    return {
+        "spectrogram_extractor.stft.conv_real.weight": real,
+        "spectrogram_extractor.stft.conv_imag.weight": imag,
+        "logmel_extractor.melW": mel_matrix(front_end),
+        **network.state_dict(),
+    }
+
+
+def write(path: Path, state: dict[str, Any], **entries: Any) -> Path:
+    torch.save({"model": state, **entries}, path)
+    return path
+
+
+def same_weights(a: Backbone, b: Backbone) -> bool:
+    states = a.state_dict(), b.state_dict()
+    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+@pytest.fixture
+def front_end() -> FrontEnd:
+    return FRONT_ENDS[8_000]
+
+
+@pytest.mark.parametrize("num_classes", [527, 3, 1])
+def test_published_layout_gives_the_weights(tmp_path: Path, front_end: FrontEnd, num_classes: int) -> None:
+    """Every weight arrives, the fixed matrices are left out, and the classifier has the checkpoint's size."""
+    source, network = small(num_classes, seed=1), small(4, seed=2)
+    pretrained.load(network, write(tmp_path / "x.pth", published(source, front_end)), front_end)
+    assert same_weights(network, source)
+
+
+def test_own_layout_gives_the_weights(tmp_path: Path, front_end: FrontEnd) -> None:
+    """A run's checkpoint holds no front end, or names it."""
+    source = small(seed=1)
+    for entries in ({}, {"front_end": dataclasses.asdict(front_end), "epoch": 3}):
+        network = small(seed=2)
+        pretrained.load(network, write(tmp_path / "best.pt", source.state_dict(), **entries), front_end)
+        assert same_weights(network, source)
+
+
+@pytest.mark.parametrize("numpy_core", [b"numpy._core", b"numpy.core"])
+def test_numpy_numbers_beside_the_model_are_read(tmp_path: Path, front_end: FrontEnd, numpy_core: bytes) -> None:
+    """As in the published 16 kHz file: the old format, a sampler's arrays, numpy 1's or 2's names."""
+    source, network, path = small(seed=1), small(seed=2), tmp_path / "x.pth"
+    sampler = {"indexes": np.arange(5), "pointer": np.int64(3), "share": np.float64(0.5), "used": np.bool_(True)}
+    checkpoint = {"iteration": np.int64(7), "model": published(source, front_end), "sampler": sampler}
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core", numpy_core))
+    pretrained.load(network, path, front_end)
+    assert same_weights(network, source)
+
+
+@pytest.mark.parametrize("hz", [16_000, 32_000])
+def test_file_of_another_rate_is_refused(tmp_path: Path, front_end: FrontEnd, hz: int) -> None:
+    """By the shape of its STFT; the error tells which rate it probably has."""
+    path = write(tmp_path / "x.pth", published(small(), FRONT_ENDS[hz]))
+    with pytest.raises(WrongWeights, match=f"not to that of 8000 Hz: .*probably Cnn14, {hz} Hz"):
+        pretrained.load(small(), path, front_end)
+
+
+@pytest.mark.parametrize("changed", [{"f_min_hz": 60}, {"f_max_hz": 3_500}, {"rate_hz": 8_200}])
+def test_other_mel_bands_are_refused(tmp_path: Path, front_end: FrontEnd, changed: dict[str, Any]) -> None:
+    """By value, where all shapes agree."""
+    path = write(tmp_path / "x.pth", published(small(), dataclasses.replace(front_end, **changed)))
+    with pytest.raises(WrongWeights, match=r"values of logmel_extractor\.melW differ"):
+        pretrained.load(small(), path, front_end)
+
+
+def test_other_window_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
+    """A Hamming window in the fixed STFT is not ours."""
+    state = published(small(), front_end)
+    state["spectrogram_extractor.stft.conv_real.weight"] *= 0.92
+    with pytest.raises(WrongWeights, match=r"values of .*conv_real\.weight differ"):
+        pretrained.load(small(), write(tmp_path / "x.pth", state), front_end)
+
+
+def test_run_of_another_front_end_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
+    """A run's checkpoint that names another front end does not start a trial of this one."""
+    other = dataclasses.asdict(FRONT_ENDS[16_000])
+    path = write(tmp_path / "best.pt", small().state_dict(), front_end=other)
+    with pytest.raises(WrongWeights, match="16000"):
+        pretrained.load(small(), path, front_end)
+
+
+def test_another_network_is_refused_with_the_first_differences(tmp_path: Path, front_end: FrontEnd) -> None:
+    """Missing and unknown names are counted and shown, and the network is recognised."""
+    state = {k: v for k, v in small().state_dict().items() if not k.startswith(("conv_block5", "conv_block6"))}
+    state["extra.weight"] = torch.zeros(1)
+    with pytest.raises(WrongWeights) as caught:
+        pretrained.load(small(), write(tmp_path / "x.pth", state), front_end)
+    assert "24 missing (conv_block5.conv1.weight," in str(caught.value)
+    assert "1 unknown (extra.weight)" in str(caught.value)
+    assert "probably Cnn10" in str(caught.value)
+
+
+def test_another_width_is_refused_with_shapes(tmp_path: Path, front_end: FrontEnd) -> None:
+    """Both shapes of the first weights that differ are told."""
+    path = write(tmp_path / "x.pth", small(width=1 / 32).state_dict())
+    with pytest.raises(
+        WrongWeights, match=r"of another shape \(conv_block1.conv1.weight \(2, 1, 3, 3\) instead of \(1,"
+    ):
+        pretrained.load(small(), path, front_end)
+
+
+def test_a_refused_file_changes_nothing(tmp_path: Path, front_end: FrontEnd) -> None:
+    """Neither weights nor classifier are touched by a checkpoint with one bad value."""
+    state = small(527, seed=1).state_dict()
+    state["fc1.bias"][0] = float("nan")
+    network = small(3, seed=2)
+    with pytest.raises(WrongWeights, match=r"fc1\.bias has values that are not finite"):
+        pretrained.load(network, write(tmp_path / "x.pth", state), front_end)
+    assert same_weights(network, small(3, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "truncated"),
+        (b"<!DOCTYPE html><html>Not found</html>", "it is a web page"),
+        (b"RIFF....WAVEfmt ", "truncated or damaged"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, front_end: FrontEnd, content: bytes, told: str) -> None:
+    """Empty files, web pages and anything else are named, with a guess at what happened."""
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    with pytest.raises(WrongWeights, match=told):
+        pretrained.load(small(), path, front_end)
+
+
+@pytest.mark.parametrize("saved", [[1, 2], {"state_dict": {}}, {"model": 3}])
+def test_another_layout_is_refused(tmp_path: Path, front_end: FrontEnd, saved: object) -> None:
+    """A checkpoint without a state dict under "model" is told how to be saved."""
+    torch.save(saved, tmp_path / "x.pth")
+    with pytest.raises(WrongWeights, match="no state dict under"):
+        pretrained.load(small(), tmp_path / "x.pth", front_end)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+def test_truncated_file_is_refused(tmp_path: Path, front_end: FrontEnd, zipped: bool) -> None:
+    """At any of 40 lengths, in torch's zip format and the published files' old one."""
+    whole, cut = tmp_path / "whole.pth", tmp_path / "cut.pth"
+    torch.save({"model": small().state_dict()}, whole, _use_new_zipfile_serialization=zipped)
+    content = whole.read_bytes()
+    for length in np.linspace(0, len(content) - 1, 40).astype(int):
+        cut.write_bytes(content[:length])
+        with pytest.raises(WrongWeights):
+            pretrained.load(small(), cut, front_end)
+
+
+def test_flipped_bit_is_never_read_as_weights(tmp_path: Path, front_end: FrontEnd) -> None:
+    """In torch's zip format: refused by its checksum, or outside of what is read; never another weight."""
+    source, path = small(seed=1), tmp_path / "x.pth"
+    content = write(path, source.state_dict()).read_bytes()
+    refused, rng = 0, np.random.default_rng(0)
+    for place in rng.integers(0, len(content), size=40):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        network = small(seed=2)
+        try:
+            pretrained.load(network, path, front_end)
+        except WrongWeights:
+            refused += 1
+        else:
+            assert same_weights(network, source)
+    assert refused > 20
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+def test_malicious_file_runs_nothing(tmp_path: Path, front_end: FrontEnd, zipped: bool) -> None:
+    """A pickle that would run a command is refused, the command is named, and its mark is not there."""
+    mark, path = tmp_path / "mark", tmp_path / "x.pth"
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {mark}",)
+
+    torch.save({"model": small().state_dict(), "sampler": Evil()}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WrongWeights, match=r"it asks for posix\.system"):
+        pretrained.load(small(), path, front_end)
+    assert not mark.exists()
+
+
+def test_pickled_network_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
+    """A whole network, which would need its code to be run, is not read; nor is a plain pickle."""
+    torch.save(small(), tmp_path / "whole.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"model": np.ones(3)}))
+    for name in ("whole.pth", "plain.pth"):
+        with pytest.raises(WrongWeights):
+            pretrained.load(small(), tmp_path / name, front_end)
+
+
+def test_every_published_front_end_is_its_own_file(tmp_path: Path) -> None:
+    """The matrices of each rate's file pass for that rate's front end."""
+    cards: list[Card] = [panns.card("cnn14", hz) for hz in FRONT_ENDS]
+    for card in cards:
+        path = write(tmp_path / f"{card.pretrain_hz}.pth", published(small(), card.front_end))
+        pretrained.load(small(), path, card.front_end)

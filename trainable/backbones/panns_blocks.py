@@ -1,0 +1,119 @@
+"""The blocks that PANNs (Kong et al. 2020) are made of, on log-mels and on waveforms, named as in their checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    Size = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a block is made of, by the axes that it convolves."""
+
+    conv: type[nn.Conv1d] | type[nn.Conv2d]
+    norm: type[nn.BatchNorm1d] | type[nn.BatchNorm2d]
+    pool: type[nn.MaxPool1d] | type[nn.AvgPool2d]
+    shortcut_pool: type[nn.AvgPool1d] | type[nn.AvgPool2d]
+    dilation: int  # of a block's second convolution
+
+    def conv3(self, in_channels: int, out_channels: int, dilation: int = 1) -> nn.Module:
+        """A convolution of three steps each way that keeps the size."""
+        return self.conv(in_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False)
+
+
+PLANE = Axes(nn.Conv2d, nn.BatchNorm2d, nn.AvgPool2d, nn.AvgPool2d, dilation=1)  # frames and mels
+LINE = Axes(nn.Conv1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d, dilation=2)  # samples
+
+
+def pooling(kind: type[nn.Module], size: Size) -> nn.Module:
+    """A pooling without overlap; nothing where the size is 1."""
+    return nn.Identity() if size == 1 else kind(size)
+
+
+class ConvBlock(nn.Module):
+    """Twice convolution, batch normalisation and ReLU, then pooling."""
+
+    def __init__(self, in_channels: int, out_channels: int, pool: Size, axes: Axes = PLANE) -> None:
+        super().__init__()
+        self.conv1 = axes.conv3(in_channels, out_channels)
+        self.conv2 = axes.conv3(out_channels, out_channels, axes.dilation)
+        self.bn1 = axes.norm(out_channels)
+        self.bn2 = axes.norm(out_channels)
+        self.pool = pooling(axes.pool, pool)
+
+    def forward(self, x: Float[Tensor, "batch in *axes"]) -> Float[Tensor, "batch out *pooled"]:
+        """Features of the next, coarser level."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        pooled: Tensor = self.pool(x)
+        return pooled
+
+
+class ConvBlock5x5(nn.Module):
+    """Once convolution 5x5, batch normalisation and ReLU, then average pooling."""
+
+    def __init__(self, in_channels: int, out_channels: int, pool: Size) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 5, padding=2, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.pool = pooling(nn.AvgPool2d, pool)
+
+    def forward(self, x: Float[Tensor, "batch in frames mels"]) -> Float[Tensor, "batch out pooled_frames pooled_mels"]:
+        """Features of the next, coarser level."""
+        pooled: Tensor = self.pool(F.relu(self.bn1(self.conv1(x))))
+        return pooled
+
+
+class ResidualBlock(nn.Module):
+    """Pooling and two convolutions, added to what came in; pooling, not striding, makes the level coarser."""
+
+    def __init__(self, in_channels: int, out_channels: int, pool: int, axes: Axes) -> None:
+        super().__init__()
+        self.pool = pooling(axes.pool, pool)
+        self.conv1 = axes.conv3(in_channels, out_channels)
+        self.bn1 = axes.norm(out_channels)
+        self.dropout = nn.Dropout(0.1)
+        self.conv2 = axes.conv3(out_channels, out_channels, axes.dilation)
+        self.bn2 = axes.norm(out_channels)
+        self.downsample: nn.Module = nn.Identity()
+        if pool > 1:
+            shortcut = axes.conv(in_channels, out_channels, 1, bias=False)
+            self.downsample = nn.Sequential(axes.shortcut_pool(pool), shortcut, axes.norm(out_channels))
+
+    def forward(self, x: Float[Tensor, "batch in *axes"]) -> Float[Tensor, "batch out *pooled"]:
+        """Features of the same level or, with pooling, of the next, coarser one."""
+        inner = self.dropout(F.relu(self.bn1(self.conv1(self.pool(x)))))
+        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+
+
+def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: int, axes: Axes) -> nn.Sequential:
+    """Residual blocks of one level; the first pools."""
+    first = ResidualBlock(in_channels, out_channels, pool, axes)
+    return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1, axes) for _ in range(num_blocks - 1)))
+
+
+def plain_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
+    """MobileNet's first block."""
+    conv = PLANE.conv3(in_channels, out_channels)
+    return nn.Sequential(conv, pooling(nn.AvgPool2d, pool), nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+def separable_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
+    """MobileNet's other blocks: a convolution of each channel for itself, then one across channels."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
+        pooling(nn.AvgPool2d, pool),
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
