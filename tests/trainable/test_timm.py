@@ -1,0 +1,250 @@
+"""timm's networks: their weights arrive as timm itself loads them, from the places where timm keeps them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import safetensors.torch
+import timm as library
+import torch
+
+from trainable import weights
+from trainable.backbones import timm
+from trainable.card import BackboneError, card
+from trainable.config import TrialConfig
+from trainable.image_backbone import ImageBackbone
+from trainable.networks import check_starts, start_network
+from trainable.weights import MissingWeights, WrongWeights
+
+ROOT = Path(__file__).parents[2]
+MOBILENET = "mobilenetv3_large_100.ra_in1k"
+CONFIG = TrialConfig(
+    corpus="deepship",
+    backbone=f"timm/{MOBILENET}",
+    pretrain_hz=32_000,
+    data_hz=32_000,
+    augment="none",
+    seed=1,
+    clip_s=1.0,
+)
+
+
+def config(name: str = MOBILENET, **fields: Any) -> TrialConfig:
+    return dataclasses.replace(CONFIG, backbone=f"timm/{name}", **fields)
+
+
+def coloured(name: str = MOBILENET, width: float = 1) -> torch.nn.Module:
+    """The network as published, for pictures of three colours and its published classes."""
+    options = {"num_classes": library.get_pretrained_cfg(name).num_classes}
+    architecture = name.partition(".")[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return timm.narrowed(architecture, width)(**options) if width != 1 else library.create_model(name, **options)
+
+
+def stem(name: str) -> str:
+    return f"{library.get_pretrained_cfg(name).first_conv}.weight"
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hugging Face hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_into_hub(hub: Path, name: str, file: Path) -> Path:
+    """Stores a file as the hub's library does after a download; returns where the bytes lie."""
+    repository, revision = hub / f"models--timm--{name}", "0123456789" * 4
+    blob = repository / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+    link = repository / "snapshots" / revision / "model.safetensors"
+    for folder in (blob.parent, link.parent, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text(revision)
+    file.rename(blob)
+    link.symlink_to(Path("../../blobs") / blob.name)
+    return blob
+
+
+@pytest.mark.parametrize("name", timm.KNOWN)
+def test_the_stem_is_summed_over_the_colours(name: str) -> None:
+    """A published file's other weights arrive as they are; the input's normalisation and the classifier are new."""
+    small = config(name, weights="none", width=1 / 8)
+    published = {n: v.clone() for n, v in coloured(name, width=1 / 8).state_dict().items()}
+    network = timm.build(small, 3, generator=torch.Generator().manual_seed(1))
+    own = {n: v.clone() for n, v in network.state_dict().items()}
+    state = timm.from_published(small, network, dict(published))
+    torch.testing.assert_close(state.pop(f"trunk.{stem(name)}"), published[stem(name)].sum(dim=1, keepdim=True))
+    for key, value in state.items():
+        expected = published[key.removeprefix("trunk.")] if key.startswith("trunk.") else own[key]
+        assert torch.equal(value, expected), key
+
+
+def test_a_file_gives_what_timm_makes_of_it(tmp_path: Path) -> None:
+    """Weight by weight and logit by logit, the network is timm's own `in_chans=1` from the same file."""
+    path = tmp_path / f"{MOBILENET}.safetensors"
+    safetensors.torch.save_file(coloured().state_dict(), path)
+    assert weights.locate(CONFIG, tmp_path, tmp_path) == path
+    ours = start_network(CONFIG, 4, path).eval()
+    theirs = library.create_model(
+        MOBILENET, pretrained=True, in_chans=1, num_classes=0, pretrained_cfg_overlay={"file": str(path)}
+    ).eval()
+    assert isinstance(ours, ImageBackbone)
+    found, expected = ours.trunk.state_dict(), theirs.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[n], expected[n]) for n in found)
+    x = torch.randn(2, 101, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(ours.embed(x), theirs(ours.norm(x[:, None])))
+
+
+def test_timms_own_cache_is_looked_into(tmp_path: Path, hub: Path) -> None:
+    """A file that the hub's library has brought is found, and known by the digest in its name."""
+    safetensors.torch.save_file(coloured().state_dict(), tmp_path / "file")
+    blob = put_into_hub(hub, MOBILENET, tmp_path / "file")
+    found = weights.locate(CONFIG, tmp_path, tmp_path)
+    assert found is not None
+    assert found.resolve() == blob.resolve()
+    check_starts([CONFIG], {CONFIG.key: found})
+    with blob.open("r+b") as file:  # one bit
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
+    with pytest.raises(WrongWeights, match=f"has sha256 [0-9a-f]{{64}} instead of {blob.name}"):
+        weights.locate(CONFIG, tmp_path, tmp_path)
+
+
+def test_absent_weights_are_asked_for(tmp_path: Path) -> None:
+    """Offline and not in any place: the error says which file, where from, under which licence, and where to put it."""
+    with pytest.raises(MissingWeights) as caught:
+        weights.locate(config("convnextv2_tiny.fcmae"), tmp_path, tmp_path)
+    for words in (
+        f"{tmp_path}/convnextv2_tiny.fcmae.safetensors is missing",
+        "hf download timm/convnextv2_tiny.fcmae model.safetensors",
+        "huggingface.co/timm/convnextv2_tiny.fcmae",
+        "masked autoencoder without labels",
+        "CC BY-NC 4.0",
+        "or set weights=none",
+    ):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["another network", "less", "more", "cut", "not finite", "a web page"])
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    """Weights of another network, too few, too many, half a file, not a number, an error page: none gets in."""
+    path, state = tmp_path / f"{MOBILENET}.safetensors", coloured().state_dict()
+    if damage == "another network":
+        state = coloured("resnet50.a1_in1k", width=1 / 8).state_dict()
+    if damage == "less":
+        state.popitem()
+    if damage == "more":
+        state["extra.weight"] = torch.zeros(1)
+    if damage == "not finite":
+        state[stem(MOBILENET)][0, 0, 0, 0] = float("nan")
+    safetensors.torch.save_file(state, path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    if damage == "a web page":
+        path.write_text("<html>no such page</html>")
+    with pytest.raises(WrongWeights, match=str(path)):
+        start_network(CONFIG, 4, path)
+
+
+@pytest.mark.parametrize("name", timm.KNOWN)
+def test_what_a_plan_knows_is_what_timm_says(name: str) -> None:
+    """Parameters as published, licence and place; no fixed size of pictures."""
+    known, cfg = card(f"timm/{name}", 32_000), library.get_pretrained_cfg(name)
+    with torch.device("meta"):
+        published = library.create_model(name, num_classes=cfg.num_classes)
+    assert known.num_parameters == sum(p.numel() for p in published.parameters())
+    assert known.passport.hub_id == cfg.hf_hub_id
+    assert known.passport.licence.lower().replace(" ", "-") == cfg.license.replace("cc-by-nc", "cc-by-nc")
+    assert not cfg.fixed_input_size
+
+
+def test_a_plan_loads_neither_torch_nor_timm() -> None:
+    """The card of any name is known in milliseconds."""
+    code = (
+        "import sys, json; from trainable.card import card; c = card('timm/vit_tiny_patch16_224.augreg_in21k', 16000); "
+        "print(json.dumps([c.front_end.rate_hz, [m for m in ('torch', 'timm') if m in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == [16_000, []]
+
+
+@pytest.mark.parametrize("name", ["timm/resnet50", "timm/resnet50.", "timm/../x.y", "timm/Res.x"])
+def test_a_name_without_a_tag_is_refused(name: str) -> None:
+    """Its weights would change with timm's version."""
+    with pytest.raises(ValueError, match=r"write timm/<name>\.<tag>"):
+        card(name, 32_000)
+
+
+@pytest.mark.parametrize("name", ["resnet50.a9_in1k", "resnet51.a1_in1k"])
+def test_an_unknown_network_is_refused_before_any_trial(name: str) -> None:
+    """With those near to it, whether the tag or the network does not exist."""
+    trial = config(name, weights="none")
+    with pytest.raises(BackboneError, match=r"has no such network; near to it are .*resnet50"):
+        check_starts([trial], {trial.key: None})
+
+
+def test_a_network_that_is_not_known_cannot_be_narrowed() -> None:
+    """Only the study's five say how."""
+    with pytest.raises(ValueError, match="cannot be made narrower or wider; leave width=1"):
+        config("resnet18.a1_in1k", weights="none", width=0.5)
+
+
+class TestVisionTransformers:
+    NAME = "vit_tiny_patch16_224.augreg_in21k"
+
+    def test_is_made_for_the_log_mel(self, tmp_path: Path) -> None:
+        """Its positions, 14 x 14 as published, are resampled by timm to 6 x 4, and it takes the clips."""
+        trial = config(self.NAME)
+        path = tmp_path / f"{self.NAME}.safetensors"
+        safetensors.torch.save_file(coloured(self.NAME).state_dict(), path)
+        check_starts([trial], {trial.key: path})
+        network = start_network(trial, 4, path).eval()
+        assert network(torch.randn(2, *trial.logmel_shape)).shape == (2, 4)
+        assert network.state_dict()["trunk.pos_embed"].shape == (1, 6 * 4 + 1, 192)
+
+    @pytest.mark.parametrize("name", ["maxvit_tiny_tf_224.in1k", "xcit_nano_12_p16_224.fb_in1k"])
+    def test_or_is_refused_with_the_reason(self, name: str) -> None:
+        """Before any trial: the network, the size of the log-mel and what to change."""
+        trial = config(name, weights="none", clip_s=5.0)
+        with pytest.raises(BackboneError, match=f"backbone='timm/{name}': .*501.* 64.*; choose another"):
+            check_starts([trial], {trial.key: None})
+
+
+class TestInputNorm:
+    def test_batch_normalises_each_band(self) -> None:
+        """In training every mel band of a batch has mean 0 and deviation 1."""
+        network = timm.build(config(weights="none", width=1 / 8), 3, generator=torch.Generator())
+        x = network.norm.train()(torch.randn(8, 1, 101, 64) * torch.linspace(1, 9, 64) - 50)  # type: ignore[operator, union-attr]
+        torch.testing.assert_close(x.mean(dim=(0, 1, 2)), torch.zeros(64), atol=1e-4, rtol=0)
+        torch.testing.assert_close(x.var(dim=(0, 1, 2), unbiased=False), torch.ones(64), atol=1e-3, rtol=0)
+
+    def test_standard_takes_the_training_clips(self) -> None:
+        """(x - mean) / std, kept with the weights."""
+        network = timm.build(config(weights="none", width=1 / 8, input_norm="standard"), 3, generator=torch.Generator())
+        network.fit_input(-50.0, 4.0)
+        assert network.norm(torch.full((1, 1, 2, 2), -42.0)).unique().tolist() == [2.0]  # type: ignore[operator]
+        assert {"norm.mean", "norm.std"} <= network.state_dict().keys()
+
+    def test_none_is_the_log_mel_as_it_is(self) -> None:
+        """In dB."""
+        network = timm.build(config(weights="none", width=1 / 8, input_norm="none"), 3, generator=torch.Generator())
+        x = torch.randn(1, 1, 4, 4)
+        assert network.norm(x) is x  # type: ignore[operator]
+
+    def test_a_pann_brings_its_own(self) -> None:
+        """It is refused any other when the plan is made."""
+        with pytest.raises(ValueError, match="input_norm='none': cnn14 takes batch; choose that"):
+            dataclasses.replace(CONFIG, backbone="cnn14", input_norm="none")

@@ -1,0 +1,167 @@
+"""Every network of timm (PyTorch Image Models) by its full name, `timm/<name>.<tag>`, on a log-mel of one channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trainable.card import FRONT_ENDS, BackboneError, Card, Passport
+
+if TYPE_CHECKING:
+    import torch
+    from timm.models import PretrainedCfg
+    from torch import Tensor
+
+    from trainable.backbone import Backbone
+    from trainable.config import TrialConfig
+
+# What a plan should know without loading timm: pre-trained on what, the licence of the weights, trainable parameters as
+# published, and the fewest frames (at 64 mel bands) that leave something of the picture. Of other networks the check
+# before the first trial finds out.
+KNOWN = {
+    "convnextv2_tiny.fcmae": ("ImageNet-1k, masked autoencoder without labels", "CC BY-NC 4.0", 27_866_496, 32),
+    "regnety_320.tv2_in1k": ("ImageNet-1k, torchvision's second recipe", "BSD-3-Clause", 145_046_770, 1),
+    "densenet201.tv_in1k": ("ImageNet-1k, torchvision's first recipe", "Apache-2.0", 20_013_928, 29),
+    "mobilenetv3_large_100.ra_in1k": ("ImageNet-1k, RandAugment", "Apache-2.0", 5_483_032, 1),
+    "resnet50.a1_in1k": ("ImageNet-1k, recipe A1 of ResNet strikes back", "Apache-2.0", 25_557_032, 1),
+}
+
+
+def card(backbone: str, pretrain_hz: int) -> Card:
+    """The card of a timm network; `pretrain_hz` chooses the front end, because pictures have no rate.
+
+    Raises:
+        ValueError: if the name has no tag, or there is no front end of that rate.
+    """
+    name = backbone.removeprefix("timm/")
+    if not re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", name):
+        raise ValueError(
+            f"backbone={backbone!r}: write timm/<name>.<tag>, such as timm/resnet50.a1_in1k: which weights a name "
+            "without a tag means changes with timm's version"
+        )
+    if pretrain_hz not in FRONT_ENDS:
+        raise ValueError(f"pretrain_hz={pretrain_hz}: there are front ends of {', '.join(map(str, FRONT_ENDS))} Hz")
+    unknown = (f"as timm's tag says: {name.partition('.')[2]}", "licence: see the page", None, 1)
+    pretrained_on, licence, num_parameters, min_frames = KNOWN.get(name, unknown)
+    hub_id = f"timm/{name}"
+    return Card(
+        backbone=backbone,
+        pretrain_hz=pretrain_hz,
+        input="logmel",
+        front_end=FRONT_ENDS[pretrain_hz],
+        min_samples=(min_frames - 1) * FRONT_ENDS[pretrain_hz].hop,
+        num_parameters=num_parameters,
+        passport=Passport(f"{name}.safetensors", f"huggingface.co/{hub_id}", pretrained_on, licence, hub_id=hub_id),
+        input_norms=("batch", "standard", "none"),
+        scalable=name in KNOWN,
+    )
+
+
+def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
+    """The network with weights that timm draws from `generator`; torch's global random state is left as it was.
+
+    Raises:
+        BackboneError: if timm has no such network, or cannot make it for clips of this length.
+    """
+    import torch
+
+    from trainable.image_backbone import ImageBackbone
+
+    with torch.random.fork_rng(devices=[]):  # timm draws from torch's global state
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
+        trunk: Any = create(config, num_classes=0)  # without a classifier: it gives its embedding
+        return ImageBackbone(
+            trunk,
+            last_features=trunk.feature_info[-1]["module"],
+            features=getattr(trunk, "head_hidden_size", trunk.num_features),
+            num_classes=num_classes,
+            head_dropout=config.head_dropout,
+            input_norm=config.input_norm,
+        )
+
+
+def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A published file's weights as timm itself loads them, strictly, its stem summed over the three colours.
+
+    What pictures do not have is the network's own: the normalisation of its input, and the classifier.
+    """
+    import torch
+
+    options = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": state}}
+    # All of the file must fit, its classifier too: with another number of classes timm would no longer be strict.
+    num_classes = pictures(config.backbone).num_classes
+    with torch.random.fork_rng(devices=[]):
+        filled = create(config, num_classes=num_classes, **options)
+    own, theirs = network.state_dict(), filled.state_dict()
+    return {n: theirs[n.removeprefix("trunk.")] if n.startswith("trunk.") else value for n, value in own.items()}
+
+
+def create(config: TrialConfig, **options: Any) -> torch.nn.Module:
+    """timm's network for one channel and, where it must know, for the size of the trial's log-mels.
+
+    Raises:
+        BackboneError: if timm has no such network, or cannot make it for that size.
+    """
+    import timm
+
+    name, cfg = config.backbone.removeprefix("timm/"), pictures(config.backbone)
+    if cfg.fixed_input_size:  # a vision transformer: its positions are resampled to the new size
+        options["img_size"] = config.logmel_shape
+    make = partial(timm.create_model, name) if config.width == 1 else narrowed(name.partition(".")[0], config.width)
+    try:
+        network: torch.nn.Module = make(in_chans=1, **options)
+    except (AssertionError, TypeError) as error:
+        frames, mels = config.logmel_shape
+        raise BackboneError(
+            f"backbone={config.backbone!r}: takes pictures of {cfg.input_size[1]} x {cfg.input_size[2]} and cannot be "
+            f"made for {frames} frames x {mels} mel bands{f' ({error})' * bool(str(error))}; choose another network, "
+            "data_hz or clip_s"
+        ) from error
+    return network
+
+
+def pictures(backbone: str) -> PretrainedCfg:
+    """What timm tells of a network's weights: the pictures and classes that they were trained with, among others.
+
+    Raises:
+        BackboneError: if timm has no such network.
+    """
+    import timm
+
+    name = backbone.removeprefix("timm/")
+    architecture = name.partition(".")[0]
+    known = timm.list_pretrained(f"{architecture}.*")
+    cfg = timm.get_pretrained_cfg(name) if name in known else None
+    if cfg is None:
+        near = known or timm.list_pretrained(f"*{architecture[:6]}*")
+        raise BackboneError(
+            f"backbone={backbone!r}: timm {timm.__version__} has no such network; "
+            f"near to it are {', '.join(near[:6]) or 'none'}"
+        )
+    return cfg
+
+
+def narrowed(architecture: str, width: float) -> Callable[..., torch.nn.Module]:
+    """What makes a network of `KNOWN` with `width` times its channels, in the multiples of 8 that they ask for."""
+    import timm
+    from timm.models import mobilenetv3
+
+    def channels(*published: int) -> tuple[int, ...]:
+        return tuple(8 * max(1, round(width * number / 8)) for number in published)
+
+    if architecture == "mobilenetv3_large_100":  # its public door takes no multiplier
+        return partial(mobilenetv3._gen_mobilenet_v3, architecture, width)
+    options: dict[str, dict[str, Any]] = {
+        "convnextv2_tiny": {"dims": channels(96, 192, 384, 768)},
+        "densenet201": {"growth_rate": max(1, round(32 * width))},
+        "regnety_320": {
+            "w0": channels(232)[0],
+            "wa": 115.89 * channels(232)[0] / 232,  # in proportion, or it would no longer have four stages
+            "group_size": channels(232)[0],
+            "stem_width": channels(32)[0],
+        },
+        "resnet50": {"channels": channels(64, 128, 256, 512)},  # the stem keeps its 64
+    }
+    return partial(timm.create_model, architecture, **options[architecture])
