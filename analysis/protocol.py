@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +16,7 @@ from analysis import stats
 from trainable.config import TrialConfig
 
 FOLDER = Path(__file__).parent / "published"
-AXES = ("pretrain_hz", "data_hz", "seed")
+FIELDS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
 COUNTS = {"corpus_recordings": "recordings", "corpus_clips": "clips"}
 
 
@@ -26,20 +28,33 @@ class PublishedCell:
     printed_std: float  # with the publication's ddof
     std: float  # sample standard deviation
     n: int
+    config: Mapping[str, str | int | float]  # where its protocol differs from the table's
+    printed: Mapping[str, str]  # the other columns of its row, as they are printed
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published table by (pretrain_hz, data_hz), and the protocol behind it."""
+    """A published table by the values of its `axes`, and the protocol behind it."""
 
     source: str
     url: str
     metric: str
     n: int
     ddof: int
+    axes: tuple[str, ...]  # fields of `TrialConfig`
     config: Mapping[str, str | int | float]
     corpus: Mapping[str, str]
-    cells: Mapping[tuple[int, int], PublishedCell]
+    cells: Mapping[tuple[str | int | float, ...], PublishedCell]
+
+    def cell(self, trial: Mapping[Any, Any]) -> PublishedCell | None:
+        """What was published for the setting of a trial, given by its fields; None if nothing was."""
+        return self.cells.get(tuple(trial[axis] for axis in self.axes))
+
+    def protocol(self, trial: Mapping[Any, Any]) -> dict[str, Any]:
+        """What a trial at the same values of the axes must have: what no table names is expected at its default."""
+        cell = self.cell(trial)
+        stated = {**FIELDS, **self.config, **(cell.config if cell else {}), **self.corpus}
+        return {name: value for name, value in stated.items() if name not in (*self.axes, "seed")}
 
 
 def read_published(name: str, folder: Path = FOLDER) -> Published:
@@ -50,49 +65,60 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     """
     path = folder / f"{name}.toml"
     found = tomllib.loads(path.read_text(encoding="utf-8"))
-    unknown = set(found["config"]) - {field.name for field in dataclasses.fields(TrialConfig)}
-    if unknown:
+    axes, config = tuple(found["axes"]), found["config"]
+    named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
+    if unknown := named - set(FIELDS):
         raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; mend the table [config]")
     if found["unit"] != "percent":
         raise ValueError(f"{path}: unit={found['unit']!r}; write the numbers in percent, as they are printed")
     n, ddof = found["n"], found["ddof"]
     cells = {}
     for row in found["cells"]:
-        for pretrain_hz, mean in row["mean"].items():
-            std = row["std"][pretrain_hz] / 100
-            cell = PublishedCell(mean / 100, std, stats.sample_std(std, n, ddof), n)
-            cells[int(pretrain_hz), row["data_hz"]] = cell
-    return Published(found["source"], found["url"], found["metric"], n, ddof, found["config"], found["corpus"], cells)
+        std = row["std"] / 100
+        cells[tuple(row[axis] for axis in axes)] = PublishedCell(
+            mean=row["mean"] / 100,
+            printed_std=std,
+            std=stats.sample_std(std, n, ddof),
+            n=n,
+            config=row.get("config", {}),
+            printed=row.get("printed", {}),
+        )
+    return Published(found["source"], found["url"], found["metric"], n, ddof, axes, config, found["corpus"], cells)
 
 
-def incomparable(published: Published, rows: pd.DataFrame) -> tuple[str, ...]:
+def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozenset[str]]:
     """Plain reasons why finished trials may not be compared with the published numbers; none if they may.
 
-    A field that the publication's file does not name is expected at its default. The rates are the table's axes, and
-    seeds are anyone's choice.
+    The axes of the published table tell its cells apart, and seeds are anyone's choice.
 
     Args:
         published: the numbers and their protocol.
         rows: what `analysis.runs.table_rows` gives.
+
+    Returns:
+        Each reason with the keys of the trials that it concerns.
     """
-    done = rows[rows["status"] == "finished"]
-    reasons = []
-    for field in dataclasses.fields(TrialConfig):
-        if field.name in AXES:
-            continue
-        theirs = published.config.get(field.name, field.default)
-        ours = [value for value in done[field.name].unique() if value != theirs]
-        if ours:
-            reasons.append(f"{field.name} is {_words(ours)} here, {_words([theirs])} there")
-    for tag, unit in COUNTS.items():
-        counts = [value for value in done[tag].unique() if value != published.corpus[tag]]
-        if counts:
-            reasons.append(
-                f"training/validation/test {unit} are {' or '.join(c or 'unknown' for c in counts)} here, "
-                f"{published.corpus[tag]} there"
-            )
-    return tuple(reasons)
+    done = rows[rows["status"] == "finished"].to_dict("records")
+    protocols = [published.protocol(row) for row in done]
+    reasons = {}
+    for name in {name: None for protocol in protocols for name in protocol}:
+        ours: dict[Any, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))  # theirs -> ours -> keys
+        for row, protocol in zip(done, protocols, strict=True):
+            if row[name] != protocol[name]:
+                ours[protocol[name]][row[name]].append(row["key"])
+        for theirs, values in ours.items():
+            keys = frozenset(key for group in values.values() for key in group)
+            reasons[_reason(name, list(values), theirs)] = keys
+    return reasons
 
 
-def _words(values: list[object]) -> str:
+def _reason(name: str, ours: list[object], theirs: object) -> str:
+    if name in COUNTS:
+        counts = " or ".join(str(count) or "unknown" for count in ours)
+        return f"training/validation/test {COUNTS[name]} are {counts} here, {theirs} there"
+    return f"{name} is {words(ours)} here, {words([theirs])} there"
+
+
+def words(values: Sequence[object]) -> str:
+    """The values of a field as a sentence has them."""
     return " or ".join(f"{value:g}" if isinstance(value, float) else str(value) or "all" for value in values)

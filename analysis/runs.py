@@ -16,6 +16,7 @@ import pandas as pd
 from sweeps.plan import Sweep
 from sweeps.runs import Run
 from sweeps.store import artifact_path
+from trainable import metrics
 from trainable.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ METRICS = (
     "best_val_loss",
     "epochs_run",
 )
+LATER_METRICS = ("num_parameters",)  # of the network that was trained; runs of earlier versions have none
 TAGS = (
     "sweep",
     "data_sha256",
@@ -79,7 +81,7 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "") -> pd.DataFram
 
     Returns:
         Columns: the fields of `TrialConfig`; key; status (finished, running, failed, killed or missing); run_id and
-        artifact_uri; the metrics and the tags, empty where the trial is not finished.
+        artifact_uri; the metrics and the tags, empty where the trial is not finished or its run has no such metric.
 
     Raises:
         ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or
@@ -115,7 +117,7 @@ def read_predictions(run: Run) -> Predictions:
         found = _load(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
-    accuracy = float((found.logits.argmax(axis=1) == found.labels).mean())
+    accuracy = metrics.accuracy(found.logits, found.labels)
     stated = run.metrics["test_accuracy"]
     if abs(accuracy - stated) > 0.5 / len(found.labels):  # less than a clip apart is float32 rounding
         raise ValueError(
@@ -171,6 +173,7 @@ def _row(trial: TrialConfig, runs: list[Run]) -> dict[str, object]:
     row["run_id"] = best.run_id if best else ""
     row["artifact_uri"] = done.artifact_uri if done else ""
     row |= {name: done.metrics[name] if done else math.nan for name in METRICS}
+    row |= {name: done.metrics.get(name, math.nan) if done else math.nan for name in LATER_METRICS}
     return row | {name: done.tags.get(name, "") if done else "" for name in TAGS}
 
 

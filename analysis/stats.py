@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,28 +72,6 @@ def clip_hits(
 ) -> Bool[np.ndarray, " clips"]:
     """Which clips have their highest logit at their label; the mean is the clip-level accuracy."""
     hits: Bool[np.ndarray, " clips"] = logits.argmax(axis=1) == labels
-    return hits
-
-
-def recording_hits(
-    logits: Float[np.ndarray, "clips classes"],
-    labels: Int[np.ndarray, " clips"],
-    recording: Shaped[np.ndarray, " clips"],
-) -> Bool[np.ndarray, " recordings"]:
-    """Which recordings are named right by the mean of their clips' softmax probabilities.
-
-    The mean of the result is the recording-level accuracy. Recordings are in the order of `numpy.unique`.
-
-    Raises:
-        ValueError: if the clips of one recording have different labels.
-    """
-    names, first, where = np.unique(recording, return_index=True, return_inverse=True)
-    if (labels != labels[first][where]).any():
-        torn = names[where[labels != labels[first][where]]][0]
-        raise ValueError(f"recording {torn}: its clips have different labels; score clips only, or mend the manifest")
-    sums = np.zeros((len(names), logits.shape[1]))
-    np.add.at(sums, where, special.softmax(logits.astype(np.float64), axis=1))
-    hits: Bool[np.ndarray, " recordings"] = sums.argmax(axis=1) == labels[first]  # the sum ranks as the mean does
     return hits
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from analysis import stats
-from analysis.rates import RateTable
 from analysis.stats import Interval
+
+if TYPE_CHECKING:
+    from analysis.cells import Table
 
 
 def percent(fraction: float) -> str:
@@ -35,13 +38,7 @@ def khz(rate_hz: int) -> str:
     return f"{rate_hz / 1000:g} kHz"
 
 
-def model(table: RateTable, pretrain_hz: int) -> str:
-    """The name of a column, such as CNN14_8k."""
-    name = table.backbone if "/" in table.backbone else table.backbone.upper()
-    return f"{name}_{pretrain_hz / 1000:g}k"
-
-
-def main_captions(table: RateTable) -> tuple[str, ...]:
+def main_captions(table: Table) -> tuple[str, ...]:
     """What the compact table prints: n and ddof of ours and of the published numbers."""
     seeds = sorted({cell.num_seeds for cell in table.cells})
     n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
@@ -55,7 +52,7 @@ def main_captions(table: RateTable) -> tuple[str, ...]:
     return ours, f"Published: {published.source}, {published.metric}, as printed ({counts})."
 
 
-def detail_captions(table: RateTable) -> tuple[str, ...]:
+def detail_captions(table: Table) -> tuple[str, ...]:
     """What each interval of the detailed table covers."""
     seeds = "95 % seeds: t-interval of the mean over seeds; covers what a seed draws, on this one test set."
     draws = f"BCa, {stats.NUM_RESAMPLES:,} draws of whole recordings, networks held fixed"
@@ -74,16 +71,16 @@ def detail_captions(table: RateTable) -> tuple[str, ...]:
     return seeds, recordings, votes, difference
 
 
-def notes(table: RateTable) -> tuple[str, ...]:
+def notes(table: Table) -> tuple[str, ...]:
     """Why cells may not be compared with the published numbers, lettered as in the verdicts."""
-    return tuple(f"({letter}) {reason}" for letter, reason in zip(letters(table), table.reasons, strict=True))
+    return tuple(f"({letter(table, reason)}) {reason}" for reason in table.reasons)
 
 
-def gaps(table: RateTable) -> tuple[str, ...]:
+def gaps(table: Table) -> tuple[str, ...]:
     """The incomplete cells, and what they lack."""
-    return tuple(f"{khz(c.data_hz)}, {model(table, c.pretrain_hz)}: {c.gap}" for c in table.cells if not c.complete)
+    return tuple(f"{table.title(cell)}: {cell.gap}" for cell in table.cells if not cell.complete)
 
 
-def letters(table: RateTable) -> list[str]:
-    """a, b, c, ... for the reasons."""
-    return [chr(ord("a") + i) for i in range(len(table.reasons))]
+def letter(table: Table, reason: str) -> str:
+    """a, b, c, ... for the reasons of a table."""
+    return chr(ord("a") + table.reasons.index(reason))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html.parser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,13 @@ def sweep() -> Sweep:
 
 
 @pytest.fixture
+def backbones() -> Sweep:
+    """Four PANNs x three seeds = 12 trials, in the published protocol."""
+    base = dataclasses.replace(BASE, batch=64)
+    return Sweep("toy_backbones", grid(base, backbone=("cnn6", "cnn14", "cnn10", "mobilenetv1"), seed=(1, 2, 3)))
+
+
+@pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """A function that writes the predictions of one finished trial and returns its run."""
 
@@ -58,6 +67,7 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "epochs_run": 5,
                 "best_val_accuracy": 0.7,
                 "best_val_loss": 0.8,
+                "num_parameters": 4_260_228,
             },
             tags={**provenance(trial), **tags},
             artifact_uri=str(folder),
@@ -70,6 +80,67 @@ def make_run(tmp_path: Path) -> MakeRun:
 def complete(sweep: Sweep, make_run: MakeRun) -> list[Run]:
     """Every trial finished; 4 kHz data are two points better, and each seed is half a point better than the last."""
     return [make_run(t, 0.70 + 0.02 * (t.data_hz == 4_000) + 0.005 * (t.seed - 2)) for t in sweep.trials]
+
+
+@pytest.fixture
+def check_page() -> Callable[[str], None]:
+    """A function that fails if a page fetches anything, or leaves a tag open."""
+
+    def check(page: str) -> None:
+        resources = Resources(page)
+        assert resources.found == []
+        assert resources.open == []
+        assert "url(http" not in page
+
+    return check
+
+
+class Resources(html.parser.HTMLParser):
+    """Collects what a page would fetch, and checks that its tags close in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes every src, and every href that is not a link of `a` or within the page."""
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+        for name, value in attrs:
+            inside = (value or "").startswith(("#", "data:")) or tag == "a"
+            if name == "src" or (name in ("href", "xlink:href") and not inside) or tag == "link":
+                self.found.append(f"{tag} {value}")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Closes the innermost tag."""
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def fill_store() -> Callable[[Path, list[Run]], str]:
+    """A function that makes a new MLflow store of runs, predictions included, and gives its address."""
+
+    def fill(folder: Path, runs: list[Run]) -> str:
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric, Param, RunTag
+
+        folder.mkdir()
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.create_experiment("toy", artifact_location=(folder / "artefacts").as_uri())
+        for run in runs:
+            created = client.create_run(experiment, run_name=run.name)
+            metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
+            params = [Param(name, value) for name, value in run.params.items()]
+            tags = [RunTag(name, value) for name, value in run.tags.items()]
+            client.log_batch(created.info.run_id, metrics, params, tags)
+            client.log_artifacts(created.info.run_id, run.artifact_uri)
+            client.set_terminated(created.info.run_id, run.status)
+        return uri
+
+    return fill
 
 
 def provenance(trial: TrialConfig) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,32 +13,11 @@ from sweeps.plan import Sweep
 from sweeps.runs import Run
 
 
-def filled(folder: Path, runs: list[Run]) -> str:
-    """The address of a new MLflow store that holds the runs, predictions included."""
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, RunTag
-
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.create_experiment("toy", artifact_location=(folder / "artefacts").as_uri())
-    for run in runs:
-        created = client.create_run(experiment, run_name=run.name)
-        metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
-        params = [Param(name, value) for name, value in run.params.items()]
-        tags = [RunTag(name, value) for name, value in run.tags.items()]
-        client.log_batch(created.info.run_id, metrics, params, tags)
-        client.log_artifacts(created.info.run_id, run.artifact_uri)
-        client.set_terminated(created.info.run_id, run.status)
-    return uri
-
-
 @pytest.fixture
-def store(sweep: Sweep, complete: list[Run], tmp_path: Path) -> str:
+def store(sweep: Sweep, complete: list[Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str]) -> str:
     """A store in which seeds 1 and 2 have finished, and seed 3 has not run."""
     runs = [run for run, trial in zip(complete, sweep.trials, strict=True) if trial.seed < 3]
-    folder = tmp_path / "store"
-    folder.mkdir()
-    return filled(folder, runs)
+    return fill_store(tmp_path / "store", runs)
 
 
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")

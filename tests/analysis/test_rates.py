@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import html.parser
 import io
 import math
 import shutil
@@ -15,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import figures, rate_report, report, tables
+from analysis import figures, rate_report, rate_tables
+from analysis.command import assemble, write
 from analysis.protocol import Published, read_published
+from analysis.rate_figure import rate_figure
 from analysis.rates import RateTable, rate_table
 from analysis.runs import read_predictions, table_rows
 from sweeps.plan import Sweep
@@ -35,14 +36,14 @@ def published() -> Published:
 @pytest.fixture
 def table(sweep: Sweep, complete: list[Run], published: Published) -> RateTable:
     """A complete table, comparable with the published one."""
-    return rate_report.assemble(sweep, complete, published, "", 0.02)
+    return assemble(rate_table, sweep, complete, published, "", 0.02)
 
 
 @pytest.fixture
 def partial(sweep: Sweep, complete: list[Run], published: Published) -> RateTable:
     """The same table with seed 1 of its first cell failed and seed 3 of it missing."""
     runs = [dataclasses.replace(complete[0], status="FAILED"), complete[1], *complete[3:]]
-    return rate_report.assemble(sweep, runs, published, "", 0.02)
+    return assemble(rate_table, sweep, runs, published, "", 0.02)
 
 
 def test_a_cell_averages_its_seeds(table: RateTable, complete: list[Run]) -> None:
@@ -81,7 +82,10 @@ def test_an_incomplete_cell_is_not_averaged(partial: RateTable) -> None:
 
 def test_ties_are_all_best_but_only_in_a_complete_table(table: RateTable, partial: RateTable) -> None:
     """Both 4 kHz cells print 72.0; while a cell is open, the highest mean is not known."""
-    assert [(c.pretrain_hz, c.data_hz) for c in table.cells if table.is_best(c)] == [(16_000, 4_000), (32_000, 4_000)]
+    assert [(c.trial.pretrain_hz, c.trial.data_hz) for c in table.cells if table.is_best(c)] == [
+        (16_000, 4_000),
+        (32_000, 4_000),
+    ]
     assert not any(partial.is_best(cell) for cell in partial.cells)
 
 
@@ -90,18 +94,18 @@ def test_reasons_replace_the_verdict_and_keep_the_difference(
 ) -> None:
     """On another corpus the difference stands, the verdict is "not comparable" and its letter is explained."""
     runs = [make_run(trial, corpus_clips="1/2/3") for trial in sweep.trials]
-    found = rate_report.assemble(sweep, runs, published, "", 0.02)
+    found = assemble(rate_table, sweep, runs, published, "", 0.02)
     assert {cell.verdict for cell in found.cells} == {"not comparable"}
     assert all(cell.difference for cell in found.cells)
-    text = tables.markdown(found)
+    text = rate_tables.markdown(found)
     assert "not comparable (a)" in text
     assert "(a) training/validation/test clips are 1/2/3 here, 23088/3974/6708 there" in text
 
 
 def test_the_margin_decides_equivalence(sweep: Sweep, complete: list[Run], published: Published) -> None:
     """A margin of 10 points makes all of it equivalent, one of 0.01 points none."""
-    wide = rate_report.assemble(sweep, complete, published, "", 0.10)
-    narrow = rate_report.assemble(sweep, complete, published, "", 0.0001)
+    wide = assemble(rate_table, sweep, complete, published, "", 0.10)
+    narrow = assemble(rate_table, sweep, complete, published, "", 0.0001)
     assert {cell.verdict for cell in wide.cells} == {"equivalent"}
     assert "equivalent" not in {cell.verdict for cell in narrow.cells}
 
@@ -110,7 +114,18 @@ def test_seeds_scored_on_different_clips_are_refused(sweep: Sweep, complete: lis
     """Averaging over seeds needs one test set, whatever the hashes say."""
     complete[1] = make_run(sweep.trials[1], run_id="other-clips", num_recordings=23)
     with pytest.raises(ValueError, match=rf"{sweep.trials[1].key}.*scored on different clips"):
-        rate_report.assemble(sweep, complete, None, "", 0.02)
+        assemble(rate_table, sweep, complete, None, "", 0.02)
+
+
+def test_recording_with_two_labels_is_refused(sweep: Sweep, complete: list[Run]) -> None:
+    """A vote needs one truth, and the error names the recording."""
+    for run in complete:
+        path = Path(run.artifact_uri) / "predictions.npz"
+        arrays = dict(np.load(path))
+        arrays["recording"][arrays["recording"] == "ship-003"] = "ship-002"
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="recording ship-002: its clips have different labels"):
+        assemble(rate_table, sweep, complete, None, "", 0.02)
 
 
 def test_a_cell_that_varies_more_than_its_seed_is_refused(sweep: Sweep) -> None:
@@ -123,22 +138,22 @@ def test_a_cell_that_varies_more_than_its_seed_is_refused(sweep: Sweep) -> None:
 def test_a_single_seed_has_a_mean_and_no_deviation(sweep: Sweep, complete: list[Run], published: Published) -> None:
     """Nothing is made up for n = 1: no ±, no t-interval, no verdict but "cannot tell"."""
     single = Sweep("toy_rates", tuple(trial for trial in sweep.trials if trial.seed == 2))
-    found = rate_report.assemble(single, complete, published, "", 0.02)
-    assert "n = 1 seed." in tables.markdown(found)
+    found = assemble(rate_table, single, complete, published, "", 0.02)
+    assert "n = 1 seed." in rate_tables.markdown(found)
     assert {cell.verdict for cell in found.cells} == {"cannot tell"}
-    assert [text.words for text in tables.main_rows(found)[0]] == ["2 kHz", "70.0", "70.0"]
+    assert [text.words for text in rate_tables.main_grid(found).rows[0]] == ["2 kHz", "70.0", "70.0"]
 
 
 def test_without_published_numbers_nothing_is_compared(sweep: Sweep, complete: list[Run]) -> None:
     """No published rows, no verdict, no caption about them."""
-    found = rate_report.assemble(sweep, complete, None, "", 0.02)
-    assert "ublished" not in tables.markdown(found).replace("| Published ", "")
+    found = assemble(rate_table, sweep, complete, None, "", 0.02)
+    assert "ublished" not in rate_tables.markdown(found).replace("| Published ", "")
     assert {cell.verdict for cell in found.cells} == {""}
 
 
 def test_markdown_lays_out_rates_as_the_paper_does(table: RateTable) -> None:
     """Data rates down, pre-training rates across, the published numbers as printed below ours."""
-    lines = tables.markdown(table).splitlines()
+    lines = rate_tables.markdown(table).splitlines()
     fields = [[word.strip() for word in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert fields[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
     assert fields[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
@@ -148,7 +163,7 @@ def test_markdown_lays_out_rates_as_the_paper_does(table: RateTable) -> None:
 
 def test_csv_has_every_number_at_full_precision(partial: RateTable) -> None:
     """One row per cell; numbers survive text; an incomplete cell has its gap and no number."""
-    text = tables.csv_frame(partial).to_csv(index=False)
+    text = rate_tables.csv_frame(partial).to_csv(index=False)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 4
     assert (rows[0]["gap"], rows[0]["clip_accuracy_mean"]) == ("1 of 3 seeds: failed 1, missing 3", "")
@@ -165,7 +180,7 @@ def test_csv_has_every_number_at_full_precision(partial: RateTable) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
 def test_latex_compiles_without_packages(partial: RateTable, tmp_path: Path) -> None:
     """A bare article takes the table, gaps and underscores included, without a warning of width."""
-    body = "\\documentclass{article}\\begin{document}\n" + tables.latex(partial) + "\\end{document}\n"
+    body = "\\documentclass{article}\\begin{document}\n" + rate_tables.latex(partial) + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(body, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -175,7 +190,7 @@ def test_latex_compiles_without_packages(partial: RateTable, tmp_path: Path) -> 
 
 def test_latex_escapes_and_marks(table: RateTable) -> None:
     """Model names keep their underscore, the best is bold, and nothing outside ASCII is left."""
-    text = tables.latex(table)
+    text = rate_tables.latex(table)
     assert r"CNN14\_16k" in text
     assert r"\textbf{72.0 $\pm$ 0.5}" in text
     assert text.isascii()
@@ -183,7 +198,7 @@ def test_latex_escapes_and_marks(table: RateTable) -> None:
 
 def test_figure_leaves_a_gap_where_a_cell_is_incomplete(partial: RateTable) -> None:
     """The line of 16 kHz has no point at 2 kHz and 72.0 at 4 kHz; the axis is labelled by the data rates."""
-    axes = figures.rate_figure(partial).axes[0]
+    axes = rate_figure(partial).axes[0]
     ours = next(line for line in axes.get_lines() if line.get_linestyle() == "-" and np.size(line.get_xdata()) == 2)
     heights = np.asarray(ours.get_ydata(), dtype=float)
     assert math.isnan(heights[0])
@@ -193,39 +208,15 @@ def test_figure_leaves_a_gap_where_a_cell_is_incomplete(partial: RateTable) -> N
 
 def test_figure_is_the_same_text_twice(table: RateTable) -> None:
     """The SVG of one table can be compared and committed."""
-    assert figures.svg(figures.rate_figure(table)) == figures.svg(figures.rate_figure(table))
+    assert figures.svg(rate_figure(table)) == figures.svg(rate_figure(table))
 
 
-class Resources(html.parser.HTMLParser):
-    """Collects what a page would fetch, and checks that its tags close in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes every src, and every href that is not a link of `a` or within the page."""
-        if tag not in ("meta", "br", "link"):
-            self.open.append(tag)
-        for name, value in attrs:
-            inside = (value or "").startswith("#") or tag == "a"
-            if name == "src" or (name in ("href", "xlink:href") and not inside) or tag == "link":
-                self.found.append(f"{tag} {value}")
-
-    def handle_endtag(self, tag: str) -> None:
-        """Closes the innermost tag."""
-        assert self.open.pop() == tag
-
-
-def test_page_is_self_contained_and_says_what_lacks(partial: RateTable) -> None:
+def test_page_is_self_contained_and_says_what_lacks(
+    partial: RateTable, tmp_path: Path, check_page: Callable[[str], None]
+) -> None:
     """Nothing is fetched, every tag closes, and question, gap, hashes and published source are on the page."""
-    page = report.html(partial, "Is <it> so?", figures.svg(figures.rate_figure(partial)), "python -m analysis.toy")
-    resources = Resources(page)
-    assert resources.found == []
-    assert resources.open == []
-    assert "url(http" not in page
+    page = str(rate_report.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
+    check_page(page)
     assert "Is &lt;it&gt; so?" in page
     for words in ("1 of 3 seeds: failed 1, missing 3", "d1" * 32, "51" * 32, "c0ffee0", "Mohammadi", "3 of 4 cells"):
         assert words in page
@@ -240,11 +231,12 @@ def test_provenance_counts_finished_runs(partial: RateTable) -> None:
 
 def test_report_writes_its_six_files(table: RateTable, tmp_path: Path) -> None:
     """All into one folder, the picture as PNG."""
-    rate_report.write(table, "Is it so?", "python -m analysis.toy", tmp_path / "deep" / "folder")
-    written = {path.name: path.stat().st_size for path in (tmp_path / "deep" / "folder").iterdir()}
+    out = tmp_path / "deep" / "folder"
+    write(rate_report.files(table, "Is it so?", "python -m analysis.toy", out), out)
+    written = {path.name: path.stat().st_size for path in out.iterdir()}
     assert set(written) == FILES
     assert all(written.values())
-    assert (tmp_path / "deep/folder/figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_store_without_the_planned_trials_says_what_it_has(sweep: Sweep, make_run: MakeRun) -> None:
@@ -253,7 +245,7 @@ def test_a_store_without_the_planned_trials_says_what_it_has(sweep: Sweep, make_
     with pytest.raises(
         ValueError, match=r"(?s)no run is of a trial that sweep toy_rates plans.*3 runs with --set epochs=2"
     ):
-        rate_report.assemble(sweep, runs, None, "", 0.02)
+        assemble(rate_table, sweep, runs, None, "", 0.02)
 
 
 def test_read_predictions_feed_the_same_recordings_to_every_cell(table: RateTable, complete: list[Run]) -> None:

@@ -31,27 +31,6 @@ def test_one_seed_has_no_spread() -> None:
     assert math.isnan(found.interval.low)
 
 
-def test_recording_is_named_by_mean_probability_not_by_majority() -> None:
-    """Two clips lean slightly to the wrong class, one firmly to the right one: the mean probability is right."""
-    logits = np.array([[0.0, 0.1], [0.0, 0.1], [9.0, 0.0], [0.0, 5.0]])
-    labels = np.array([0, 0, 0, 0])
-    recording = np.array(["b", "b", "b", "a"])
-    assert stats.clip_hits(logits, labels).tolist() == [False, False, True, False]
-    assert stats.recording_hits(logits, labels, recording).tolist() == [False, True]  # a, b
-
-
-def test_recording_vote_is_of_probabilities_not_of_logits() -> None:
-    """One clip with a huge logit has one clip's vote."""
-    logits = np.array([[100.0, 0.0], [0.0, 8.0], [0.0, 8.0]])
-    assert stats.recording_hits(logits, np.array([1, 1, 1]), np.array(["a", "a", "a"])).tolist() == [True]
-
-
-def test_recording_with_two_labels_is_refused() -> None:
-    """A vote needs one truth, and the error names the recording."""
-    with pytest.raises(ValueError, match="recording b: its clips have different labels"):
-        stats.recording_hits(np.eye(2)[[0, 0, 1]], np.array([0, 0, 1]), np.array(["a", "b", "b"]))
-
-
 def clustered(num_recordings: int = 40, clips: int = 30) -> tuple[np.ndarray, np.ndarray]:
     """Two seeds' hits on recordings that are either easy or hard."""
     rng = np.random.default_rng(7)

@@ -151,6 +151,20 @@ def test_scores_tell_how_many_parameters_were_trained(left: Left) -> None:
     assert left.scores["num_parameters"] == sum(p.numel() for p in network.parameters())
 
 
+def test_standard_input_is_normalised_by_the_training_clips(
+    materials: Callable[[int], Material], tmp_path: Path
+) -> None:
+    """The mean and standard deviation of their log-mels, kept with the weights; no other role counts."""
+    config = dataclasses.replace(
+        CONFIG, backbone="timm/mobilenetv3_large_100.ra_in1k", width=1 / 16, input_norm="standard", epochs=1
+    )
+    run(materials(3), tmp_path, config)
+    kept = checkpoint.load(tmp_path / "best.pt")["model"]
+    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    mean, std = examples.moments(examples.load(config, clips, split, "train", CPU))
+    assert (kept["norm.mean"].item(), kept["norm.std"].item()) == (pytest.approx(mean), pytest.approx(std))
+
+
 def test_kept_weights_give_the_stored_logits(left: Left, materials: Callable[[int], Material]) -> None:
     """best.pt, loaded strictly into a network with other weights, predicts bit by bit what was stored."""
     network = trial.start_network(dataclasses.replace(CONFIG, seed=99), 5, left.folder / "best.pt")

@@ -1,0 +1,16 @@
+"""Table II in miniature, from the runs of the demo, beside the published numbers it may not be compared with.
+
+python -m analysis.demo_backbones
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.backbone_report import main
+from sweeps.demo_backbones import SWEEP
+
+QUESTION = "Which pre-trained network should hear ships? Small backbones on synthetic ships"
+
+if __name__ == "__main__":
+    sys.exit(main(SWEEP, QUESTION, published="deepship_backbones"))

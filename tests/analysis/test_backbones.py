@@ -1,0 +1,325 @@
+"""A table of backbones: order, comparisons, what is refused, and what a report of it says in every format."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import backbone_report, backbone_tables, figures
+from analysis.backbone_figures import accuracy_figure, best_confusions
+from analysis.backbone_wording import against_best, count, differing_captions, p_value, pair_captions
+from analysis.backbones import BackboneTable, backbone_table
+from analysis.command import assemble, write
+from analysis.protocol import Published, read_published
+from sweeps.deepship_backbones import SWEEP
+from sweeps.plan import Sweep, varied
+from sweeps.runs import Run
+
+MakeRun = Callable[..., Run]
+FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+FILES |= {"pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
+ACCURACY = {  # by seed: cnn14 is best, mobilenetv1 not told apart from it, cnn6 surely lower
+    "cnn14": (0.80, 0.81, 0.82),
+    "mobilenetv1": (0.78, 0.82, 0.78),
+    "cnn10": (0.70, 0.702, 0.722),
+    "cnn6": (0.60, 0.612, 0.62),
+}
+
+
+@pytest.fixture
+def runs(backbones: Sweep, make_run: MakeRun) -> list[Run]:
+    """Every trial finished."""
+    return [make_run(trial, ACCURACY[trial.backbone][trial.seed - 1]) for trial in backbones.trials]
+
+
+@pytest.fixture
+def published() -> Published:
+    """Table II of the paper."""
+    return read_published("deepship_backbones")
+
+
+@pytest.fixture
+def table(backbones: Sweep, runs: list[Run], published: Published) -> BackboneTable:
+    """A complete table."""
+    return assemble(backbone_table, backbones, runs, published, "", 0.02)
+
+
+@pytest.fixture
+def partial(backbones: Sweep, runs: list[Run], published: Published) -> BackboneTable:
+    """The same table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
+    kept = [dataclasses.replace(runs[0], status="FAILED"), *runs[1:4], *runs[5:]]
+    return assemble(backbone_table, backbones, kept, published, "", 0.02)
+
+
+def fields(text: str) -> list[list[str]]:
+    """The table lines of a Markdown text, in fields."""
+    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_highest_mean_stands_first(table: BackboneTable) -> None:
+    """Not in the order of the plan."""
+    assert [backbone.name for backbone in table.cells] == ["cnn14", "mobilenetv1", "cnn10", "cnn6"]
+    assert [table.is_best(backbone) for backbone in table.cells] == [True, False, False, False]
+
+
+def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: BackboneTable) -> None:
+    """It is neither averaged nor in a pair nor in a matrix; its gap says what it lacks; nothing is best yet."""
+    assert [backbone.name for backbone in partial.cells] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
+    assert [backbone.gap for backbone in partial.cells[2:]] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
+    assert partial.cells[3].scores is partial.cells[3].macro_f1 is partial.cells[3].confusion is None
+    assert [(pair.first, pair.second) for pair in partial.pairs] == [("mobilenetv1", "cnn10")]
+    assert against_best(partial, partial.cells[0]) == "best so far"
+    assert against_best(partial, partial.cells[3]) == "–"
+    assert not any(partial.is_best(backbone) for backbone in partial.cells)
+
+
+def test_each_row_says_how_it_stands_against_the_best(table: BackboneTable) -> None:
+    """By the corrected p of its pair with the highest mean."""
+    assert against_best(table, table.cells[0]) == "best"
+    assert against_best(table, table.cells[1]).startswith("not distinguishable, p = ")
+    assert against_best(table, table.cells[3]).startswith("lower, p ")
+    pair = table.pair(table.cells[0], table.cells[3])
+    assert pair is not None
+    assert pair.p < pair.p_holm < 0.05
+
+
+def test_a_pair_without_p_is_not_distinguishable(backbones: Sweep, make_run: MakeRun) -> None:
+    """The same difference in every seed: unknown, in words, and no row is called lower."""
+    levels = {"cnn14": 0.8, "cnn6": 0.7, "cnn10": 0.7, "mobilenetv1": 0.7}
+    found = assemble(
+        backbone_table, backbones, [make_run(t, levels[t.backbone]) for t in backbones.trials], None, "", 0.02
+    )
+    assert {against_best(found, b) for b in found.cells[1:]} == {"not distinguishable, p unknown"}
+    assert pair_captions(found)[-1] == "Not distinguishable does not mean equal."
+
+
+def test_difference_is_to_the_same_backbone(table: BackboneTable) -> None:
+    """81.0 against the 70.6 published of CNN14; CNN10 was not published."""
+    assert table.cells[0].difference is not None
+    assert table.cells[0].difference.value == pytest.approx(0.81 - 0.706, abs=0.001)
+    assert table.cells[0].verdict == "different"
+    assert (table.cells[2].published, table.cells[2].verdict) == (None, "")
+
+
+def test_reasons_stand_at_the_rows_they_concern(backbones: Sweep, make_run: MakeRun, published: Published) -> None:
+    """One backbone without SpecAugment: its row alone is not comparable, by letter, and the captions name it."""
+    trials = [dataclasses.replace(t, augment="mixup") if t.backbone == "cnn14" else t for t in backbones.trials]
+    runs = [make_run(trial, 0.7 + 0.01 * trial.seed) for trial in trials]
+    found = assemble(backbone_table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
+    assert {b.name for b in found.cells if b.verdict == "not comparable"} == {"cnn14"}
+    assert differing_captions(found) == (
+        "Not the same for all networks: augment (specaugment+mixup; mixup for cnn14).",
+    )
+    assert "not comparable (a)" in backbone_tables.markdown(found)
+
+
+def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: list[Run]) -> None:
+    """An en dash for runs of earlier versions; one seed that has counted is enough."""
+    without = []
+    for run in runs:
+        metrics = dict(run.metrics)
+        if run.params["backbone"] == "cnn6" or run.params["seed"] == "1":
+            del metrics["num_parameters"]
+        without.append(dataclasses.replace(run, metrics=metrics))
+    found = assemble(backbone_table, backbones, without, None, "", 0.02)
+    assert [b.num_parameters for b in found.cells] == [4_260_228, 4_260_228, 4_260_228, None]
+    assert [row[4] for row in fields(backbone_tables.markdown(found))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
+
+
+def test_seeds_of_two_sizes_are_refused(backbones: Sweep, runs: list[Run]) -> None:
+    """Then the network has changed between its runs."""
+    runs[1] = dataclasses.replace(runs[1], metrics={**runs[1].metrics, "num_parameters": 7})
+    with pytest.raises(ValueError, match="cnn6 was trained with 7 and 4,260,228 parameters; delete the runs"):
+        assemble(backbone_table, backbones, runs, None, "", 0.02)
+
+
+def test_backbones_scored_on_different_clips_are_refused(backbones: Sweep, runs: list[Run], make_run: MakeRun) -> None:
+    """A difference needs one test set, whatever the hashes say."""
+    for i in (3, 4, 5):
+        runs[i] = make_run(backbones.trials[i], run_id=f"other-{i}", num_recordings=23)
+    with pytest.raises(ValueError, match="scored on different clips"):
+        assemble(backbone_table, backbones, runs, None, "", 0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "change"), [(0, {"lr": 1e-3}), (3, {"clip_s": 4.0}), (3, {"classes": "Tanker,Tug"})]
+)
+def test_more_than_one_setting_is_refused(backbones: Sweep, number: int, change: dict[str, object]) -> None:
+    """Two learning rates of one backbone, or backbones on two tasks, are no table of backbones."""
+    trials = list(backbones.trials)
+    for i in range(number, number + (3 if number else 1)):
+        trials[i] = dataclasses.replace(trials[i], **change)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"sweep toy varies {next(iter(change))} too"):
+        assemble(backbone_table, Sweep("toy", tuple(trials)), [_run(t.key) for t in trials], None, "", 0.02)
+
+
+def _run(key: str) -> Run:
+    return Run("r", "toy", key, "RUNNING", {}, {}, {"key": key}, "")
+
+
+@pytest.mark.parametrize(
+    ("weights", "source", "checkpoint"),
+    [
+        ("published", "AudioSet, 527 classes", "Cnn6_mAP=0.343.pth"),
+        ("none", "nothing", ""),
+        ("run:0123456789ab", "run 0123456789ab", ""),
+    ],
+)
+def test_each_row_says_where_its_weights_come_from(
+    backbones: Sweep, weights: str, source: str, checkpoint: str
+) -> None:
+    """The checkpoint's own passport, or what stood in its place."""
+    trial = dataclasses.replace(backbones.trials[0], weights=weights)
+    found = assemble(backbone_table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
+    assert (found.cells[0].pretrained_on, found.cells[0].checkpoint) == (source, checkpoint)
+
+
+def test_counts_and_p_values_have_three_digits() -> None:
+    """As the paper prints its parameters; a p of 0 is not believed."""
+    numbers = (141_348_046, 79_993_860, 4_206_868, 999_500, 15_300, None)
+    assert [count(n) for n in numbers] == ["141 M", "80.0 M", "4.21 M", "1.00 M", "15.3 k", "–"]
+    assert [p_value(p) for p in (1.0, 0.314, 0.0123, 1e-9, math.nan)] == ["1.00", "0.31", "0.012", "<0.001", "unknown"]
+
+
+def test_markdown_fits_a_terminal(table: BackboneTable, partial: BackboneTable) -> None:
+    """No line of a table is longer than 200 columns, and the triangle has every pair once."""
+    for found in (table, partial):
+        assert max(len(line) for line in backbone_tables.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    triangle = backbone_tables.matrix_grid(table).rows
+    assert [row[1].words for row in triangle] == ["mobilenetv1", "cnn10", "cnn6"]
+    assert [sum(bool(text.words) for text in row[2:]) for row in triangle] == [1, 2, 3]
+    assert triangle[0][2].words.startswith("+1.7 (")
+    assert triangle[2][2].kind == "best"  # told apart
+
+
+def test_captions_state_test_family_and_power(table: BackboneTable) -> None:
+    """Six pairs by a paired t-test corrected by Holm, and what three seeds can show."""
+    words = " ".join(pair_captions(table))
+    for part in ("6 pairs by Holm's procedure", "Test: paired t", "With n = 3 seeds little can be shown", "above 6.3."):
+        assert part in words
+
+
+def test_csv_files_have_every_number(table: BackboneTable) -> None:
+    """Numbers survive text; pairs and confusions are complete."""
+    rows = list(csv.DictReader(io.StringIO(backbone_tables.csv_frame(table).to_csv(index=False))))
+    first = table.cells[0]
+    assert first.scores is not None
+    assert first.macro_f1 is not None
+    assert float(rows[0]["clip_accuracy_mean"]) == first.scores.clip.mean
+    assert float(rows[0]["macro_f1_std_sample"]) == first.macro_f1.std
+    assert (rows[0]["num_parameters"], rows[0]["published_parameters"], rows[0]["type"]) == ("4260228", "79.7M", "PANN")
+    recall = [float(rows[0][f"recall_{name}_mean"]) for name in ("Cargo", "Passengership", "Tanker", "Tug")]
+    assert all(0 < value < 1 for value in recall)
+
+    pairs = backbone_tables.pairs_frame(table)
+    assert len(pairs) == 6
+    assert pairs["p_holm"].tolist() == [pair.p_holm for pair in table.pairs]
+    shares = backbone_tables.confusion_frame(table)
+    assert len(shares) == 4 * 16
+    assert np.allclose(shares.groupby(["backbone", "true"])["mean"].sum(), 1)
+    assert shares[shares["true"] == shares["predicted"]]["mean"][:4].tolist()[0] == pytest.approx(recall[0])
+
+
+def test_figure_has_one_row_per_backbone(partial: BackboneTable) -> None:
+    """Sorted, with a gap in words where there is no mean yet, and its published mean all the same."""
+    axes = accuracy_figure(partial).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
+    assert [text.get_text() for text in axes.texts] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
+    assert [float(np.ravel(line.get_xdata())[0]) for line in hollow] == pytest.approx([67.1, 70.6])
+
+
+def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
+    """PANN left, TIMM right, as in the paper's Fig. 3; numbers can be read on dark and on light."""
+    plan = varied(SWEEP, {"split": "published"})
+    levels = {"cnn14": 0.9, "timm/convnextv2_tiny.fcmae": 0.85}
+    runs = [make_run(t, levels.get(t.backbone, 0.6) + 0.002 * t.seed) for t in plan.trials]
+    found = assemble(backbone_table, plan, runs, None, "", 0.02)
+    left, right = best_confusions(found).axes
+    assert left.get_title().startswith("cnn14\n90.4 ± 0.2")
+    assert right.get_title().startswith("convnextv2_tiny.fcmae\n")
+    colours = {text.get_color() for text in left.texts}
+    assert colours == {"white", "black"}
+    assert max(len(line) for line in backbone_tables.markdown(found).splitlines() if line[0:1] == "|") <= 200
+
+
+def test_page_is_self_contained_and_says_what_lacks(
+    partial: BackboneTable, tmp_path: Path, check_page: Callable[[str], None]
+) -> None:
+    """Nothing is fetched, every tag closes; gaps, hashes, source and the way to the Grad-CAM figure are on the page."""
+    page = str(backbone_report.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
+    check_page(page)
+    for words in ("Is &lt;it&gt; so?", "2 of 3 seeds: failed 1", "d1" * 32, "Table II", "python -m analysis.gradcam"):
+        assert words in page
+
+
+def test_page_takes_up_what_gradcam_left(
+    table: BackboneTable, tmp_path: Path, check_page: Callable[[str], None]
+) -> None:
+    """Figure and text in `gradcam/` of the report's folder stand on the page, the text as text."""
+    (tmp_path / "gradcam").mkdir()
+    (tmp_path / "gradcam" / "gradcam.svg").write_text('<?xml version="1.0"?>\n<svg id="here"></svg>', encoding="utf-8")
+    (tmp_path / "gradcam" / "focus.md").write_text("| focus | <b> |", encoding="utf-8")
+    page = str(backbone_report.files(table, "Is it so?", "python -m analysis.toy", tmp_path)["report.html"])
+    check_page(page)
+    assert '<svg id="here">' in page
+    assert "| focus | &lt;b&gt; |" in page
+    assert "analysis.gradcam" not in page
+
+
+def test_report_writes_its_ten_files_twice_alike(table: BackboneTable, tmp_path: Path) -> None:
+    """All into one folder; the second time with the same bytes."""
+    first, again = (backbone_report.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
+    write(first, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert {name for name in first if first[name] != again[name]} == set()
+    assert (tmp_path / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs: list[Run], tmp_path: Path) -> None:
+    """One run of twelve: every file is there, and says so."""
+    found = assemble(backbone_table, backbones, runs[:1], None, "", 0.02)
+    files = backbone_report.files(found, "Is it so?", "python -m x", tmp_path)
+    assert set(files) == FILES
+    assert "1 of 3 seeds: missing 2, 3" in str(files["report.html"])
+    assert figures.png(best_confusions(found)).startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
+def test_latex_compiles_without_packages(partial: BackboneTable, tmp_path: Path) -> None:
+    """A bare article takes the tables, daggers, hashes and underscores included, without a warning of width."""
+    text = backbone_tables.latex(partial)
+    body = "\\documentclass{article}\\begin{document}\n" + text + "\\end{document}\n"
+    (tmp_path / "t.tex").write_text(body, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2_000:]
+    assert "Overfull" not in done.stdout
+    assert text.isascii()
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_the_command_reads_a_real_store(
+    backbones: Sweep,
+    runs: list[Run],
+    tmp_path: Path,
+    fill_store: Callable[[Path, list[Run]], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """3 while a seed is missing, 0 when all are there; the parameters come back from the store."""
+    flags = ["--store", fill_store(tmp_path / "store", runs[:5]), "--out", str(tmp_path / "out")]
+    assert backbone_report.main(backbones, "Is it so?", "deepship_backbones", flags) == 3
+    printed = capsys.readouterr().out
+    assert "2 of 3 seeds: missing 3" in printed
+    assert "4.26 M" in printed
+    assert "written: " in printed
+    assert backbone_report.main(backbones, "Is it so?", argv=[*flags, "--limit", "3"]) == 0

@@ -1,0 +1,222 @@
+"""One contract for every network of every family, and the study's ten through one step of training."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sweeps.deepship_backbones import SWEEP
+from trainable import augment, finetune, pretrained
+from trainable.backbone import Backbone
+from trainable.backbones import panns, timm
+from trainable.card import module
+from trainable.config import TrialConfig
+from trainable.examples import Examples, Scale
+from trainable.networks import start_network
+from trainable.weights import WrongWeights
+
+NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
+STUDY = {trial.backbone: trial for trial in SWEEP.trials}
+TABLE_II = {  # trainable parameters with four classes; of timm's, the 128 of the input's normalisation come on top
+    "cnn14": 79_681_988,
+    "wavegram_logmel_cnn14": 79_993_860,
+    "mobilenetv1": 4_260_228,
+    "resnet38": 72_711_620,
+    "res1dnet31": 79_392_836,
+    "timm/convnextv2_tiny.fcmae": 27_866_500 + 128,
+    "timm/regnety_320.tv2_in1k": 141_348_046 + 128,
+    "timm/densenet201.tv_in1k": 18_094_340 + 128,
+    "timm/resnet50.a1_in1k": 23_509_956 + 128,
+    "timm/mobilenetv3_large_100.ra_in1k": 4_206_868 + 128,
+}
+
+
+def config(name: str, width: float = 1 / 16, **fields: object) -> TrialConfig:
+    """A trial of a narrow network on clips of 2 s at 32 kHz."""
+    return TrialConfig(
+        corpus="deepship",
+        backbone=name,
+        pretrain_hz=32_000,
+        data_hz=32_000,
+        augment="none",
+        seed=1,
+        clip_s=2.0,
+        weights="none",
+        width=width,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def build(name: str, seed: int = 1) -> Backbone:
+    made: Backbone = module(name).build(config(name), 3, generator=seeded(seed))
+    return made
+
+
+@cache
+def network(name: str) -> Backbone:
+    """One that no test changes."""
+    return build(name)
+
+
+def clips(trial: TrialConfig, batch: int = 4) -> torch.Tensor:
+    """Noise in the shape and the range of the network's input."""
+    if "wave" in trial.card.input:
+        return 0.1 * torch.randn(batch, trial.num_samples, generator=seeded(0))
+    return -50 + 10 * torch.randn(batch, *trial.logmel_shape, generator=seeded(0))
+
+
+def convolutions(net: nn.Module) -> list[nn.Module]:
+    return [m for m in net.modules() if isinstance(m, nn.Conv1d | nn.Conv2d)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestContract:
+    def test_gives_an_embedding_and_logits(self, name: str) -> None:
+        """One row for each clip, as wide as the classifier takes and gives."""
+        x = clips(config(name))
+        with torch.no_grad():
+            embedding, logits = network(name).eval().embed(x), network(name)(x)
+        assert embedding.shape == (4, network(name).classifier.in_features)
+        assert logits.shape == (4, 3)
+        torch.testing.assert_close(network(name).classifier(embedding), logits)
+
+    def test_gradients_reach_the_first_layer(self, name: str) -> None:
+        """The first convolution of each branch learns, and every parameter has a gradient."""
+        net = build(name).train()
+        net(clips(config(name))).square().sum().backward()
+        first = {"wavegram_logmel_cnn14": ["pre_conv0", "conv_block1.conv1"]}.get(name)
+        inputs = [net.get_submodule(n) for n in first] if first else convolutions(net)[:1]
+        assert all(layer.weight.grad.abs().max() > 0 for layer in inputs)  # type: ignore[union-attr, operator]
+        assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+    def test_evaluation_is_deterministic_and_clip_by_clip(self, name: str) -> None:
+        """The same logits again, and alone as among others."""
+        x, net = clips(config(name)), network(name).eval()
+        with torch.no_grad():
+            together, again, alone = net(x), net(x), net(x[2:3])
+        assert torch.equal(together, again)
+        torch.testing.assert_close(alone, together[2:3], rtol=1e-4, atol=1e-4)
+
+    def test_mixup_halves_the_batch(self, name: str) -> None:
+        """Whatever the input is, two clips become one."""
+        x, trial = clips(config(name)), config(name)
+        mixed = augment.draw("specaugment+mixup", 4, *trial.logmel_shape, time_width=8, generator=seeded(2))
+        with torch.no_grad():
+            assert network(name).eval()(x, mixed).shape == (2, 3)
+
+    def test_building_draws_from_the_generator_alone(self, name: str) -> None:
+        """The same generator gives the same weights, another others, and torch's random state is left as it was."""
+        before = torch.get_rng_state()
+        states = [build(name, seed).state_dict() for seed in (1, 1, 2)]
+        assert torch.equal(torch.get_rng_state(), before)
+        assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
+        drawn = [n for n, p in states[0].items() if p.ndim > 1]
+        assert any(not torch.equal(states[0][n], states[2][n]) for n in drawn)
+
+    def test_evaluation_leaves_the_random_state_alone(self, name: str) -> None:
+        """No dropout, no drawing."""
+        before = torch.get_rng_state()
+        network(name).eval()(clips(config(name)))
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_a_runs_checkpoint_fits_whole_or_not_at_all(self, name: str, tmp_path: Path) -> None:
+        """What one network leaves gives another the same logits; one name too few is refused."""
+        x, front_end = clips(config(name)), config(name).card.front_end
+        source, other = build(name, seed=1).eval(), build(name, seed=2).eval()
+        kept = {"model": source.state_dict(), "front_end": dataclasses.asdict(front_end), "key": "0123456789ab"}
+        torch.save(kept, tmp_path / "best.pt")
+        pretrained.load(other, tmp_path / "best.pt", front_end)
+        assert torch.equal(other(x), source(x))
+        kept["model"].popitem(last=False)  # type: ignore[attr-defined]
+        torch.save(kept, tmp_path / "less.pt")
+        with pytest.raises(WrongWeights, match="1 missing"):
+            pretrained.load(other, tmp_path / "less.pt", front_end)
+
+    def test_a_new_classifier_takes_the_old_ones_place(self, name: str) -> None:
+        """Drawn from the generator alone, it gives as many logits as there are classes, and nothing else changes."""
+        net, other = build(name), build(name, seed=2)
+        body = {n: p.clone() for n, p in net.state_dict().items() if not n.startswith(f"{net.head}.")}
+        for each in (net, other):
+            each.replace_classifier(7, seeded(3))
+        assert net.eval()(clips(config(name))).shape == (4, 7)
+        assert torch.equal(net.classifier.weight, other.classifier.weight)
+        assert all(torch.equal(net.state_dict()[n], value) for n, value in body.items())
+
+    def test_last_features_are_a_map(self, name: str) -> None:
+        """Channels over time and frequency, or over time alone where the input is a waveform only."""
+        maps: list[torch.Tensor] = []
+        hook = network(name).last_features.register_forward_hook(lambda layer, given, out: maps.append(out))
+        with torch.no_grad():
+            network(name).eval()(clips(config(name)))
+        hook.remove()
+        assert maps[0].ndim == (3 if config(name).card.input == "wave" else 4)
+        assert maps[0].shape[0] == 4
+
+    def test_the_shortest_clip_of_its_card_is_the_shortest(self, name: str) -> None:
+        """It trains on a clip of that length; where one is too short, a frame or a sample less is too short."""
+        card, net = config(name).card, build(name).train()
+        takes_wave = "wave" in card.input
+        frames = card.front_end.num_frames(card.min_samples)
+        shortest = (card.min_samples,) if takes_wave else (frames, 64)
+        assert net(torch.randn(2, *shortest)).isfinite().all()
+        if shortest[0] > 1:
+            with pytest.raises(RuntimeError):
+                net(torch.randn(2, shortest[0] - 1, *shortest[1:]))
+
+
+@pytest.mark.parametrize("name", TABLE_II)
+def test_parameter_counts_are_those_of_table_ii(name: str) -> None:
+    """As counted by the reference implementations, and as the paper prints them in millions."""
+    with torch.device("meta"):
+        net = module(name).build(config(name, width=1), 4, generator=torch.Generator())
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == TABLE_II[name]
+
+
+def test_the_study_has_the_papers_networks() -> None:
+    """Ten backbones, all with a count to compare with."""
+    assert set(STUDY) == set(TABLE_II)
+
+
+def at_rate(name: str, data_hz: int) -> TrialConfig:
+    """The study's trial at another data rate, narrow."""
+    return dataclasses.replace(STUDY[name], weights="none", width=1 / 16, data_hz=data_hz, batch=2, lr=1e-3)
+
+
+@pytest.mark.parametrize("data_hz", [2_000, 4_000])
+def test_what_is_too_short_is_refused_in_the_plan(data_hz: int) -> None:
+    """5 s at 2 and 4 kHz leave nothing of a waveform after Res1dNet31's strides; the plan says so."""
+    reason = f"a clip of 5 s gives {5 * data_hz} samples to res1dnet31 pre-trained at 32000 Hz, which needs 20476"
+    with pytest.raises(ValueError, match=f"^data_hz={data_hz}: {reason}; raise data_hz or clip_s$"):
+        at_rate("res1dnet31", data_hz)
+
+
+@pytest.mark.parametrize("data_hz", [2_000, 4_000, 32_000])
+@pytest.mark.parametrize("name", TABLE_II)
+def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
+    """One step of the study's own training: a finite loss, and other weights from the first layer to the last."""
+    if (name, data_hz) in {("res1dnet31", 2_000), ("res1dnet31", 4_000)}:
+        return  # the test above
+    trial = at_rate(name, data_hz)
+    net = start_network(trial, 2, None).to(memory_format=torch.channels_last)
+    before = {n: p.clone() for n, p in net.named_parameters()}
+    labels = torch.tensor([0, 1, 0, 1])
+    x, scale = clips(trial), None
+    if "wave" in trial.card.input:
+        x, scale = (x * 2**15).clamp(-(2**15), 2**15 - 1).to(torch.int16), Scale(-20_000.0, 1 / 40_000)
+    train = Examples(x if scale else x.half(), labels, np.array(["a", "b", "c", "d"]), np.zeros(4, dtype=int), scale)
+    losses = finetune.train_epoch(trial, net, torch.optim.Adam(net.parameters(), lr=trial.lr), train, epoch=1)
+    assert losses.isfinite().all()
+    assert not torch.equal(net.classifier.weight, before[f"{net.head}.weight"])
+    first = convolutions(net)[0]
+    assert any(p is first.weight and not torch.equal(p, before[n]) for n, p in net.named_parameters())
+    assert np.isfinite(finetune.predict(net, train, trial.num_frames)).all()
