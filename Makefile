@@ -1,4 +1,5 @@
 # make demo     the whole way in miniature: corpora, pre-training, all 54 trials of Table I, the report
+# make demo-backbones   Table II in miniature: ten networks on the same ships, the report with Grad-CAM
 # make test     the tests            make lint     style, types
 # make lock     requirements.in -> requirements.txt
 
@@ -10,7 +11,7 @@ DEMO_FLAGS := --storage $(DEMO)
 # A corpus is written aside and renamed, so that an interrupted one is written anew.
 whole = { rm -rf $(DEMO)/$(1).part && $(RUN) -m datasets.synthetic $(2) $(DEMO)/$(1).part && mv $(DEMO)/$(1).part $(DEMO)/$(1); }
 
-.PHONY: demo test lint lock clean
+.PHONY: demo demo-backbones test lint lock clean
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -18,15 +19,24 @@ whole = { rm -rf $(DEMO)/$(1).part && $(RUN) -m datasets.synthetic $(2) $(DEMO)/
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements requirements.txt
 	touch $@
 
-demo: .venv/installed
+demo: .venv/installed $(DEMO)/ships
 	@test -e $(DEMO)/events || $(call whole,events,esc50 --clips-per-class 24)
-	@test -e $(DEMO)/ships || $(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 	@$(RUN) -m sweeps.demo_pretraining --data-root $(DEMO)/events $(DEMO_FLAGS)
 	@$(RUN) -m sweeps.demo_rates --data-root $(DEMO)/ships $(DEMO_FLAGS)
 	@$(RUN) -m analysis.demo_pretraining $(DEMO_FLAGS) --out $(DEMO)/reports/demo_pretraining > /dev/null
 	@$(RUN) -m analysis.demo_rates $(DEMO_FLAGS)
 	@echo "open the report:   $(abspath $(DEMO))/reports/demo_rates/report.html"
 	@echo "compare the runs:  .venv/bin/mlflow ui --backend-store-uri sqlite:///$(abspath $(DEMO))/mlflow.db"
+
+demo-backbones: .venv/installed $(DEMO)/ships
+	@$(RUN) -m sweeps.demo_backbones --data-root $(DEMO)/ships $(DEMO_FLAGS)
+	@$(RUN) -m analysis.gradcam demo_backbones --data-root $(DEMO)/ships $(DEMO_FLAGS) > /dev/null
+	@$(RUN) -m analysis.demo_backbones $(DEMO_FLAGS)
+	@echo "open the report:   $(abspath $(DEMO))/reports/demo_backbones/report.html"
+	@echo "compare the runs:  .venv/bin/mlflow ui --backend-store-uri sqlite:///$(abspath $(DEMO))/mlflow.db"
+
+$(DEMO)/ships: | .venv/installed
+	@$(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 
 test: .venv/installed
 	$(RUN) -m pytest

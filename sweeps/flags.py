@@ -52,9 +52,9 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """What a run needs on this machine: no part of a trial's identity."""
-    group = parser.add_argument_group("this machine")
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
+    group = parser.add_argument_group("the data on this machine")
     group.add_argument("--data-root", type=folder, metavar="DIR", help="the folder that holds the corpus")
     group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
     group.add_argument(
@@ -63,10 +63,15 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="stop at bad audio, or leave it out and record it",
     )
+    group.add_argument("--cache-dir", type=folder, metavar="DIR", help="resampled clips (default: cache in --storage)")
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """What a run needs on this machine: no part of a trial's identity."""
+    group = parser.add_argument_group("this machine")
     group.add_argument(
         "--weights-dir", type=folder, metavar="DIR", help="published checkpoints (default: weights in --storage)"
     )
-    group.add_argument("--cache-dir", type=folder, metavar="DIR", help="resampled clips (default: cache in --storage)")
     group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
 

@@ -65,7 +65,7 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
         StoreError: if the store cannot be read or written.
     """
     parser = argparse.ArgumentParser(prog=f"python -m sweeps.{sweep.name}", description=sys.modules["__main__"].__doc__)
-    for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
+    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
         add(parser)
     args = parser.parse_args(argv)
     args.weights_dir = args.weights_dir or args.storage / "weights"

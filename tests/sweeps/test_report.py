@@ -35,7 +35,7 @@ PREPARED = Prepared(
 
 def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    for add in (flags.add_plan_flags, flags.add_run_flags, flags.add_store_flags):
+    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
         add(parser)
     return parser.parse_args(
         ["--storage", "/results", "--weights-dir", "/weights", "--cache-dir", "/results/cache", *words]
