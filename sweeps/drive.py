@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 import sys
-import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import artefacts, tuner
+from sweeps.mirror import Mirror
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.runs import StoreError
-from sweeps.state import Situation, folder_name, wanted_by
+from sweeps.state import Situation, folder_name
 from sweeps.store import Store
-from trainable import checkpoint
+from trainable import checkpoint, record
+from trainable.record import Record
 
 if TYPE_CHECKING:
     from trainable.config import TrialConfig
     from trainable.place import Place
 
-ROOT = Path(__file__).resolve().parents[1]
+
+SPARE_BYTES = 200_000_000  # that must be free beside what a trial needs
 
 
 def drive(
@@ -31,11 +32,11 @@ def drive(
     store: Store,
     storage: Path,
     max_concurrent: int | None,
-) -> dict[str, str]:
+) -> Recorder:
     """Runs every trial of the situation that is not done.
 
     Returns:
-        Why each failed trial failed, by key.
+        What came of them: why each failed trial failed, and why others were not started.
 
     Raises:
         KeyboardInterrupt: when interrupted; the store is in order by then.
@@ -46,101 +47,121 @@ def drive(
             checkpoint.tidy(storage / "trials" / folder_name(trial, situation.inputs[trial.key]), keep=set())
     recorder = Recorder(situation, places, store)
     try:
-        jobs = [tuner.Job(trial, places[trial.key]) for trial in trials]
-        tuner.run(jobs, recorder, storage, situation.sweep.name, max_concurrent)
+        jobs = while_there_is_room(trials, places, storage, recorder.stop)
+        tuner.run(jobs, len(trials), recorder, storage, situation.sweep.name, max_concurrent)
     finally:
         recorder.close()
-    return recorder.failures
+    return recorder
+
+
+def while_there_is_room(
+    trials: Sequence[TrialConfig], places: Mapping[str, Place], storage: Path, stop: Callable[[str], None]
+) -> Iterator[tuner.Job]:
+    """The jobs one after another, until the disk is too full for the next."""
+    for trial in trials:
+        # Two checkpoints with their optimiser's state and two kept weights: eight times the network.
+        needed = round(8 * 4 * (trial.card.num_parameters or 0) * trial.width**2) + SPARE_BYTES
+        if (free := shutil.disk_usage(storage).free) < needed:
+            stop(
+                f"no further trial was started: {storage} has {free / 1e9:.2f} GB free, and the next trial needs "
+                f"{needed / 1e9:.2f}; make room and start again"
+            )
+            return
+        yield tuner.Job(trial, places[trial.key])
 
 
 class Recorder:
-    """Listens to the trials: keeps the store, the terminal and the trials' folders in step."""
+    """Listens to the trials: keeps the terminal and the trials' folders in step, and tells the store."""
 
     def __init__(self, situation: Situation, places: Mapping[str, Place], store: Store) -> None:
         self.failures: dict[str, str] = {}
+        self.stopped = ""  # why no further trial was started; empty if nothing stopped them
         self._situation, self._places, self._store = situation, places, store
         self._trials: dict[str, TrialConfig] = {t.key: t for t in situation.to_run}
         self._earlier = situation.unfinished
-        self._open: dict[str, str] = {}  # key -> run id
-        self._common = {"sweep": situation.sweep.name, **code_state()}
-        for run in self._earlier.values():
-            if run.status == "RUNNING":  # its driver is dead: this one holds the lock
-                store.end(run.run_id, "KILLED", "its driver was lost")
-        self._parent = store.open_sweep(situation.sweep.name, situation.variant, self._sweep_tags())
-        for split in {place.split for place in places.values()}:
-            store.attach(self._parent, split)
+        self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
+        self._runs: dict[str, str] = {}  # key -> run id, and "" -> the sweep's; only the mirror's thread touches it
         self._progress = TrialProgress(situation.to_run)
+        self._mirror = Mirror(self._progress.note)
+        self._mirror.tell(self._open_sweep)
 
     def started(self, key: str) -> None:
-        """Opens the trial's run."""
-        trial, inputs = self._trials[key], self._situation.inputs[key]
-        tags = {"key": key, "role": "trial", **self._common, **inputs.tags, **self._corpus(trial)}
-        earlier = self._earlier.get(key)
-        self._open[key] = self._store.begin(self._parent, run_name(trial), trial.to_dict(), tags, earlier)
+        """Opens the trial's run; when a lost trial starts again, its run goes on."""
+        if key in self._begun:
+            return
+        done = [int(path.stem[-4:]) for path in self._places[key].folder.glob("epoch-*.pt")]
+        self._begun[key] = max(done, default=0)
+        self._mirror.tell(lambda: self._begin(key))
         self._progress.started(key)
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
         """Adds a point to the run's curves."""
-        new = self._store.log_epoch(self._open[key], row)
-        self._progress.epoch(key, row, new)
+        self._mirror.tell(lambda: self._log(key, row))
+        self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
 
-    def finished(self, key: str, scores: dict[str, float], provenance: dict[str, str]) -> None:
-        """Commits the run; only then may go what the trial needed to resume."""
+    def finished(self, key: str) -> None:
+        """Shows what the trial has committed, and removes what it needed to resume."""
         folder = self._places[key].folder
-        try:
-            kept = artefacts.write(folder, self._trials[key])
-        except Exception:  # a full disk, a picture that cannot be drawn: this trial's affair, and no other's
-            self.failed(key, traceback.format_exc())
+        found = record.read(folder)
+        if found is None:
+            self.failed(key, f"{folder} has no record, though the trial says that it has finished")
             return
-        self._store.finish(self._open[key], scores, provenance, kept)
-        del self._open[key]
+        self._mirror.tell(lambda: self._finish(key, folder, found))
         checkpoint.tidy(folder, keep=set())
-        self._progress.finished(key, scores)
+        del self._begun[key]
+        self._progress.finished(key, found.scores)
 
     def failed(self, key: str, reason: str) -> None:
         """Ends the run as failed, with its traceback."""
-        if key not in self._open:
-            self.started(key)
+        self.started(key)
         self.failures[key] = reason
-        self._store.end(self._open.pop(key), "FAILED", reason)
+        self._mirror.tell(lambda: self._store.end(self._runs[key], "FAILED", reason))
+        del self._begun[key]
         self._progress.failed(key, reason)
+
+    def stop(self, reason: str) -> None:
+        """Says why no further trial is started."""
+        self.stopped = reason
+        self._progress.note(reason)
 
     def close(self) -> None:
         """Ends what was cut off, and the sweep's own run."""
+        cut_off = [*self._begun] or sys.exception() is not None or self.stopped
+        for key in self._begun:
+            self._mirror.tell(partial(self._cut_off, key))
+        status = "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED"
+        self._mirror.tell(lambda: self._store.end(self._runs[""], status))
+        if not self._mirror.close():
+            self._progress.note("the store has not taken everything; what is committed is written at the next start")
         self._progress.close()
-        cut_off = bool(self._open) or sys.exception() is not None
-        with suppress(StoreError):  # when the store itself is why we stop, the next start ends what is left open
-            for run_id in self._open.values():
-                self._store.end(run_id, "KILLED", "the sweep was stopped")
-            self._store.end(self._parent, "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED")
 
-    def _corpus(self, trial: TrialConfig) -> dict[str, str]:
-        data = self._situation.data[wanted_by(trial)]
-        recordings, clips = zip(*data.counts.values(), strict=True)
-        return {
-            "corpus_recordings": "/".join(map(str, recordings)),
-            "corpus_clips": "/".join(map(str, clips)),
-            "corpus_notes": "; ".join(data.notes)[:5000],  # as much as a tag holds
-        }
+    def _open_sweep(self) -> None:
+        sweep = self._situation
+        self._runs[""] = self._store.open_sweep(sweep.sweep.name, sweep.variant, self._sweep_tags())
+        for split in {place.split for place in self._places.values()}:
+            self._store.attach(self._runs[""], split)
+
+    def _begin(self, key: str) -> None:
+        trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}
+        earlier = self._earlier.get(key)
+        self._runs[key] = self._store.begin(self._runs[""], run_name(trial), trial.to_dict(), tags, earlier)
+
+    def _log(self, key: str, row: dict[str, float]) -> None:
+        self._store.log_epoch(self._runs[key], row)
+
+    def _cut_off(self, key: str) -> None:
+        self._store.end(self._runs[key], "KILLED", "the sweep was stopped")
+
+    def _finish(self, key: str, folder: Path, found: Record) -> None:
+        kept = artefacts.write(folder, self._trials[key])
+        self._store.finish(self._runs[key], found.scores, {**found.provenance, "record": found.sha256}, kept)
 
     def _sweep_tags(self) -> dict[str, str]:
         data = list(self._situation.data.values())
         notes = [note for prepared in data for note in prepared.notes]
+        tags = next(iter(self._places.values())).tags
         return {
-            **self._common,
+            **{name: tags[name] for name in ("git_commit", "git_dirty", "storage")},
             "data_sha256": " ".join(d.scan.sha256 for d in data),
             "mlflow.note.content": "\n\n".join(notes),
         }
-
-
-def code_state() -> dict[str, str]:
-    """The commit that runs, and whether files differ from it; "unknown" outside a repository."""
-
-    def git(*words: str) -> str:
-        answer = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607
-        return answer.stdout.strip()
-
-    try:
-        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": str(bool(git("status", "--porcelain"))).lower()}
-    except (OSError, subprocess.CalledProcessError):
-        return {"git_commit": "unknown", "git_dirty": "unknown"}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.corpus import CorpusError
 from sweeps.plan import Sweep, varied
 from trainable.config import parse_fields
 
@@ -126,3 +130,20 @@ def parse_seeds(text: str | None) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {text}: a seed stands there twice")
     return seeds
+
+
+@contextmanager
+def only_driver(storage: Path) -> Iterator[bool]:
+    """Whether this process may drive: one driver a storage, by a lock that a dead one does not keep."""
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        lock = (storage / ".driver.lock").open("w")
+    except OSError as error:
+        raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -18,14 +17,17 @@ sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find 
 from datasets import prepare, splits
 from datasets.corpus import CorpusError
 from datasets.prepare import Prepared, Source
-from sweeps import flags, progress
+from sweeps import flags, progress, reconcile
+from sweeps.code import code_state
 from sweeps.plan import Sweep
+from sweeps.reconcile import Repair
 from sweeps.report import print_outcome, print_plan
-from sweeps.runs import StoreError, read_runs
-from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
+from sweeps.runs import StoreError, deleted_records, read_all, read_runs
+from sweeps.state import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
 from trainable import weights
 from trainable.card import BackboneError
 from trainable.place import Place
+from trainable.record import DamagedRecord, Record
 from trainable.weights import MissingWeights, WrongWeights
 
 COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
@@ -44,7 +46,7 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, stop)  # what a cluster sends stops a sweep as Ctrl-C does
     try:
         sys.exit(launch(sweep, argv))
-    except (BackboneError, CorpusError, MissingWeights, WrongWeights, StoreError) as error:
+    except (BackboneError, CorpusError, DamagedRecord, MissingWeights, WrongWeights, StoreError) as error:
         print(f"{sweep.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
@@ -82,7 +84,7 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
         raise CorpusError(
             f"--data-root: name the folder that holds {plan.trials[0].corpus}, or look at the plan with --dry-run"
         )
-    with _only_driver(args.storage) as alone:
+    with flags.only_driver(args.storage) as alone:
         if not alone:
             print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
             return LOCKED
@@ -95,11 +97,13 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
     inputs = {t.key: _inputs(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
 
     def situation() -> Situation:
-        return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)))
+        _into_step(plan, inputs, args)
+        records = {r.key: r for r in _committed(plan, inputs, args.storage).values()}
+        return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)), records)
 
     before = situation()
     print_plan(before, args)
-    failures = {}
+    failures, stopped = {}, ""
     if before.to_run:
         from sweeps.drive import drive
         from sweeps.store import Store
@@ -109,24 +113,58 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
         store = Store(flags.store_uri(args))
         check_starts(before.to_run, checkpoints)
         places = _places(before, checkpoints, source, args.storage)
-        failures = drive(before, places, store, args.storage, args.max_concurrent)
-    after = situation()
+        outcome = drive(before, places, store, args.storage, args.max_concurrent)
+        failures, stopped = outcome.failures, outcome.stopped
+    try:
+        after = situation()
+    except StoreError as error:
+        print(f"{plan.name}: what trials have committed is safe in {args.storage}, but {error}", file=sys.stderr)
+        return INCOMPLETE
     print_outcome(after, args, failures)
+    if stopped:
+        print(stopped, file=sys.stderr)
     return COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
+
+
+def _committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
+    """What the plan's trials have committed on these inputs, by folder."""
+    known = [t for t in plan.trials if t.key in inputs]
+    return reconcile.committed(storage / "trials" / folder_name(t, inputs[t.key]) for t in known)
+
+
+def _out_of_step(plan: Sweep, inputs: Mapping[str, Inputs], args: argparse.Namespace) -> list[Repair]:
+    """What the store must be told, or tells, of the plan's trials."""
+    uri, storage_id = flags.store_uri(args), reconcile.storage_id(args.storage)
+    return list(
+        reconcile.repairs(_committed(plan, inputs, args.storage), read_all(uri), deleted_records(uri), storage_id)
+    )
+
+
+def _into_step(plan: Sweep, inputs: Mapping[str, Inputs], args: argparse.Namespace) -> None:
+    """Repairs what an earlier driver, or an earlier outage of the store, has left undone."""
+    if not (found := _out_of_step(plan, inputs, args)):
+        return
+    from sweeps.store import Store
+
+    store, records = Store(flags.store_uri(args)), _committed(plan, inputs, args.storage)
+    for repair in found:
+        print(f"repair   {repair}", flush=True)
+        reconcile.apply(repair, store, records)
 
 
 def _places(
     situation: Situation, checkpoints: Mapping[str, Path | None], source: Source, storage: Path
 ) -> dict[str, Place]:
     """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
-    places = {}
+    places, common = {}, {**code_state(), "storage": reconcile.storage_id(storage)}
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
         clips = prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
         split = splits.write(data.split, storage / "splits")
         for trial in trials:
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
-            places[trial.key] = Place(clips[trial.data_hz], split, checkpoints[trial.key], folder)
+            tags = trial_tags(situation, trial, common)
+            places[trial.key] = Place(clips[trial.data_hz], split, checkpoints[trial.key], folder, tags=tags)
     return places
 
 
@@ -140,25 +178,13 @@ def _from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -
             with suppress(MissingWeights, WrongWeights):
                 checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
                 inputs[trial.key] = _inputs(data[wanted_by(trial)], checkpoint)
-    return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)))
+    records = _committed(plan, inputs, args.storage)
+    if records:
+        forgotten = {r.folder for r in _out_of_step(plan, inputs, args) if r.kind == "forget"}
+        records = {folder: found for folder, found in records.items() if folder not in forgotten}
+    runs = read_runs(flags.store_uri(args))
+    return Situation(plan, flags.variant(args), data, inputs, runs, {r.key: r for r in records.values()})
 
 
 def _inputs(data: Prepared, checkpoint: Path | None) -> Inputs:
     return Inputs(data.scan.sha256, data.split.sha256, weights.sha256(checkpoint) if checkpoint else "none")
-
-
-@contextmanager
-def _only_driver(storage: Path) -> Iterator[bool]:
-    """Whether this process may drive: one driver a storage, by a lock that a dead one does not keep."""
-    try:
-        storage.mkdir(parents=True, exist_ok=True)
-        lock = (storage / ".driver.lock").open("w")
-    except OSError as error:
-        raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -76,6 +76,10 @@ class TrialProgress:
         last = reason.strip().splitlines()[-1] if reason.strip() else "no reason is known"
         tqdm.write(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}")
 
+    def note(self, line: str) -> None:
+        """Says what concerns the whole sweep."""
+        tqdm.write(line)
+
     def close(self) -> None:
         """Leaves the terminal as it was."""
         self._bar.close()

@@ -28,10 +28,13 @@ QUERIES = {
     "params": "SELECT run_uuid, key, value FROM params",
     "metrics": "SELECT run_uuid, key, CASE is_nan WHEN 1 THEN 'nan' ELSE value END FROM latest_metrics",
 }
-TRIAL_RUNS = """
+ACTIVE_RUNS = """
     SELECT r.run_uuid, e.name, r.name, r.status, r.artifact_uri FROM runs r JOIN experiments e USING (experiment_id)
-    WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
-    AND r.run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'key') ORDER BY r.start_time
+    WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' ORDER BY r.start_time
+"""
+
+DELETED = """
+    SELECT t.value FROM tags t JOIN runs r USING (run_uuid) WHERE t.key = 'record' AND r.lifecycle_stage = 'deleted'
 """
 
 
@@ -41,7 +44,7 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """One MLflow run of a trial.
+    """One MLflow run of a trial, or of a sweep, which has no key.
 
     `params` hold the `TrialConfig`, `metrics` the last value of each metric, `tags` the provenance; `artifact_uri` is
     where `config.json`, `predictions.npz` and `confusion.png` are.
@@ -68,6 +71,15 @@ def read_runs(store_uri: str) -> list[Run]:
     Raises:
         StoreError: if the store cannot be read.
     """
+    return [run for run in read_all(store_uri) if "key" in run.tags]
+
+
+def read_all(store_uri: str) -> list[Run]:
+    """The same, and the runs of sweeps.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
     if store_uri.startswith(("http://", "https://")):
         return _read_server(store_uri.rstrip("/"))
     if store_uri.startswith("sqlite:///"):
@@ -75,6 +87,20 @@ def read_runs(store_uri: str) -> list[Run]:
     raise StoreError(
         f"--store {store_uri}: write sqlite:////absolute/path.db, or the http(s) address of an MLflow server"
     )
+
+
+def deleted_records(store_uri: str) -> set[str]:
+    """The SHA-256 of every record whose run somebody has deleted from the store.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    if store_uri.startswith(("http://", "https://")):
+        return {r.tags["record"] for r in _read_server(store_uri.rstrip("/"), "DELETED_ONLY") if "record" in r.tags}
+    path = sqlite_path(store_uri)
+    if not path.exists():
+        return set()
+    return {sha for (sha,) in _query(path, DELETED)[0]}
 
 
 def sqlite_path(store_uri: str) -> Path:
@@ -86,16 +112,10 @@ def _read_sqlite(path: Path) -> list[Run]:
     if not path.exists():
         return []
     tables: dict[str, dict[str, dict[str, str]]] = {name: defaultdict(dict) for name in QUERIES}
-    try:
-        # Not mode=ro: a driver that was killed while it wrote leaves a journal, which the next reader must roll back.
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=TIMEOUT_S)) as database:
-            database.execute("BEGIN")  # one moment: a sweep may be writing
-            for name, query in QUERIES.items():
-                for run_id, key, value in database.execute(query):
-                    tables[name][run_id][key] = value
-            found = database.execute(TRIAL_RUNS).fetchall()
-    except sqlite3.Error as error:
-        raise StoreError(f"--store {path}: not an MLflow store ({error})") from None
+    *answers, found = _query(path, *QUERIES.values(), ACTIVE_RUNS)
+    for name, rows in zip(QUERIES, answers, strict=True):
+        for run_id, key, value in rows:
+            tables[name][run_id][key] = value
     return [
         Run(
             run_id=run_id,
@@ -111,19 +131,25 @@ def _read_sqlite(path: Path) -> list[Run]:
     ]
 
 
-def _read_server(uri: str) -> list[Run]:
+def _query(path: Path, *queries: str) -> list[list[Any]]:
+    """The rows of each query, all at one moment: a sweep may be writing."""
+    try:
+        # Not mode=ro: a driver that was killed while it wrote leaves a journal, which the next reader must roll back.
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=TIMEOUT_S)) as database:
+            database.execute("BEGIN")
+            return [database.execute(query).fetchall() for query in queries]
+    except sqlite3.Error as error:
+        raise StoreError(f"--store {path}: not an MLflow store ({error})") from None
+
+
+def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
     experiments = {e["experiment_id"]: e["name"] for e in _pages(uri, "experiments", {})}
-    found = (
-        _pages(uri, "runs", {"experiment_ids": list(experiments), "order_by": ["attributes.start_time ASC"]})
-        if experiments
-        else []
-    )
+    wanted = {"experiment_ids": list(experiments), "run_view_type": view, "order_by": ["attributes.start_time ASC"]}
+    found = _pages(uri, "runs", wanted) if experiments else []
     runs = []
     for item in found:
         info, data = item["info"], item["data"]
         tags = {t["key"]: t["value"] for t in data.get("tags", [])}
-        if "key" not in tags:
-            continue
         runs.append(
             Run(
                 run_id=info["run_id"],

@@ -1,16 +1,17 @@
-"""What of a plan is done: a run counts for a trial when it finished with the same data, split and weights."""
+"""What of a plan is done: what a trial committed, or a finished run, on the same data, split and weights."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from datasets.prepare import Prepared, Wanted
 from sweeps.plan import Sweep, work
 from sweeps.runs import Run
 from trainable.config import TrialConfig
+from trainable.record import Record
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class Situation:
     data: Mapping[Wanted, Prepared]
     inputs: Mapping[str, Inputs]  # by key; a trial whose inputs are not known yet has none
     runs: Sequence[Run]
+    records: Mapping[str, Record] = field(default_factory=dict)  # what trials have committed in this storage, by key
 
     @cached_property
-    def done(self) -> dict[str, Run]:
-        """The finished run of each trial that has one, by key."""
-        return {r.key: r for r in self._matching if r.status == "FINISHED"}
+    def done(self) -> set[str]:
+        """Keys of the trials that are committed here, or finished in the store, wherever that was."""
+        return {*self.records, *(r.key for r in self._matching if r.status == "FINISHED")}
 
     @cached_property
     def to_run(self) -> list[TrialConfig]:
@@ -65,7 +67,8 @@ class Situation:
     @cached_property
     def unfinished(self) -> dict[str, Run]:
         """The run that an earlier attempt at each trial left unfinished, by key."""
-        return {r.key: r for r in self._matching if r.status != "FINISHED"}
+        # One that is still RUNNING belongs to another storage's driver: those of this storage were ended at the start.
+        return {r.key: r for r in self._matching if r.status not in ("FINISHED", "RUNNING")}
 
     @cached_property
     def _matching(self) -> list[Run]:
@@ -73,3 +76,22 @@ class Situation:
         keys = {t.key for t in self.sweep.trials}
         runs = (r for r in self.runs if r.key in keys and r.key in self.inputs)
         return [r for r in runs if self.inputs[r.key].tags.items() <= r.tags.items()]
+
+
+def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, str]) -> dict[str, str]:
+    """What a trial's run and its record say beside config and scores: of what sweep, on which bytes.
+
+    Args:
+        common: the same for all trials: the code, and the storage.
+    """
+    data = situation.data[wanted_by(trial)]
+    recordings, clips = zip(*data.counts.values(), strict=True)
+    return {
+        "sweep": situation.sweep.name,
+        "variant": situation.variant,
+        **common,
+        **situation.inputs[trial.key].tags,
+        "corpus_recordings": "/".join(map(str, recordings)),
+        "corpus_clips": "/".join(map(str, clips)),
+        "corpus_notes": "; ".join(data.notes)[:5000],  # as much as a tag holds
+    }

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from sweeps.plan import run_name
 from sweeps.runs import Run, StoreError, read_runs, sqlite_path
+from trainable import faults
+from trainable.config import TrialConfig
+from trainable.record import Record
 
 # A dead server costs a call 247 s with MLflow's own settings (7 retries of 120 s), and the sweep would wait for it.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+
+SWEEP_TAGS = ("data_sha256", "git_commit", "git_dirty", "storage")  # of a trial's tags, those of its sweep
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -111,6 +117,7 @@ class Store:
             run_id = self._client.create_run(
                 experiment, run_name=name, tags={"mlflow.parentRunId": parent, **tags}
             ).info.run_id
+            faults.reach("run is opened")
             self._logged[run_id] = set()
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in config.items()])  # again: a kill lost them
         first = {k: v for k, v in (earlier.tags if earlier else {}).items() if k in ("git_commit", "git_dirty")}
@@ -129,6 +136,7 @@ class Store:
         now = int(time.time() * 1000)
         self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in row.items() if k != "epoch"])
         self._logged[run_id].add(step)
+        faults.reach("epoch is in the store")
         return True
 
     @_named
@@ -138,10 +146,24 @@ class Store:
 
         for path in artefacts:
             self._client.log_artifact(run_id, str(path))
+        faults.reach("artefacts are in the store")
         now = int(time.time() * 1000)  # at step 0, which the UI draws as bars
         self._client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in scores.items()])
         self._set_tags(run_id, tags)
+        faults.reach("scores are in the store")
         self._client.set_terminated(run_id, "FINISHED")
+        faults.reach("run is finished")
+
+    def show(self, record: Record, artefacts: list[Path], earlier: Run | None) -> None:
+        """Writes the run of a committed trial whole: `earlier`, which an attempt left unfinished, or a new one."""
+        name, variant = record.tags["sweep"], record.tags.get("variant", "")
+        parent = self.open_sweep(name, variant, {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags})
+        title = run_name(TrialConfig(**record.config))
+        run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
+        for row in record.history:
+            self.log_epoch(run_id, row)
+        self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts)
+        self.end(parent, "FINISHED")
 
     @_named
     def end(self, run_id: str, status: str, reason: str = "") -> None:

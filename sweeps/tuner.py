@@ -10,13 +10,13 @@ import logging
 import os
 import shutil
 import signal
-import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweeps.failures import HOPELESS, MAX_RETRIES, Failures, kind_of
 from trainable.config import TrialConfig
 from trainable.place import Place
 
@@ -29,16 +29,15 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+STACKS = "stacks.txt"  # where a worker that hangs writes where it stands, in the trial's folder
 NOT_SHIPPED = [
     ".git",
     ".venv",
     "results",
     "docs",
     "tests",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
     ".hypothesis",
+    *(f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")),
 ]
 
 
@@ -55,11 +54,14 @@ class Listener(Protocol):
 
     def started(self, key: str) -> None: ...
     def epoch(self, key: str, row: dict[str, float]) -> None: ...
-    def finished(self, key: str, scores: dict[str, float], provenance: dict[str, str]) -> None: ...
+    def finished(self, key: str) -> None: ...
     def failed(self, key: str, reason: str) -> None: ...
+    def stop(self, reason: str) -> None: ...
 
 
-def run(jobs: Sequence[Job], listener: Listener, storage: Path, name: str, max_concurrent: int | None) -> None:
+def run(
+    jobs: Iterable[Job], num_jobs: int, listener: Listener, storage: Path, name: str, max_concurrent: int | None
+) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended."""
     os.environ |= QUIET
     import ray
@@ -73,44 +75,59 @@ def run(jobs: Sequence[Job], listener: Listener, storage: Path, name: str, max_c
     resources = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
     room = max(1, int(min(cluster.get(kind.upper(), 0) / amount for kind, amount in resources.items())))
     shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
-    folder = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    told = _callback(listener)
+    folder = f"{name}-{os.getpid()}"
     try:
         tuner = tune.Tuner(
             tune.with_resources(execute, resources),
             tune_config=tune.TuneConfig(
                 search_alg=_in_order(jobs),
-                num_samples=len(jobs),
+                num_samples=num_jobs,
                 max_concurrent_trials=min(max_concurrent or room, room),
                 reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
                 trial_name_creator=_key_of,
                 trial_dirname_creator=_key_of,
             ),
             run_config=tune.RunConfig(
-                name=folder, storage_path=str(storage / "tune"), verbose=0, callbacks=[_callback(listener)]
+                name=folder,
+                storage_path=str(storage / "tune"),
+                verbose=0,
+                callbacks=[told],
+                failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+                stop=_when(lambda: bool(told.failures.all_alike)),
             ),
         )
         tuner.fit()
+        if why := told.failures.all_alike:
+            listener.stop(f"the first trials failed alike, so no other was started; mend it and start again:\n{why}")
     finally:
         ray.shutdown()
         shutil.rmtree(storage / "tune" / folder, ignore_errors=True)
 
 
 def execute(config: dict[str, Any]) -> None:
-    """The Ray trainable: one trial in a worker. A trial that fails says why, and then fails, so that Ray does not give
-    the next one a process whose device may be broken."""
+    """The Ray trainable: one trial in a worker.
+
+    A trial that fails says why. Then it fails for Ray too, which tries again in a new process, because this one's
+    device may be broken; unless trying again is hopeless.
+    """
     from ray import tune
 
-    from trainable import provenance, trial
+    from trainable import trial
+    from trainable.watchdog import watch
 
     fields = dict(config)
     place = fields.pop("place")
     try:
-        scores = trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
+        with watch(place.hang_s, place.folder / STACKS):
+            trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
     except Exception:
-        tune.report({"event": "failed", "reason": traceback.format_exc()})
-        raise
+        reason = traceback.format_exc()
+        tune.report({"event": "failed", "reason": reason})
+        if kind_of(reason) not in HOPELESS:
+            raise
     else:
-        tune.report({"event": "finished", "scores": scores, "provenance": provenance.describe()})
+        tune.report({"event": "finished"})
 
 
 def _connect(ray: Any) -> None:
@@ -133,21 +150,24 @@ def _connect(ray: Any) -> None:
 
 
 def _key_of(trial: Any) -> str:
-    return TrialConfig(**{name: value for name, value in trial.config.items() if name != "place"}).key
+    return TrialConfig(**{n: value for n, value in trial.config.items() if n != "place"}).key
 
 
-def _in_order(jobs: Sequence[Job]) -> Any:
+def _in_order(jobs: Iterable[Job]) -> Any:
     from ray.tune.search import Searcher
 
     class InOrder(Searcher):
         """Proposes the planned trials one after another; a grid needs no search."""
 
-        def __init__(self) -> None:
+        def __init__(self, proposals: Iterator[dict[str, Any]]) -> None:
             super().__init__()
-            self.configs = iter([{**job.config.to_dict(), "place": job.place} for job in jobs])
+            self.proposals = proposals
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune stores it, and nobody restores it
 
         def suggest(self, trial_id: str) -> Any:
-            return next(self.configs, Searcher.FINISHED)
+            return next(self.proposals, Searcher.FINISHED)
 
         def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
             """Nothing is learnt from a result."""
@@ -155,40 +175,76 @@ def _in_order(jobs: Sequence[Job]) -> Any:
         def save(self, checkpoint_path: str) -> None:
             """Nothing is kept: what is to run comes from the plan and the store."""
 
-    return InOrder()
+    return InOrder({**job.config.to_dict(), "place": job.place} for job in jobs)
+
+
+def _when(stopped: Callable[[], bool]) -> Any:
+    from ray.tune.stopper import Stopper
+
+    class When(Stopper):
+        """Ends the whole sweep as soon as the driver says so."""
+
+        def __init__(self) -> None:
+            self.stopped = stopped
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return self.stopped()
+
+    return When()
 
 
 def _callback(listener: Listener) -> Any:
     from ray.tune import Callback
 
     class Told(Callback):
-        """Hands Tune's events on, in the driver's own process."""
+        """Hands Tune's events on, in the driver's own process. A trial has failed when it is not tried again."""
 
-        def __init__(self) -> None:
-            self.ended: set[str] = set()
+        def __init__(self, listener: Listener) -> None:
+            self.listener, self.failures, self.ended = listener, Failures(), set[str]()
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
 
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            listener.started(_key_of(trial))
+            self.listener.started(_key_of(trial))
 
         def on_trial_result(
             self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
             key, event = _key_of(trial), result.get("event")
             if event == "epoch":
-                listener.epoch(key, result["row"])
+                self.listener.epoch(key, result["row"])
             elif event == "finished":
                 self.ended.add(key)
-                listener.finished(key, result["scores"], result["provenance"])
+                self.failures.finished()
+                self.listener.finished(key)
             elif event == "failed":
-                self.ended.add(key)
-                listener.failed(key, result["reason"])
+                self.failures.add(key, result["reason"])
 
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            if _key_of(trial) not in self.ended:
-                listener.failed(_key_of(trial), "the trial ended without a result")
+            self.end(trial, "the trial ended without a result")
 
         def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            if _key_of(trial) not in self.ended:
-                listener.failed(_key_of(trial), f"its worker was lost: {trial.get_error() or 'no reason is known'}")
+            self.end(trial, _lost(trial))
 
-    return Told()
+        def end(self, trial: Any, otherwise: str) -> None:
+            """A trial is over; unless it finished, it failed for the last reason that it gave."""
+            if (key := _key_of(trial)) not in self.ended:
+                self.ended.add(key)
+                self.listener.failed(key, self.failures.last(key, otherwise))
+
+    return Told(listener)
+
+
+def _lost(trial: Any) -> str:
+    """Why a worker was lost: what Ray knows, or the stacks that it left when it hung."""
+    stacks = trial.config["place"].folder / STACKS
+    if stacks.exists() and (text := stacks.read_text(encoding="utf-8", errors="replace")):
+        return f"its worker was lost: it made no step for {trial.config['place'].hang_s:g} s:\n{text}"
+    return f"its worker was lost: {trial.get_error() or 'no reason is known'}"

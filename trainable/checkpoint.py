@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from trainable import faults
+
 
 class DamagedCheckpoint(ValueError):
     """A checkpoint whose bytes are not those that were written."""
@@ -27,7 +29,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
     data = buffer.getbuffer()  # not a second gigabyte
     path.parent.mkdir(parents=True, exist_ok=True)
     write(_hash_file(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
+    faults.reach("checkpoint hash is written")
     write(path, data)
+    faults.reach("checkpoint is written")
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

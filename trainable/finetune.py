@@ -12,8 +12,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainable import augment, checkpoint, metrics
+from trainable import augment, checkpoint, faults, metrics
 from trainable.randomness import derive, generator
+from trainable.watchdog import beat
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -85,6 +86,7 @@ def finetune(
         }
         if not math.isfinite(row["val_loss"]):
             raise NotFinite(f"the validation loss is {row['val_loss']} after epoch {epoch}; lower lr ({config.lr:g})")
+        faults.reach("epoch is trained")
         history.append(row)
         save(folder, network, optimizer, history, config)
         report(row)
@@ -118,6 +120,7 @@ def train_epoch(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        beat()
         losses.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
     return torch.stack(losses)
 
@@ -164,6 +167,7 @@ def save(
     epoch, best = len(history), kept_epoch(history, config)
     if best == epoch:
         checkpoint.save(checkpoint.best_file(folder, best), {"model": network.state_dict(), "epoch": best})
+    faults.reach("best weights are written")
     state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best_epoch": best}
     checkpoint.save(checkpoint.epoch_file(folder, epoch), state)
     # The epoch before stays too, with its own best, should this one be damaged.

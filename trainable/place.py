@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -15,3 +16,5 @@ class Place:
     weights: Path | None  # a checkpoint; None for random weights
     folder: Path  # the trial's own
     num_threads: int = 1  # another number gives other bits on the CPU, so it is set, and recorded
+    tags: Mapping[str, str] = field(default_factory=dict)  # what the record says of sweep, inputs, corpus and code
+    hang_s: float = 1_800  # a worker that makes no step for so long is ended, and the trial tried again

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +14,26 @@ import torch
 
 from datasets import splits
 from datasets.clips import open_clips
-from trainable import checkpoint, examples, metrics
+from trainable import checkpoint, examples, faults, metrics, provenance, record, weights
 from trainable.config import TrialConfig
 from trainable.finetune import Row, finetune, kept_epoch, predict
 from trainable.networks import start_network
 from trainable.place import Place
+from trainable.record import Record
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from trainable.backbone import Backbone
+    from trainable.examples import Examples
+
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
-    """Fine-tunes, keeps the best epoch by validation, and only then takes up the test clips.
+    """Fine-tunes, keeps the best epoch by validation, and only then takes up the test clips; commits the result.
 
-    Leaves in `place.folder`: `best.pt`, the kept weights in the published layout, and `predictions.npz`, the test
-    logits with their clips and recordings.
+    Leaves in `place.folder`: `record.json`, which commits the trial; `best.pt`, the kept weights in the published
+    layout; and `predictions.npz`, the test logits with their clips and recordings. A trial that is committed already,
+    by an earlier attempt or by one beside this, is left as it is.
 
     Args:
         report: called once for every epoch.
@@ -35,6 +41,12 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     Returns:
         The scores of the kept epoch.
     """
+    if committed := record.read(place.folder):
+        record.put_in_place(place.folder, committed)
+        for row in committed.history:
+            report(row)
+        return committed.scores
+    faults.reach("trial begins")
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     clips, split = open_clips(place.clips), splits.read(place.split)
@@ -46,22 +58,52 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     if config.input_norm == "standard":
         network.fit_input(*examples.moments(train))
     history = finetune(config, network, train, validation, place.folder, report)
-    kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
-    checkpoint.save(place.folder / "best.pt", kept)
+    faults.reach("training has ended")
 
     del train, validation  # the room that the test clips take
     test = examples.load(config, clips, split, "test", device)
-    logits, labels = predict(network, test, config.num_frames), test.labels.cpu().numpy()
+    logits = predict(network, test, config.num_frames)
+    found = scores(history, config, logits, test.labels.cpu().numpy(), test.recording)
+    found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return commit(config, place, network, test, logits, clips.classes, found, history)
+
+
+def commit(
+    config: TrialConfig,
+    place: Place,
+    network: Backbone,
+    test: Examples,
+    logits: Float[np.ndarray, "clips classes"],
+    classes: Sequence[str],
+    found: Row,
+    history: list[Row],
+) -> Row:
+    """Writes weights, predictions and the record of a trial; the scores that count, which may be another attempt's."""
+    attempt = place.folder / f"{record.ATTEMPT}{uuid.uuid4().hex[:8]}"
+    kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
+    checkpoint.save(attempt / "best.pt", kept)
     save_predictions(
-        place.folder / "predictions.npz",
+        attempt / "predictions.npz",
         logits=logits,
-        labels=labels,
+        labels=test.labels.cpu().numpy(),
         recording=test.recording,
         clip=test.number,
-        classes=np.array(clips.classes),
+        classes=np.array(classes),
     )
-    num_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return scores(history, config, logits, labels, test.recording) | {"num_parameters": num_parameters}
+    faults.reach("results are written")
+    mine = Record(
+        key=config.key,
+        config=config.to_dict(),
+        tags=dict(place.tags),
+        scores=found,
+        history=history,
+        provenance=provenance.describe(),
+        attempt=attempt.name,
+        files={path.name: weights.sha256(path) for path in sorted(attempt.iterdir())},
+    )
+    committed = record.commit(place.folder, mine)
+    record.put_in_place(place.folder, committed)
+    return committed.scores
 
 
 def scores(

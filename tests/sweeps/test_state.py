@@ -13,6 +13,7 @@ from sweeps.plan import Sweep, grid
 from sweeps.runs import Run
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
 from trainable.config import TrialConfig
+from trainable.record import Record
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
@@ -35,21 +36,36 @@ def situation(runs: Sequence[Run], inputs: dict[str, Inputs] | None = None) -> S
 def test_without_runs_all_is_to_run() -> None:
     """An empty store means that every trial runs."""
     assert set(situation([]).to_run) == set(SWEEP.trials)
-    assert situation([]).done == situation([]).unfinished == {}
+    assert situation([]).done == set()
+    assert situation([]).unfinished == {}
 
 
 def test_a_finished_trial_is_done() -> None:
     """It is not run again, and the others are."""
     now = situation([run_of(ONE)])
-    assert now.done == {ONE.key: run_of(ONE)}
+    assert now.done == {ONE.key}
     assert set(now.to_run) == {TWO, THREE, FOUR}
 
 
-@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED", "SCHEDULED"])
+def test_a_committed_trial_is_done() -> None:
+    """Whatever the store knows of it."""
+    now = dataclasses.replace(situation([]), records={ONE.key: Record(ONE.key, {}, {}, {}, [], {}, "a", {})})
+    assert now.done == {ONE.key}
+    assert set(now.to_run) == {TWO, THREE, FOUR}
+
+
+def test_a_running_trial_is_left_to_its_driver() -> None:
+    """It is another storage's: those of this one were ended at the start. Here the trial is still to run."""
+    now = situation([run_of(ONE, "RUNNING")])
+    assert now.unfinished == {}
+    assert ONE in now.to_run
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED", "SCHEDULED"])
 def test_an_unfinished_trial_is_run_again(status: str) -> None:
     """Whatever became of it, its run is taken up."""
     now = situation([run_of(ONE, status)])
-    assert now.done == {}
+    assert now.done == set()
     assert ONE in now.to_run
     assert now.unfinished == {ONE.key: run_of(ONE, status)}
 
@@ -66,13 +82,14 @@ def test_a_run_on_other_bytes_does_not_count(field: str, status: str) -> None:
 def test_a_run_without_hashes_does_not_count() -> None:
     """What is not known to be the same is not taken for the same."""
     bare = dataclasses.replace(run_of(ONE), tags={"key": ONE.key})
-    assert situation([bare]).done == {}
+    assert situation([bare]).done == set()
 
 
 def test_a_run_of_no_planned_trial_is_ignored() -> None:
     """The store may hold other sweeps."""
     other = run_of(dataclasses.replace(BASE, seed=9))
-    assert situation([other]).done == situation([other]).unfinished == {}
+    assert situation([other]).done == set()
+    assert situation([other]).unfinished == {}
 
 
 def test_a_trial_whose_inputs_are_not_known_is_to_run() -> None:
@@ -86,7 +103,7 @@ def test_one_finished_run_is_enough(order: tuple[int, ...]) -> None:
     """Failed attempts before or after it change nothing."""
     runs = [run_of(ONE, "FAILED", "a"), run_of(ONE, "FINISHED", "b"), run_of(ONE, "KILLED", "c")]
     now = situation([runs[n] for n in order])
-    assert now.done[ONE.key].run_id == "b"
+    assert now.done == {ONE.key}
     assert ONE not in now.to_run
 
 

