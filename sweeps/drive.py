@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,22 +47,24 @@ def drive(
             checkpoint.tidy(storage / "trials" / folder_name(trial, situation.inputs[trial.key]), keep=set())
     recorder = Recorder(situation, places, store)
     try:
-        jobs = while_there_is_room(trials, places, storage, recorder.stop)
+        jobs = while_it_makes_sense(trials, places, storage, recorder)
         tuner.run(jobs, len(trials), recorder, storage, situation.sweep.name, max_concurrent)
     finally:
         recorder.close()
     return recorder
 
 
-def while_there_is_room(
-    trials: Sequence[TrialConfig], places: Mapping[str, Place], storage: Path, stop: Callable[[str], None]
+def while_it_makes_sense(
+    trials: Sequence[TrialConfig], places: Mapping[str, Place], storage: Path, recorder: Recorder
 ) -> Iterator[tuner.Job]:
-    """The jobs one after another, until the disk is too full for the next."""
+    """The jobs one after another, until the disk is too full for the next, or the first have all failed alike."""
     for trial in trials:
+        if recorder.stopped:
+            return
         # Two checkpoints with their optimiser's state and two kept weights: eight times the network.
         needed = round(8 * 4 * (trial.card.num_parameters or 0) * trial.width**2) + SPARE_BYTES
         if (free := shutil.disk_usage(storage).free) < needed:
-            stop(
+            recorder.stop(
                 f"no further trial was started: {storage} has {free / 1e9:.2f} GB free, and the next trial needs "
                 f"{needed / 1e9:.2f}; make room and start again"
             )
@@ -120,9 +122,10 @@ class Recorder:
         self._progress.failed(key, reason)
 
     def stop(self, reason: str) -> None:
-        """Says why no further trial is started."""
-        self.stopped = reason
-        self._progress.note(reason)
+        """Says once why no further trial is started."""
+        if not self.stopped:
+            self.stopped = reason
+            self._progress.note(reason)
 
     def close(self) -> None:
         """Ends what was cut off, and the sweep's own run."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,14 +68,9 @@ def run(
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
-    stop = signal.getsignal(signal.SIGTERM)
     _connect(ray)
-    signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
-    cluster = ray.cluster_resources()
-    resources = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
-    room = max(1, int(min(cluster.get(kind.upper(), 0) / amount for kind, amount in resources.items())))
+    resources, room = _shares(ray.cluster_resources())
     shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
-    told = _callback(listener)
     folder = f"{name}-{os.getpid()}"
     try:
         tuner = tune.Tuner(
@@ -92,14 +87,11 @@ def run(
                 name=folder,
                 storage_path=str(storage / "tune"),
                 verbose=0,
-                callbacks=[told],
+                callbacks=[_callback(listener)],
                 failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-                stop=_when(lambda: bool(told.failures.all_alike)),
             ),
         )
         tuner.fit()
-        if why := told.failures.all_alike:
-            listener.stop(f"the first trials failed alike, so no other was started; mend it and start again:\n{why}")
     finally:
         ray.shutdown()
         shutil.rmtree(storage / "tune" / folder, ignore_errors=True)
@@ -137,6 +129,14 @@ def _connect(ray: Any) -> None:
     stayed taken (5.1 GB at the demo's peak).
     """
     environment = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": {"MALLOC_ARENA_MAX": "1"}}
+    stop = signal.getsignal(signal.SIGTERM)
+    try:
+        _join(ray, environment)
+    finally:
+        signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
+
+
+def _join(ray: Any, environment: dict[str, Any]) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
     address = os.environ.get("RAY_ADDRESS", "auto")
     if address != "local":
@@ -147,6 +147,12 @@ def _connect(ray: Any) -> None:
             if "RAY_ADDRESS" in os.environ:  # asked for, so not quietly replaced by this machine
                 raise
     ray.init(address="local", include_dashboard=False, **quiet)
+
+
+def _shares(cluster: dict[str, float]) -> tuple[dict[str, float], int]:
+    """What a trial takes of a cluster, and how many there is room for."""
+    share = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
+    return share, max(1, int(min(cluster.get(kind.upper(), 0) / amount for kind, amount in share.items())))
 
 
 def _key_of(trial: Any) -> str:
@@ -178,27 +184,6 @@ def _in_order(jobs: Iterable[Job]) -> Any:
     return InOrder({**job.config.to_dict(), "place": job.place} for job in jobs)
 
 
-def _when(stopped: Callable[[], bool]) -> Any:
-    from ray.tune.stopper import Stopper
-
-    class When(Stopper):
-        """Ends the whole sweep as soon as the driver says so."""
-
-        def __init__(self) -> None:
-            self.stopped = stopped
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}
-
-        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-            return False
-
-        def stop_all(self) -> bool:
-            return self.stopped()
-
-    return When()
-
-
 def _callback(listener: Listener) -> Any:
     from ray.tune import Callback
 
@@ -226,6 +211,8 @@ def _callback(listener: Listener) -> Any:
                 self.listener.finished(key)
             elif event == "failed":
                 self.failures.add(key, result["reason"])
+                if why := self.failures.all_alike:
+                    self.listener.stop(f"the first trials failed alike, so no other was started; mend it:\n{why}")
 
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.end(trial, "the trial ended without a result")
