@@ -35,18 +35,18 @@ class Failures:
     """The failures of a sweep so far, while some of its trials are tried again."""
 
     def __init__(self) -> None:
-        self.all_alike = ""  # why all fail, once that is clear
         self._last: dict[str, str] = {}  # reason, by key
         self._alike: dict[str, set[str]] = defaultdict(set)  # keys, by what their failures have in common
         self._any_finished = False
 
-    def add(self, key: str, reason: str) -> None:
-        """A trial failed, and may be tried again."""
+    def add(self, key: str, reason: str) -> str:
+        """A trial failed, and may be tried again; says so when all fail alike, and is empty otherwise."""
         self._last[key] = reason
         alike = self._alike[signature(reason)]
         alike.add(key)
-        if len(alike) >= SAME_STOPS and not self._any_finished:
-            self.all_alike = reason
+        if len(alike) < SAME_STOPS or self._any_finished:
+            return ""
+        return f"the first {len(alike)} trials failed alike, so no other was started; mend it:\n{reason.rstrip()}"
 
     def finished(self) -> None:
         """A trial has its result: the others' failures are their own."""

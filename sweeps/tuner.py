@@ -199,9 +199,7 @@ def _callback(listener: Listener) -> Any:
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.listener.started(_key_of(trial))
 
-        def on_trial_result(
-            self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
+        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
             key, event = _key_of(trial), result.get("event")
             if event == "epoch":
                 self.listener.epoch(key, result["row"])
@@ -210,9 +208,8 @@ def _callback(listener: Listener) -> Any:
                 self.failures.finished()
                 self.listener.finished(key)
             elif event == "failed":
-                self.failures.add(key, result["reason"])
-                if why := self.failures.all_alike:
-                    self.listener.stop(f"the first trials failed alike, so no other was started; mend it:\n{why}")
+                if alike := self.failures.add(key, result["reason"]):
+                    self.listener.stop(alike)
 
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.end(trial, "the trial ended without a result")
