@@ -207,9 +207,8 @@ def _callback(listener: Listener) -> Any:
                 self.ended.add(key)
                 self.failures.finished()
                 self.listener.finished(key)
-            elif event == "failed":
-                if alike := self.failures.add(key, result["reason"]):
-                    self.listener.stop(alike)
+            elif event == "failed" and (alike := self.failures.add(key, result["reason"])):
+                self.listener.stop(alike)
 
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.end(trial, "the trial ended without a result")
