@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from sweeps.failures import HOPELESS, MAX_RETRIES, Failures, kind_of
 from trainable.config import TrialConfig
-from trainable.place import Place
+from trainable.place import NO_ROOM, Place
 
 ROOT = Path(__file__).resolve().parents[1]
 # For Ray, before it is loaded: no usage report, no log files nor table of Tune's own, and our own way to stop.
@@ -115,6 +115,8 @@ def execute(config: dict[str, Any]) -> None:
             trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
     except Exception:
         reason = traceback.format_exc()
+        if kind_of(reason) == "memory":
+            (place.folder / NO_ROOM).touch()  # the next attempt takes its batches in halves
         tune.report({"event": "failed", "reason": reason})
         if kind_of(reason) not in HOPELESS:
             raise

@@ -17,7 +17,7 @@ from trainable.randomness import derive, generator
 from trainable.watchdog import beat
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Float32, Int64
     from torch import Tensor, nn
 
     from trainable.backbone import Backbone
@@ -41,6 +41,7 @@ def finetune(
     validation: Examples,
     folder: Path,
     report: Callable[[Row], None],
+    micro_batches: int = 1,
 ) -> list[Row]:
     """Trains `network` until validation no longer improves, and leaves it with the weights of the kept epoch.
 
@@ -50,6 +51,8 @@ def finetune(
     Args:
         network: on the examples' device, with its classifier for the examples' classes.
         report: called once for every epoch, those of an earlier attempt first.
+        micro_batches: parts of a batch whose gradients are added up, for a device that cannot hold it; a batch
+            normalisation then sees a part at a time.
 
     Returns:
         The numbers of every epoch.
@@ -75,7 +78,7 @@ def finetune(
         epoch, started = len(history) + 1, time.perf_counter()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive(config.seed, "dropout", epoch))
-            losses = train_epoch(config, network, optimizer, train, epoch)
+            losses = train_epoch(config, network, optimizer, train, epoch, micro_batches)
         logits, labels = predict(network, validation, config.num_frames), validation.labels.cpu().numpy()
         row = {
             "epoch": epoch,
@@ -96,7 +99,12 @@ def finetune(
 
 
 def train_epoch(
-    config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer, train: Examples, epoch: int
+    config: TrialConfig,
+    network: Backbone,
+    optimizer: torch.optim.Optimizer,
+    train: Examples,
+    epoch: int,
+    micro_batches: int = 1,
 ) -> Float32[Tensor, " steps"]:
     """One pass over the training clips, in an order and with augmentations that follow from seed and epoch.
 
@@ -112,17 +120,29 @@ def train_epoch(
     network.train()
     losses = []
     for drawn in order.split(2 * config.batch if mixes else config.batch):
-        changed = augment.draw(
-            config.augment, len(drawn), *config.logmel_shape, time_width=time_width, generator=random
-        )
-        targets = changed.mix(F.one_hot(train.labels[drawn], num_classes).float())
-        loss = F.cross_entropy(network(train.batch(drawn), changed), targets)
         optimizer.zero_grad()
-        loss.backward()
+        parts = []
+        for part in split_batch(drawn, micro_batches, unit=2 if mixes else 1):
+            shape = (len(part), *config.logmel_shape)
+            changed = augment.draw(config.augment, *shape, time_width=time_width, generator=random)
+            targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
+            loss = F.cross_entropy(network(train.batch(part), changed), targets) * (len(part) / len(drawn))
+            loss.backward()
+            parts.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
         optimizer.step()
         beat()
-        losses.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
+        losses.append(torch.stack(parts).sum())
     return torch.stack(losses)
+
+
+def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> list[Int64[Tensor, " part"]]:
+    """Parts of a batch of about equal size, two samples in each at least: batch normalisation needs them.
+
+    Args:
+        unit: clips that stay together, and make one sample.
+    """
+    samples = drawn.view(-1, unit)
+    return [part.flatten() for part in samples.tensor_split(max(1, min(num_parts, len(samples) // 2)))]
 
 
 def mean_loss(losses: Float32[Tensor, " steps"], epoch: int) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+NO_ROOM = "out-of-memory"  # a file in a trial's folder: an attempt at it has run out of memory
+
 
 @dataclass(frozen=True)
 class Place:
@@ -18,3 +20,8 @@ class Place:
     num_threads: int = 1  # another number gives other bits on the CPU, so it is set, and recorded
     tags: Mapping[str, str] = field(default_factory=dict)  # what the record says of sweep, inputs, corpus and code
     hang_s: float = 1_800  # a worker that makes no step for so long is ended, and the trial tried again
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts that a batch is taken in: two once the device has had no room for a whole one."""
+        return 2 if (self.folder / NO_ROOM).exists() else 1

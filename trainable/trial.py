@@ -57,7 +57,7 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     network = network.to(device).to(memory_format=torch.channels_last)
     if config.input_norm == "standard":
         network.fit_input(*examples.moments(train))
-    history = finetune(config, network, train, validation, place.folder, report)
+    history = finetune(config, network, train, validation, place.folder, report, place.micro_batches)
     faults.reach("training has ended")
 
     del train, validation  # the room that the test clips take
@@ -97,7 +97,7 @@ def commit(
         tags=dict(place.tags),
         scores=found,
         history=history,
-        provenance=provenance.describe(),
+        provenance=provenance.describe() | {"micro_batches": str(place.micro_batches)},
         attempt=attempt.name,
         files={path.name: weights.sha256(path) for path in sorted(attempt.iterdir())},
     )

@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from trainable import checkpoint
 from trainable.config import TrialConfig
 from trainable.examples import Examples
-from trainable.finetune import NotFinite, Row, finetune, has_stopped, kept_epoch, predict, save, train_epoch
+from trainable.finetune import (
+    NotFinite,
+    Row,
+    finetune,
+    has_stopped,
+    kept_epoch,
+    predict,
+    save,
+    split_batch,
+    train_epoch,
+)
 from trainable.trial import start_network
 
 CONFIG = TrialConfig(
@@ -392,3 +402,31 @@ def test_a_huge_learning_rate_is_an_error(tmp_path: Path) -> None:
     """A trial that diverges says so, and does not go on."""
     with pytest.raises(NotFinite, match="lower lr"):
         run(dataclasses.replace(CONFIG, lr=1e30), tmp_path)
+
+
+class TestHalfBatches:
+    @pytest.mark.parametrize("unit", [1, 2])
+    @pytest.mark.parametrize("samples", [1, 2, 3, 4, 7, 32])
+    @pytest.mark.parametrize("num_parts", [1, 2, 5])
+    def test_parts_are_the_batch(self, num_parts: int, samples: int, unit: int) -> None:
+        """In its order, no pair torn, and two samples at least in a part of a batch that has four."""
+        drawn = torch.arange(samples * unit)
+        parts = split_batch(drawn, num_parts, unit)
+        assert torch.equal(torch.cat(parts), drawn)
+        assert all(len(part) % unit == 0 for part in parts)
+        assert len(parts) == max(1, min(num_parts, samples // 2))
+
+    def test_gradients_add_up_to_those_of_the_batch(self) -> None:
+        """Of a network whose clips do not see each other, one step in two or three parts leaves the same weights."""
+        config = dataclasses.replace(CONFIG, augment="none", batch=9)
+        start, ended = Ledger().state_dict(), []
+        for parts in (1, 2, 3):
+            network = Ledger()
+            network.load_state_dict(start)
+            sgd = torch.optim.SGD(network.parameters(), lr=0.01)
+            (loss,) = train_epoch(config, network, sgd, toy(9), 1, parts)  # type: ignore[arg-type]
+            assert len(network.steps) == parts
+            ended.append((loss, network.classifier.weight))
+        for loss, weight in ended[1:]:
+            torch.testing.assert_close((loss, weight), ended[0])
+        assert not torch.equal(ended[0][1], start["classifier.weight"])

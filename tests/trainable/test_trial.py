@@ -17,10 +17,10 @@ from datasets import prepare, splits
 from datasets.clips import open_clips
 from datasets.prepare import Source, Wanted
 from datasets.synthetic import write_esc50
-from trainable import checkpoint, examples, metrics, pretrained, trial, weights
+from trainable import checkpoint, examples, metrics, pretrained, record, trial, weights
 from trainable.config import TrialConfig
 from trainable.finetune import Row, predict
-from trainable.place import Place
+from trainable.place import NO_ROOM, Place
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -163,6 +163,19 @@ def test_standard_input_is_normalised_by_the_training_clips(
     clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
     mean, std = examples.moments(examples.load(config, clips, split, "train", CPU))
     assert (kept["norm.mean"].item(), kept["norm.std"].item()) == (pytest.approx(mean), pytest.approx(std))
+
+
+def test_a_trial_that_ran_out_of_memory_takes_half_batches_and_says_so(
+    left: Left, materials: Callable[[int], Material], tmp_path: Path
+) -> None:
+    """Its record tells in how many parts; the other's tells one."""
+    (tmp_path / NO_ROOM).touch()
+    halved = run(materials(3), tmp_path)
+    found, whole = record.read(tmp_path), record.read(left.folder)
+    assert found is not None
+    assert whole is not None
+    assert (found.provenance["micro_batches"], whole.provenance["micro_batches"]) == ("2", "1")
+    assert halved.scores["test_loss"] != left.scores["test_loss"]
 
 
 def test_kept_weights_give_the_stored_logits(left: Left, materials: Callable[[int], Material]) -> None:
