@@ -7,6 +7,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from datasets.corpus import CorpusError
 from sweeps.plan import Sweep, varied
@@ -27,6 +28,15 @@ def count(word: str) -> int:
     return number
 
 
+def address(word: str) -> str:
+    """A store on the command line; without a password, which would stand in every message and in the shell's history."""
+    if urlsplit(word).password:
+        raise argparse.ArgumentTypeError(
+            "the address holds a password; leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return word
+
+
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     """What is planned: part of every trial's identity."""
     group = parser.add_argument_group("the plan")
@@ -45,7 +55,10 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """Where results are."""
     group = parser.add_argument_group("results")
     group.add_argument(
-        "--store", metavar="URI", help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)"
+        "--store",
+        type=address,
+        metavar="URI",
+        help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)",
     )
     group.add_argument(
         "--storage",

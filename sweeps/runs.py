@@ -6,8 +6,10 @@ A local SQLite store is read with the standard library, a server through MLflow'
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import os
 import sqlite3
 import urllib.error
 import urllib.request
@@ -165,12 +167,21 @@ def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
     return runs
 
 
+def _login() -> dict[str, str]:
+    """The environment's credentials as MLflow's own client reads them; they stand in no address and no message."""
+    name, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    if name and password:
+        return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def _pages(uri: str, what: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     found, token = [], ""
     while True:
         body = json.dumps({**query, "max_results": PAGE, **({"page_token": token} if token else {})}).encode()
-        request = urllib.request.Request(  # noqa: S310 - http and https only, by `read_runs`
-            f"{uri}/api/2.0/mlflow/{what}/search", data=body, headers={"Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310 - http and https only, by `read_all`
+            f"{uri}/api/2.0/mlflow/{what}/search", data=body, headers={"Content-Type": "application/json", **_login()}
         )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310

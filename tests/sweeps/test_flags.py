@@ -117,3 +117,14 @@ def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: p
     """A tilde that the shell left alone is the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert flags.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be logged; the error says where it belongs, and does not hold it."""
+    parser = argparse.ArgumentParser()
+    flags.add_store_flags(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--store", "https://me:hunter2@mlflow.example.org"])
+    told = capsys.readouterr().err
+    assert "MLFLOW_TRACKING_PASSWORD" in told
+    assert "hunter2" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import math
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -246,3 +248,38 @@ def test_a_store_whose_driver_was_killed_while_writing_is_read_as_it_was(open_st
     assert database.with_name(database.name + "-journal").stat().st_size > 0
     (run,) = read_runs(store.uri)
     assert run.key == "abc"
+
+
+@pytest.mark.parametrize(
+    ("environment", "header"),
+    [
+        ({"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "pass"}, "Basic bWU6cGFzcw=="),
+        ({"MLFLOW_TRACKING_TOKEN": "t0ken"}, "Bearer t0ken"),
+        ({}, None),
+    ],
+)
+def test_a_server_is_told_who_reads(
+    environment: dict[str, str], header: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variables that MLflow's own client reads."""
+    seen: list[str | None] = []
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert read_runs(f"http://127.0.0.1:{server.server_port}") == []
+    assert seen == [header]
