@@ -29,7 +29,7 @@ def count(word: str) -> int:
 
 
 def address(word: str) -> str:
-    """A store on the command line; without a password, which would stand in every message and in the shell's history."""
+    """A store on the command line; without a password, which would stand in messages and in the shell's history."""
     if urlsplit(word).password:
         raise argparse.ArgumentTypeError(
             "the address holds a password; leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -90,6 +90,13 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--weights-dir", type=folder, metavar="DIR", help="published checkpoints (default: weights in --storage)"
     )
     group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
+    group.add_argument(
+        "--hang-after",
+        type=count,
+        default=1_800,
+        metavar="S",
+        help="a worker that makes no step for so many seconds is ended, and its trial tried again (%(default)s)",
+    )
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
 
 

@@ -112,7 +112,7 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
         # Before the audio is resampled: what fails should fail first.
         store = Store(flags.store_uri(args))
         check_starts(before.to_run, checkpoints)
-        places = _places(before, checkpoints, source, args.storage)
+        places = _places(before, checkpoints, source, args)
         outcome = drive(before, places, store, args.storage, args.max_concurrent)
         failures, stopped = outcome.failures, outcome.stopped
     try:
@@ -153,10 +153,11 @@ def _into_step(plan: Sweep, inputs: Mapping[str, Inputs], args: argparse.Namespa
 
 
 def _places(
-    situation: Situation, checkpoints: Mapping[str, Path | None], source: Source, storage: Path
+    situation: Situation, checkpoints: Mapping[str, Path | None], source: Source, args: argparse.Namespace
 ) -> dict[str, Place]:
     """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
-    places, common = {}, {**code_state(), "storage": reconcile.storage_id(storage)}
+    storage, places = args.storage, {}
+    common = {**code_state(), "storage": reconcile.storage_id(storage)}
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
         clips = prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
@@ -164,7 +165,9 @@ def _places(
         for trial in trials:
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
             tags = trial_tags(situation, trial, common)
-            places[trial.key] = Place(clips[trial.data_hz], split, checkpoints[trial.key], folder, tags=tags)
+            places[trial.key] = Place(
+                clips[trial.data_hz], split, checkpoints[trial.key], folder, 1, tags, args.hang_after
+            )
     return places
 
 
