@@ -14,10 +14,12 @@ import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.corpus import CorpusError
 from sweeps import artefacts, flags
 from sweeps.runs import Run, StoreError, deleted_records, read_all
 from trainable import record
@@ -59,7 +61,8 @@ def repairs(
         records: by the trial's folder.
         runs: every active run of a trial or a sweep, oldest first.
         deleted: the records' SHA-256 that deleted runs name.
-        storage_id: runs of other storages may have a driver that lives, and are left alone.
+        storage_id: runs of other storages may have a driver that lives, and are left alone; where two storages have
+            committed one trial, the run that began first counts, so that neither undoes what the other does.
     """
     gone, by_key = set(deleted), defaultdict(list)
     for run in runs:
@@ -68,15 +71,17 @@ def repairs(
     for folder, found in records.items():
         same = [r for r in by_key[found.key] if all(r.tags.get(n) == found.tags.get(n) for n in INPUTS)]
         finished = [r for r in same if r.status == "FINISHED"]
-        kept = [r for r in finished if r.tags.get("record") == found.sha256][:1]
-        if found.sha256 in gone and not kept:
+        shown = [r for r in finished if r.tags.get("record") == found.sha256]
+        if found.sha256 in gone and not shown:
             yield Repair("forget", found.key, folder)
             continue
-        if not kept:
+        counts = [r for r in finished if r in shown or not _owned(r, storage_id)][:1]
+        if not counts:
             mine = [r for r in same if r.status != "FINISHED" and _owned(r, storage_id)]
             taken |= {r.run_id for r in mine[-1:]}
             yield Repair("show", found.key, folder, mine[-1] if mine else None)
-        yield from (Repair("supersede", found.key, folder, r) for r in finished if r not in kept)
+        extra = [r for r in finished if r not in counts and _owned(r, storage_id)]
+        yield from (Repair("supersede", found.key, folder, r) for r in extra)
     for run in runs:
         if run.status == "RUNNING" and _owned(run, storage_id) and run.run_id not in taken:
             yield Repair("end", run.tags.get("key", ""), run=run)
@@ -146,7 +151,9 @@ def storage_id(storage: Path) -> str:
         storage.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".storage-id.{uuid.uuid4().hex}")
         part.write_text(uuid.uuid4().hex, encoding="ascii")
-        part.rename(path)
+        with suppress(FileExistsError):  # two at once agree on one
+            path.hardlink_to(part)
+        part.unlink()
     return path.read_text(encoding="ascii")
 
 
@@ -159,18 +166,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sweeps.reconcile", description=__doc__)
     flags.add_store_flags(parser)
     args = parser.parse_args(argv)
-    with flags.only_driver(args.storage) as alone:
-        if not alone:
-            print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
-            return 5
-        try:
+    try:
+        with flags.only_driver(args.storage) as alone:
+            if not alone:
+                print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+                return 5
             from sweeps.store import Store
 
             records = committed(sorted((args.storage / "trials").glob("*")))
             done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage))
-        except (StoreError, DamagedRecord) as error:
-            print(error, file=sys.stderr)
-            return 2
+    except (CorpusError, DamagedRecord, StoreError) as error:
+        print(error, file=sys.stderr)
+        return 2
     for repair in done:
         print(repair)
     print(f"{len(records)} committed trials, {len(done)} repairs; storage and store are in step")

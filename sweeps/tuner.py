@@ -231,5 +231,5 @@ def _lost(trial: Any) -> str:
     """Why a worker was lost: what Ray knows, or the stacks that it left when it hung."""
     stacks = trial.config["place"].folder / STACKS
     if stacks.exists() and (text := stacks.read_text(encoding="utf-8", errors="replace")):
-        return f"its worker was lost: it made no step for {trial.config['place'].hang_s:g} s:\n{text}"
+        return f"{text}\nits worker was lost: it made no step for {trial.config['place'].hang_s:g} s (stacks above)"
     return f"its worker was lost: {trial.get_error() or 'no reason is known'}"

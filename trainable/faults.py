@@ -1,6 +1,6 @@
 """Named places at which a test can stop a process dead. Unless one is switched on, reaching a place does nothing.
 
-    SOUNDINGS_FAULT="after commit"  SOUNDINGS_FAULT_TIMES=1,2  SOUNDINGS_FAULT_LOG=/a/folder
+    SOUNDINGS_FAULT="record is committed"  SOUNDINGS_FAULT_TIMES=1,2  SOUNDINGS_FAULT_LOG=/a/folder
 
 kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place. The folder
 holds one file for every time it was reached, so that a test can show that its fault happened.

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Record:
 
     @property
     def sha256(self) -> str:
-        """Of its content; equal for equal results."""
+        """Of its content. No two attempts share it: each has a folder, and times, of its own."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
@@ -51,8 +52,8 @@ def commit(folder: Path, record: Record) -> Record:
         The record that counts.
     """
     part = folder / record.attempt / FILE
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"record": asdict(record), "sha256": record.sha256}, file, sort_keys=True, indent=1)
+    with part.open("wb") as file:
+        file.write(_encoded(record))
         file.flush()
         os.fsync(file.fileno())
     faults.reach("record is written aside")
@@ -75,28 +76,24 @@ def read(folder: Path) -> Record | None:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
-    try:
-        found = json.loads(text)
-        record = Record(**found["record"])
-        whole = found["sha256"] == record.sha256
-    except (ValueError, TypeError, KeyError):
-        whole = False
-    if not whole:
-        raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} to run the trial again")
-    return record
+    with suppress(ValueError, TypeError, KeyError, RecursionError):  # all that damaged bytes can do to the next line
+        record = Record(**json.loads(data)["record"])
+        if _encoded(record) == data:  # bytes, because 1e-05 and 1E-05 are one number
+            return record
+    raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} to run the trial again")
 
 
 def put_in_place(folder: Path, record: Record) -> None:
-    """Moves the record's files to where they are looked for, if a kill has kept them in the attempt's folder."""
-    attempt = folder / record.attempt
+    """Moves the record's files to where they are looked for, and removes what other attempts left, lost or killed."""
     for name in record.files:
-        if (attempt / name).exists():
-            (attempt / name).replace(folder / name)
+        with suppress(FileNotFoundError):  # it is in place, or another process has just put it there
+            (folder / record.attempt / name).replace(folder / name)
     _sync(folder)
-    shutil.rmtree(attempt, ignore_errors=True)
+    for attempt in folder.glob(f"{ATTEMPT}*"):
+        shutil.rmtree(attempt, ignore_errors=True)
     faults.reach("results are in place")
 
 
@@ -124,6 +121,10 @@ def check_files(folder: Path, record: Record) -> None:
                 f"{folder / name}: {actual} instead of sha256 {sha256}; put back a copy, or remove {folder} to run the "
                 "trial again"
             )
+
+
+def _encoded(record: Record) -> bytes:
+    return json.dumps({"record": asdict(record), "sha256": record.sha256}, sort_keys=True, indent=1).encode()
 
 
 def _sync(folder: Path) -> None:
