@@ -97,8 +97,9 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
     inputs = {t.key: _inputs(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
 
     def situation() -> Situation:
-        _into_step(plan, inputs, args)
-        records = {r.key: r for r in _committed(plan, inputs, args.storage).values()}
+        committed = _committed(plan, inputs, args.storage)
+        gone = _into_step(committed, args)
+        records = {r.key: r for folder, r in committed.items() if folder not in gone}
         return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)), records)
 
     before = situation()
@@ -132,24 +133,23 @@ def _committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict
     return reconcile.committed(storage / "trials" / folder_name(t, inputs[t.key]) for t in known)
 
 
-def _out_of_step(plan: Sweep, inputs: Mapping[str, Inputs], args: argparse.Namespace) -> list[Repair]:
-    """What the store must be told, or tells, of the plan's trials."""
+def _out_of_step(records: Mapping[Path, Record], args: argparse.Namespace) -> list[Repair]:
+    """What the store must be told, or tells, of what was committed."""
     uri, storage_id = flags.store_uri(args), reconcile.storage_id(args.storage)
-    return list(
-        reconcile.repairs(_committed(plan, inputs, args.storage), read_all(uri), deleted_records(uri), storage_id)
-    )
+    return list(reconcile.repairs(records, read_all(uri), deleted_records(uri), storage_id))
 
 
-def _into_step(plan: Sweep, inputs: Mapping[str, Inputs], args: argparse.Namespace) -> None:
-    """Repairs what an earlier driver, or an earlier outage of the store, has left undone."""
-    if not (found := _out_of_step(plan, inputs, args)):
-        return
+def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:
+    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone."""
+    if not (found := _out_of_step(records, args)):
+        return set()
     from sweeps.store import Store
 
-    store, records = Store(flags.store_uri(args)), _committed(plan, inputs, args.storage)
+    store = Store(flags.store_uri(args))
     for repair in found:
         print(f"repair   {repair}", flush=True)
         reconcile.apply(repair, store, records)
+    return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 
 def _places(
@@ -183,7 +183,7 @@ def _from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -
                 inputs[trial.key] = _inputs(data[wanted_by(trial)], checkpoint)
     records = _committed(plan, inputs, args.storage)
     if records:
-        forgotten = {r.folder for r in _out_of_step(plan, inputs, args) if r.kind == "forget"}
+        forgotten = {r.folder for r in _out_of_step(records, args) if r.kind == "forget"}
         records = {folder: found for folder, found in records.items() if folder not in forgotten}
     runs = read_runs(flags.store_uri(args))
     return Situation(plan, flags.variant(args), data, inputs, runs, {r.key: r for r in records.values()})
