@@ -160,6 +160,7 @@ def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str
         "versions": _counts(done["versions"]),
         "device": _counts(done["device"]),
         "host": _counts(done["hostname"]),
+        "parts of a batch": _counts(parts) if (parts := done["micro_batches"].replace("", "1")).ne("1").any() else {},
     }
 
 

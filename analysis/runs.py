@@ -46,6 +46,7 @@ TAGS = (
     "versions",
     "device",
     "hostname",
+    "micro_batches",
 )
 # One table needs one hash of each for every combination of these fields.
 SAME = {

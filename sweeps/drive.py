@@ -92,8 +92,8 @@ class Recorder:
         if key in self._begun:
             return
         done = [int(path.stem[-4:]) for path in self._places[key].folder.glob("epoch-*.pt")]
-        self._begun[key] = max(done, default=0)
-        self._mirror.tell(lambda: self._begin(key))
+        resumed = self._begun[key] = max(done, default=0)
+        self._mirror.tell(lambda: self._begin(key, resumed > 0))
         self._progress.started(key)
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
@@ -122,8 +122,8 @@ class Recorder:
         self._progress.failed(key, reason)
 
     def stop(self, reason: str) -> None:
-        """Says once why no further trial is started."""
-        if not self.stopped:
+        """Says once why no further trial is started; an empty reason is none."""
+        if reason and not self.stopped:
             self.stopped = reason
             self._progress.note(reason)
 
@@ -144,10 +144,13 @@ class Recorder:
         for split in {place.split for place in self._places.values()}:
             self._store.attach(self._runs[""], split)
 
-    def _begin(self, key: str) -> None:
+    def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}
         earlier = self._earlier.get(key)
-        self._runs[key] = self._store.begin(self._runs[""], run_name(trial), trial.to_dict(), tags, earlier)
+        if earlier and earlier.tags.get("storage") != tags["storage"]:  # what it trained is not here
+            earlier = None
+        title = run_name(trial)
+        self._runs[key] = self._store.begin(self._runs[""], title, trial.to_dict(), tags, earlier, resumes)
 
     def _log(self, key: str, row: dict[str, float]) -> None:
         self._store.log_epoch(self._runs[key], row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,6 +159,9 @@ def only_driver(storage: Path) -> Iterator[bool]:
     try:
         storage.mkdir(parents=True, exist_ok=True)
         lock = (storage / ".driver.lock").open("w")
+        probe = storage / f".link.{os.getpid()}"
+        probe.hardlink_to(storage / ".driver.lock")  # which commits trials: better to fail now than after the first
+        probe.unlink()
     except OSError as error:
         raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
     with lock:

@@ -148,7 +148,7 @@ def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[
     store = Store(flags.store_uri(args))
     for repair in found:
         print(f"repair   {repair}", flush=True)
-        reconcile.apply(repair, store, records)
+    reconcile.apply_all(found, store, records)
     return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 

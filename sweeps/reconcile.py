@@ -104,13 +104,30 @@ def apply(repair: Repair, store: Store, records: Mapping[Path, Record]) -> None:
             record.forget(folder)
         case Repair(kind="show", folder=Path() as folder, run=earlier):
             record.put_in_place(folder, records[folder])
-            record.check_files(folder, records[folder])
+            record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
             kept = artefacts.write(folder, TrialConfig(**records[folder].config))
             store.show(records[folder], kept, earlier)
         case Repair(kind="supersede", run=Run(run_id=run_id)):
             store.end(run_id, "KILLED", "superseded: another attempt at this trial was committed first")
         case Repair(kind="end", run=Run(run_id=run_id)):
             store.end(run_id, "KILLED", "its driver was lost")
+
+
+def apply_all(found: Iterable[Repair], store: Store, records: Mapping[Path, Record]) -> None:
+    """Does what the repairs say; one trial's damage keeps none of the others from being repaired.
+
+    Raises:
+        StoreError: if the store cannot be written.
+        DamagedRecord: if committed trials' files are gone or changed; all are named at once.
+    """
+    problems = []
+    for repair in found:
+        try:
+            apply(repair, store, records)
+        except DamagedRecord as error:
+            problems.append(str(error))
+    if problems:
+        raise DamagedRecord("\n".join(problems))
 
 
 def committed(folders: Iterable[Path]) -> dict[Path, Record]:
@@ -139,8 +156,7 @@ def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> 
         DamagedRecord: if a committed trial's files are gone or changed.
     """
     found = list(repairs(records, read_all(store.uri), deleted_records(store.uri), storage_id))
-    for repair in found:
-        apply(repair, store, records)
+    apply_all(found, store, records)
     return found
 
 
@@ -166,6 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sweeps.reconcile", description=__doc__)
     flags.add_store_flags(parser)
     args = parser.parse_args(argv)
+    if not (args.storage / "trials").is_dir():
+        print(f"--storage {args.storage}: no trial has been run there; name the folder of a sweep", file=sys.stderr)
+        return 2
     try:
         with flags.only_driver(args.storage) as alone:
             if not alone:
@@ -173,7 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 5
             from sweeps.store import Store
 
-            records = committed(sorted((args.storage / "trials").glob("*")))
+            found = sorted((args.storage / "trials").glob(f"*/{record.FILE}"))
+            records = committed(path.parent for path in found)
             done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage))
     except (CorpusError, DamagedRecord, StoreError) as error:
         print(error, file=sys.stderr)

@@ -36,7 +36,8 @@ ACTIVE_RUNS = """
 """
 
 DELETED = """
-    SELECT t.value FROM tags t JOIN runs r USING (run_uuid) WHERE t.key = 'record' AND r.lifecycle_stage = 'deleted'
+    SELECT t.value FROM tags t JOIN runs r USING (run_uuid) JOIN experiments e USING (experiment_id)
+    WHERE t.key = 'record' AND r.lifecycle_stage = 'deleted' AND e.lifecycle_stage = 'active'
 """
 
 
@@ -60,6 +61,7 @@ class Run:
     metrics: dict[str, float]
     tags: dict[str, str]
     artifact_uri: str
+    store: str = ""  # where the run was read
 
     @property
     def key(self) -> str:
@@ -162,6 +164,7 @@ def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
                 metrics={m["key"]: float(m.get("value", math.nan)) for m in data.get("metrics", [])},
                 tags=tags,
                 artifact_uri=info["artifact_uri"],
+                store=uri,
             )
         )
     return runs

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from sweeps.plan import run_name
-from sweeps.runs import Run, StoreError, read_runs, sqlite_path
+from sweeps.runs import Run, StoreError, sqlite_path
 from trainable import faults
 from trainable.config import TrialConfig
 from trainable.record import Record
@@ -86,15 +86,8 @@ class Store:
         with _alone(self._local):
             experiment = self._experiment(name)
         title = f"{name} {variant}".strip()
-        wanted = f"tags.sweep = '{name}' AND tags.role = 'sweep'"
-        parents = self._client.search_runs([experiment], wanted)
-        same = [
-            r
-            for r in parents
-            if (r.data.tags.get("variant"), r.data.tags.get("data_sha256")) == (variant, tags.get("data_sha256"))
-        ]
-        if same:
-            run_id: str = same[0].info.run_id
+        run_id, _ = self._sweep_run(name, variant, tags.get("data_sha256"))
+        if run_id:
             self._client.update_run(run_id, status="RUNNING")
         else:
             run_id = self._client.create_run(experiment, run_name=title).info.run_id
@@ -103,9 +96,19 @@ class Store:
 
     @_named
     def begin(
-        self, parent: str, name: str, config: Mapping[str, Any], tags: Mapping[str, str], earlier: Run | None
+        self,
+        parent: str,
+        name: str,
+        config: Mapping[str, Any],
+        tags: Mapping[str, str],
+        earlier: Run | None,
+        resumes: bool = True,
     ) -> str:
-        """The run of a trial that starts now: `earlier`, which an attempt left unfinished, or a new one."""
+        """The run of a trial that starts now: `earlier`, which an attempt left unfinished, or a new one.
+
+        Args:
+            resumes: whether the trial goes on from what that attempt trained; then the code that it began with stays.
+        """
         from mlflow.entities import Param
 
         if earlier:
@@ -124,7 +127,8 @@ class Store:
             faults.reach("run is opened")
             self._logged[run_id] = set()
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in config.items()])  # again: a kill lost them
-        first = {k: v for k, v in (earlier.tags if earlier else {}).items() if k in ("git_commit", "git_dirty")}
+        before = earlier.tags if earlier and resumes else {}
+        first = {k: v for k, v in before.items() if k in ("git_commit", "git_dirty")}
         resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
         self._set_tags(run_id, {**tags, **first, **resumed})
         return run_id
@@ -161,13 +165,15 @@ class Store:
     def show(self, record: Record, artefacts: list[Path], earlier: Run | None) -> None:
         """Writes the run of a committed trial whole: `earlier`, which an attempt left unfinished, or a new one."""
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
-        parent = self.open_sweep(name, variant, {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags})
+        sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
+        parent, status = self._sweep_run(name, variant, sweep.get("data_sha256"))
+        parent = parent or self.open_sweep(name, variant, sweep)
         title = run_name(TrialConfig(**record.config))
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
         for row in record.history:
             self.log_epoch(run_id, row)
         self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts)
-        self.end(parent, "FINISHED")
+        self.end(parent, "KILLED" if status == "RUNNING" else status)
 
     @_named
     def end(self, run_id: str, status: str, reason: str = "") -> None:
@@ -181,9 +187,13 @@ class Store:
         """Adds an artefact."""
         self._client.log_artifact(run_id, str(path))
 
-    def runs(self) -> list[Run]:
-        """Every run of a trial."""
-        return read_runs(self.uri)
+    def _sweep_run(self, name: str, variant: str, data_sha256: str | None) -> tuple[str, str]:
+        """The run of a sweep with these settings on these data, and its status; "" and KILLED if there is none."""
+        wanted = f"tags.sweep = '{name}' AND tags.role = 'sweep'"
+        for run in self._client.search_runs([self._experiment(name)], wanted):
+            if (run.data.tags.get("variant"), run.data.tags.get("data_sha256")) == (variant, data_sha256):
+                return run.info.run_id, run.info.status
+        return "", "KILLED"
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -219,7 +229,7 @@ def artifact_path(run: Run, name: str) -> Path:
     from mlflow.artifacts import download_artifacts  # which alone knows its servers' artefacts
 
     try:
-        return Path(download_artifacts(f"{run.artifact_uri}/{name}"))
+        return Path(download_artifacts(f"{run.artifact_uri}/{name}", tracking_uri=run.store or None))
     except Exception as error:
         raise StoreError(f"{run.artifact_uri}/{name}: cannot be fetched ({_first_line(error)})") from error
 

@@ -140,15 +140,12 @@ def _connect(ray: Any) -> None:
 
 def _join(ray: Any, environment: dict[str, Any]) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
-    address = os.environ.get("RAY_ADDRESS", "auto")
-    if address != "local":
-        try:
-            ray.init(address=address, **quiet)
-            return
-        except ConnectionError:
-            if "RAY_ADDRESS" in os.environ:  # asked for, so not quietly replaced by this machine
-                raise
-    ray.init(address="local", include_dashboard=False, **quiet)
+    # On the head of a cluster its launcher has left this file. Elsewhere a Ray that runs is another sweep's, and would
+    # take this one with it when it ends.
+    on_head = (Path.home() / "ray_bootstrap_config.yaml").exists()
+    address = os.environ.get("RAY_ADDRESS", "auto" if on_head else "local")
+    here = {"include_dashboard": False} if address == "local" else {}
+    ray.init(address=address, **here, **quiet)
 
 
 def _shares(cluster: dict[str, float]) -> tuple[dict[str, float], int]:
@@ -199,6 +196,7 @@ def _callback(listener: Listener) -> Any:
             return {}
 
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            self.failures.starts(_key_of(trial))
             self.listener.started(_key_of(trial))
 
         def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
@@ -209,13 +207,14 @@ def _callback(listener: Listener) -> Any:
                 self.ended.add(key)
                 self.failures.finished()
                 self.listener.finished(key)
-            elif event == "failed" and (alike := self.failures.add(key, result["reason"])):
-                self.listener.stop(alike)
+            elif event == "failed":
+                self.listener.stop(self.failures.add(key, result["reason"]))
 
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.end(trial, "the trial ended without a result")
 
         def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            self.listener.stop(self.failures.lost(_key_of(trial), _lost(trial)))
             self.end(trial, _lost(trial))
 
         def end(self, trial: Any, otherwise: str) -> None:

@@ -84,6 +84,11 @@ class TrialConfig:
             raise ValueError(
                 f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
             )
+        if self.input_norm == "none" and "specaugment" in self.augment:
+            raise ValueError(
+                f"augment={self.augment!r}: SpecAugment sets what it hides to 0, which is the mean of a normalised "
+                "input only; choose input_norm=batch or standard, or another augment"
+            )
         if self.width != 1 and not card.scalable:
             raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")
         if card.input == "wave" and "specaugment" in self.augment:

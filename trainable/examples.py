@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from trainable.frontend import logmel
+from trainable.watchdog import beat
 
 if TYPE_CHECKING:
     from jaxtyping import Float16, Float32, Int16, Int64
@@ -73,6 +74,7 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
     shape, dtype = ((config.num_samples,), torch.int16) if takes_wave else (config.logmel_shape, torch.float16)
     inputs = torch.empty((len(chosen), *shape), dtype=dtype, device=device)
     for start in range(0, len(chosen), CLIPS_AT_ONCE):
+        beat()
         wave = torch.from_numpy(clips.wave[chosen[start : start + CLIPS_AT_ONCE]]).to(device)
         inputs[start : start + CLIPS_AT_ONCE] = wave if takes_wave else logmel(scale(wave.float()), front_end)
     return Examples(

@@ -119,7 +119,7 @@ def train_epoch(
     time_width = augment.time_mask_width(config.data_hz, config.pretrain_hz)
     network.train()
     losses = []
-    for drawn in order.split(2 * config.batch if mixes else config.batch):
+    for drawn in batches(order, config.batch, unit=2 if mixes else 1):
         optimizer.zero_grad()
         parts = []
         for part in split_batch(drawn, micro_batches, unit=2 if mixes else 1):
@@ -133,6 +133,18 @@ def train_epoch(
         beat()
         losses.append(torch.stack(parts).sum())
     return torch.stack(losses)
+
+
+def batches(order: Int64[Tensor, " clips"], size: int, unit: int) -> list[Int64[Tensor, " batch"]]:
+    """The epoch's batches of `size` samples; one that is left over joins the last: batch normalisation needs two.
+
+    Args:
+        unit: clips that make one sample.
+    """
+    found = list(order.split(size * unit))
+    if len(found) > 1 and len(found[-1]) == unit < size * unit:
+        found[-2:] = [torch.cat(found[-2:])]
+    return found
 
 
 def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> list[Int64[Tensor, " part"]]:
@@ -165,8 +177,10 @@ def predict(network: Backbone, examples: Examples, num_frames: int) -> Float32[n
     """Logits of every clip of `num_frames`, in evaluation mode."""
     network.eval()
     num_clips = max(1, FRAMES_AT_ONCE[examples.labels.device.type] // num_frames)
-    starts = range(0, len(examples.inputs), num_clips)
-    logits = [network(examples.batch(slice(start, start + num_clips))) for start in starts]
+    logits = []
+    for start in range(0, len(examples.inputs), num_clips):
+        beat()
+        logits.append(network(examples.batch(slice(start, start + num_clips))))
     return torch.cat(logits).float().cpu().numpy()
 
 

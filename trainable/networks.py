@@ -69,7 +69,7 @@ def _show(network: Backbone, config: TrialConfig) -> None:
         network.to("meta")(torch.empty(2, *shape, device="meta"))
     except (AssertionError, RuntimeError) as error:
         given = " x ".join(map(str, shape))
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise BackboneError(
             f"backbone={config.backbone!r}: cannot take a clip of {config.clip_s:g} s at data_hz={config.data_hz}, "
             f"{given}: {reason}; choose another data_hz, clip_s or backbone"

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import socket
 
-PACKAGES = ("torch", "torchaudio", "numpy", "soxr", "soundfile", "ray", "mlflow")
+PACKAGES = ("torch", "torchaudio", "timm", "numpy", "soxr", "soundfile", "ray", "mlflow")
 
 
 def describe() -> dict[str, str]:

@@ -11,12 +11,14 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainable import faults
+from trainable.place import NO_ROOM
 
 FILE = "record.json"
 ATTEMPT = "attempt-"  # with which the names of attempts' folders begin
@@ -83,7 +85,7 @@ def read(folder: Path) -> Record | None:
         record = Record(**json.loads(data)["record"])
         if _encoded(record) == data:  # bytes, because 1e-05 and 1E-05 are one number
             return record
-    raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} to run the trial again")
+    raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} and delete its run in MLflow")
 
 
 def put_in_place(folder: Path, record: Record) -> None:
@@ -101,16 +103,22 @@ def forget(folder: Path) -> None:
     """Sets a record aside, so that the trial runs again; what was committed can still be read from it."""
     path = folder / FILE
     path.rename(folder / f"forgotten-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.json")
+    (folder / NO_ROOM).unlink(missing_ok=True)
     _sync(folder)
 
 
-def check_files(folder: Path, record: Record) -> None:
+def check_files(folder: Path, record: Record, names: Collection[str] = ()) -> None:
     """Refuses a result whose files are gone or changed.
+
+    Args:
+        names: only these; all if empty.
 
     Raises:
         DamagedRecord: naming the first.
     """
     for name, sha256 in record.files.items():
+        if names and name not in names:
+            continue
         try:
             with (folder / name).open("rb") as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
@@ -118,8 +126,8 @@ def check_files(folder: Path, record: Record) -> None:
             actual = "no such file"
         if actual != sha256:
             raise DamagedRecord(
-                f"{folder / name}: {actual} instead of sha256 {sha256}; put back a copy, or remove {folder} to run the "
-                "trial again"
+                f"{folder / name}: {actual} instead of sha256 {sha256}; put back a copy, or remove {folder} and delete "
+                "its run in MLflow: then the trial runs again"
             )
 
 

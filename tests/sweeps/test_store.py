@@ -80,14 +80,14 @@ def test_an_unfinished_trial_goes_on_in_its_run(open_store: Callable[..., Store]
     if status != "RUNNING":  # else the driver was lost
         first.end(run_id, status, "why")
     store = open_store()
-    (earlier,) = store.runs()
+    (earlier,) = read_runs(store.uri)
     assert earlier.status == status
     parent = store.open_sweep("toy", "epochs=2", {})
     assert begin(store, parent, earlier, hostname="pier") == run_id
     for epoch in (1, 2):
         store.log_epoch(run_id, row(epoch))
     store.finish(run_id, SCORES, {}, [])
-    (finished,) = store.runs()
+    (finished,) = read_runs(store.uri)
     assert (finished.status, finished.tags["hostname"]) == ("FINISHED", "pier")
     assert finished.tags["mlflow.parentRunId"] == parent
 
@@ -99,7 +99,7 @@ def test_an_epoch_is_written_once(open_store: Callable[..., Store]) -> None:
     for epoch in (1, 2, 1, 2):
         first.log_epoch(run_id, row(epoch))
     store = open_store()
-    begin(store, earlier=store.runs()[0])
+    begin(store, earlier=read_runs(store.uri)[0])
     for epoch in (1, 2, 3):
         store.log_epoch(run_id, row(epoch, val_loss=9.0))
     curve = client(store).get_metric_history(run_id, "val_loss")
@@ -111,7 +111,7 @@ def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:
     store = open_store()
     run_id = begin(store)
     store.log_epoch(run_id, row(1, train_loss=0.25))
-    assert store.runs()[0].metrics == {"val_loss": 1.0, "val_accuracy": 0.1, "train_loss": 0.25}
+    assert read_runs(store.uri)[0].metrics == {"val_loss": 1.0, "val_accuracy": 0.1, "train_loss": 0.25}
 
 
 def test_a_finished_run_has_its_scores(open_store: Callable[..., Store]) -> None:
@@ -121,7 +121,7 @@ def test_a_finished_run_has_its_scores(open_store: Callable[..., Store]) -> None
     for epoch in (1, 2, 3):
         store.log_epoch(run_id, row(epoch))
     store.finish(run_id, SCORES, {"device": "cpu"}, [])
-    (run,) = store.runs()
+    (run,) = read_runs(store.uri)
     assert run.status == "FINISHED"
     assert run.tags["device"] == "cpu"
     assert run.metrics == {**SCORES, "val_loss": 1 / 3, "val_accuracy": pytest.approx(0.3)}
@@ -135,7 +135,7 @@ def test_artefacts_are_found_again(open_store: Callable[..., Store], tmp_path: P
     run_id = begin(store)
     store.attach(run_id, tmp_path / "kept file.json")
     store.finish(run_id, SCORES, {}, [tmp_path / "kept file.json"])
-    (run,) = store.runs()
+    (run,) = read_runs(store.uri)
     path = artifact_path(run, "kept file.json")
     assert path.read_text() == "{}"
     assert path.is_relative_to(tmp_path / folder / "artifacts" / "toy")
@@ -148,7 +148,7 @@ def test_artefacts_come_before_the_end(open_store: Callable[..., Store], tmp_pat
     run_id = begin(store)
     with pytest.raises(Exception, match=r"missing\.npz"):
         store.finish(run_id, SCORES, {}, [tmp_path / "missing.npz"])
-    assert store.runs()[0].status == "RUNNING"
+    assert read_runs(store.uri)[0].status == "RUNNING"
 
 
 def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> None:
@@ -158,7 +158,7 @@ def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> N
     with pytest.raises(
         StoreError, match=rf"run {run_id} \({TRIAL.key}\): .*predictions.npz is gone; put back its copy"
     ):
-        artifact_path(store.runs()[0], "predictions.npz")
+        artifact_path(read_runs(store.uri)[0], "predictions.npz")
 
 
 def test_why_a_run_ended_is_kept(open_store: Callable[..., Store]) -> None:
@@ -166,7 +166,7 @@ def test_why_a_run_ended_is_kept(open_store: Callable[..., Store]) -> None:
     store = open_store()
     run_id = begin(store)
     store.end(run_id, "FAILED", "x" * 10_000 + "NotFinite: lower lr")
-    (run,) = store.runs()
+    (run,) = read_runs(store.uri)
     assert run.status == "FAILED"
     assert run.tags["failure"].endswith("NotFinite: lower lr")
     assert len(run.tags["failure"]) == 5_000
@@ -177,8 +177,8 @@ def test_a_deleted_run_does_not_count(open_store: Callable[..., Store]) -> None:
     store = open_store()
     parent = store.open_sweep("toy", "", {})
     store.finish(begin(store, parent), SCORES, {}, [])
-    client(store).delete_run(store.runs()[0].run_id)
-    assert store.runs() == []
+    client(store).delete_run(read_runs(store.uri)[0].run_id)
+    assert read_runs(store.uri) == []
     client(store).delete_run(parent)
     assert store.open_sweep("toy", "", {}) != parent
 
@@ -188,7 +188,7 @@ def test_a_deleted_experiment_is_refused(open_store: Callable[..., Store]) -> No
     store = open_store()
     begin(store)
     client(store).delete_experiment(all_runs(store)[0].info.experiment_id)
-    assert store.runs() == []
+    assert read_runs(store.uri) == []
     with pytest.raises(StoreError, match="experiment toy was deleted; restore it, or remove it for good"):
         store.open_sweep("toy", "", {})
 

@@ -32,7 +32,7 @@ OTHER: dict[str, Any] = {  # another value for every field
     "weights": "none",
     "width": 0.5,
     "head_dropout": 0.0,
-    "input_norm": "none",
+    "input_norm": "standard",
     "lr": 1e-4,
     "batch": 64,
     "epochs": 50,
@@ -74,7 +74,7 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
     monkeypatch.setitem(panns.NUM_PARAMETERS, "toy", 1)
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
-    any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "none"))
+    any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "standard"))
     monkeypatch.setattr(panns, "card", lambda backbone, pretrain_hz: any_norm(backbone=backbone))
     base = dataclasses.replace(BASE, weights="none") if name == "width" else BASE
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -135,7 +136,7 @@ def pictures(backbone: str) -> PretrainedCfg:
     known = timm.list_pretrained(f"{architecture}.*")
     cfg = timm.get_pretrained_cfg(name) if name in known else None
     if cfg is None:
-        near = known or timm.list_pretrained(f"*{architecture[:6]}*")
+        near = known or difflib.get_close_matches(name, timm.list_pretrained())
         raise BackboneError(
             f"backbone={backbone!r}: timm {timm.__version__} has no such network; "
             f"near to it are {', '.join(near[:6]) or 'none'}"

@@ -1,0 +1,220 @@
+"""Kills a sweep through real Ray and MLflow at seeded random moments, and stock Ray Tune on the same schedule.
+
+    python -m benchmarks.chaos [--kills N] [--trials N] [--epochs N] [--seed S] [--what driver,worker,term] [--no-peer]
+    python -m benchmarks.chaos --demo          # `make demo`, killed five times, against one that is left alone
+
+Both sides are started again until they exit with 0, and then counted. A first, undisturbed sweep says what the results
+must be. A kill whose victim lives on ends the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import kills
+from benchmarks.chaos_counts import Counts, Watch, counts, finished, read_runs, worked_again
+from benchmarks.kills import Job, Kill, Start
+from datasets.synthetic import write_deepship
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")
+PACKAGES = ("ray", "mlflow", "torch")
+
+
+@dataclass(frozen=True)
+class Side:
+    """What came of one side."""
+
+    counts: Counts
+    starts: list[Start]
+    wall_s: float
+    more: dict[str, Any]  # what only one side has
+
+
+def job(folder: Path, words: Sequence[object], look: Callable[[], None], num_trials: int) -> Job:
+    """A command whose epochs are counted in `folder`, with a Ray of its own."""
+    epochs, store = folder / "epochs", folder / "storage" / "mlflow.db"
+    epochs.mkdir(parents=True)
+    environment = {
+        "SOUNDINGS_FAULT": "epoch is trained",
+        "SOUNDINGS_FAULT_TIMES": "0",  # counted, never killed
+        "SOUNDINGS_FAULT_LOG": str(epochs),
+        "RAY_ADDRESS": "local",
+        "RAY_TMPDIR": str(folder.parent),  # a short path, for its sockets
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, "-m", *map(str, words)]
+    return Job(command, environment, folder, epochs, look, lambda: len(finished(read_runs(store))) == num_trials)
+
+
+def ours(folder: Path, ships: Path, args: argparse.Namespace, plan: Sequence[Kill]) -> tuple[Side, Watch]:
+    """`sweeps.deepship_rates`: its first pair of rates, and as many seeds as there are to be trials."""
+    storage, num, began = folder / "storage", args.trials, time.monotonic()
+    words = ["sweeps.deepship_rates", "--data-root", ships, "--storage", storage, "--limit", num]
+    words += ["--seeds", ",".join(map(str, range(1, num + 1)))]
+    for pair in (*SMALL, f"epochs={args.epochs}", f"patience={args.epochs}"):
+        words += ["--set", pair]
+    watch = Watch(storage / "trials")
+    task = job(folder, words, watch, num)
+    starts = kills.disturb(task, plan)
+    watch()
+    trained = kills.count(task.epochs)
+    found = counts(read_runs(storage / "mlflow.db"), num, watch.again, trained, args.epochs)
+    more = {"records altered": len(watch.altered), "files left behind": len(watch.left_behind())}
+    return Side(found, starts, time.monotonic() - began, more), watch
+
+
+def peer(folder: Path, alone: Path, args: argparse.Namespace, plan: Sequence[Kill]) -> Side:
+    """`benchmarks.stock_tune`, with epochs as long and checkpoints as large as ours were when left alone."""
+    runs = [r for r in read_runs(alone / "storage" / "mlflow.db") if r.key]
+    epoch_s = round(statistics.median((r.ended or 0) - r.began for r in runs) / args.epochs, 3)
+    size = 3 * next((alone / "storage" / "trials").glob("*/best.pt")).stat().st_size  # weights, and Adam's two moments
+    storage, num, began = folder / "storage", args.trials, time.monotonic()
+    storage.mkdir(parents=True)
+    (storage / "work.txt").touch()
+    words = ["benchmarks.stock_tune", "--storage", storage, "--trials", num, "--epochs", args.epochs]
+    words += ["--epoch-s", epoch_s, "--checkpoint-bytes", size, *(["--keep", args.keep] if args.keep else [])]
+    task = job(folder, words, lambda: None, num)
+    starts = kills.disturb(task, plan)
+    left = read_runs(storage / "mlflow.db")
+    again = worked_again(left, (storage / "work.txt").read_text(encoding="utf-8"))
+    found = counts(left, num, again, kills.count(task.epochs), args.epochs)
+    return Side(found, starts, time.monotonic() - began, {"epoch [s]": epoch_s, "checkpoint [bytes]": size})
+
+
+def rows(side: Side) -> dict[str, str]:
+    """A side as it is printed."""
+    hit = Counter(kind for start in side.starts for kind in start.kills)
+    recovered = [s.recovered_s for s in side.starts[1:] if s.recovered_s is not None]
+    num, count = hit.total(), side.counts
+    return {
+        "kills that hit": ", ".join([str(num), *(f"{n} {kind}" for kind, n in sorted(hit.items()))]),
+        "starts": str(len(side.starts)),
+        "trials lost": str(count.lost),
+        "trials finished twice": str(count.twice),
+        "runs left RUNNING": str(count.stuck),
+        "finished trials executed again": str(count.again),
+        "whole epochs trained again": f"{count.epochs_redone}, {count.epochs_redone / max(num, 1):.1f} a kill",
+        "exit code 0, but not finished": str(sum(s.lied for s in side.starts)),
+        "starts that failed unprompted": str(sum(bool(s.tail) and not s.lied for s in side.starts)),
+        "start to first new epoch, median": f"{statistics.median(recovered):.0f} s" if recovered else "-",
+        "start to first new epoch, longest": f"{max(recovered):.0f} s" if recovered else "-",
+        "all of it": f"{side.wall_s:.0f} s",
+        **{name: str(value) for name, value in side.more.items()},
+    }
+
+
+def table(sides: dict[str, Side]) -> str:
+    """The sides beside each other."""
+    columns = {name: rows(side) for name, side in sides.items()}
+    names = dict.fromkeys(row for column in columns.values() for row in column)
+    width = {name: max(len(name), *map(len, column.values())) for name, column in columns.items()}
+    lines = [f"{'':<36}{'  '.join(f'{name:<{width[name]}}' for name in columns)}".rstrip()]
+    for row in names:
+        cells = "  ".join(f"{column.get(row, ''):<{width[name]}}" for name, column in columns.items())
+        lines.append(f"{row:<36}{cells}".rstrip())
+    return "\n".join(lines)
+
+
+def document(args: argparse.Namespace, sides: dict[str, Side]) -> dict[str, Any]:
+    """Everything that was measured, and on what."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
+        "load": os.getloadavg(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
+        "flags": {name: str(value) for name, value in vars(args).items()},
+        "sides": {name: asdict(side) for name, side in sides.items()},
+    }
+
+
+def run(folder: Path, args: argparse.Namespace) -> dict[str, Side]:
+    """Our sweep left alone, our sweep killed, and the peer killed."""
+    ships = folder / "ships"
+    write_deepship(ships, num_per_class=args.recordings, seconds=(5, 6), rate_hz=8_000)
+    plan = kills.schedule(args.what.split(","), args.kills, args.seed, args.trials * args.epochs)
+    sides = {}
+    sides["left alone"], reference = ours(folder / "a", ships, args, [])
+    sides["killed"], watch = ours(folder / "o", ships, args, plan)
+    differ = sum(watch.results().get(key) != result for key, result in reference.results().items())
+    sides["killed"].more["results unlike those left alone"] = differ
+    if args.peer:
+        sides["stock Tune killed"] = peer(folder / "s", folder / "a", args, plan)
+    return sides
+
+
+def make_demo(folder: Path, moments: Sequence[float]) -> tuple[list[bytes], int]:
+    """The tables of a `make demo` whose process group is killed so long after each start [s], and how often it was.
+
+    Raises:
+        Missed: if it failed though nobody killed it.
+    """
+    command, environment = ["make", "demo", f"DEMO={folder}"], {**os.environ, "RAY_ADDRESS": "local"}
+    made = list[subprocess.Popen[bytes]]()
+    try:
+        for moment in [*moments, None]:
+            made.append(subprocess.Popen(command, cwd=ROOT, start_new_session=True, env=environment))  # noqa: S603
+            try:
+                made[-1].wait(moment)
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(made[-1].pid, signal.SIGKILL)
+                made[-1].wait()
+    finally:
+        for process in made:
+            kills.end_session(process.pid)
+    if made[-1].wait():
+        raise kills.Missed(f"{' '.join(command)} ended with {made[-1].wait()}, though nobody killed it")
+    found = folder / "reports" / "demo_rates"
+    return [(found / name).read_bytes() for name in ("table.md", "table.csv")], len(made) - 1
+
+
+def main() -> None:
+    """Prints the table, and writes everything as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=60, help="of a trial")
+    parser.add_argument("--recordings", type=int, default=12, help="of each of four classes, one clip each")
+    parser.add_argument("--seed", type=int, default=1, help="of the schedule")
+    parser.add_argument("--what", default="driver,worker,term", help=f"to kill; some of {','.join(kills.SIGNALS)}")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--keep", type=int, help="of a stock trial's checkpoints; Tune then writes its state as often")
+    parser.add_argument("--demo", action="store_true", help="kill `make demo` instead")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    args = parser.parse_args()
+    if wrong := set(args.what.split(",")) - set(kills.SIGNALS):
+        parser.error(f"--what {args.what}: {', '.join(wrong)} is none of {', '.join(kills.SIGNALS)}")
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        if args.demo:
+            draw = random.Random(args.seed)
+            alone, _ = make_demo(Path(folder) / "alone", [])
+            killed, num = make_demo(Path(folder) / "killed", [draw.uniform(5, 90) for _ in range(5)])
+            print(f"make demo, killed {num} times: its tables {'are the same' if alone == killed else 'differ'}")
+            sys.exit(alone != killed)
+        sides = run(Path(folder), args)
+    print(table(sides))
+    if args.json:
+        args.json.write_text(json.dumps(document(args, sides), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
