@@ -10,13 +10,14 @@ SAME_STOPS = 3  # so many trials with one traceback, and none that finished: it 
 
 # The first of these that a reason matches; what matches none is the code's, or the network's.
 KINDS = {
-    "memory": r"OutOfMemory|out of memory|MemoryError|OOM",
+    "memory": r"OutOfMemory|out of memory|MemoryError|\bOOM\b",
     "not finite": r"\bNotFinite:",
-    "data": r"\b(CorpusError|DamagedCache|LibsndfileError):",
+    "data": r"\b(CorpusError|BadAudio|LibsndfileError):",
+    "start": r"\b(BackboneError|WrongWeights|MissingWeights|DamagedRecord):",
     "disk": r"No space left on device|Disk quota exceeded|File too large",
     "lost worker": r"^its worker was lost",
 }
-HOPELESS = {"not finite", "data"}  # with the same seed and the same bytes the same would happen again
+HOPELESS = {"not finite", "data", "start"}  # with the same seed and the same bytes the same would happen again
 
 
 def kind_of(reason: str) -> str:
@@ -25,10 +26,10 @@ def kind_of(reason: str) -> str:
 
 
 def signature(reason: str) -> str:
-    """What two failures of one cause have in common: where it was raised, and what; not the numbers in its message."""
+    """What two failures of one cause have in common: where it was raised, and what; not numbers and keys in it."""
     places = re.findall(r'^  File "[^"]*?([^/"]+)", line (\d+)', reason, re.MULTILINE)
     last = (reason.strip().splitlines() or [""])[-1]
-    return f"{places[-1:]} {re.sub(r'[0-9]+', '', last)}"
+    return f"{places[-1:]} {re.sub(r'[0-9a-f]*[0-9][0-9a-f]*', '', last)}"
 
 
 class Failures:
@@ -38,6 +39,14 @@ class Failures:
         self._last: dict[str, str] = {}  # reason, by key
         self._alike: dict[str, set[str]] = defaultdict(set)  # keys, by what their failures have in common
         self._any_finished = False
+
+    def starts(self, key: str) -> None:
+        """An attempt at a trial starts: what the one before said is no reason of this one's."""
+        self._last.pop(key, None)
+
+    def lost(self, key: str, reason: str) -> str:
+        """A trial's last attempt ended, without a word if its worker was lost; otherwise as `add`."""
+        return "" if key in self._last else self.add(key, reason)
 
     def add(self, key: str, reason: str) -> str:
         """A trial failed, and may be tried again; says so when all fail alike, and is empty otherwise."""

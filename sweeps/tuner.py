@@ -158,18 +158,22 @@ def _key_of(trial: Any) -> str:
     return TrialConfig(**{n: value for n, value in trial.config.items() if n != "place"}).key
 
 
+class _Unstored:
+    """Tune stores its parts, and nobody restores them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
 def _in_order(jobs: Iterable[Job]) -> Any:
     from ray.tune.search import Searcher
 
-    class InOrder(Searcher):
+    class InOrder(_Unstored, Searcher):
         """Proposes the planned trials one after another; a grid needs no search."""
 
         def __init__(self, proposals: Iterator[dict[str, Any]]) -> None:
             super().__init__()
             self.proposals = proposals
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune stores it, and nobody restores it
 
         def suggest(self, trial_id: str) -> Any:
             return next(self.proposals, Searcher.FINISHED)
@@ -186,14 +190,12 @@ def _in_order(jobs: Iterable[Job]) -> Any:
 def _callback(listener: Listener) -> Any:
     from ray.tune import Callback
 
-    class Told(Callback):
-        """Hands Tune's events on, in the driver's own process. A trial has failed when it is not tried again."""
+    class Told(_Unstored, Callback):
+        """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again."""
 
         def __init__(self, listener: Listener) -> None:
-            self.listener, self.failures, self.ended = listener, Failures(), set[str]()
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}
+            self.listener, self.failures = listener, Failures()
+            self.ended: set[str] = set()
 
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.failures.starts(_key_of(trial))

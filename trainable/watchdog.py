@@ -27,7 +27,7 @@ def watch(seconds: float, stacks: Path) -> Iterator[None]:
         finally:
             faulthandler.cancel_dump_traceback_later()
             _watch = None
-    stacks.unlink()
+            stacks.unlink(missing_ok=True)
 
 
 def beat() -> None:
