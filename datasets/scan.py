@@ -134,23 +134,34 @@ def _stat(path: Path) -> Stat:
 
 
 def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
+    rows = memory(cache_dir)
+    known: dict[Path, Outcome] = {}
+    for path in paths:
+        if path in rows:
+            stat, facts = rows[path]
+            with suppress(OSError):  # a file that is gone
+                if _stat(path) == stat:
+                    known[path] = facts
+    return known
+
+
+def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
+    """Every file that was ever found good: its size and time then, and what it held; whatever has become of it."""
     index = cache_dir / INDEX
     if not index.exists():
         return {}
-    known: dict[Path, Outcome] = {}
     try:
         with _opened(index) as connection:
-            rows = {row[0]: row[1:] for row in connection.execute("SELECT path, size, mtime_ns, facts FROM facts")}
+            rows = connection.execute("SELECT path, size, mtime_ns, facts FROM facts").fetchall()
     except sqlite3.Error:
         with suppress(OSError):
             index.unlink()  # only a memory: what is damaged is read again
         return {}
-    for path in paths:
-        size, mtime_ns, facts = rows.get(str(path), (None, None, None))
-        with suppress(OSError, ValueError, TypeError):  # a file that is gone, facts that are damaged or of other fields
-            if facts and _stat(path) == (size, mtime_ns):
-                known[path] = AudioFacts(**json.loads(facts))
-    return known
+    found = {}
+    for path, size, mtime_ns, facts in rows:
+        with suppress(ValueError, TypeError):  # facts that are damaged or of other fields
+            found[Path(path)] = (size, mtime_ns), AudioFacts(**json.loads(facts))
+    return found
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Carries what happens to the store, in a thread of its own: a store that is slow or down stops no trial.
 
 A write that fails because of the store is tried again until it succeeds, and those behind it wait. One that fails for
-another reason (the disk is full while a picture is drawn, a bug) is left out, and those behind it go on. What has not
-arrived when the sweep ends is written by `reconcile`, from the trials' own records.
+another reason (its run was deleted, the disk is full while a picture is drawn, a bug) is left out, and those behind it
+go on. What has not arrived when the sweep ends is written by `reconcile`, from the trials' own records.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-from sweeps.runs import StoreError
+from sweeps.runs import Refused, StoreError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 PATIENCE_S = 15.0  # for the last writes, when the sweep has ended
@@ -63,6 +63,8 @@ class Mirror:
         while not self._given_up.is_set():
             try:
                 write()
+            except Refused:
+                raise
             except StoreError as error:
                 if not failed:
                     self._note(f"{error}; trials go on, and what they commit is written when it is back")

@@ -45,6 +45,10 @@ class StoreError(RuntimeError):
     """A store that cannot be read or written; the message names it and the remedy."""
 
 
+class Refused(StoreError):
+    """A write that the store has understood and will never take."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One MLflow run of a trial, or of a sweep, which has no key.

@@ -17,18 +17,18 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from sweeps.plan import run_name
-from sweeps.runs import Run, StoreError, sqlite_path
+from sweeps.runs import Refused, Run, StoreError, sqlite_path
 from trainable import faults
 from trainable.config import TrialConfig
 from trainable.record import Record
 
 # A dead server costs a call 247 s with MLflow's own settings (7 retries of 120 s), and the sweep would wait for it.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
+    os.environ.setdefault(_name, _value)
 
 SWEEP_TAGS = ("data_sha256", "git_commit", "git_dirty", "storage")  # of a trial's tags, those of its sweep
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -44,7 +44,8 @@ def _named(method: Method) -> Method:
             raise
         except Exception as error:
             what = f"--store {self.uri}: cannot be written ({_first_line(error)})"
-            raise StoreError(f"{what}; mend it and start again, nothing is lost") from error
+            kind = Refused if getattr(error, "error_code", "") in REFUSALS else StoreError
+            raise kind(f"{what}; mend it and start again, nothing is lost") from error
 
     return cast(Method, call)
 
@@ -117,8 +118,7 @@ class Store:
             self._client.set_tag(run_id, "mlflow.parentRunId", parent)
             if "failure" in earlier.tags:
                 self._client.delete_tag(run_id, "failure")
-            curve = self._client.get_metric_history(run_id, "val_loss")
-            self._logged[run_id] = {point.step for point in curve}
+            self._logged.pop(run_id, None)
         else:
             experiment = self._client.get_run(parent).info.experiment_id
             run_id = self._client.create_run(
@@ -139,11 +139,14 @@ class Store:
         from mlflow.entities import Metric
 
         step = int(row["epoch"])
+        if run_id not in self._logged:  # an earlier attempt's run, or a write failed, which may have arrived
+            curve = self._client.get_metric_history(run_id, "val_loss")
+            self._logged[run_id] = {point.step for point in curve}
         if step in self._logged[run_id]:
             return False
-        now = int(time.time() * 1000)
+        known, now = self._logged.pop(run_id), int(time.time() * 1000)
         self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in row.items() if k != "epoch"])
-        self._logged[run_id].add(step)
+        self._logged[run_id] = known | {step}
         faults.reach("epoch is in the store")
         return True
 
@@ -198,9 +201,8 @@ class Store:
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found and found.lifecycle_stage == "deleted":
-            raise StoreError(
-                f"--store {self.uri}: experiment {name} was deleted; restore it, or remove it for good with `mlflow gc`"
-            )
+            remedy = "restore it, or remove it for good with `mlflow gc`"
+            raise StoreError(f"--store {self.uri}: experiment {name} was deleted; {remedy}")
         if found:
             return str(found.experiment_id)
         place = (self._local.parent / "artifacts" / name).as_uri() if self._local else None
@@ -222,10 +224,10 @@ def artifact_path(run: Run, name: str) -> Path:
     parts = urlsplit(run.artifact_uri)
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path)) / name
-        if not path.exists():
-            remedy = "put back its copy in --storage/trials, or delete the run"
-            raise StoreError(f"run {run.run_id} ({run.key}): {path} is gone; {remedy}")
-        return path
+        if path.exists():
+            return path
+        remedy = "put back its copy in --storage/trials, or delete the run"
+        raise StoreError(f"run {run.run_id} ({run.key}): {path} is gone; {remedy}")
     from mlflow.artifacts import download_artifacts  # which alone knows its servers' artefacts
 
     try:
@@ -237,12 +239,9 @@ def artifact_path(run: Run, name: str) -> Path:
 @contextmanager
 def _alone(database: Path | None) -> Iterator[None]:
     """One process at a time makes a local store's tables and experiments: of 32 at once, 31 failed in MLflow."""
-    if not database:
-        yield
-        return
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
+    with open(database.with_name(f".{database.name}.lock") if database else os.devnull, "w") as lock:  # noqa: PTH123
         with suppress(OSError):  # a disk without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX if database else fcntl.LOCK_SH)
         yield
 
 

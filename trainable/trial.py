@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -80,16 +81,20 @@ def commit(
 ) -> Row:
     """Writes weights, predictions and the record of a trial; the scores that count, which may be another attempt's."""
     attempt = place.folder / f"{record.ATTEMPT}{uuid.uuid4().hex[:8]}"
-    kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
-    checkpoint.save(attempt / "best.pt", kept)
-    save_predictions(
-        attempt / "predictions.npz",
-        logits=logits,
-        labels=test.labels.cpu().numpy(),
-        recording=test.recording,
-        clip=test.number,
-        classes=np.array(classes),
-    )
+    try:
+        kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
+        checkpoint.save(attempt / "best.pt", kept)
+        save_predictions(
+            attempt / "predictions.npz",
+            logits=logits,
+            labels=test.labels.cpu().numpy(),
+            recording=test.recording,
+            clip=test.number,
+            classes=np.array(classes),
+        )
+    except BaseException:
+        shutil.rmtree(attempt, ignore_errors=True)  # it may be why the disk is full
+        raise
     faults.reach("results are written")
     mine = Record(
         key=config.key,

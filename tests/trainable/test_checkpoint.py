@@ -9,6 +9,8 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +264,57 @@ def test_discard_takes_the_hash_too(tmp_path: Path) -> None:
     discard(tmp_path / "state.pt")
     discard(tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())
+
+
+def _mutants(count: int, seed: int) -> Iterator[tuple[str, Callable[[bytes, bytes], bytes]]]:
+    """Names of files of a trial, and what befalls them: given their bytes and another file's."""
+    rng = random.Random(seed)
+    names = ["epoch-0001.pt", "epoch-0002.pt", "epoch-0003.pt", "best-0001.pt", "best-0003.pt"]
+    for number in range(count):
+        place, bit = rng.random(), rng.randrange(8)
+        befalls: list[Callable[[bytes, bytes], bytes]] = [
+            lambda data, other, place=place: data[: int(place * len(data))],
+            lambda data, other, place=place, bit=bit: flipped(data, int(place * len(data)), 1 << bit),
+            lambda data, other, place=place: zeroed(data, int(place * len(data))),
+            lambda data, other: other,
+            lambda data, other: b"",
+        ]
+        yield rng.choice(names), befalls[number % len(befalls)]
+
+
+def flipped(data: bytes, place: int, mask: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :]
+
+
+def zeroed(data: bytes, place: int) -> bytes:
+    """A block of 512 bytes that the disk lost."""
+    start = place // 512 * 512
+    return data[:start] + bytes(len(data[start : start + 512])) + data[start + 512 :]
+
+
+def test_no_mutation_is_loaded(tmp_path: Path) -> None:
+    """1000 cuts, flips, lost blocks, swaps and empty files: always the newest whole epoch, with its own bits."""
+    states = {1: state_of(1, 1), 2: state_of(2, 1), 3: state_of(3, 3)}
+    for epoch in (1, 3):
+        save(best_file(tmp_path, epoch), {"model": {"weight": torch.full((4,), -float(epoch))}})
+    for epoch, state in states.items():
+        save(epoch_file(tmp_path, epoch), state)
+    whole = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
+    others = dict(zip(whole, [*list(whole.values())[1:], whole[next(iter(whole))]], strict=True))
+    fallen: Counter[int] = Counter()
+    for name, befalls in _mutants(1_000, seed=1):
+        broken = befalls(whole[name], others[name])
+        if broken == whole[name]:  # a block that was zero already
+            broken = flipped(broken, 0, 1)
+        assert broken != whole[name]
+        (tmp_path / name).write_bytes(broken)
+        lost = {"best-0001.pt": {1, 2}, "best-0003.pt": {3}}.get(name, {int(name[6:10])} if name[0] == "e" else set())
+        expected = max(states.keys() - lost)
+        found = latest(tmp_path)
+        assert found is not None
+        assert (found["epoch"], found["best_epoch"]) == (expected, states[expected]["best_epoch"])
+        assert torch.equal(found["model"]["weight"], states[expected]["model"]["weight"])
+        fallen[expected] += 1
+        (tmp_path / name).write_bytes(whole[name])
+    assert fallen[2] > 300  # fell back, where epoch 3 or its best weights were hit
+    assert fallen.total() == 1_000

@@ -1,0 +1,111 @@
+"""A process that makes no step is ended, wherever it hangs, and says where that was; one that makes steps lives."""
+
+from __future__ import annotations
+
+import faulthandler
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trainable import watchdog
+from trainable.watchdog import beat, watch
+
+ROOT = Path(__file__).parents[2]
+HANGS = {
+    "sleeping": "time.sleep(60)",
+    "computing": "while True: pass",
+    "in C, holding the interpreter's lock": "re.fullmatch('(a+)+b', 'a' * 60)",
+    "waiting for a lock": "threading.Lock().acquire() and (lock := threading.Lock()).acquire() and lock.acquire()",
+    "catching everything": "[suppress_all() for _ in itertools.count()]",
+}
+PROGRAM = """
+import itertools, pathlib, re, sys, threading, time
+from trainable.watchdog import beat, watch
+
+def suppress_all():
+    try:
+        time.sleep(60)
+    except BaseException:
+        pass
+
+def where_it_hangs():
+    {hang}
+
+with watch(0.3, pathlib.Path(sys.argv[1])):
+    beat()
+    where_it_hangs()
+"""
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_a_process_that_hangs_is_ended(hang: str, tmp_path: Path) -> None:
+    """It exits with 1, whatever it hangs in, and the file names the function."""
+    stacks = tmp_path / "trial" / "stacks.txt"
+    ended = run(PROGRAM.format(hang=HANGS[hang]), stacks)
+    assert ended.returncode == 1, ended.stderr
+    assert "Timeout (0:00:00.300000)!" in stacks.read_text()
+    assert "in where_it_hangs" in stacks.read_text()
+
+
+def test_every_thread_is_in_the_file(tmp_path: Path) -> None:
+    """The one that hangs need not be the one that watches: a trial is a thread of its worker."""
+    in_a_thread = PROGRAM.replace("    where_it_hangs()", "    threading.Thread(target=where_it_hangs).start()")
+    stacks = tmp_path / "stacks.txt"
+    ended = run(in_a_thread.format(hang="time.sleep(60)") + "    time.sleep(60)\n", stacks)
+    assert ended.returncode == 1
+    assert "in where_it_hangs" in stacks.read_text()
+    assert "in <module>" in stacks.read_text()
+
+
+def test_a_process_that_makes_steps_lives(tmp_path: Path) -> None:
+    """Ten times as long as it may be silent; then nothing is armed, and no file is left."""
+    program = (
+        "import pathlib, sys, time\nfrom trainable.watchdog import beat, watch\n"
+        "with watch(0.3, pathlib.Path(sys.argv[1])):\n"
+        "    for _ in range(30):\n"
+        "        time.sleep(0.1); beat()\n"
+        "beat()\n"
+        "time.sleep(0.6)\n"
+        "print('alive')\n"
+    )
+    ended = run(program, tmp_path / "stacks.txt")
+    assert (ended.returncode, ended.stdout) == (0, "alive\n"), ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_armed_after_an_error(tmp_path: Path) -> None:
+    """A trial that fails leaves a worker that may take the next one, and no file that looks like a hang."""
+    with pytest.raises(ValueError, match="its own"), watch(0.1, tmp_path / "stacks.txt"):
+        raise ValueError("its own")
+    beat()
+    assert watchdog._watch is None
+    time.sleep(0.3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_hang_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    """What an attempt before has left is gone as soon as the next is watched."""
+    stacks = tmp_path / "stacks.txt"
+    stacks.write_text("Timeout (0:30:00)!")
+    with watch(5, stacks):
+        assert stacks.read_text() == ""
+
+
+def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    """A late attempt at the same trial may have removed it: the result is not lost for that."""
+    with watch(5, tmp_path / "stacks.txt"):
+        (tmp_path / "stacks.txt").unlink()
+
+
+def test_where_nobody_watches_a_step_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a sweep nothing is armed."""
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *a, **k: pytest.fail("armed"))
+    beat()
