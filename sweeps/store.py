@@ -87,12 +87,13 @@ class Store:
         with _alone(self._local):
             experiment = self._experiment(name)
         title = f"{name} {variant}".strip()
+        known = {"sweep": name, "role": "sweep", "variant": variant, **tags}
         run_id, _ = self._sweep_run(name, variant, tags.get("data_sha256"))
         if run_id:
+            self._set_tags(run_id, known)
             self._client.update_run(run_id, status="RUNNING")
-        else:
-            run_id = self._client.create_run(experiment, run_name=title).info.run_id
-        self._set_tags(run_id, {"sweep": name, "role": "sweep", "variant": variant, **tags})
+        else:  # with its tags: should this be the last write, reconciling must know whose it is
+            run_id = self._client.create_run(experiment, run_name=title, tags=known).info.run_id
         return run_id
 
     @_named
