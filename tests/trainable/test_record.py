@@ -102,9 +102,14 @@ def test_of_attempts_at_the_same_moment_one_counts(tmp_path: Path) -> None:
         [t.join() for t in threads]
         assert len(agreed) == 8
         assert len({one.sha256 for one in agreed}) == 1
-        again = [threading.Thread(target=record.put_in_place, args=(folder, agreed[0])) for _ in mine]
-        [t.start() for t in again]
-        [t.join() for t in again]
+
+        def tidy(one: Record = agreed[0], folder: Path = folder, start: threading.Barrier = start) -> None:
+            start.wait()
+            record.put_in_place(folder, one)
+
+        threads = [threading.Thread(target=tidy) for _ in mine]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
         record.check_files(folder, agreed[0])
         assert sorted(contents(folder)) == ["best.pt", record.FILE]
 
