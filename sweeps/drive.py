@@ -108,8 +108,8 @@ class Recorder:
         if found is None:
             self.failed(key, f"{folder} has no record, though the trial says that it has finished")
             return
+        checkpoint.tidy(folder, keep=set())  # first: a run that is FINISHED then needs nothing more
         self._mirror.tell(lambda: self._finish(key, folder, found))
-        checkpoint.tidy(folder, keep=set())
         del self._begun[key]
         self._progress.finished(key, found.scores)
 

@@ -105,6 +105,9 @@ def apply(repair: Repair, store: Store, records: Mapping[Path, Record]) -> None:
         case Repair(kind="show", folder=Path() as folder, run=earlier):
             record.put_in_place(folder, records[folder])
             record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
+            from trainable import checkpoint  # loads torch, which a look need not wait for
+
+            checkpoint.tidy(folder, keep=set())  # what the trial needed to resume, if a kill has kept it
             kept = artefacts.write(folder, TrialConfig(**records[folder].config))
             store.show(records[folder], kept, earlier)
         case Repair(kind="supersede", run=Run(run_id=run_id)):

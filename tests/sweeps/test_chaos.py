@@ -270,6 +270,7 @@ def check_work(study: Study) -> None:
 def check(study: Study, alone: Study) -> None:
     """All promises, after a driver has exited with 0."""
     check_committed(study, alone)
+    assert not list(study.storage.glob("trials/*/*-0*.pt*")), "a checkpoint was left"
     check_shown(study)
     check_work(study)
 
