@@ -22,7 +22,7 @@ from sweeps.code import code_state
 from sweeps.plan import Sweep
 from sweeps.reconcile import Repair
 from sweeps.report import print_outcome, print_plan
-from sweeps.runs import StoreError, deleted_records, read_all, read_runs
+from sweeps.runs import StoreError, read_runs
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
 from trainable import weights
 from trainable.card import BackboneError
@@ -135,8 +135,7 @@ def _committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict
 
 def _out_of_step(records: Mapping[Path, Record], args: argparse.Namespace) -> list[Repair]:
     """What the store must be told, or tells, of what was committed."""
-    uri, storage_id = flags.store_uri(args), reconcile.storage_id(args.storage)
-    return list(reconcile.repairs(records, read_all(uri), deleted_records(uri), storage_id))
+    return reconcile.out_of_step(records, flags.store_uri(args), reconcile.storage_id(args.storage))
 
 
 def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:

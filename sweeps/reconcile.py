@@ -151,6 +151,15 @@ def committed(folders: Iterable[Path]) -> dict[Path, Record]:
     return found
 
 
+def out_of_step(records: Mapping[Path, Record], store_uri: str, storage_id: str) -> list[Repair]:
+    """What a store must be told, or tells, of what was committed; changes nothing.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    return list(repairs(records, read_all(store_uri), deleted_records(store_uri), storage_id))
+
+
 def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> list[Repair]:
     """Repairs everything between `records` and the store; what was repaired.
 
@@ -158,7 +167,7 @@ def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> 
         StoreError: if the store cannot be read or written.
         DamagedRecord: if a committed trial's files are gone or changed.
     """
-    found = list(repairs(records, read_all(store.uri), deleted_records(store.uri), storage_id))
+    found = out_of_step(records, store.uri, storage_id)
     apply_all(found, store, records)
     return found
 
