@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import faulthandler
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-_watch: tuple[float, TextIO] | None = None  # of this process: a worker has one trial at a time
+GRACE_S = 10.0  # that a process has for writing where it stands, before it is taken for one that does not run at all
+# A process of its own, because one that is stopped cannot end itself. It ends with its standard input.
+GUARD = """
+import os, select, signal, sys
+while select.select([0], [], [], float(sys.argv[2]))[0]:
+    if not os.read(0, 4096):
+        sys.exit()
+with open(sys.argv[3], "a") as file:
+    file.write("the process did not run at all: it was stopped, or waits for a disk\\n")
+os.kill(int(sys.argv[1]), signal.SIGKILL)
+"""
+
+_watch: tuple[float, TextIO, int] | None = None  # of this process: a worker has one trial at a time
 
 
 @contextmanager
 def watch(seconds: float, stacks: Path) -> Iterator[None]:
     """From now until the end of the block, the process must `beat` at least every so many seconds.
 
-    If it does not, it writes the stacks of all its threads into the file and exits with 1, whatever it hangs in.
+    If it does not, it writes the stacks of all its threads into the file and exits with 1, whatever it hangs in. One
+    that cannot even do that is killed some seconds later.
     """
     global _watch
     stacks.parent.mkdir(parents=True, exist_ok=True)
-    with stacks.open("w", encoding="utf-8") as file:
-        _watch = seconds, file
+    command = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), str(seconds + GRACE_S), str(stacks)]
+    with stacks.open("w", encoding="utf-8") as file, subprocess.Popen(command, stdin=subprocess.PIPE) as guard:  # noqa: S603
+        assert guard.stdin
+        os.set_blocking(guard.stdin.fileno(), False)
+        _watch = seconds, file, guard.stdin.fileno()
         beat()
         try:
             yield
@@ -33,5 +52,7 @@ def watch(seconds: float, stacks: Path) -> Iterator[None]:
 def beat() -> None:
     """Says that a step was made; does nothing where nobody watches."""
     if _watch:
-        seconds, file = _watch
+        seconds, file, guard = _watch
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+        with suppress(BlockingIOError, BrokenPipeError):  # the guard has enough to read, or was ended
+            os.write(guard, b".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,16 @@ def test_a_process_that_hangs_is_ended(hang: str, tmp_path: Path) -> None:
     assert ended.returncode == 1, ended.stderr
     assert "Timeout (0:00:00.300000)!" in stacks.read_text()
     assert "in where_it_hangs" in stacks.read_text()
+
+
+def test_a_process_that_is_stopped_is_killed(tmp_path: Path) -> None:
+    """It cannot end itself, nor say where it stands; the file says that."""
+    program = PROGRAM.replace("beat, watch\n", "beat, watch\nimport os, signal, trainable.watchdog\n", 1)
+    program = program.replace("with watch", "trainable.watchdog.GRACE_S = 0.2\nwith watch")
+    stacks = tmp_path / "stacks.txt"
+    ended = run(program.format(hang="os.kill(os.getpid(), signal.SIGSTOP)"), stacks)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert "did not run at all" in stacks.read_text()
 
 
 def test_every_thread_is_in_the_file(tmp_path: Path) -> None:
