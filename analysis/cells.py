@@ -157,6 +157,7 @@ def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str
         "clips": _counts(done["corpus_clips"]),
         "of the corpus": _counts(done["corpus_notes"]),
         "git commit": _counts(commits),
+        "code": _counts(done["code_sha256"]),
         "versions": _counts(done["versions"]),
         "device": _counts(done["device"]),
         "host": _counts(done["hostname"]),

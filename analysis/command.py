@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
 from analysis.cells import Table
+from analysis.mixed import MADE_BY
 from analysis.protocol import Published, read_published
 from analysis.runs import Predictions, finished_runs, held, read_predictions, table_rows
 from sweeps.flags import add_plan_flags, add_store_flags, folder, planned, store_uri
@@ -51,7 +52,7 @@ def main(
     try:
         sweep = planned(sweep, args)
         numbers = read_published(published) if published else None
-        table = assemble(build, sweep, read_runs(uri), numbers, args.data, args.margin / 100)
+        table = assemble(build, sweep, read_runs(uri), numbers, args.data, args.margin / 100, args.accept_mixed)
     except (ValueError, StoreError) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
@@ -64,14 +65,20 @@ def main(
 
 
 def assemble(
-    build: Build[AnyTable], sweep: Sweep, runs: Sequence[Run], published: Published | None, data: str, margin: float
+    build: Build[AnyTable],
+    sweep: Sweep,
+    runs: Sequence[Run],
+    published: Published | None,
+    data: str,
+    margin: float,
+    accept: Collection[str] = (),
 ) -> AnyTable:
     """The table of a sweep from what a store holds.
 
     Raises:
         ValueError: if no run is of a planned trial, or the runs make no table (`analysis.runs`, `build`).
     """
-    rows = table_rows(sweep, runs, data)
+    rows = table_rows(sweep, runs, data, accept)
     if (rows["status"] == "missing").all():
         chosen = f" whose data or split hash begins with {data}" if data else ""
         raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
@@ -91,6 +98,13 @@ def _parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
     add_plan_flags(parser)
     add_store_flags(parser)
     parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    parser.add_argument(
+        "--accept-mixed",
+        action="append",
+        default=[],
+        choices=MADE_BY,
+        help="let trials share a table that different code or versions of packages made; the table says so",
+    )
     parser.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
     parser.add_argument(
         "--margin", type=float, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"

@@ -17,6 +17,7 @@ import torch
 from analysis import figures, gradcam_focus, gradcam_runs
 from analysis.gradcam_figure import Panels, gradcam_figure
 from analysis.gradcam_maps import Averages, Seen, Trained, average, evenly_spread, look, map_size, mean_logmels
+from analysis.mixed import MADE_BY
 from analysis.runs import finished_runs, held, table_rows
 from datasets import prepare
 from datasets.clips import open_clips
@@ -67,7 +68,7 @@ def report(sweep: Sweep, runs: Sequence[Run], args: argparse.Namespace) -> dict[
         StoreError: if predictions are gone.
         MissingWeights: if a checkpoint is gone.
     """
-    rows = table_rows(sweep, runs, args.data)
+    rows = table_rows(sweep, runs, args.data, accept=MADE_BY)  # pictures, of which nothing is averaged
     if (rows["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     names = args.backbones.split(",") if args.backbones else gradcam_runs.best(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis.mixed import HASHES, mixed
 from sweeps.plan import Sweep
 from sweeps.runs import Run
 from sweeps.store import artifact_path
@@ -43,22 +44,12 @@ TAGS = (
     "corpus_notes",
     "git_commit",
     "git_dirty",
+    "code_sha256",
     "versions",
     "device",
     "hostname",
     "micro_batches",
 )
-# One table needs one hash of each for every combination of these fields.
-SAME = {
-    "data_sha256": ("corpus", "classes"),
-    "split_sha256": ("corpus", "classes", "split", "clip_s"),
-    "weights_sha256": ("backbone", "pretrain_hz", "weights"),
-}
-REMEDY = {
-    "data_sha256": "choose one with --data and its first digits",
-    "split_sha256": "choose one with --data and its first digits",
-    "weights_sha256": "delete the runs that are out of date from the store",
-}
 
 
 @dataclass(frozen=True)
@@ -72,13 +63,14 @@ class Predictions:
     classes: tuple[str, ...]
 
 
-def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "") -> pd.DataFrame:
+def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collection[str] = ()) -> pd.DataFrame:
     """One row per planned trial, in the order of the plan.
 
     Args:
         sweep: what was planned.
         runs: what the store holds; runs of other trials are passed over.
         data: first digits of the data or split hash that the runs must have; empty for any.
+        accept: which of `analysis.mixed.MADE_BY` may differ between the trials.
 
     Returns:
         Columns: the fields of `TrialConfig`; key; status (finished, running, failed, killed or missing); run_id and
@@ -86,14 +78,15 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "") -> pd.DataFram
 
     Raises:
         ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or
-            checkpoint do not agree on its hash; names every key, run and hash, with the remedy.
+            checkpoint do not agree on its hash, or all of them on what they were made by; names every key, run and
+            hash, with the remedy.
     """
     by_key: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if _has_hash(run, data):
             by_key[run.tags.get("key", "")].append(run)
     finished = {trial: [r for r in by_key[trial.key] if r.status == FINISHED] for trial in sweep.trials}
-    problems = [*_mixed(finished), *_repeated(finished), *_not_finite(finished)]
+    problems = [*mixed(finished, accept), *_repeated(finished), *_not_finite(finished)]
     if problems:
         raise ValueError("these runs make no table:\n" + "\n".join(f"- {problem}" for problem in problems))
     return pd.DataFrame([_row(trial, by_key[trial.key]) for trial in sweep.trials])
@@ -195,30 +188,11 @@ def _differs(run: Run, name: str, base: dict[str, str | int | float]) -> bool:
         return True
 
 
-def _hash(run: Run, name: str) -> str:
-    return run.tags.get(name) or "(no hash)"
-
-
-def _mixed(finished: dict[TrialConfig, list[Run]]) -> Iterable[str]:
-    for name, fields in SAME.items():
-        groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
-        for trial, runs in finished.items():
-            groups[tuple(getattr(trial, field) for field in fields)] += runs
-        for values, runs in groups.items():
-            counts = Counter(_hash(run, name) for run in runs)
-            if len(counts) > 1:
-                what = " ".join(f"{field}={value}" for field, value in zip(fields, values, strict=True) if value != "")
-                hashes = ", ".join(
-                    f"{sha[:12]} ({count} run{'s' * (count > 1)})" for sha, count in counts.most_common()
-                )
-                yield f"{what} has {len(counts)} different {name}: {hashes}; {REMEDY[name]}"
-
-
 def _repeated(finished: dict[TrialConfig, list[Run]]) -> Iterable[str]:
     for trial, runs in finished.items():
         same: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for run in runs:
-            same[tuple(_hash(run, name) for name in SAME)].append(run.run_id)
+            same[tuple(run.tags.get(name, "") for name in HASHES)].append(run.run_id)
         for ids in same.values():
             if len(ids) > 1:
                 yield f"trial {trial.key} has finished in {len(ids)} runs, {', '.join(ids)}; delete all but one of them"

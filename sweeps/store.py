@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from sweeps.code import CODE_TAGS
 from sweeps.plan import run_name
 from sweeps.runs import Refused, Run, StoreError, sqlite_path
 from trainable import faults
@@ -27,7 +28,7 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT
 for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
     os.environ.setdefault(_name, _value)
 
-SWEEP_TAGS = ("data_sha256", "git_commit", "git_dirty", "storage")  # of a trial's tags, those of its sweep
+SWEEP_TAGS = ("data_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -128,8 +129,7 @@ class Store:
             faults.reach("run is opened")
             self._logged[run_id] = set()
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in config.items()])  # again: a kill lost them
-        before = earlier.tags if earlier and resumes else {}
-        first = {k: v for k, v in before.items() if k in ("git_commit", "git_dirty")}
+        first = {k: v for k, v in earlier.tags.items() if k in CODE_TAGS} if earlier and resumes else {}
         resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
         self._set_tags(run_id, {**tags, **first, **resumed})
         return run_id

@@ -156,7 +156,8 @@ def provenance(trial: TrialConfig) -> dict[str, str]:
         "corpus_notes": "left out: toy.wav: silent",
         "git_commit": "c0ffee0",
         "git_dirty": "false",
-        "versions": "torch 2.14.1",
+        "code_sha256": "c0de" * 16,
+        "versions": "torch 2.14.1, ray 2.60.0",
         "device": "cpu",
         "hostname": "pier",
     }

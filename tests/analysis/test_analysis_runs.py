@@ -85,6 +85,34 @@ def test_mixed_provenance_is_refused_with_counts(
         table_rows(sweep, complete)
 
 
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("code", {"code_sha256": "ab" * 32}),
+        ("code", {"code_sha256_resumed": "ab" * 32}),
+        ("versions", {"versions": "torch 2.15.0, ray 2.60.0"}),
+        ("versions", {"versions": ""}),
+    ],
+)
+def test_what_different_code_or_versions_made_is_refused_by_key(
+    sweep: Sweep, complete: list[Run], name: str, tags: dict[str, str]
+) -> None:
+    """The keys of the few are named; whoever accepts the difference gets the table, which says so."""
+    complete[3] = dataclasses.replace(complete[3], tags={**complete[3].tags, **tags})
+    with pytest.raises(ValueError, match=rf"made 11 runs; .* made 1 run: {complete[3].key}; .*--accept-mixed {name}"):
+        table_rows(sweep, complete)
+    other = {"code": "versions", "versions": "code"}[name]
+    with pytest.raises(ValueError, match=f"different {name}"):
+        table_rows(sweep, complete, accept=(other,))
+    assert table_rows(sweep, complete, accept=(name,))["status"].eq("finished").all()
+
+
+def test_another_ray_makes_the_same_numbers(sweep: Sweep, complete: list[Run]) -> None:
+    """What runs and stores the trials has no part in their numbers."""
+    complete[3] = dataclasses.replace(complete[3], tags={**complete[3].tags, "versions": "torch 2.14.1, ray 2.61.0"})
+    assert table_rows(sweep, complete)["status"].eq("finished").all()
+
+
 def test_data_chooses_one_of_two_corpora(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
     """Every trial ran on two states of the recordings; the first digits of a hash keep one of them."""
     other = [make_run(t, 0.5, run_id=f"old-{t.key}", data_sha256="0d" * 32) for t in sweep.trials]
