@@ -69,6 +69,7 @@ def ours(folder: Path, ships: Path, args: argparse.Namespace, plan: Sequence[Kil
     """`sweeps.deepship_rates`: its first pair of rates, and as many seeds as there are to be trials."""
     storage, num, began = folder / "storage", args.trials, time.monotonic()
     words = ["sweeps.deepship_rates", "--data-root", ships, "--storage", storage, "--limit", num]
+    words += ["--hang-after", args.hang_after]  # so that a frozen worker is ended while the kill is watched
     words += ["--seeds", ",".join(map(str, range(1, num + 1)))]
     for pair in (*SMALL, f"epochs={args.epochs}", f"patience={args.epochs}"):
         words += ["--set", pair]
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60, help="of a trial")
     parser.add_argument("--recordings", type=int, default=12, help="of each of four classes, one clip each")
     parser.add_argument("--seed", type=int, default=1, help="of the schedule")
+    parser.add_argument("--hang-after", type=int, default=40, help="of our sweep [s]; Ray has no such thing")
     parser.add_argument("--what", default="driver,worker,term", help=f"to kill; some of {','.join(kills.SIGNALS)}")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--keep", type=int, help="of a stock trial's checkpoints; Tune then writes its state as often")

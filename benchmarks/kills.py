@@ -18,11 +18,16 @@ from pathlib import Path
 
 SIGNALS = {
     "driver": signal.SIGKILL,
-    "worker": signal.SIGKILL,
-    "term": signal.SIGTERM,  # these two to the driver
+    "term": signal.SIGTERM,  # these two to the driver too
     "interrupt": signal.SIGINT,
+    "worker": signal.SIGKILL,
+    "worker-term": signal.SIGTERM,
+    "freeze": signal.SIGSTOP,  # a worker, which somebody must then end
+    "raylet": signal.SIGKILL,  # with which Ray loses the node
+    "gcs": signal.SIGKILL,  # with which Ray loses the cluster
 }
 WORKER = "ray::ImplicitFunc"  # what Ray calls the process of a trial
+NAMES = {"raylet": "/raylet/raylet ", "gcs": "/gcs/gcs_server "}  # in the command lines of these processes
 TICK_S = 0.05
 DIES_S, ENDS_S = 120, 900  # how long a victim may take to die, and a start to end
 SPARE_STARTS = 6  # beside one for every kill: Ray may not come up on a loaded machine
@@ -111,7 +116,7 @@ def disturb(job: Job, kills: Sequence[Kill]) -> list[Start]:
             start.lied = start.code == 0 and not job.is_complete()
             if start.code == 0 and not start.lied:
                 break
-            if not set(start.kills) - {"worker"}:
+            if not set(start.kills) - {"worker", "worker-term", "freeze"}:
                 start.tail = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
     finally:
         for session in sessions:
@@ -125,7 +130,8 @@ def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, left: list[K
     while driver.poll() is None:
         time.sleep(TICK_S)
         job.look()
-        found = workers(driver.pid)
+        everyone = [p for p in processes() if p.session == driver.pid]
+        found = [p for p in everyone if p.name.startswith(WORKER)]
         worked = worked or (time.time() if found else 0.0)
         if worked and start.recovered_s is None and (new := first_after(job.epochs, worked)):
             start.recovered_s = new - start.began
@@ -133,7 +139,12 @@ def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, left: list[K
             driver.kill()
         if not left:
             continue
-        kill, victims = left[0], found if left[0].what == "worker" else list(filter(None, [alive(driver.pid)]))
+        kill = left[0]
+        if kill.what in NAMES:
+            victims = [p for p in everyone if NAMES[kill.what] in p.name]
+        else:
+            of_trials = kill.what in ("worker", "worker-term", "freeze")
+            victims = found if of_trials else list(filter(None, [alive(driver.pid)]))
         if not due and count(job.epochs) - before >= kill.epochs:
             due = time.time() + kill.pause_s
         if not due or time.time() < due or not victims:
@@ -159,11 +170,6 @@ def strike(victim: Process, number: int, driver: subprocess.Popen[bytes]) -> boo
             return True
         time.sleep(TICK_S)
     raise Missed(f"process {victim.pid} ({victim.name}) lives on, {DIES_S} s after signal {number}")
-
-
-def workers(session: int) -> list[Process]:
-    """The processes of trials in a session; not those that an earlier start has left, whose session is another."""
-    return [p for p in processes() if p.session == session and p.name.startswith(WORKER)]
 
 
 def processes() -> list[Process]:

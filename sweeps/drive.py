@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import artefacts, tuner
+from sweeps.cluster import LostCluster
+from sweeps.code import CODE_TAGS
 from sweeps.mirror import Mirror
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.state import Situation, folder_name
+from sweeps.state import Situation
 from sweeps.store import Store
 from trainable import checkpoint, record
 from trainable.record import Record
@@ -42,13 +44,12 @@ def drive(
         KeyboardInterrupt: when interrupted; the store is in order by then.
     """
     trials = situation.to_run
-    for trial in situation.sweep.trials:
-        if trial.key in situation.done:  # a kill after its commit left what it needed to resume
-            checkpoint.tidy(storage / "trials" / folder_name(trial, situation.inputs[trial.key]), keep=set())
     recorder = Recorder(situation, places, store)
     try:
         jobs = while_it_makes_sense(trials, places, storage, recorder)
         tuner.run(jobs, len(trials), recorder, storage, situation.sweep.name, max_concurrent)
+    except LostCluster as error:
+        recorder.stop(f"{error}; start again")
     finally:
         recorder.close()
     return recorder
@@ -167,7 +168,7 @@ class Recorder:
         notes = [note for prepared in data for note in prepared.notes]
         tags = next(iter(self._places.values())).tags
         return {
-            **{name: tags[name] for name in ("git_commit", "git_dirty", "storage")},
+            **{name: tags[name] for name in (*CODE_TAGS, "storage")},
             "data_sha256": " ".join(d.scan.sha256 for d in data),
             "mlflow.note.content": "\n\n".join(notes),
         }

@@ -1,4 +1,4 @@
-"""Ray Tune, and the only file that loads it: runs planned trials on whatever cluster is there, and says what happens.
+"""Ray Tune, and the only file that loads it: runs planned trials on the cluster, and says what happens.
 
 Tune's own state is disposable. What is to run comes from the plan and the store, and a trial resumes from its own
 checkpoints, because a restored experiment was measured to run finished trials again (2 of 12 after one kill).
@@ -9,36 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
+import time
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweeps import cluster
 from sweeps.failures import HOPELESS, MAX_RETRIES, Failures, kind_of
 from trainable.config import TrialConfig
 from trainable.place import NO_ROOM, Place
 
-ROOT = Path(__file__).resolve().parents[1]
-# For Ray, before it is loaded: no usage report, no log files nor table of Tune's own, and our own way to stop.
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+LOOK_S = 5.0  # between two looks at whether Ray is still there
 STACKS = "stacks.txt"  # where a worker that hangs writes where it stands, in the trial's folder
-NOT_SHIPPED = [
-    ".git",
-    ".venv",
-    "results",
-    "docs",
-    "tests",
-    ".hypothesis",
-    *(f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")),
-]
 
 
 @dataclass(frozen=True)
@@ -62,14 +47,16 @@ class Listener(Protocol):
 def run(
     jobs: Iterable[Job], num_jobs: int, listener: Listener, storage: Path, name: str, max_concurrent: int | None
 ) -> None:
-    """Runs every job, in order, as many at once as there is room for; returns when each has ended."""
-    os.environ |= QUIET
-    import ray
+    """Runs every job, in order, as many at once as there is room for; returns when each has ended.
+
+    Raises:
+        LostCluster: if Ray itself dies.
+    """
+    cluster.join()
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
-    _connect(ray)
-    resources, room = _shares(ray.cluster_resources())
+    resources, room = cluster.shares()
     shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
     folder = f"{name}-{os.getpid()}"
     try:
@@ -91,10 +78,22 @@ def run(
                 failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
             ),
         )
-        tuner.fit()
+        with _named_error():
+            tuner.fit()
     finally:
-        ray.shutdown()
+        cluster.leave()
         shutil.rmtree(storage / "tune" / folder, ignore_errors=True)
+
+
+@contextmanager
+def _named_error() -> Iterator[None]:
+    """Tune wraps what is raised in its loop."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__cause__, cluster.LostCluster):
+            raise error.__cause__ from None
+        raise
 
 
 def execute(config: dict[str, Any]) -> None:
@@ -122,36 +121,6 @@ def execute(config: dict[str, Any]) -> None:
             raise
     else:
         tune.report({"event": "finished"})
-
-
-def _connect(ray: Any) -> None:
-    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now.
-
-    A worker's memory comes from one arena, not from one a thread: each trial is a thread, and what the last one freed
-    stayed taken (5.1 GB at the demo's peak).
-    """
-    environment = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": {"MALLOC_ARENA_MAX": "1"}}
-    stop = signal.getsignal(signal.SIGTERM)
-    try:
-        _join(ray, environment)
-    finally:
-        signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
-
-
-def _join(ray: Any, environment: dict[str, Any]) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
-    # On the head of a cluster its launcher has left this file. Elsewhere a Ray that runs is another sweep's, and would
-    # take this one with it when it ends.
-    on_head = (Path.home() / "ray_bootstrap_config.yaml").exists()
-    address = os.environ.get("RAY_ADDRESS", "auto" if on_head else "local")
-    here = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, **here, **quiet)
-
-
-def _shares(cluster: dict[str, float]) -> tuple[dict[str, float], int]:
-    """What a trial takes of a cluster, and how many there is room for."""
-    share = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
-    return share, max(1, int(min(cluster.get(kind.upper(), 0) / amount for kind, amount in share.items())))
 
 
 def _key_of(trial: Any) -> str:
@@ -196,6 +165,12 @@ def _callback(listener: Listener) -> Any:
         def __init__(self, listener: Listener) -> None:
             self.listener, self.failures = listener, Failures()
             self.ended: set[str] = set()
+            self.looked = time.monotonic()
+
+        def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+            if time.monotonic() - self.looked > LOOK_S:
+                cluster.check_alive()
+                self.looked = time.monotonic()
 
         def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
             self.failures.starts(_key_of(trial))

@@ -201,4 +201,4 @@ def test_a_kind_of_kill_that_does_not_exist_is_refused(
     monkeypatch.setattr(sys, "argv", ["chaos", "--what", "driver,mains"])
     with pytest.raises(SystemExit):
         chaos.main()
-    assert "--what driver,mains: mains is none of driver, worker" in capsys.readouterr().err
+    assert "--what driver,mains: mains is none of driver, term" in capsys.readouterr().err
