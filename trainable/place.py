@@ -6,20 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NO_ROOM = "out-of-memory"  # a file in a trial's folder: an attempt at it has run out of memory
+# Files in a trial's folder.
+NO_ROOM = "out-of-memory"  # an attempt at it has run out of memory
+
+STACKS = "stacks.txt"  # a worker that hung has written where it stood
 
 
 @dataclass(frozen=True)
 class Place:
     """Absolute paths, because a worker runs in a folder of its own."""
 
-    clips: Path  # an entry of the clip cache, at the trial's data rate
+    clips: Path  # an entry of the node's clip cache, at the trial's data rate
     split: Path  # a split manifest
     weights: Path | None  # a checkpoint; None for random weights
     folder: Path  # the trial's own
     num_threads: int = 1  # another number gives other bits on the CPU, so it is set, and recorded
     tags: Mapping[str, str] = field(default_factory=dict)  # what the record says of sweep, inputs, corpus and code
     hang_s: float = 1_800  # a worker that makes no step for so long is ended, and the trial tried again
+    scan: Path | None = None  # from which the entry of the clip cache is built on a node that lacks it
 
     @property
     def micro_batches(self) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from datasets import splits
+from datasets import manifest, splits
 from datasets.clips import open_clips
 from trainable import checkpoint, examples, faults, metrics, provenance, record, weights
 from trainable.config import TrialConfig
@@ -21,6 +21,7 @@ from trainable.finetune import Row, finetune, kept_epoch, predict
 from trainable.networks import start_network
 from trainable.place import Place
 from trainable.record import Record
+from trainable.watchdog import each_beats
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -50,7 +51,8 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     faults.reach("trial begins")
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clips, split = open_clips(place.clips), splits.read(place.split)
+    clips = open_clips(manifest.clips_at_hand(place.clips, place.scan, config.clip_s, config.data_hz, each_beats))
+    split = splits.read(place.split)
     train, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
     network = start_network(config, len(clips.classes), place.weights)
     # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth

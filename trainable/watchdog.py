@@ -6,10 +6,10 @@ import faulthandler
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 GRACE_S = 10.0  # that a process has for writing where it stands, before it is taken for one that does not run at all
 # A process of its own, because one that is stopped cannot end itself. It ends with its standard input.
@@ -22,6 +22,8 @@ with open(sys.argv[3], "a") as file:
     file.write("the process did not run at all: it was stopped, or waits for a disk\\n")
 os.kill(int(sys.argv[1]), signal.SIGKILL)
 """
+
+Item = TypeVar("Item")
 
 _watch: tuple[float, TextIO, int] | None = None  # of this process: a worker has one trial at a time
 
@@ -56,3 +58,10 @@ def beat() -> None:
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
         with suppress(BlockingIOError, BrokenPipeError):  # the guard has enough to read, or was ended
             os.write(guard, b".")
+
+
+def each_beats(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """The same items; each one that comes is a step."""
+    for item in items:
+        beat()
+        yield item
