@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from sweeps.code import LAUNCHED
+from sweeps.placement import Nodes
+from trainable.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 # For Ray, before it is loaded: no usage report, no log files nor table of Tune's own, and our own way to stop.
@@ -27,6 +37,13 @@ NOT_SHIPPED = [
 ]
 
 
+ANSWERS_S = 120.0  # that a node may take to say what it has
+
+
+class WrongEnvironment(RuntimeError):
+    """A node whose interpreter or packages are not the driver's."""
+
+
 class LostCluster(RuntimeError):
     """Ray has gone, and nothing can run."""
 
@@ -40,22 +57,28 @@ def join() -> None:
     os.environ |= QUIET
     import ray
 
-    environment = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": {"MALLOC_ARENA_MAX": "1"}}
+    variables = {"MALLOC_ARENA_MAX": "1", "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
     stop = signal.getsignal(signal.SIGTERM)
     try:
-        _join(ray, environment)
+        _join(ray, {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": variables})
     finally:
         signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
 
 
-def _join(ray: Any, environment: dict[str, Any]) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
-    # On the head of a cluster its launcher has left this file. Elsewhere a Ray that runs is another sweep's, and would
-    # take this one with it when it ends.
-    on_head = (Path.home() / "ray_bootstrap_config.yaml").exists()
-    address = os.environ.get("RAY_ADDRESS", "auto" if on_head else "local")
-    here = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, **here, **quiet)
+def _join(ray: Any, shipped: dict[str, Any]) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": shipped}
+    here = {"include_dashboard": False} if is_own() else {}
+    ray.init(address=_address(), **here, **quiet)
+
+
+def is_own() -> bool:
+    """Whether `join` starts a Ray of its own, on this machine alone."""
+    return _address() == "local"
+
+
+def _address() -> str:
+    # Where no launcher has left its file, a Ray that runs is another sweep's, and would take this one with it.
+    return os.environ.get("RAY_ADDRESS", "auto" if LAUNCHED.exists() else "local")
 
 
 def leave() -> None:
@@ -78,10 +101,94 @@ def check_alive() -> None:
         raise LostCluster("Ray's own process on this machine (its raylet) has died; what trials have trained is kept")
 
 
-def shares() -> tuple[dict[str, float], int]:
-    """What a trial takes of the cluster, and how many there is room for."""
+def capacity() -> dict[str, float]:
+    """What the cluster has of every resource, or would have when it has grown as far as its file lets it."""
     import ray
 
-    cluster = ray.cluster_resources()
-    share = {"cpu": 1.0, "gpu": 1.0} if cluster.get("GPU", 0) >= 1 else {"cpu": 1.0}
-    return share, max(1, int(min(cluster.get(kind.upper(), 0) / amount for kind, amount in share.items())))
+    now = ray.cluster_resources()
+    grown = full_size(yaml.safe_load(LAUNCHED.read_text())) if LAUNCHED.exists() else {}
+    return {name: max(now.get(name, 0), grown.get(name, 0)) for name in {*now, *grown}}
+
+
+def full_size(launched: dict[str, Any]) -> dict[str, float]:
+    """The resources of a cluster file's nodes, all of them started."""
+    total: dict[str, float] = {}
+    for name, kind in (launched.get("available_node_types") or {}).items():
+        nodes = 1 if name == launched.get("head_node_type") else kind.get("max_workers", launched.get("max_workers", 0))
+        for resource, amount in (kind.get("resources") or {}).items():
+            total[resource] = total.get(resource, 0) + nodes * amount
+    return total
+
+
+def nodes() -> Nodes:
+    """What the nodes are like that are there, or may come."""
+    import ray
+
+    launched = yaml.safe_load(LAUNCHED.read_text()) if LAUNCHED.exists() else {}
+    kinds = [kind.get("resources") or {} for kind in (launched.get("available_node_types") or {}).values()]
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    memory_gb = max((found.get("memory", 0) / 1e9 for found in [*kinds, *there]), default=0)
+    return Nodes(memory_gb, capacity().get("GPU", 0))
+
+
+def check_nodes() -> None:
+    """Compares every node's interpreter and packages with this process's, before anything runs there.
+
+    Raises:
+        WrongEnvironment: naming each node that differs, and in what.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context().get_node_id()
+    ask = ray.remote(num_cpus=0, max_retries=0)(_answer)
+    asked: dict[Any, Any] = {
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] != here
+    }
+    wrong = []
+    for answer, node in asked.items():
+        with suppress(ray.exceptions.RayError):  # a node that is lost meanwhile; one that comes back is asked by trials
+            found: Mapping[str, str] = ray.get(answer, timeout=ANSWERS_S)
+            if differs := differences(found, environment()):
+                wrong.append(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {differs}")
+    if wrong:
+        raise WrongEnvironment(_refusal(wrong))
+
+
+def _answer() -> dict[str, str]:
+    return environment()
+
+
+def check_this_node() -> None:
+    """The same in a worker, for a node that joined later; once in a process.
+
+    Raises:
+        WrongEnvironment: if this node differs from the driver's.
+    """
+    expected = json.loads(os.environ.pop("SOUNDINGS_ENVIRONMENT", "{}"))
+    if expected and (differs := differences(environment(), expected)):
+        os.environ["SOUNDINGS_ENVIRONMENT"] = json.dumps(expected)  # the next trial here is refused too
+        raise WrongEnvironment(_refusal([f"{socket.gethostname()}: {differs}"]))
+
+
+def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    """What is other than expected, in words; empty if nothing is."""
+    names = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+    return ", ".join(f"{n} {found.get(n, 'missing')} instead of {expected.get(n, 'none')}" for n in names)
+
+
+def _refusal(nodes: list[str]) -> str:
+    listed = "\n  ".join(nodes)
+    return (
+        f"these nodes have other versions than the driver's:\n  {listed}\n"
+        "set them up again (ray up CLUSTER.yaml installs requirements.txt), or take them out of the cluster"
+    )
+
+
+def node_id() -> str:
+    """Ray's id of the node that this worker runs on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())

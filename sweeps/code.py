@@ -8,7 +8,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_TAGS = ("git_commit", "git_dirty", "code_sha256")  # what `code_state` says
+LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
 NUMBERS = ("datasets", "trainable")  # the folders whose code makes a trial's numbers
+
+
+class StaleMount(ValueError):
+    """A study that is not the one of the repository that it would run with."""
+
+
+def check_mount(script: str | None) -> None:
+    """Refuses a study that `ray submit` has copied to a cluster whose repository is older, or newer.
+
+    Raises:
+        StaleMount: saying which files differ, and the command that refreshes the mount.
+    """
+    if script is None or not LAUNCHED.exists():  # no cluster of Ray's launcher
+        return
+    copy, mounted = Path(script).resolve(), ROOT / "sweeps" / Path(script).name
+    if copy != mounted and not (mounted.exists() and mounted.read_bytes() == copy.read_bytes()):
+        raise StaleMount(
+            f"{copy} was submitted, but the cluster's repository has {'another' if mounted.exists() else 'no'} "
+            f"{mounted}; bring it up to date and submit again:\n  ray up --no-restart CLUSTER.yaml"
+        )
 
 
 def code_state() -> dict[str, str]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps import artefacts, tuner
+from sweeps import artefacts, placement, tuner
 from sweeps.cluster import LostCluster
 from sweeps.code import CODE_TAGS
 from sweeps.mirror import Mirror
@@ -33,7 +33,7 @@ def drive(
     places: Mapping[str, Place],
     store: Store,
     storage: Path,
-    max_concurrent: int | None,
+    asked: placement.Asked,
 ) -> Recorder:
     """Runs every trial of the situation that is not done.
 
@@ -46,8 +46,9 @@ def drive(
     trials = situation.to_run
     recorder = Recorder(situation, places, store)
     try:
-        jobs = while_it_makes_sense(trials, places, storage, recorder)
-        tuner.run(jobs, len(trials), recorder, storage, situation.sweep.name, max_concurrent)
+        needs = {t.key: placement.needs(t, situation.num_clips(t)) for t in trials}
+        jobs = while_it_makes_sense(trials, places, needs, storage, recorder)
+        tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked)
     except LostCluster as error:
         recorder.stop(f"{error}; start again")
     finally:
@@ -56,7 +57,11 @@ def drive(
 
 
 def while_it_makes_sense(
-    trials: Sequence[TrialConfig], places: Mapping[str, Place], storage: Path, recorder: Recorder
+    trials: Sequence[TrialConfig],
+    places: Mapping[str, Place],
+    needs: Mapping[str, placement.Needs],
+    storage: Path,
+    recorder: Recorder,
 ) -> Iterator[tuner.Job]:
     """The jobs one after another, until the disk is too full for the next, or the first have all failed alike."""
     for trial in trials:
@@ -70,7 +75,7 @@ def while_it_makes_sense(
                 f"{needed / 1e9:.2f}; make room and start again"
             )
             return
-        yield tuner.Job(trial, places[trial.key])
+        yield tuner.Job(trial, places[trial.key], needs[trial.key])
 
 
 class Recorder:
@@ -161,7 +166,8 @@ class Recorder:
 
     def _finish(self, key: str, folder: Path, found: Record) -> None:
         kept = artefacts.write(folder, self._trials[key])
-        self._store.finish(self._runs[key], found.scores, {**found.provenance, "record": found.sha256}, kept)
+        tags = {**found.provenance, "node_id": found.tags.get("node_id", ""), "record": found.sha256}
+        self._store.finish(self._runs[key], found.scores, tags, kept)
 
     def _sweep_tags(self) -> dict[str, str]:
         data = list(self._situation.data.values())

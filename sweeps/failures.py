@@ -12,6 +12,7 @@ SAME_STOPS = 3  # so many trials with one traceback, and none that finished: it 
 KINDS = {
     "memory": r"OutOfMemory|out of memory|MemoryError|\bOOM\b",
     "not finite": r"\bNotFinite:",
+    "node": r"\bWrongEnvironment:",  # another may take the trial
     "data": r"\b(CorpusError|BadAudio|LibsndfileError):",
     "start": r"\b(BackboneError|WrongWeights|MissingWeights|DamagedRecord):",
     "disk": r"No space left on device|Disk quota exceeded|File too large",

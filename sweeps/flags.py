@@ -22,10 +22,28 @@ def folder(word: str) -> Path:
     return Path(word).expanduser().resolve()
 
 
+def from_environment(name: str) -> Path | None:
+    """The folder that a cluster's file has set for all its nodes, as in SOUNDINGS_DATA_ROOT; None if it has not."""
+    word = os.environ.get(f"SOUNDINGS_{name}")
+    return folder(word) if word else None
+
+
+def default_storage() -> Path:
+    """Where results are when no flag says so."""
+    return from_environment("STORAGE") or ROOT / "results"
+
+
 def count(word: str) -> int:
     """A number of trials on the command line."""
     if (number := int(word)) < 1:
         raise argparse.ArgumentTypeError(f"{word}: must be at least 1")
+    return number
+
+
+def share(word: str) -> float:
+    """A share of a GPU on the command line."""
+    if not 0 < (number := float(word)) <= 1:
+        raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1")
     return number
 
 
@@ -65,7 +83,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         "--storage",
         type=folder,
         metavar="DIR",
-        default=ROOT / "results",
+        default=default_storage(),
         help="checkpoints and predictions (%(default)s)",
     )
 
@@ -73,7 +91,13 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
     group = parser.add_argument_group("the data on this machine")
-    group.add_argument("--data-root", type=folder, metavar="DIR", help="the folder that holds the corpus")
+    group.add_argument(
+        "--data-root",
+        type=folder,
+        metavar="DIR",
+        default=from_environment("DATA_ROOT"),
+        help="the folder that holds the corpus (%(default)s)",
+    )
     group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
     group.add_argument(
         "--bad-files",
@@ -81,16 +105,37 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="stop at bad audio, or leave it out and record it",
     )
-    group.add_argument("--cache-dir", type=folder, metavar="DIR", help="resampled clips (default: cache in --storage)")
+    group.add_argument(
+        "--cache-dir",
+        type=folder,
+        metavar="DIR",
+        default=from_environment("CACHE_DIR"),
+        help="resampled clips, best on a disk of each node (default: cache in --storage)",
+    )
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """What a run needs on this machine: no part of a trial's identity."""
     group = parser.add_argument_group("this machine")
     group.add_argument(
-        "--weights-dir", type=folder, metavar="DIR", help="published checkpoints (default: weights in --storage)"
+        "--weights-dir",
+        type=folder,
+        metavar="DIR",
+        default=from_environment("WEIGHTS_DIR"),
+        help="published checkpoints (default: weights in --storage)",
     )
     group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
+    group.add_argument("--cpus-per-trial", type=count, metavar="N", default=1, help="cores of a trial (%(default)s)")
+    group.add_argument(
+        "--gpus-per-trial",
+        type=share,
+        metavar="X",
+        help="of a GPU, such as 0.25 (default: by the network and the length of its input)",
+    )
+    group.add_argument(
+        "--gpu-memory-gb", type=float, metavar="GB", default=24.0, help="of one GPU, for that rule (%(default)g)"
+    )
+    group.add_argument("--accelerator", metavar="TYPE", default="", help="Ray's name of the GPU to use, such as H100")
     group.add_argument(
         "--hang-after",
         type=count,
@@ -126,7 +171,7 @@ def as_flags(args: argparse.Namespace) -> list[str]:
     """The flags that make another command speak of the same trials and the same results."""
     words = [("--classes", args.classes), ("--split", args.split), ("--seeds", args.seeds), ("--limit", args.limit)]
     words += [("--set", word) for word in args.set] + [("--store", args.store)]
-    if args.storage != ROOT / "results":
+    if args.storage != default_storage():
         words.append(("--storage", args.storage))
     return [str(part) for flag, value in words if value is not None for part in (flag, value)]
 

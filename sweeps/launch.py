@@ -14,11 +14,13 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find this `datasets`, and no other
 
-from datasets import prepare, splits
+from datasets import cache, manifest, prepare, splits
 from datasets.corpus import CorpusError
 from datasets.prepare import Prepared, Source
-from sweeps import flags, progress, reconcile
-from sweeps.code import code_state
+from sweeps import cluster, flags, progress, reconcile
+from sweeps.cluster import WrongEnvironment
+from sweeps.code import StaleMount, check_mount, code_state
+from sweeps.placement import Asked
 from sweeps.plan import Sweep
 from sweeps.reconcile import Repair
 from sweeps.report import print_outcome, print_plan
@@ -30,6 +32,16 @@ from trainable.place import Place
 from trainable.record import DamagedRecord, Record
 from trainable.weights import MissingWeights, WrongWeights
 
+REFUSALS = (
+    BackboneError,
+    CorpusError,
+    DamagedRecord,
+    MissingWeights,
+    StaleMount,
+    StoreError,
+    WrongEnvironment,
+    WrongWeights,
+)
 COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
 
@@ -45,8 +57,9 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
 
     signal.signal(signal.SIGTERM, stop)  # what a cluster sends stops a sweep as Ctrl-C does
     try:
+        check_mount(getattr(sys.modules["__main__"], "__file__", None))
         sys.exit(launch(sweep, argv))
-    except (BackboneError, CorpusError, DamagedRecord, MissingWeights, WrongWeights, StoreError) as error:
+    except REFUSALS as error:
         print(f"{sweep.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
@@ -65,6 +78,7 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
         MissingWeights: if a checkpoint is missing.
         WrongWeights: if a checkpoint is not the one that it should be.
         StoreError: if the store cannot be read or written.
+        WrongEnvironment: if a node has other versions than this one.
     """
     parser = argparse.ArgumentParser(prog=f"python -m sweeps.{sweep.name}", description=sys.modules["__main__"].__doc__)
     for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
@@ -114,7 +128,7 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
         store = Store(flags.store_uri(args))
         check_starts(before.to_run, checkpoints)
         places = _places(before, checkpoints, source, args)
-        outcome = drive(before, places, store, args.storage, args.max_concurrent)
+        outcome = drive(before, places, store, args.storage, _asked(args))
         failures, stopped = outcome.failures, outcome.stopped
     try:
         after = situation()
@@ -125,6 +139,10 @@ def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
     if stopped:
         print(stopped, file=sys.stderr)
     return COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
+
+
+def _asked(args: argparse.Namespace) -> Asked:
+    return Asked(args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator)
 
 
 def _committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
@@ -159,13 +177,16 @@ def _places(
     common = {**code_state(), "storage": reconcile.storage_id(storage)}
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
-        clips = prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
+        if cluster.is_own():  # every file is decoded once for all rates; on other nodes the first trial builds its own
+            prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
         split = splits.write(data.split, storage / "splits")
+        scan = manifest.write(data.scan, storage / "scans")
         for trial in trials:
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
             tags = trial_tags(situation, trial, common)
+            clips = cache.entry(data.scan, trial.data_hz, wanted.clip_s, source.cache_dir)
             places[trial.key] = Place(
-                clips[trial.data_hz], split, checkpoints[trial.key], folder, 1, tags, args.hang_after
+                clips, split, checkpoints[trial.key], folder, args.cpus_per_trial, tags, args.hang_after, scan
             )
     return places
 

@@ -70,6 +70,10 @@ class Situation:
         # One that is still RUNNING belongs to another storage's driver: those of this storage were ended at the start.
         return {r.key: r for r in self._matching if r.status not in ("FINISHED", "RUNNING")}
 
+    def num_clips(self, trial: TrialConfig) -> int:
+        """Clips of all roles that a trial is given."""
+        return sum(clips for _, clips in self.data[wanted_by(trial)].counts.values())
+
     @cached_property
     def _matching(self) -> list[Run]:
         """Runs with the same key, data, split and weights."""

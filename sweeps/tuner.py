@@ -9,21 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from sweeps import cluster
-from sweeps.failures import HOPELESS, MAX_RETRIES, Failures, kind_of
+from sweeps import cluster, placement
+from sweeps.failures import HOPELESS, MAX_RETRIES, kind_of
+from sweeps.placement import Asked, Needs
 from trainable.config import TrialConfig
-from trainable.place import NO_ROOM, Place
+from trainable.place import NO_ROOM, STACKS, Place
 
-LOOK_S = 5.0  # between two looks at whether Ray is still there
-STACKS = "stacks.txt"  # where a worker that hangs writes where it stands, in the trial's folder
+if TYPE_CHECKING:
+    from sweeps.hooks import Listener
 
 
 @dataclass(frozen=True)
@@ -32,57 +32,79 @@ class Job:
 
     config: TrialConfig
     place: Place
-
-
-class Listener(Protocol):
-    """What the driver does as trials go on."""
-
-    def started(self, key: str) -> None: ...
-    def epoch(self, key: str, row: dict[str, float]) -> None: ...
-    def finished(self, key: str) -> None: ...
-    def failed(self, key: str, reason: str) -> None: ...
-    def stop(self, reason: str) -> None: ...
+    needs: Needs
 
 
 def run(
-    jobs: Iterable[Job], num_jobs: int, listener: Listener, storage: Path, name: str, max_concurrent: int | None
+    jobs: Iterable[Job],
+    all_needs: Sequence[Needs],
+    listener: Listener,
+    storage: Path,
+    name: str,
+    asked: Asked,
 ) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
+    Args:
+        all_needs: of every job, in any order.
+
     Raises:
         LostCluster: if Ray itself dies.
+        WrongEnvironment: if a node has other versions than the driver.
     """
-    cluster.join()
-    from ray import tune
-
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
-    resources, room = cluster.shares()
     shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
-    folder = f"{name}-{os.getpid()}"
     try:
-        tuner = tune.Tuner(
-            tune.with_resources(execute, resources),
-            tune_config=tune.TuneConfig(
-                search_alg=_in_order(jobs),
-                num_samples=num_jobs,
-                max_concurrent_trials=min(max_concurrent or room, room),
-                reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
-                trial_name_creator=_key_of,
-                trial_dirname_creator=_key_of,
-            ),
-            run_config=tune.RunConfig(
-                name=folder,
-                storage_path=str(storage / "tune"),
-                verbose=0,
-                callbacks=[_callback(listener)],
-                failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-            ),
-        )
-        with _named_error():
-            tuner.fit()
+        cluster.join()
+        cluster.check_nodes()
+        nodes = cluster.nodes()
+
+        def share(needs: Needs) -> dict[str, float]:
+            return placement.resources(needs, nodes, asked)
+
+        room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
+        folder = storage / "tune" / f"{name}-{os.getpid()}"
+        _tune(jobs, len(all_needs), listener, folder, share, min(asked.max_concurrent or room, room))
     finally:
         cluster.leave()
-        shutil.rmtree(storage / "tune" / folder, ignore_errors=True)
+        shutil.rmtree(storage / "tune", ignore_errors=True)
+
+
+def _tune(
+    jobs: Iterable[Job],
+    num_jobs: int,
+    listener: Listener,
+    folder: Path,
+    share: Callable[[Needs], dict[str, float]],
+    max_concurrent: int,
+) -> None:
+    from ray import tune
+
+    from sweeps import hooks  # loads Ray, which `cluster.join` has quietened
+
+    def bundles(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([share(config["needs"])])
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
+    tuner = tune.Tuner(
+        tune.with_resources(execute, bundles),
+        tune_config=tune.TuneConfig(
+            search_alg=hooks.InOrder({**j.config.to_dict(), "place": j.place, "needs": j.needs} for j in jobs),
+            num_samples=num_jobs,
+            max_concurrent_trials=max_concurrent,
+            reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
+            trial_name_creator=hooks.key_of,
+            trial_dirname_creator=hooks.key_of,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            verbose=0,
+            callbacks=[hooks.Told(listener)],
+            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+        ),
+    )
+    with _named_error():
+        tuner.fit()
 
 
 @contextmanager
@@ -109,7 +131,10 @@ def execute(config: dict[str, Any]) -> None:
 
     fields = dict(config)
     place = fields.pop("place")
+    del fields["needs"]
+    place = replace(place, tags={**place.tags, "node_id": cluster.node_id()})
     try:
+        cluster.check_this_node()
         with watch(place.hang_s, place.folder / STACKS):
             trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
     except Exception:
@@ -121,91 +146,3 @@ def execute(config: dict[str, Any]) -> None:
             raise
     else:
         tune.report({"event": "finished"})
-
-
-def _key_of(trial: Any) -> str:
-    return TrialConfig(**{n: value for n, value in trial.config.items() if n != "place"}).key
-
-
-class _Unstored:
-    """Tune stores its parts, and nobody restores them."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-def _in_order(jobs: Iterable[Job]) -> Any:
-    from ray.tune.search import Searcher
-
-    class InOrder(_Unstored, Searcher):
-        """Proposes the planned trials one after another; a grid needs no search."""
-
-        def __init__(self, proposals: Iterator[dict[str, Any]]) -> None:
-            super().__init__()
-            self.proposals = proposals
-
-        def suggest(self, trial_id: str) -> Any:
-            return next(self.proposals, Searcher.FINISHED)
-
-        def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-            """Nothing is learnt from a result."""
-
-        def save(self, checkpoint_path: str) -> None:
-            """Nothing is kept: what is to run comes from the plan and the store."""
-
-    return InOrder({**job.config.to_dict(), "place": job.place} for job in jobs)
-
-
-def _callback(listener: Listener) -> Any:
-    from ray.tune import Callback
-
-    class Told(_Unstored, Callback):
-        """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again."""
-
-        def __init__(self, listener: Listener) -> None:
-            self.listener, self.failures = listener, Failures()
-            self.ended: set[str] = set()
-            self.looked = time.monotonic()
-
-        def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-            if time.monotonic() - self.looked > LOOK_S:
-                cluster.check_alive()
-                self.looked = time.monotonic()
-
-        def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            self.failures.starts(_key_of(trial))
-            self.listener.started(_key_of(trial))
-
-        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-            key, event = _key_of(trial), result.get("event")
-            if event == "epoch":
-                self.listener.epoch(key, result["row"])
-            elif event == "finished":
-                self.ended.add(key)
-                self.failures.finished()
-                self.listener.finished(key)
-            elif event == "failed":
-                self.listener.stop(self.failures.add(key, result["reason"]))
-
-        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            self.end(trial, "the trial ended without a result")
-
-        def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            self.listener.stop(self.failures.lost(_key_of(trial), _lost(trial)))
-            self.end(trial, _lost(trial))
-
-        def end(self, trial: Any, otherwise: str) -> None:
-            """A trial is over; unless it finished, it failed for the last reason that it gave."""
-            if (key := _key_of(trial)) not in self.ended:
-                self.ended.add(key)
-                self.listener.failed(key, self.failures.last(key, otherwise))
-
-    return Told(listener)
-
-
-def _lost(trial: Any) -> str:
-    """Why a worker was lost: what Ray knows, or the stacks that it left when it hung."""
-    stacks = trial.config["place"].folder / STACKS
-    if stacks.exists() and (text := stacks.read_text(encoding="utf-8", errors="replace")):
-        return f"{text}\nits worker was lost: it made no step for {trial.config['place'].hang_s:g} s (stacks above)"
-    return f"its worker was lost: {trial.get_error() or 'no reason is known'}"

@@ -2,8 +2,9 @@
 
     SOUNDINGS_FAULT="record is committed"  SOUNDINGS_FAULT_TIMES=1,2  SOUNDINGS_FAULT_LOG=/a/folder
 
-kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place. The folder
-holds one file for every time it was reached, so that a test can show that its fault happened.
+kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place; with
+SOUNDINGS_FAULT_HOW="out of memory" it raises what a device without room raises. The folder holds one file for every
+time it was reached, so that a test can show that its fault happened.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def reach(place: str) -> None:
             (log / f"{place} {number}").touch(exist_ok=False)
         except FileExistsError:
             continue
-        if str(number) in times:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if str(number) not in times:
+            return
+        if os.environ.get("SOUNDINGS_FAULT_HOW") == "out of memory":
+            raise MemoryError(f"out of memory, as asked, at: {place}")
+        os.kill(os.getpid(), signal.SIGKILL)
         return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
+import re
 import socket
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "torchaudio", "timm", "numpy", "soxr", "soundfile", "ray", "mlflow")
 
 
@@ -23,6 +27,15 @@ def describe() -> dict[str, str]:
     }
 
 
+@functools.cache
+def environment() -> dict[str, str]:
+    """The interpreter, and the version here of every package that requirements.txt pins."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [name for line in lines if (name := line.partition("==")[0]) != line and re.fullmatch(r"[\w.-]+", name)]
+    return {"python": platform.python_version(), **{p: _version(p) for p in pinned if _version(p)}}
+
+
+@functools.cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

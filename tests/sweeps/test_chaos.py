@@ -77,7 +77,7 @@ class Small(nn.Module):
         return logits
 
 
-def in_this_process(jobs: Iterable[tuner.Job], num_jobs: int, listener: tuner.Listener, *rest: Any) -> None:
+def in_this_process(jobs: Iterable[tuner.Job], num_jobs: int, listener: Any, *rest: Any) -> None:
     """Runs one job after another and tells the listener, as Ray does: a trial that raises is tried again."""
     for job in jobs:
         key = job.config.key

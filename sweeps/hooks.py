@@ -1,0 +1,112 @@
+"""Where Tune asks and tells: it is given the planned trials in order, and what it says of them is handed on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ray.tune import Callback
+from ray.tune.search import Searcher
+
+from sweeps import cluster
+from sweeps.failures import Failures
+from trainable.config import TrialConfig
+from trainable.place import STACKS
+
+LOOK_S = 5.0  # between two looks at whether Ray is still there
+
+
+class Listener(Protocol):
+    """What the driver does as trials go on."""
+
+    def started(self, key: str) -> None: ...
+    def epoch(self, key: str, row: dict[str, float]) -> None: ...
+    def finished(self, key: str) -> None: ...
+    def failed(self, key: str, reason: str) -> None: ...
+    def stop(self, reason: str) -> None: ...
+
+
+def key_of(trial: Any) -> str:
+    """The key of one of Tune's trials."""
+    return TrialConfig(**{n: value for n, value in trial.config.items() if n not in ("place", "needs")}).key
+
+
+class _Unstored:
+    """Tune stores its parts, and nobody restores them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class InOrder(_Unstored, Searcher):
+    """Proposes the planned configs one after another; a grid needs no search."""
+
+    def __init__(self, proposals: Iterator[dict[str, Any]]) -> None:
+        super().__init__()
+        self.proposals = proposals
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next config; FINISHED when there is none."""
+        return next(self.proposals, Searcher.FINISHED)
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Nothing is learnt from a result."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing is kept: what is to run comes from the plan and the store."""
+
+
+class Told(_Unstored, Callback):
+    """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener, self.failures = listener, Failures()
+        self.ended: set[str] = set()
+        self.looked = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        """Looks now and then whether Ray is still there."""
+        if time.monotonic() - self.looked > LOOK_S:
+            cluster.check_alive()
+            self.looked = time.monotonic()
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """An attempt at a trial starts."""
+        self.failures.starts(key_of(trial))
+        self.listener.started(key_of(trial))
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        """A trial says something: an epoch, its result, or why it fails."""
+        key, event = key_of(trial), result.get("event")
+        if event == "epoch":
+            self.listener.epoch(key, result["row"])
+        elif event == "finished":
+            self.ended.add(key)
+            self.failures.finished()
+            self.listener.finished(key)
+        elif event == "failed":
+            self.listener.stop(self.failures.add(key, result["reason"]))
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial has ended by itself."""
+        self.end(trial, "the trial ended without a result")
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's last attempt was lost."""
+        self.listener.stop(self.failures.lost(key_of(trial), _lost(trial)))
+        self.end(trial, _lost(trial))
+
+    def end(self, trial: Any, otherwise: str) -> None:
+        """A trial is over; unless it finished, it failed for the last reason that it gave."""
+        if (key := key_of(trial)) not in self.ended:
+            self.ended.add(key)
+            self.listener.failed(key, self.failures.last(key, otherwise))
+
+
+def _lost(trial: Any) -> str:
+    """Why a worker was lost: what Ray knows, or the stacks that it left when it hung."""
+    stacks = trial.config["place"].folder / STACKS
+    if stacks.exists() and (text := stacks.read_text(encoding="utf-8", errors="replace")):
+        return f"{text}\nits worker was lost: it made no step for {trial.config['place'].hang_s:g} s (stacks above)"
+    return f"its worker was lost: {trial.get_error() or 'no reason is known'}"

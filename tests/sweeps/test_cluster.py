@@ -1,0 +1,117 @@
+"""What is known of a cluster before anything runs on it: its size, its nodes' packages, its copy of the code."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sweeps import cluster, code
+from sweeps.cluster import WrongEnvironment, check_this_node, differences, full_size
+from sweeps.code import StaleMount, check_mount, code_sha256
+from trainable.provenance import environment
+
+LAUNCHED = {
+    "max_workers": 10,
+    "head_node_type": "head",
+    "available_node_types": {
+        "head": {"resources": {"CPU": 0, "memory": 8e9}, "max_workers": 0},
+        "gpu": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 4},
+        "big": {"resources": {"CPU": 64, "GPU": 8}},
+    },
+}
+
+
+def test_a_cluster_counts_as_large_as_it_may_grow() -> None:
+    """Workers that are not started yet are room for trials: without it, it would never grow."""
+    assert full_size(LAUNCHED) == {"CPU": 4 * 8 + 10 * 64, "GPU": 4 + 80, "memory": 8e9}
+    assert full_size({}) == {}
+
+
+def test_the_environment_is_what_the_lock_file_pins() -> None:
+    """The interpreter and every pinned package that is here, with its version."""
+    here = environment()
+    assert {"python", "torch", "numpy", "ray", "mlflow"} <= set(here)
+    assert all(here.values())
+
+
+def test_differences_are_named() -> None:
+    """Another version, one that is missing, one too many; equal ones are nothing."""
+    assert differences({"torch": "2.14.1"}, {"torch": "2.14.1"}) == ""
+    found = differences({"torch": "2.15.0", "extra": "1"}, {"torch": "2.14.1", "timm": "1.0"})
+    assert found == "torch 2.15.0 instead of 2.14.1, timm missing instead of 1.0, extra 1 instead of none"
+
+
+def test_a_worker_on_another_environment_refuses_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the node's name, with the remedy; a worker like the driver takes them."""
+    monkeypatch.setenv("SOUNDINGS_ENVIRONMENT", json.dumps({**environment(), "torch": "2.15.0"}))
+    for _ in range(2):
+        with pytest.raises(WrongEnvironment, match=rf"(?s){os.uname().nodename}: torch .* instead of 2.15.0.*ray up"):
+            check_this_node()
+    monkeypatch.setenv("SOUNDINGS_ENVIRONMENT", json.dumps(environment()))
+    check_this_node()
+    monkeypatch.delenv("SOUNDINGS_ENVIRONMENT", raising=False)
+    check_this_node()
+
+
+@pytest.fixture
+def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a cluster's head: a mounted repository, and the file that Ray's launcher leaves."""
+    (tmp_path / "soundings" / "sweeps").mkdir(parents=True)
+    (tmp_path / "soundings" / "sweeps" / "toy.py").write_text("BASE = 1\n")
+    (tmp_path / "ray_bootstrap_config.yaml").touch()
+    monkeypatch.setattr(code, "ROOT", tmp_path / "soundings")
+    monkeypatch.setattr(code, "LAUNCHED", tmp_path / "ray_bootstrap_config.yaml")
+    return tmp_path
+
+
+def test_a_submitted_study_must_be_the_mounted_one(head: Path) -> None:
+    """The copy in the home folder, and the original, pass; one that was edited since is refused with the command."""
+    copy = head / "toy.py"
+    copy.write_text("BASE = 1\n")
+    check_mount(str(copy))
+    check_mount(str(head / "soundings" / "sweeps" / "toy.py"))
+    copy.write_text("BASE = 2\n")
+    with pytest.raises(StaleMount, match=r"(?s)has another .*toy.py.*ray up --no-restart"):
+        check_mount(str(copy))
+
+
+def test_a_study_that_the_cluster_has_never_seen_is_refused(head: Path) -> None:
+    """What it needs beside itself would be missing too."""
+    (head / "new.py").write_text("BASE = 1\n")
+    with pytest.raises(StaleMount, match=r"(?s)has no .*new.py.*ray up --no-restart"):
+        check_mount(str(head / "new.py"))
+
+
+def test_where_there_is_no_cluster_a_study_may_lie_anywhere(head: Path) -> None:
+    """On a laptop a study of one's own needs no place in the repository."""
+    code.LAUNCHED.unlink()
+    check_mount(str(head / "mine.py"))
+    check_mount(None)
+
+
+def test_a_cluster_that_is_not_named_is_not_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Ray that runs here may be another sweep's; on a head, or by its address, a cluster is joined."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "LAUNCHED", tmp_path / "ray_bootstrap_config.yaml")
+    assert cluster.is_own()
+    cluster.LAUNCHED.touch()
+    assert not cluster.is_own()
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert not cluster.is_own()
+
+
+def test_only_code_that_makes_numbers_counts(tmp_path: Path) -> None:
+    """A page or a test changes nothing; a line, a name or a new file in datasets/ or trainable/ does."""
+    (tmp_path / "trainable").mkdir()
+    (tmp_path / "trainable" / "a.py").write_text("x = 1")
+    before = code_sha256(tmp_path)
+    (tmp_path / "README.md").write_text("hello")
+    (tmp_path / "trainable" / "notes.txt").write_text("hello")
+    assert code_sha256(tmp_path) == before
+    (tmp_path / "trainable" / "a.py").write_text("x = 2")
+    changed = code_sha256(tmp_path)
+    (tmp_path / "trainable" / "a.py").rename(tmp_path / "trainable" / "b.py")
+    assert len({before, changed, code_sha256(tmp_path)}) == 3
