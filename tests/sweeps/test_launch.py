@@ -151,6 +151,23 @@ def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships
     assert "NotFinite" in output
 
 
+@pytest.mark.ray
+def test_a_trial_without_room_takes_half_batches_in_a_new_process(
+    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs out of memory in its second epoch, goes on from its first in halves, finishes, and its run says so."""
+    (log := tmp_path / "log").mkdir()
+    for name, value in {"": "epoch is trained", "_TIMES": "2", "_HOW": "out of memory", "_LOG": str(log)}.items():
+        monkeypatch.setenv(f"SOUNDINGS_FAULT{name}", value)
+    code, output = finish(command(ships, tmp_path, "--limit", "1", fields=(*SMALL, "epochs=3")))
+    assert code == COMPLETE, output
+    assert sorted(path.name for path in log.iterdir()) == [f"epoch is trained {n}" for n in (1, 2, 3, 4)]
+    (run,) = runs_of(tmp_path)
+    assert (run.status, run.tags["micro_batches"]) == ("FINISHED", "2")
+    assert run.tags["node_id"]
+    assert curve(tmp_path, run) == [1, 2, 3]
+
+
 def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path: Path) -> None:
     """All three files are named at once, with where they go, and no store is made."""
     code, output = finish(command(ships, tmp_path, fields=()))
