@@ -42,11 +42,13 @@ def run(
     storage: Path,
     name: str,
     asked: Asked,
+    trainable: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
         all_needs: of every job, in any order.
+        trainable: what runs in a worker; None for `execute`.
 
     Raises:
         LostCluster: if Ray itself dies.
@@ -63,13 +65,16 @@ def run(
 
         room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
         folder = storage / "tune" / f"{name}-{os.getpid()}"
-        _tune(jobs, len(all_needs), listener, folder, share, min(asked.max_concurrent or room, room))
+        _tune(
+            trainable or execute, jobs, len(all_needs), listener, folder, share, min(asked.max_concurrent or room, room)
+        )
     finally:
         cluster.leave()
         shutil.rmtree(storage / "tune", ignore_errors=True)
 
 
 def _tune(
+    trainable: Callable[[dict[str, Any]], None],
     jobs: Iterable[Job],
     num_jobs: int,
     listener: Listener,
@@ -86,7 +91,7 @@ def _tune(
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
     tuner = tune.Tuner(
-        tune.with_resources(execute, bundles),
+        tune.with_resources(trainable, bundles),
         tune_config=tune.TuneConfig(
             search_alg=hooks.InOrder({**j.config.to_dict(), "place": j.place, "needs": j.needs} for j in jobs),
             num_samples=num_jobs,

@@ -21,7 +21,7 @@ MAY_IMPORT = {  # of our own folders
     "trainable": {"datasets", "trainable"},
     "sweeps": {"datasets", "trainable", "sweeps"},
     "analysis": {"datasets", "trainable", "sweeps", "analysis"},
-    "benchmarks": {"datasets", "trainable", "benchmarks"},
+    "benchmarks": {"datasets", "trainable", "sweeps", "benchmarks"},
 }
 ONLY_IN = {  # third parties: the files and folders that may import them
     "ray": (

@@ -1,0 +1,209 @@
+"""What a large cluster costs its driver: trials that do nothing, through the launcher, on simulated nodes.
+
+    python -m benchmarks.scale [--nodes 64] [--gpus 8] [--trials 10000] [--at-once 16] [--json FILE]
+
+The nodes are Ray's own processes on this machine (`ray.cluster_utils.Cluster`), each with GPUs that are only numbers.
+A worker is a real process, so that --at-once is what the machine has memory for (about 0.1 GB each). Printed are wall
+time, the driver's CPU time and its memory, in ten parts of the sweep: linear time and flat memory look alike in all of
+them. The peer is stock Ray Tune on the same nodes, one new worker a trial, as it comes; and what a trial's run costs
+the store is measured beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import resource
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from sweeps import placement, tuner
+from sweeps.placement import Asked
+from trainable.config import TrialConfig
+from trainable.place import Place
+
+BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
+EPOCHS = 100  # points of a run's curves, of which a trial reports each
+PARTS = 10
+PEER_TRIALS = 50
+STORE_TRIALS = 50
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the driver stood when so many trials were done."""
+
+    trials: int
+    wall_s: float
+    cpu_s: float  # of the driver's process
+    memory_mb: float  # resident
+
+
+def mark(trials: int) -> Mark:
+    """Now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return Mark(trials, time.monotonic(), used.ru_utime + used.ru_stime, memory)
+
+
+class Counter:
+    """Listens as the launcher does, and only counts."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.num, self.num_epochs = every, 0, 0
+        self.marks: list[Mark] = []
+        self.failures: list[str] = []
+
+    def started(self, key: str) -> None:
+        """The first one starts the clock: Ray is up, its workers are coming."""
+        if not self.marks:
+            self.marks.append(mark(0))
+
+    def epoch(self, key: str, row: dict[str, float]) -> None:
+        """Counts it."""
+        self.num_epochs += 1
+
+    def finished(self, key: str) -> None:
+        """Counts it, and looks at the clock now and then."""
+        self.num += 1
+        if self.num % self.every == 0:
+            self.marks.append(mark(self.num))
+
+    def failed(self, key: str, reason: str) -> None:
+        """Keeps why."""
+        self.failures.append(reason)
+
+    def stop(self, reason: str) -> None:
+        """Keeps why."""
+        if reason:
+            self.failures.append(reason)
+
+
+def stub(config: dict[str, Any]) -> None:
+    """A trial that does nothing but say so."""
+    from ray import tune
+
+    tune.report({"event": "epoch", "row": {"epoch": 1, "val_loss": 1.0}})
+    tune.report({"event": "finished"})
+
+
+def ours(num_trials: int, at_once: int, storage: Path) -> list[Mark]:
+    """The launcher's own way to run trials."""
+    counter = Counter(max(1, num_trials // PARTS))
+    place = Place(storage / "clips", storage / "split.csv", None, storage / "trial")
+    needs = placement.needs(BASE, 1000)
+    jobs = (tuner.Job(replace(BASE, seed=n), place, needs) for n in range(num_trials))
+    asked = Asked(max_concurrent=at_once, gpus_per_trial=1.0)
+    tuner.run(jobs, [needs] * num_trials, counter, storage, "scale", asked, stub)
+    if counter.failures or counter.num != num_trials or counter.num_epochs != num_trials:
+        raise SystemExit(f"{counter.num} of {num_trials} trials ended; {counter.failures[:1]}")
+    return counter.marks
+
+
+def peer(num_trials: int, at_once: int, storage: Path) -> tuple[float, float]:
+    """Stock Tune, as it comes: wall and driver CPU seconds of a trial."""
+    import ray
+    from ray import tune
+
+    ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level=logging.ERROR)
+    begun = mark(0)
+    tune.Tuner(
+        tune.with_resources(lambda config: tune.report({"loss": 1.0}), {"cpu": 1, "gpu": 1}),
+        param_space={"n": tune.grid_search(list(range(num_trials)))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=at_once),
+        run_config=tune.RunConfig(name="stock", storage_path=str(storage / "stock"), verbose=0),
+    ).fit()
+    ended = mark(num_trials)
+    ray.shutdown()
+    return (ended.wall_s - begun.wall_s) / num_trials, (ended.cpu_s - begun.cpu_s) / num_trials
+
+
+def store_cost(num_trials: int, num_epochs: int, folder: Path) -> tuple[float, float]:
+    """What a trial's run costs the thread that writes the store: wall and CPU seconds, SQLite on this disk."""
+    from sweeps.store import Store
+
+    store = Store(f"sqlite:///{folder / 'mlflow.db'}")
+    parent = store.open_sweep("scale", "", {})
+    begun = mark(0)
+    for n in range(num_trials):
+        trial = replace(BASE, seed=n)
+        run = store.begin(parent, trial.key, trial.to_dict(), {"key": trial.key}, None)
+        for epoch in range(1, num_epochs + 1):
+            store.log_epoch(run, {"epoch": epoch, "val_loss": 1.0, "val_accuracy": 0.5, "train_loss": 1.0})
+        store.finish(run, {"test_accuracy": 0.5}, {"record": trial.key}, [])
+    ended = mark(num_trials)
+    return (ended.wall_s - begun.wall_s) / num_trials, (ended.cpu_s - begun.cpu_s) / num_trials
+
+
+def table(marks: list[Mark], compared: dict[str, tuple[float, float]]) -> str:
+    """Each part of the sweep, and the peers."""
+    lines = [f"{'trials':>14} {'wall/trial':>11} {'driver CPU/trial':>17} {'driver memory':>14}"]
+    for before, after in pairwise(marks):
+        num = after.trials - before.trials
+        wall, cpu = (after.wall_s - before.wall_s) / num, (after.cpu_s - before.cpu_s) / num
+        span = f"{before.trials + 1}-{after.trials}"
+        lines.append(f"{span:>14} {1000 * wall:>8.0f} ms {1000 * cpu:>14.1f} ms {after.memory_mb:>11.0f} MB")
+    lines += [f"{name}: {1000 * w:.0f} ms wall, {1000 * c:.1f} ms CPU a trial" for name, (w, c) in compared.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table, and writes everything as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--gpus", type=int, default=8, help="of a node")
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--at-once", type=int, default=16, help="workers, which are real")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    args = parser.parse_args()
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    begun = time.monotonic()
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
+    )
+    for _ in range(args.nodes):
+        cluster.add_node(num_cpus=args.gpus, num_gpus=args.gpus, object_store_memory=80_000_000)
+    print(f"{args.nodes} nodes x {args.gpus} GPUs are up after {time.monotonic() - begun:.0f} s", flush=True)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        with tempfile.TemporaryDirectory(prefix="scale-", ignore_cleanup_errors=True) as folder:
+            marks = ours(args.trials, args.at_once, Path(folder))
+            compared = {
+                f"stock Ray Tune, {PEER_TRIALS} trials": peer(PEER_TRIALS, args.at_once, Path(folder)),
+                f"the store, {EPOCHS} epochs a run": store_cost(STORE_TRIALS, EPOCHS, Path(folder)),
+            }
+    finally:
+        cluster.shutdown()
+    print(table(marks, compared))
+    if args.json:
+        args.json.write_text(json.dumps(document(args, marks, compared), indent=1) + "\n", encoding="utf-8")
+
+
+def document(args: argparse.Namespace, marks: list[Mark], compared: dict[str, Any]) -> dict[str, Any]:
+    """Everything that was measured, and on what."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
+        "load": os.getloadavg(),
+        "versions": {name: importlib.metadata.version(name) for name in ("ray", "mlflow")},
+        "flags": {name: str(value) for name, value in vars(args).items()},
+        "marks": [asdict(found) for found in marks],
+        "compared": compared,
+    }
+
+
+if __name__ == "__main__":
+    main()
