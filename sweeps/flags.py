@@ -144,6 +144,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="a worker that makes no step for so many seconds is ended, and its trial tried again (%(default)s)",
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
+    group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
 
 
 def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -91,6 +93,8 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
     source = Source(args.data_root, args.cache_dir, args.split_file, args.bad_files) if args.data_root else None
+    if args.report:
+        return _report(sweep.name, args)
     if args.dry_run:
         print_plan(_from_memory(plan, source, args), args)
         return COMPLETE
@@ -103,6 +107,12 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
             print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
             return LOCKED
         return _run(plan, source, args)
+
+
+def _report(name: str, args: argparse.Namespace) -> int:
+    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
+    command = [sys.executable, "-m", f"analysis.{name}", *flags.as_flags(args)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
 
 def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:

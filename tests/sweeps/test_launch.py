@@ -135,6 +135,10 @@ def test_only_what_is_missing_runs(ships: Path, tmp_path: Path) -> None:
     assert (code, "2 planned, 1 done, 1 to run" in output) == (COMPLETE, True), output
     assert sorted(run.key for run in runs_of(tmp_path)).count(gone.key) == 1
 
+    code, output = finish(command(ships, tmp_path, "--limit", "2", "--report", fields=short))
+    assert "written: " in output
+    assert (tmp_path / "reports" / "deepship_rates" / "table.md").is_file()
+
     _, output = finish(command(ships, tmp_path, "--limit", "4", "--seeds", "1,2,3,4", "--dry-run", fields=short))
     assert "4 planned, 2 done, 2 to run" in output
 
