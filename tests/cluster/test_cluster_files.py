@@ -1,0 +1,369 @@
+"""The cluster files that are shipped, and the check that stands between them and a bill or a break-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusters import check, launcher
+from clusters.text import PLACEHOLDER
+
+ROOT = Path(__file__).resolve().parents[2]
+AWS, GCP, OWN, KUBE = "cluster.yaml", "clusters/gcp.yaml", "clusters/on-premise.yaml", "clusters/kuberay.yaml"
+LAUNCHED = [AWS, GCP, OWN]
+FILES = [*LAUNCHED, KUBE]
+PARTS = [
+    "# What only you know. Nothing else has to be changed.",
+    "# What it may cost.",
+    "# Where it runs, and who may come in.",
+    "# The machines.",
+    "# The code and the token.",
+    "# What every node gets before Ray starts.",
+    "# How Ray starts.",
+]
+VALUES = {
+    AWS: {
+        "REGION": "eu-central-1",
+        "IMAGE_ID": "ami-0123456789abcdef0",
+        "SUBNET_ID": "subnet-0123456789abcdef0",
+        "SECURITY_GROUP_ID": "sg-0123456789abcdef0",
+        "HEAD_PROFILE": "soundings-head",
+        "FILE_SYSTEM": "fs-0123456789abcdef0.efs.eu-central-1.amazonaws.com",
+    },
+    GCP: {
+        "PROJECT_ID": "soundings-123456",
+        "REGION": "europe-west4",
+        "ZONE": "europe-west4-a",
+        "IMAGE_ID": "projects/deeplearning-platform-release/global/images/common-cu129-ubuntu-2204-v20261001",
+        "SUBNET_ID": "projects/soundings-123456/regions/europe-west4/subnetworks/soundings",
+        "HEAD_ACCOUNT": "head@soundings-123456.iam.gserviceaccount.com",
+        "SSH_PUBLIC_KEY": "ubuntu:ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAI" + 22 * "a1" + " ubuntu",
+        "FILE_SYSTEM": "10.0.0.2:/soundings",
+    },
+    OWN: {
+        "HEAD_IP": "10.0.0.1",
+        "WORKER_IP_1": "10.0.0.2",
+        "WORKER_IP_2": "10.0.0.3",
+        "SSH_USER": "soundings",
+        "SHARED_FOLDER": "/srv/soundings",
+    },
+    KUBE: {"IMAGE_ID": f"registry.example.org/soundings@sha256:{32 * 'a1'}", "VOLUME_CLAIM": "soundings"},
+}
+
+
+def shipped(file: str) -> str:
+    """A file as it is in the repository."""
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
+def filled(file: str) -> str:
+    """A file as a user has filled it in."""
+    return PLACEHOLDER.sub(lambda found: VALUES[file][found[0].strip("<>")], shipped(file))
+
+
+def document(file: str) -> dict[str, Any]:
+    """What `ray up` reads in a filled file; for KubeRay, the RayCluster."""
+    return next(yaml.safe_load_all(filled(file)))
+
+
+class TestShipped:
+    @pytest.mark.parametrize("file", FILES)
+    def test_passes_as_a_template(self, file: str) -> None:
+        """What we ship breaks no rule but that it is not filled in."""
+        assert check.problems(shipped(file), template=True) == []
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_is_refused_until_it_is_filled_in(self, file: str) -> None:
+        """Each placeholder is named with its line, and there is nothing else to mend."""
+        lines = shipped(file).splitlines()
+        expected = {(f"line {n}", name) for n, line in enumerate(lines, 1) for name in PLACEHOLDER.findall(line)}
+        assert {tuple(p.split(": ")[:2]) for p in check.problems(shipped(file))} == expected
+        assert {name.strip("<>") for _, name in expected} == set(VALUES[file])
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_passes_when_it_is_filled_in(self, file: str) -> None:
+        """Filling in the placeholders is all that a user must do."""
+        assert check.problems(filled(file)) == []
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_asks_for_everything_in_one_place(self, file: str) -> None:
+        """The placeholders stand in the first part, and nowhere else."""
+        before, known, after = re.split(f"{re.escape(PARTS[0])}|{re.escape(PARTS[1])}", shipped(file))
+        assert PLACEHOLDER.findall(known)
+        assert not PLACEHOLDER.findall(before + after)
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_has_the_same_parts_in_the_same_order(self, file: str) -> None:
+        """Who knows one of the files knows all."""
+        assert [line.strip() for line in shipped(file).splitlines() if line.strip() in PARTS] == PARTS
+
+
+class TestForRay:
+    @pytest.mark.parametrize("file", [AWS, GCP])
+    def test_starts_with_no_worker_and_ends_with_few(self, file: str) -> None:
+        """As Ray completes it: a head for no trial, workers from none to `max_workers`; and it can be sent as JSON."""
+        config = json.loads(json.dumps(launcher.prepared(document(file))))
+        head, worker = config["available_node_types"]["head"], config["available_node_types"]["worker"]
+        assert (config["head_node_type"], head["resources"], head["max_workers"]) == ("head", {"CPU": 0}, 0)
+        assert (worker["min_workers"], worker["max_workers"]) == (0, config["max_workers"])
+
+    def test_own_machines_pass_all_that_ray_up_does_before_ssh(self) -> None:
+        """Ray's own path for machines of one's own; both workers are there from the start."""
+        from ray.autoscaler._private.commands import _bootstrap_config
+
+        config = _bootstrap_config(document(OWN), no_config_cache=True)
+        (machine,) = config["available_node_types"].values()
+        assert (machine["min_workers"], machine["max_workers"], config["max_workers"]) == (2, 2, 2)
+
+    def test_the_autoscaler_on_kubernetes_reads_the_same(self) -> None:
+        """Ray's own reading of the RayCluster: a head for no trial, a GPU a worker, up to four, ten minutes."""
+        from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+        cluster = document(KUBE)
+        config = _derive_autoscaling_config_from_ray_cr({**cluster, "metadata": {"name": "n", "namespace": "default"}})
+        types = config["available_node_types"]
+        assert types["headgroup"]["resources"]["CPU"] == 0
+        assert (types["worker"]["resources"]["GPU"], types["worker"]["min_workers"]) == (1, 0)
+        assert (config["max_workers"], config["idle_timeout_minutes"]) == (4, 10)
+
+    @pytest.mark.parametrize("kind", ["head", "worker"])
+    def test_aws_knows_every_word_of_a_machine(self, kind: str) -> None:
+        """The request to start a machine has the names and types of EC2's own description."""
+        loaders = pytest.importorskip(
+            "botocore.loaders", reason="boto3, with which `ray up` asks AWS, is not installed"
+        )
+        from botocore.model import ServiceModel
+        from botocore.validate import ParamValidator
+
+        model = ServiceModel(loaders.Loader().load_service_model("ec2", "service-2"))
+        request = {**document(AWS)["available_node_types"][kind]["node_config"], "MinCount": 1, "MaxCount": 1}
+        request["SubnetId"] = request.pop("SubnetIds")[0]  # which is what Ray makes of it
+        report = ParamValidator().validate(request, model.operation_model("RunInstances").input_shape)
+        assert report.generate_report() == ""
+        assert set(request) <= set(model.operation_model("RunInstances").input_shape.members)
+
+
+class TestNodes:
+    @pytest.mark.parametrize("part", ["file_mounts", "rsync_exclude", "rsync_filter", *launcher.START])
+    def test_all_files_send_and_start_the_same(self, part: str) -> None:
+        """No two files say the same thing in two ways."""
+        assert document(AWS)[part] == document(GCP)[part] == document(OWN)[part]
+
+    def test_all_files_set_up_the_same(self) -> None:
+        """But for where ~/shared and ~/cache are; and the variables are the same on Kubernetes."""
+        commands = [document(file)["setup_commands"][-6:] for file in LAUNCHED]
+        assert commands[0] == commands[1] == commands[2]
+        assert commands[0][0].startswith("chmod 600")
+        names = set(re.findall(r"(SOUNDINGS_\w+|RAY_USAGE\w+)=", commands[0][-2]))
+        (container,) = document(KUBE)["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+        assert {variable["name"] for variable in container["env"]} == names
+
+    @pytest.mark.parametrize("file", LAUNCHED)
+    def test_commands_are_bash(self, file: str) -> None:
+        """Each is parsed."""
+        config = document(file)
+        for command in (c for part in ("setup_commands", *launcher.START) for c in config[part]):
+            assert subprocess.run(["bash", "-n", "-c", command], capture_output=True).stderr == b""
+
+    def test_a_node_that_is_set_up_twice_has_its_variables_once(self, tmp_path: Path) -> None:
+        """A shell as `ray submit` makes it sees the packages, the code, the token's use and the flags' defaults."""
+        shell = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+        for command in document(AWS)["setup_commands"][-2:] * 2:
+            subprocess.run(["bash", "-c", command], env=shell, check=True)
+        assert (tmp_path / ".bashrc").read_text() == ". ~/.soundings\n"
+        seen = subprocess.run(["bash", "-c", ". ~/.bashrc; env"], env=shell, capture_output=True, text=True).stdout
+        variables = dict(line.split("=", 1) for line in seen.splitlines())
+        assert variables["PATH"].startswith(f"{tmp_path}/venv/bin:")
+        assert variables["PYTHONPATH"] == f"{tmp_path}/soundings"
+        assert variables["RAY_AUTH_MODE"] == "token"
+        assert variables["SOUNDINGS_DATA_ROOT"] == f"{tmp_path}/shared/DeepShip"
+        assert variables["SOUNDINGS_CACHE_DIR"] == f"{tmp_path}/cache"
+
+    def test_uv_is_cut_from_the_lock_whole(self) -> None:
+        """The command that takes uv's lines out of requirements.txt takes its version and hashes, and nothing else."""
+        command = next(c for c in document(AWS)["setup_commands"] if "sed -n" in c)
+        (expression,) = re.findall(r"sed -n '([^']+)'", command)
+        cut = subprocess.run(
+            ["sed", "-n", expression, ROOT / "requirements.txt"], capture_output=True, text=True
+        ).stdout
+        assert re.fullmatch(r"uv==[\d.]+ (?:\\\n +--hash=sha256:[0-9a-f]{64} ?)+\n +# via.*\n", cut)
+
+
+DISK, IMDS = "      BlockDeviceMappings: *disk\n", "      MetadataOptions: *metadata_options\n"
+GROUP = "      SecurityGroupIds: [*security_group]\n"
+NETWORK = "      networkInterfaces: *network\n"
+BROKEN = [  # a file, what is taken out of it, what is put in its place, and what the check must name
+    (AWS, "HttpTokens: required", "HttpTokens: optional", "HttpTokens: optional"),
+    (AWS, IMDS, "", "worker.node_config.MetadataOptions"),
+    (AWS, "Encrypted: true", "Encrypted: false", "BlockDeviceMappings"),
+    (AWS, DISK, "", "worker.node_config.BlockDeviceMappings"),
+    (AWS, DISK, "      BlockDeviceMappings: [{Ebs: {Encrypted: true}}, {Ebs: {}}]\n", "worker.node_config.BlockDevice"),
+    (AWS, GROUP, "", "SecurityGroupIds"),
+    (AWS, "  region: *region", "  region: *region\n  security_group: {GroupName: mine}", "provider.security_group"),
+    (AWS, "      ImageId: *image\n", "", "ImageId"),
+    (AWS, "      IamInstanceProfile: {Name: *head_profile}\n", "", "IamInstanceProfile"),
+    (AWS, "InstanceType: m7i.xlarge", "InstanceMarketOptions: {MarketType: spot}", "head.node_config.InstanceMarket"),
+    (AWS, "RAY_AUTH_MODE=token ray start --head", "ray start --head", "head_start_ray_commands"),
+    (AWS, "RAY_AUTH_MODE=token ray start --address", "ray start --address", "worker_start_ray_commands"),
+    (AWS, "RAY_AUTH_MODE=token ray start --head", "RAY_AUTH_MODE=disabled ray start --head", "head_start_ray_commands"),
+    (AWS, "--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", "head_start_ray_commands"),
+    (AWS, "--dashboard-host=127.0.0.1", "--dashboard-host 0.0.0.0", "head_start_ray_commands"),
+    (AWS, "--dashboard-host=127.0.0.1", "--dashboard-host=127.0.0.1.example.org", "head_start_ray_commands"),
+    (AWS, " --dashboard-host=127.0.0.1", "", "head_start_ray_commands"),
+    (AWS, "  ~/.ray/auth_token: ~/.ray/auth_token\n", "", "file_mounts"),
+    (AWS, "head_setup_commands: []", "worker_setup_commands: []", "head_setup_commands: pip install 'boto3"),
+    (AWS, "--quiet --require-hashes", "--quiet", "uv/uv.txt"),
+    (AWS, "- mkdir -p ~/shared", "- curl https://example.org/uv | sh", "curl https"),
+    (AWS, "max_workers: 4\n", "", "max_workers"),
+    (AWS, "idle_timeout_minutes: 10\n", "", "idle_timeout_minutes"),
+    (AWS, "idle_timeout_minutes: 10\n", "idle_timeout_minutes: 0\n", "idle_timeout_minutes"),
+    (AWS, "idle_timeout_minutes: 10\n", "idle_timeout_minutes: 600\n", "idle_timeout_minutes"),
+    (AWS, "max_workers: 4\n", "max_workers: 4\nmax_wrokers: 4\n", "Ray refuses it"),
+    (AWS, "head_node_type: head\n", "head_node_type: haed\n", "Ray refuses it"),
+    (AWS, "  type: aws\n", "  type: nimbus\n", "provider.type: nimbus"),
+    (AWS, "cluster_name: soundings\n", "cluster_name: [soundings\n", "is no YAML"),
+    (AWS, "$RAY_HEAD_IP:6379\n", "$RAY_HEAD_IP:6379\n---\nkind: Secret\n", "2 documents"),
+    (GCP, NETWORK, "", "worker.node_config.networkInterfaces"),
+    (GCP, "      serviceAccounts:", "      labels:", "head.node_config.serviceAccounts"),
+    (GCP, "  ssh_private_key: ~/.ssh/soundings.pem\n", "", "auth.ssh_private_key"),
+    (
+        GCP,
+        "machineType: n2-standard-4",
+        "machineType: n2\n      scheduling: {provisioningModel: SPOT}",
+        "head.node_config",
+    ),
+    (GCP, "machineType: n2-standard-4", "machineType: n2\n      scheduling: [{preemptible: true}]", "head.node_config"),
+    (GCP, "head_setup_commands: []", "worker_setup_commands: []", "head_setup_commands: pip install google"),
+    (OWN, "RAY_AUTH_MODE=token ray start --head", "ray start --head", "head_start_ray_commands"),
+    (OWN, "max_workers: 2", "#", "max_workers"),
+    (OWN, "  head_ip: *head\n", "", "Ray refuses it"),
+    (KUBE, "{mode: token}", "{mode: disabled}", "authOptions.mode"),
+    (KUBE, "  authOptions: {mode: token}\n", "", "authOptions.mode"),
+    (KUBE, ", dashboard-host: 127.0.0.1", "", "dashboard-host"),
+    (KUBE, "dashboard-host: 127.0.0.1", "dashboard-host: 0.0.0.0", "dashboard-host"),
+    (KUBE, "serviceType: ClusterIP", "serviceType: LoadBalancer", "serviceType"),
+    (KUBE, "enableIngress: false", "enableIngress: true", "enableIngress"),
+    (KUBE, "    idleTimeoutSeconds: 600\n", "", "idleTimeoutSeconds"),
+    (KUBE, "enableInTreeAutoscaling: true", "enableInTreeAutoscaling: false", "enableInTreeAutoscaling"),
+    (KUBE, "      maxReplicas: 4\n", "", "maxReplicas"),
+    (KUBE, "soundings/pool: head", "cloud.google.com/gke-spot: yes", "nodeSelector"),
+    (KUBE, f"@sha256:{32 * 'a1'}", ":latest", "image: registry.example.org/soundings:latest"),
+    (KUBE, "          runAsNonRoot: true\n", "", "runAsNonRoot"),
+    (KUBE, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "allowPrivilegeEscalation"),
+    (KUBE, "{name: cache, emptyDir: {}}", "{name: cache, hostPath: {path: /}}", "hostPath"),
+    (KUBE, "---\n", "---\n{apiVersion: v1, kind: Secret}\n---\n", "kind: Secret"),
+    (KUBE, "policyTypes: [Ingress]", "policyTypes: [Egress]", "NetworkPolicy"),
+    (KUBE, "[{podSelector: {matchLabels: {ray.io/cluster: soundings}}}]", "[]", "NetworkPolicy"),
+    (KUBE, "RAY_USAGE_STATS_ENABLED, ", "RAY_AUTH_TOKEN, ", "RAY_AUTH_TOKEN"),
+]
+
+OPEN = ["0.0.0.0/0", "::/0", "8.0.0.0/8", "203.0.0.0/15", "2001:4860::/32", "10.0.0.0/0"]
+SECRETS = [  # put together here, so that nobody takes this file for a leak
+    "AKIA" + 16 * "A",
+    "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
+    "hf_" + 17 * "aB",
+    "mlflow: https://user:" + "hunter2@example.org",
+    "password: " + "hunter2",
+    "RAY_AUTH_TOKEN=" + "hunter2",
+    "'api_key': " + "'hunter2'",
+    16 * "a1B/",
+    16 * "a1",
+]
+NO_SECRETS = [
+    "token: $MLFLOW_TOKEN",
+    "token: <TOKEN>",
+    "~/.ray/auth_token: ~/.ray/auth_token",
+    "RAY_AUTH_MODE=token",
+    "automountServiceAccountToken: false",
+    "image: soundings@sha256:" + 32 * "a1",
+    "ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAI" + 22 * "a1",
+    "HttpTokens: required",
+]
+
+
+class TestCheck:
+    @pytest.mark.parametrize(("file", "old", "new", "named"), BROKEN)
+    def test_refuses_by_name(self, file: str, old: str, new: str, named: str) -> None:
+        """A filled file with one thing broken is refused for that thing, and for nothing else."""
+        assert old in filled(file)
+        found = check.problems(filled(file).replace(old, new))
+        assert found
+        assert [problem for problem in found if named not in problem] == []
+
+    def test_refuses_a_node_without_our_packages(self) -> None:
+        """What is on the machine by chance is not what was locked."""
+        found = check.problems(yaml.safe_dump({**document(OWN), "setup_commands": []}))
+        assert [problem.split(": ")[:2] for problem in found] == [["setup_commands", "nothing"]]
+
+    @pytest.mark.parametrize("network", OPEN)
+    def test_refuses_the_world(self, network: str) -> None:
+        """No rule may let in everybody, in either protocol, or many networks at once."""
+        rule = f"  security_group: {{IpPermissions: [{{FromPort: 22, IpRanges: [{{CidrIp: '{network}'}}]}}]}}\n"
+        found = check.problems(filled(AWS).replace("  type: aws\n", f"  type: aws\n{rule}"))
+        assert [problem for problem in found if f": {network}: " in problem]
+
+    @pytest.mark.parametrize("network", ["203.0.113.7/32", "203.0.0.0/16", "10.0.0.0/8", "fd00::/8", "10.0.0.2:/data"])
+    def test_lets_in_one_campus(self, network: str) -> None:
+        """One's own address, a campus, a private network and the path of a file server are no open doors."""
+        found = check.problems(filled(OWN).replace("/srv/soundings", network))
+        assert found == []
+
+    @pytest.mark.parametrize("secret", SECRETS)
+    def test_refuses_secrets_and_does_not_tell_them(self, secret: str) -> None:
+        """In values and in comments; the message has the line and no more than a beginning."""
+        (found,) = check.problems(f"{filled(AWS)}# {secret}\n")
+        assert found.startswith(f"line {len(filled(AWS).splitlines()) + 1}: ")
+        assert secret[9:] not in found
+        assert "hunter2" not in found
+
+    @pytest.mark.parametrize("text", NO_SECRETS)
+    def test_knows_what_is_no_secret(self, text: str) -> None:
+        """Variables, paths, placeholders, digests and public keys may stand in a file."""
+        assert check.problems(f"{filled(AWS)}# {text}\n") == []
+
+    @pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "cluster_name: x\n", "kind: RayCluster\n", "provider:\n"])
+    def test_says_what_is_no_cluster_file(self, text: str) -> None:
+        """Whatever it is given, it answers in words."""
+        assert check.problems(text)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def at_the_repository(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where a user calls it, with a token as Ray leaves it."""
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").touch(0o600)
+        (tmp_path / "cluster.yaml").write_text(filled(AWS))
+
+    def test_says_that_all_is_well(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Exit code 0, and a line a file."""
+        assert check.main([str(tmp_path / "cluster.yaml")]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / 'cluster.yaml'}: ok\n"
+
+    def test_says_what_is_wrong_in_which_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Exit code 1 if one of the files is refused, and a line a problem."""
+        assert check.main([str(tmp_path / "cluster.yaml"), KUBE]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].endswith("cluster.yaml: ok")
+        assert [line.split(": ")[0] for line in lines[1:]] == [KUBE] * 2
+        assert check.main(["--template", KUBE]) == 0
+
+    @pytest.mark.parametrize(("mode", "remedy"), [(0o644, "chmod 600"), (None, "get-auth-token --generate")])
+    def test_looks_for_the_token(self, mode: int | None, remedy: str, tmp_path: Path, capsys: Any) -> None:
+        """`ray up` sends it after it has paid for a head: it must be there, and nobody else's to read."""
+        token = tmp_path / ".ray" / "auth_token"
+        if mode:
+            token.chmod(mode)
+        else:
+            token.unlink()
+        assert check.main([str(tmp_path / "cluster.yaml")]) == 1
+        assert remedy in capsys.readouterr().out
