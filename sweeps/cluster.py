@@ -107,6 +107,8 @@ def capacity() -> dict[str, float]:
 
     now = ray.cluster_resources()
     grown = full_size(yaml.safe_load(LAUNCHED.read_text())) if LAUNCHED.exists() else {}
+    # On Kubernetes only Ray's autoscaler knows the file.
+    grown = grown or ray._private.state.state.get_max_resources_from_cluster_config() or {}
     return {name: max(now.get(name, 0), grown.get(name, 0)) for name in {*now, *grown}}
 
 

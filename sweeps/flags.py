@@ -77,6 +77,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         "--store",
         type=address,
         metavar="URI",
+        default=os.environ.get("SOUNDINGS_STORE"),
         help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)",
     )
     group.add_argument(
