@@ -1,6 +1,6 @@
 """What a large cluster costs its driver: trials that do nothing, through the launcher, on simulated nodes.
 
-    python -m benchmarks.scale [--nodes 64] [--gpus 8] [--trials 10000] [--at-once 16] [--json FILE]
+    python -m benchmarks.scale [--nodes 64] [--gpus 8] [--trials 10000] [--epochs 1] [--at-once 16] [--json FILE]
 
 The nodes are Ray's own processes on this machine (`ray.cluster_utils.Cluster`), each with GPUs that are only numbers.
 A worker is a real process, so that --at-once is what the machine has memory for (about 0.1 GB each). Printed are wall
@@ -36,6 +36,7 @@ EPOCHS = 100  # points of a run's curves, of which a trial reports each
 PARTS = 10
 PEER_TRIALS = 50
 STORE_TRIALS = 50
+REPORT_TRIALS = 20
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,22 @@ def stub(config: dict[str, Any]) -> None:
     """A trial that does nothing but say so."""
     from ray import tune
 
-    tune.report({"event": "epoch", "row": {"epoch": 1, "val_loss": 1.0}})
+    for epoch in range(1, int(config["epochs"]) + 1):
+        tune.report(
+            {"event": "epoch", "row": {"epoch": epoch, "val_loss": 1.0, "val_accuracy": 0.5, "train_loss": 1.0}}
+        )
     tune.report({"event": "finished"})
 
 
-def ours(num_trials: int, at_once: int, storage: Path) -> list[Mark]:
+def ours(num_trials: int, num_epochs: int, at_once: int, storage: Path) -> list[Mark]:
     """The launcher's own way to run trials."""
     counter = Counter(max(1, num_trials // PARTS))
     place = Place(storage / "clips", storage / "split.csv", None, storage / "trial")
     needs = placement.needs(BASE, 1000)
-    jobs = (tuner.Job(replace(BASE, seed=n), place, needs) for n in range(num_trials))
+    jobs = (tuner.Job(replace(BASE, seed=n, epochs=num_epochs), place, needs) for n in range(num_trials))
     asked = Asked(max_concurrent=at_once, gpus_per_trial=1.0)
     tuner.run(jobs, [needs] * num_trials, counter, storage, "scale", asked, stub)
-    if counter.failures or counter.num != num_trials or counter.num_epochs != num_trials:
+    if counter.failures or counter.num != num_trials or counter.num_epochs != num_trials * num_epochs:
         raise SystemExit(f"{counter.num} of {num_trials} trials ended; {counter.failures[:1]}")
     return counter.marks
 
@@ -145,6 +149,13 @@ def store_cost(num_trials: int, num_epochs: int, folder: Path) -> tuple[float, f
     return (ended.wall_s - begun.wall_s) / num_trials, (ended.cpu_s - begun.cpu_s) / num_trials
 
 
+def per_epoch(few: list[Mark], many: list[Mark]) -> tuple[float, float]:
+    """What one report more costs: wall and driver CPU seconds, from sweeps of one epoch and of many."""
+    reports = EPOCHS * (many[-1].trials - many[0].trials)
+    spent = [(m[-1].wall_s - m[0].wall_s, m[-1].cpu_s - m[0].cpu_s) for m in (few, many)]
+    return (spent[1][0] - spent[0][0]) / reports, (spent[1][1] - spent[0][1]) / reports
+
+
 def table(marks: list[Mark], compared: dict[str, tuple[float, float]]) -> str:
     """Each part of the sweep, and the peers."""
     lines = [f"{'trials':>14} {'wall/trial':>11} {'driver CPU/trial':>17} {'driver memory':>14}"]
@@ -153,7 +164,7 @@ def table(marks: list[Mark], compared: dict[str, tuple[float, float]]) -> str:
         wall, cpu = (after.wall_s - before.wall_s) / num, (after.cpu_s - before.cpu_s) / num
         span = f"{before.trials + 1}-{after.trials}"
         lines.append(f"{span:>14} {1000 * wall:>8.0f} ms {1000 * cpu:>14.1f} ms {after.memory_mb:>11.0f} MB")
-    lines += [f"{name}: {1000 * w:.0f} ms wall, {1000 * c:.1f} ms CPU a trial" for name, (w, c) in compared.items()]
+    lines += [f"{name}: {1000 * w:.1f} ms wall, {1000 * c:.1f} ms CPU" for name, (w, c) in compared.items()]
     return "\n".join(lines)
 
 
@@ -163,6 +174,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--gpus", type=int, default=8, help="of a node")
     parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=1, help="that a trial reports")
     parser.add_argument("--at-once", type=int, default=16, help="workers, which are real")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args()
@@ -180,10 +192,12 @@ def main() -> None:
     os.environ["RAY_ADDRESS"] = cluster.address
     try:
         with tempfile.TemporaryDirectory(prefix="scale-", ignore_cleanup_errors=True) as folder:
-            marks = ours(args.trials, args.at_once, Path(folder))
+            marks = ours(args.trials, args.epochs, args.at_once, Path(folder))
+            few, many = (ours(REPORT_TRIALS, n, args.at_once, Path(folder)) for n in (1, 1 + EPOCHS))
             compared = {
-                f"stock Ray Tune, {PEER_TRIALS} trials": peer(PEER_TRIALS, args.at_once, Path(folder)),
-                f"the store, {EPOCHS} epochs a run": store_cost(STORE_TRIALS, EPOCHS, Path(folder)),
+                "an epoch's report": per_epoch(few, many),
+                f"a trial of stock Ray Tune ({PEER_TRIALS})": peer(PEER_TRIALS, args.at_once, Path(folder)),
+                f"a run in the store, {EPOCHS} epochs": store_cost(STORE_TRIALS, EPOCHS, Path(folder)),
             }
     finally:
         cluster.shutdown()

@@ -106,9 +106,10 @@ def capacity() -> dict[str, float]:
     import ray
 
     now = ray.cluster_resources()
-    grown = full_size(yaml.safe_load(LAUNCHED.read_text())) if LAUNCHED.exists() else {}
-    # On Kubernetes only Ray's autoscaler knows the file.
-    grown = grown or ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    if LAUNCHED.exists():
+        grown = full_size(yaml.safe_load(LAUNCHED.read_text()))
+    else:  # on Kubernetes only Ray's autoscaler knows the file
+        grown = dict(ray._private.state.state.get_max_resources_from_cluster_config() or {})
     return {name: max(now.get(name, 0), grown.get(name, 0)) for name in {*now, *grown}}
 
 
