@@ -26,8 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sweeps import placement, tuner
-from sweeps.placement import Asked
+from sweeps import cluster, placement, tuner
 from trainable.config import TrialConfig
 from trainable.place import Place
 
@@ -107,8 +106,12 @@ def ours(num_trials: int, num_epochs: int, at_once: int, storage: Path) -> list[
     place = Place(storage / "clips", storage / "split.csv", None, storage / "trial")
     needs = placement.needs(BASE, 1000)
     jobs = (tuner.Job(replace(BASE, seed=n, epochs=num_epochs), place, needs) for n in range(num_trials))
-    asked = Asked(max_concurrent=at_once, gpus_per_trial=1.0)
-    tuner.run(jobs, [needs] * num_trials, counter, storage, "scale", asked, stub)
+    share = {"CPU": 1.0, "GPU": 1.0}
+    cluster.join()  # and no look at every node's packages: 64 workers at once are 64 nodes' work, not two cores'
+    try:
+        tuner.tune_jobs(stub, jobs, num_trials, counter, storage / "scale", lambda _: share, at_once)
+    finally:
+        cluster.leave()
     if counter.failures or counter.num != num_trials or counter.num_epochs != num_trials * num_epochs:
         raise SystemExit(f"{counter.num} of {num_trials} trials ended; {counter.failures[:1]}")
     return counter.marks
@@ -182,14 +185,14 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     begun = time.monotonic()
-    cluster = Cluster(
+    simulated = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
     )
     for _ in range(args.nodes):
-        cluster.add_node(num_cpus=args.gpus, num_gpus=args.gpus, object_store_memory=80_000_000)
+        simulated.add_node(num_cpus=args.gpus, num_gpus=args.gpus, object_store_memory=80_000_000)
     print(f"{args.nodes} nodes x {args.gpus} GPUs are up after {time.monotonic() - begun:.0f} s", flush=True)
-    os.environ["RAY_ADDRESS"] = cluster.address
+    os.environ["RAY_ADDRESS"] = simulated.address
     try:
         with tempfile.TemporaryDirectory(prefix="scale-", ignore_cleanup_errors=True) as folder:
             marks = ours(args.trials, args.epochs, args.at_once, Path(folder))
@@ -200,7 +203,7 @@ def main() -> None:
                 f"a run in the store, {EPOCHS} epochs": store_cost(STORE_TRIALS, EPOCHS, Path(folder)),
             }
     finally:
-        cluster.shutdown()
+        simulated.shutdown()
     print(table(marks, compared))
     if args.json:
         args.json.write_text(json.dumps(document(args, marks, compared), indent=1) + "\n", encoding="utf-8")

@@ -42,13 +42,11 @@ def run(
     storage: Path,
     name: str,
     asked: Asked,
-    trainable: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
         all_needs: of every job, in any order.
-        trainable: what runs in a worker; None for `execute`.
 
     Raises:
         LostCluster: if Ray itself dies.
@@ -65,15 +63,14 @@ def run(
 
         room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
         folder = storage / "tune" / f"{name}-{os.getpid()}"
-        _tune(
-            trainable or execute, jobs, len(all_needs), listener, folder, share, min(asked.max_concurrent or room, room)
-        )
+        at_once = min(asked.max_concurrent or room, room)
+        tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once)
     finally:
         cluster.leave()
         shutil.rmtree(storage / "tune", ignore_errors=True)
 
 
-def _tune(
+def tune_jobs(
     trainable: Callable[[dict[str, Any]], None],
     jobs: Iterable[Job],
     num_jobs: int,
@@ -82,6 +79,12 @@ def _tune(
     share: Callable[[Needs], dict[str, float]],
     max_concurrent: int,
 ) -> None:
+    """The same on a cluster that was joined, with any function for what runs in a worker.
+
+    Args:
+        folder: where Tune may write while it runs.
+        share: Ray's resources for what a job needs.
+    """
     from ray import tune
 
     from sweeps import hooks  # loads Ray, which `cluster.join` has quietened
@@ -100,16 +103,22 @@ def _tune(
             trial_name_creator=hooks.key_of,
             trial_dirname_creator=hooks.key_of,
         ),
-        run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            verbose=0,
-            callbacks=[hooks.Told(listener)],
-            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-        ),
+        run_config=_run_config(folder, hooks.Told(listener)),
     )
     with _named_error():
         tuner.fit()
+
+
+def _run_config(folder: Path, callback: Any) -> Any:
+    from ray import tune
+
+    return tune.RunConfig(
+        name=folder.name,
+        storage_path=str(folder.parent),
+        verbose=0,
+        callbacks=[callback],
+        failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+    )
 
 
 @contextmanager
