@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ NOT_SHIPPED = [
 ]
 
 
+_keeps = False  # whether this process is in a block of `kept`
+JOIN_S = 60.0  # that workers of a cluster may take to join; those that come later are used too, but not counted on
 ANSWERS_S = 120.0  # that a node may take to say what it has
 
 
@@ -57,12 +61,24 @@ def join() -> None:
     os.environ |= QUIET
     import ray
 
+    if ray.is_initialized():
+        return
     variables = {"MALLOC_ARENA_MAX": "1", "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
     stop = signal.getsignal(signal.SIGTERM)
     try:
         _join(ray, {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": variables})
     finally:
         signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
+    _wait_for_workers(ray)
+
+
+def _wait_for_workers(ray: Any) -> None:
+    """On machines of one's own, `ray up` returns before they have joined, and their size stands in no file."""
+    provider = (yaml.safe_load(LAUNCHED.read_text()).get("provider") or {}) if LAUNCHED.exists() else {}
+    expected = 1 + len(provider.get("worker_ips") or [])
+    end = time.monotonic() + JOIN_S
+    while sum(node["Alive"] for node in ray.nodes()) < expected and time.monotonic() < end:
+        time.sleep(1)
 
 
 def _join(ray: Any, shipped: dict[str, Any]) -> None:
@@ -81,11 +97,24 @@ def _address() -> str:
     return os.environ.get("RAY_ADDRESS", "auto" if LAUNCHED.exists() else "local")
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """A cluster that is joined in this block is left at its end only, however often it is joined and left."""
+    global _keeps
+    _keeps = True
+    try:
+        yield
+    finally:
+        _keeps = False
+        leave()
+
+
 def leave() -> None:
     """Leaves the cluster, or ends the one that `join` started."""
-    import ray
+    if not _keeps and "ray" in sys.modules:
+        import ray
 
-    ray.shutdown()
+        ray.shutdown()
 
 
 def check_alive() -> None:
@@ -183,11 +212,8 @@ def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
 
 
 def _refusal(nodes: list[str]) -> str:
-    listed = "\n  ".join(nodes)
-    return (
-        f"these nodes have other versions than the driver's:\n  {listed}\n"
-        "set them up again (ray up CLUSTER.yaml installs requirements.txt), or take them out of the cluster"
-    )
+    remedy = "set them up again (ray up CLUSTER.yaml installs requirements.txt), or take them out of the cluster"
+    return "\n  ".join([f"nodes have other versions than the driver's; {remedy}:", *nodes])
 
 
 def node_id() -> str:

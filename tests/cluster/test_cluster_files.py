@@ -153,8 +153,12 @@ class TestForRay:
 class TestNodes:
     @pytest.mark.parametrize("part", ["file_mounts", "rsync_exclude", "rsync_filter", *launcher.START])
     def test_all_files_send_and_start_the_same(self, part: str) -> None:
-        """No two files say the same thing in two ways."""
-        assert document(AWS)[part] == document(GCP)[part] == document(OWN)[part]
+        """No two files say the same thing in two ways; but Ray's second autoscaler fits no machines of one's own."""
+        own = document(OWN)[part]
+        if part == "head_start_ray_commands":
+            assert "RAY_enable_autoscaler_v2=0 " in own[1]
+            own[1] = own[1].replace("RAY_enable_autoscaler_v2=0 ", "")
+        assert document(AWS)[part] == document(GCP)[part] == own
 
     def test_all_files_set_up_the_same(self) -> None:
         """But for where ~/shared and ~/cache are; and the variables are the same on Kubernetes."""

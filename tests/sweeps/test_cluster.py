@@ -48,7 +48,7 @@ def test_a_worker_on_another_environment_refuses_every_trial(monkeypatch: pytest
     """By the node's name, with the remedy; a worker like the driver takes them."""
     monkeypatch.setenv("SOUNDINGS_ENVIRONMENT", json.dumps({**environment(), "torch": "2.15.0"}))
     for _ in range(2):
-        with pytest.raises(WrongEnvironment, match=rf"(?s){os.uname().nodename}: torch .* instead of 2.15.0.*ray up"):
+        with pytest.raises(WrongEnvironment, match=rf"(?s)ray up.*{os.uname().nodename}: torch .* instead of 2.15.0$"):
             check_this_node()
     monkeypatch.setenv("SOUNDINGS_ENVIRONMENT", json.dumps(environment()))
     check_this_node()
