@@ -16,6 +16,7 @@ CHOICES = {
     "scale": ("minmax", "pcm"),
     "keep_by": ("accuracy", "loss"),
     "stop_by": ("accuracy", "loss"),
+    "score_on": ("test", "validation"),
 }
 
 
@@ -53,6 +54,8 @@ class TrialConfig:
     patience: int = 50  # epochs without a better `stop_by`
     stop_by: str = "loss"  # validation
     keep_by: str = "accuracy"  # validation
+    weight_decay: float = 0.0  # Adam's, added to the gradient
+    score_on: str = "test"  # or "validation": a trial of a search, which never loads a test clip
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -65,6 +68,8 @@ class TrialConfig:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be above 0")
         if not 0 <= self.head_dropout < 1:
             raise ValueError(f"head_dropout={self.head_dropout!r}: must be at least 0 and below 1")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay={self.weight_decay!r}: must be at least 0")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed!r}: must be at least 0")
         if len(class_list := self.class_list) != len(set(class_list)) or len(class_list) == 1:

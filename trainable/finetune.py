@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from trainable import augment, checkpoint, faults, metrics
+from trainable.metrics import NotFinite, mean_loss
+from trainable.parallel import ALONE, Team
 from trainable.randomness import derive, generator
 from trainable.watchdog import beat
 
@@ -30,10 +33,6 @@ Row = dict[str, float]  # one epoch's numbers
 FRAMES_AT_ONCE = {"cpu": 4_000, "cuda": 128_000}
 
 
-class NotFinite(FloatingPointError):
-    """A loss that is NaN or infinite, with the epoch and the step at which it first was."""
-
-
 def finetune(
     config: TrialConfig,
     network: Backbone,
@@ -42,6 +41,8 @@ def finetune(
     folder: Path,
     report: Callable[[Row], None],
     micro_batches: int = 1,
+    team: Team = ALONE,
+    gives_up: Callable[[list[Row]], bool] | None = None,
 ) -> list[Row]:
     """Trains `network` until validation no longer improves, and leaves it with the weights of the kept epoch.
 
@@ -53,36 +54,33 @@ def finetune(
         report: called once for every epoch, those of an earlier attempt first.
         micro_batches: parts of a batch whose gradients are added up, for a device that cannot hold it; a batch
             normalisation then sees a part at a time.
+        team: the devices that share the batches; this process leads them, and the others `take_part`.
+        gives_up: whether a trial of a search should stop after these epochs; asked after every one.
 
     Returns:
         The numbers of every epoch.
 
     Raises:
         NotFinite: if a training or validation loss is NaN or infinite.
+        LostDevice: if another device of the team is lost.
 
     Source:
         Mohammadi et al. 2024, section III, and what its code does where the text is silent (docs/fidelity.md).
     """
     device = train.labels.device
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
-    history: list[Row] = []
-    if state := checkpoint.latest(folder, device):
-        network.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = state["history"]
-        del state  # as large as the network and its optimizer, for the whole trial
+    optimizer, history = take_up(config, network, folder)
     for row in history:
         report(row)
 
-    while len(history) < config.epochs and not has_stopped(history, config):
+    while len(history) < config.epochs and not has_stopped(history, config) and not (gives_up and gives_up(history)):
         epoch, started = len(history) + 1, time.perf_counter()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(derive(config.seed, "dropout", epoch))
-            losses = train_epoch(config, network, optimizer, train, epoch, micro_batches)
+        team.begin(epoch)
+        with dropout_of(config, epoch, device):
+            losses = train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
         logits, labels = predict(network, validation, config.num_frames), validation.labels.cpu().numpy()
         row = {
             "epoch": epoch,
-            "train_loss": mean_loss(losses, epoch),
+            "train_loss": mean_loss(losses.cpu().numpy(), epoch),
             "val_loss": metrics.cross_entropy(logits, labels),
             "val_accuracy": metrics.accuracy(logits, labels),
             "epoch_s": time.perf_counter() - started,
@@ -98,6 +96,34 @@ def finetune(
     return history
 
 
+def take_part(
+    config: TrialConfig, network: Backbone, train: Examples, folder: Path, micro_batches: int, team: Team
+) -> None:
+    """Takes this device's share of the epochs that the leader of `team` trains by `finetune`, on the same clips."""
+    optimizer, _ = take_up(config, network, folder)
+    for epoch in team.epochs():
+        with dropout_of(config, epoch, train.labels.device):
+            train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
+
+
+def take_up(config: TrialConfig, network: Backbone, folder: Path) -> tuple[torch.optim.Optimizer, list[Row]]:
+    """The optimizer and the history after the last whole checkpoint, whose weights `network` has then; or new ones."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    if not (state := checkpoint.latest(folder, network.classifier.weight.device)):
+        return optimizer, []
+    network.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return optimizer, state["history"]
+
+
+@contextmanager
+def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterator[None]:
+    """While this lasts, torch's own random numbers are those of the epoch; then again what they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive(config.seed, "dropout", epoch))
+        yield
+
+
 def train_epoch(
     config: TrialConfig,
     network: Backbone,
@@ -105,6 +131,7 @@ def train_epoch(
     train: Examples,
     epoch: int,
     micro_batches: int = 1,
+    team: Team = ALONE,
 ) -> Float32[Tensor, " steps"]:
     """One pass over the training clips, in an order and with augmentations that follow from seed and epoch.
 
@@ -112,27 +139,31 @@ def train_epoch(
     waits for another epoch.
     """
     device, num_classes = train.labels.device, network.classifier.out_features
-    mixes = "mixup" in config.augment
+    unit = 2 if "mixup" in config.augment else 1  # clips that make one sample
     order = torch.randperm(len(train.labels), generator=generator(config.seed, "order", epoch)).to(device)
-    order = order[: len(order) - len(order) % 2] if mixes else order
+    order = order[: len(order) - len(order) % unit]
     random = generator(config.seed, "augment", epoch, device=device)
-    time_width = augment.time_mask_width(config.data_hz, config.pretrain_hz)
+    shape, time_width = config.logmel_shape, augment.time_mask_width(config.data_hz, config.pretrain_hz)
     network.train()
     losses = []
-    for drawn in batches(order, config.batch, unit=2 if mixes else 1):
+    for drawn in batches(order, config.batch, unit):
         optimizer.zero_grad()
         parts = []
-        for part in split_batch(drawn, micro_batches, unit=2 if mixes else 1):
-            shape = (len(part), *config.logmel_shape)
-            changed = augment.draw(config.augment, *shape, time_width=time_width, generator=random)
+        for part in split_batch(drawn, micro_batches, unit):
+            changed = augment.draw(config.augment, len(part), *shape, time_width=time_width, generator=random)
+            mine = team.share(len(part) // unit)
+            part, changed = part[mine.rows(len(part))], mine.of(changed)
+            with mine.as_one_batch():
+                logits = network(train.batch(part), changed)
             targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
-            loss = F.cross_entropy(network(train.batch(part), changed), targets) * (len(part) / len(drawn))
+            loss = F.cross_entropy(logits, targets) * (mine.num_counted * unit / len(drawn))
             loss.backward()
             parts.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
+        team.add_gradients(network)
         optimizer.step()
         beat()
         losses.append(torch.stack(parts).sum())
-    return torch.stack(losses)
+    return team.add_up(torch.stack(losses))
 
 
 def batches(order: Int64[Tensor, " clips"], size: int, unit: int) -> list[Int64[Tensor, " batch"]]:
@@ -155,21 +186,6 @@ def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> li
     """
     samples = drawn.view(-1, unit)
     return [part.flatten() for part in samples.tensor_split(max(1, min(num_parts, len(samples) // 2)))]
-
-
-def mean_loss(losses: Float32[Tensor, " steps"], epoch: int) -> float:
-    """Mean over the steps of an epoch.
-
-    Raises:
-        NotFinite: naming the first step whose loss is not.
-    """
-    values = losses.double().cpu().numpy()
-    if not np.isfinite(values).all():
-        step = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise NotFinite(
-            f"the training loss is {values[step]} in epoch {epoch}, step {step + 1} of {len(values)}; lower lr"
-        )
-    return float(values.mean())
 
 
 @torch.inference_mode()

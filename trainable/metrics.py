@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Float32, Int
+
+
+class NotFinite(FloatingPointError):
+    """A loss that is NaN or infinite, with the epoch and the step at which it first was."""
 
 
 def accuracy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
@@ -35,3 +39,18 @@ def log_softmax(logits: Float[np.ndarray, "clips classes"]) -> Float[np.ndarray,
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
+
+
+def mean_loss(losses: Float32[np.ndarray, " steps"], epoch: int) -> float:
+    """Mean over the steps of an epoch.
+
+    Raises:
+        NotFinite: naming the first step whose loss is not.
+    """
+    values = losses.astype(np.float64)
+    if not np.isfinite(values).all():
+        step = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise NotFinite(
+            f"the training loss is {values[step]} in epoch {epoch}, step {step + 1} of {len(values)}; lower lr"
+        )
+    return float(values.mean())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,11 @@ class Place:
     tags: Mapping[str, str] = field(default_factory=dict)  # what the record says of sweep, inputs, corpus and code
     hang_s: float = 1_800  # a worker that makes no step for so long is ended, and the trial tried again
     scan: Path | None = None  # from which the entry of the clip cache is built on a node that lacks it
+    corpus: str = ""  # URI of what the scan has found, if it is to be brought here before that
+    remote: str = ""  # URI of the storage, if it is an object store: `folder` is then this node's own
+    epochs: int = 0  # whose checkpoints were in that store when the sweep began
+    num_devices: int = 1  # that share every batch of the trial
+    gives_up: Callable[[list[dict[str, float]]], bool] | None = None  # whether a search wants no further epoch of it
 
     @property
     def micro_batches(self) -> int:

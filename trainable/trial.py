@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,10 @@ from datasets import manifest, splits
 from datasets.clips import open_clips
 from trainable import checkpoint, examples, faults, metrics, provenance, record, weights
 from trainable.config import TrialConfig
-from trainable.finetune import Row, finetune, kept_epoch, predict
+from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
+from trainable.metrics import NotFinite
 from trainable.networks import start_network
+from trainable.parallel import Team, lead
 from trainable.place import Place
 from trainable.record import Record
 from trainable.watchdog import each_beats
@@ -26,12 +29,16 @@ from trainable.watchdog import each_beats
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from datasets.clips import Clips
+    from datasets.splits import Split
     from trainable.backbone import Backbone
     from trainable.examples import Examples
 
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
     """Fine-tunes, keeps the best epoch by validation, and only then takes up the test clips; commits the result.
+
+    A trial of a search (`score_on="validation"`) takes up no test clips, and commits its numbers alone.
 
     Leaves in `place.folder`: `record.json`, which commits the trial; `best.pt`, the kept weights in the published
     layout; and `predictions.npz`, the test logits with their clips and recordings. A trial that is committed already,
@@ -44,45 +51,90 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
         The scores of the kept epoch.
     """
     if committed := record.read(place.folder):
-        record.put_in_place(place.folder, committed)
-        for row in committed.history:
-            report(row)
-        return committed.scores
+        return put_back(place, committed, report)
     faults.reach("trial begins")
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     clips = open_clips(manifest.clips_at_hand(place.clips, place.scan, config.clip_s, config.data_hz, each_beats))
     split = splits.read(place.split)
-    train, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
-    network = start_network(config, len(clips.classes), place.weights)
-    # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth
-    # (benchmarks/network.py).
-    network = network.to(device).to(memory_format=torch.channels_last)
-    if config.input_norm == "standard":
-        network.fit_input(*examples.moments(train))
-    history = finetune(config, network, train, validation, place.folder, report, place.micro_batches)
+    try:
+        network, history = train(config, place, clips, split, device, report)
+    except NotFinite:
+        if config.score_on == "test":
+            raise
+        history = (checkpoint.latest(place.folder) or {"history": []})["history"]  # that it diverged is a result
+        return commit(config, place, new_attempt(place), {"epochs_run": len(history), "diverged": 1.0}, history)
     faults.reach("training has ended")
+    if config.score_on == "validation":  # a search keeps numbers, and neither networks nor predictions
+        return commit(config, place, new_attempt(place), search_scores(history, config), history)
 
-    del train, validation  # the room that the test clips take
     test = examples.load(config, clips, split, "test", device)
     logits = predict(network, test, config.num_frames)
     found = scores(history, config, logits, test.labels.cpu().numpy(), test.recording)
     found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return commit(config, place, network, test, logits, clips.classes, found, history)
+    attempt = write_results(config, place, network, test, logits, clips.classes)
+    return commit(config, place, attempt, found, history)
 
 
-def commit(
+def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> Row:
+    """What a trial gives that an earlier attempt has committed."""
+    record.put_in_place(place.folder, committed)
+    for row in committed.history:
+        report(row)
+    return committed.scores
+
+
+def train(
+    config: TrialConfig, place: Place, clips: Clips, split: Split, device: torch.device, report: Callable[[Row], None]
+) -> tuple[Backbone, list[Row]]:
+    """The network of the kept epoch, and the numbers of all; when it returns, there is room for the test clips."""
+    with lead(place.num_devices, partial(follow, config, place), place.hang_s) as team:
+        fit, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
+        network = ready_network(config, place, len(clips.classes), fit)
+        history = finetune(
+            config, network, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
+        )
+    return network, history
+
+
+def follow(config: TrialConfig, place: Place, team: Team) -> None:
+    """What another device of `team` does for the trial; it holds all training clips, and no others."""
+    torch.set_num_threads(place.num_threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clips = open_clips(place.clips)
+    train = examples.load(config, clips, splits.read(place.split), "train", device)
+    network = ready_network(config, place, len(clips.classes), train)
+    take_part(config, network, train, place.folder, place.micro_batches, team)
+
+
+def ready_network(config: TrialConfig, place: Place, num_classes: int, train: Examples) -> Backbone:
+    """The network that the trial starts from, where its training clips are."""
+    network = start_network(config, num_classes, place.weights)
+    # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth
+    # (benchmarks/network.py).
+    network = network.to(train.labels.device).to(memory_format=torch.channels_last)
+    if config.input_norm == "standard":
+        network.fit_input(*examples.moments(train))
+    return network
+
+
+def new_attempt(place: Place) -> Path:
+    """A folder for what this attempt at the trial leaves."""
+    attempt = place.folder / f"{record.ATTEMPT}{uuid.uuid4().hex[:8]}"
+    attempt.mkdir(parents=True)
+    return attempt
+
+
+def write_results(
     config: TrialConfig,
     place: Place,
     network: Backbone,
     test: Examples,
     logits: Float[np.ndarray, "clips classes"],
     classes: Sequence[str],
-    found: Row,
-    history: list[Row],
-) -> Row:
-    """Writes weights, predictions and the record of a trial; the scores that count, which may be another attempt's."""
-    attempt = place.folder / f"{record.ATTEMPT}{uuid.uuid4().hex[:8]}"
+) -> Path:
+    """Writes weights and predictions into a folder of this attempt."""
+    attempt = new_attempt(place)
     try:
         kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
         checkpoint.save(attempt / "best.pt", kept)
@@ -98,19 +150,38 @@ def commit(
         shutil.rmtree(attempt, ignore_errors=True)  # it may be why the disk is full
         raise
     faults.reach("results are written")
+    return attempt
+
+
+def commit(config: TrialConfig, place: Place, attempt: Path, found: Row, history: list[Row]) -> Row:
+    """Commits what an attempt has left; the scores that count, which may be another attempt's."""
     mine = Record(
         key=config.key,
         config=config.to_dict(),
         tags=dict(place.tags),
         scores=found,
         history=history,
-        provenance=provenance.describe() | {"micro_batches": str(place.micro_batches)},
+        provenance=provenance.describe()
+        | {"micro_batches": str(place.micro_batches), "num_devices": str(place.num_devices)},
         attempt=attempt.name,
         files={path.name: weights.sha256(path) for path in sorted(attempt.iterdir())},
     )
     committed = record.commit(place.folder, mine)
     record.put_in_place(place.folder, committed)
     return committed.scores
+
+
+def search_scores(history: list[Row], config: TrialConfig) -> Row:
+    """The numbers of a trial of a search: those of its best epoch so far, and whether it was told to give up."""
+    best = history[kept_epoch(history, config) - 1]
+    found = {
+        "best_val_accuracy": best["val_accuracy"],
+        "best_val_loss": best["val_loss"],
+        "best_epoch": best["epoch"],
+        "epochs_run": float(len(history)),
+    }
+    gave_up = len(history) < config.epochs and not has_stopped(history, config)
+    return found | ({"gave_up": 1.0} if gave_up else {})
 
 
 def scores(

@@ -287,3 +287,61 @@ def test_the_start_follows_from_the_seed(num_classes: int) -> None:
     assert all(torch.equal(value, same[name]) for name, value in one.items())
     assert not torch.equal(one["fc_audioset.weight"], other["fc_audioset.weight"])
     assert not torch.equal(one["conv_block1.conv1.weight"], other["conv_block1.conv1.weight"])
+
+
+SEARCHED = dataclasses.replace(CONFIG, score_on="validation", epochs=4)
+
+
+def searched(material: Material, folder: Path, config: TrialConfig = SEARCHED, **more: object) -> record.Record:
+    """The record of a trial of a search."""
+    trial.run(config, Place(material.clips, material.split, None, folder, **more), lambda row: None)  # type: ignore[arg-type]
+    found = record.read(folder)
+    assert found is not None
+    return found
+
+
+def test_a_trial_of_a_search_never_sees_a_test_clip(
+    materials: Callable[[int], Material], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loads two roles, and keeps the numbers of its best epoch on validation, no network and no predictions."""
+    roles, load = [], examples.load
+    monkeypatch.setattr(examples, "load", lambda *given: roles.append(given[3]) or load(*given))  # type: ignore[func-returns-value]
+    found = searched(materials(3), tmp_path)
+    assert roles == ["train", "validation"]
+    assert set(found.scores) == {"best_val_accuracy", "best_val_loss", "best_epoch", "epochs_run"}
+    assert found.files == {}
+    best = found.history[int(found.scores["best_epoch"]) - 1]
+    assert found.scores["best_val_accuracy"] == max(row["val_accuracy"] for row in found.history)
+    assert found.scores["best_val_loss"] == best["val_loss"]
+
+
+def test_a_trial_of_a_search_trains_as_any_other(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """What it is scored on changes none of its epochs."""
+    rows = run(materials(3), tmp_path / "tested", dataclasses.replace(SEARCHED, score_on="test")).rows
+    searched_rows = searched(materials(3), tmp_path / "searched").history
+    assert [row["val_loss"] for row in searched_rows] == [row["val_loss"] for row in rows]
+
+
+def test_a_trial_that_is_told_to_gives_up(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """After the epoch that it is told at, and its record says so."""
+    found = searched(materials(3), tmp_path, gives_up=lambda history: len(history) == 2)
+    assert (len(found.history), found.scores["epochs_run"], found.scores["gave_up"]) == (2, 2, 1)
+
+
+def test_that_a_trial_diverged_is_a_result_of_a_search(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """It is committed, so that nobody evaluates it again; elsewhere it is an error."""
+    found = searched(materials(3), tmp_path / "searched", dataclasses.replace(SEARCHED, lr=1e30))
+    assert found.scores["diverged"] == 1
+    assert "best_val_accuracy" not in found.scores
+    with pytest.raises(metrics.NotFinite):
+        run(materials(3), tmp_path / "tested", dataclasses.replace(CONFIG, lr=1e30))
+
+
+def test_weight_decay_makes_weights_smaller(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """Of the same trial with and without."""
+    sizes = []
+    for decay in (0.0, 1.0):
+        run(materials(3), tmp_path / str(decay), dataclasses.replace(CONFIG, weight_decay=decay))
+        state = checkpoint.load(tmp_path / str(decay) / "best.pt")["model"]
+        sizes.append(sum(float(t.square().sum()) for n, t in state.items() if n.endswith("conv1.weight")))
+    assert sizes[1] < sizes[0]

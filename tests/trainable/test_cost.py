@@ -1,0 +1,59 @@
+"""The table of operations says what torch counts, and loads nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.flops import count, trial
+from trainable.cost import epoch_flops, forward_flops
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "width", "clip_s", "within"),
+    [
+        ("cnn14", 1 / 4, 2.5, 1e-4),  # where the table was made
+        ("cnn14", 1 / 8, 5.0, 0.02),
+        ("mobilenetv1", 1.0, 5.0, 0.02),
+        ("res1dnet31", 1 / 16, 10.0, 1e-4),  # on waveforms
+        ("wavegram_logmel_cnn14", 1 / 16, 5.0, 0.02),
+        ("timm/mobilenetv3_large_100.ra_in1k", 1 / 2, 5.0, 0.05),
+    ],
+)
+def test_the_table_is_what_torch_counts(backbone: str, width: float, clip_s: float, within: float) -> None:
+    """A network that changes needs `python -m benchmarks.flops`."""
+    config = trial(backbone, width, clip_s)
+    assert forward_flops(config) == pytest.approx(count(config), rel=within)
+
+
+def test_an_uncounted_network_has_no_number() -> None:
+    """Any name of timm's, of which the table knows nothing."""
+    assert forward_flops(trial("timm/vit_tiny_patch16_224.augreg_in21k")) is None
+    assert epoch_flops(trial("timm/vit_tiny_patch16_224.augreg_in21k"), 10, 1) is None
+
+
+def test_an_epoch_trains_on_samples_and_predicts_clips() -> None:
+    """Three times a forward pass for each sample, and one for each clip of validation; mixup halves the samples."""
+    plain = trial("cnn14")
+    forward = forward_flops(plain)
+    assert forward == pytest.approx(19.9e9, rel=0.01)
+    assert epoch_flops(plain, 100, 7) == pytest.approx((300 + 7) * forward)
+    assert epoch_flops(dataclasses.replace(plain, augment="mixup"), 101, 7) == pytest.approx((150 + 7) * forward)
+
+
+def test_a_plan_may_ask_without_torch() -> None:
+    """The table is read by the standard library."""
+    fields = trial("cnn14").to_dict()
+    program = (
+        "import sys; from trainable.config import TrialConfig; from trainable.cost import forward_flops\n"
+        f"assert forward_flops(TrialConfig(**{fields!r}))\n"
+        "sys.exit(str([m for m in ('torch', 'numpy', 'ray') if m in sys.modules]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert run.stderr == "[]\n"
