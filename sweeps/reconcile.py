@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.corpus import CorpusError
-from sweeps import artefacts, flags
+from datasets.remote import Remote, RemoteError
+from sweeps import artefacts, flags, lock, remote
 from sweeps.runs import Run, StoreError, deleted_records, read_all
 from trainable import record
 from trainable.config import TrialConfig
@@ -92,15 +93,21 @@ def _owned(run: Run, storage_id: str) -> bool:
     return run.tags.get("storage") == storage_id
 
 
-def apply(repair: Repair, store: Store, records: Mapping[Path, Record]) -> None:
+def apply(repair: Repair, store: Store, records: Mapping[Path, Record], storage: Remote | None = None) -> None:
     """Does what a repair says.
 
+    Args:
+        storage: the object store in which the records are marked, if they are in one.
+
     Raises:
+        RemoteError: if that cannot be written.
         StoreError: if the store cannot be written.
         DamagedRecord: if a committed trial's files are gone or changed.
     """
     match repair:
         case Repair(kind="forget", folder=Path() as folder):
+            if storage:
+                remote.forget(storage, folder)
             record.forget(folder)
         case Repair(kind="show", folder=Path() as folder, run=earlier):
             record.put_in_place(folder, records[folder])
@@ -116,7 +123,9 @@ def apply(repair: Repair, store: Store, records: Mapping[Path, Record]) -> None:
             store.end(run_id, "KILLED", "its driver was lost")
 
 
-def apply_all(found: Iterable[Repair], store: Store, records: Mapping[Path, Record]) -> None:
+def apply_all(
+    found: Iterable[Repair], store: Store, records: Mapping[Path, Record], storage: Remote | None = None
+) -> None:
     """Does what the repairs say; one trial's damage keeps none of the others from being repaired.
 
     Raises:
@@ -126,7 +135,7 @@ def apply_all(found: Iterable[Repair], store: Store, records: Mapping[Path, Reco
     problems = []
     for repair in found:
         try:
-            apply(repair, store, records)
+            apply(repair, store, records, storage)
         except DamagedRecord as error:
             problems.append(str(error))
     if problems:
@@ -160,7 +169,9 @@ def out_of_step(records: Mapping[Path, Record], store_uri: str, storage_id: str)
     return list(repairs(records, read_all(store_uri), deleted_records(store_uri), storage_id))
 
 
-def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> list[Repair]:
+def reconcile(
+    store: Store, records: Mapping[Path, Record], storage_id: str, storage: Remote | None = None
+) -> list[Repair]:
     """Repairs everything between `records` and the store; what was repaired.
 
     Raises:
@@ -168,7 +179,7 @@ def reconcile(store: Store, records: Mapping[Path, Record], storage_id: str) -> 
         DamagedRecord: if a committed trial's files are gone or changed.
     """
     found = out_of_step(records, store.uri, storage_id)
-    apply_all(found, store, records)
+    apply_all(found, store, records, storage)
     return found
 
 
@@ -194,20 +205,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sweeps.reconcile", description=__doc__)
     flags.add_store_flags(parser)
     args = parser.parse_args(argv)
-    if not (args.storage / "trials").is_dir():
+    if not (storage := flags.remote(args)) and not (args.storage / "trials").is_dir():
         print(f"--storage {args.storage}: no trial has been run there; name the folder of a sweep", file=sys.stderr)
         return 2
     try:
-        with flags.only_driver(args.storage) as alone:
+        with lock.only_driver(args.storage) as alone:
             if not alone:
                 print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
                 return 5
             from sweeps.store import Store
 
+            if storage:
+                remote.pull(storage, print)
             found = sorted((args.storage / "trials").glob(f"*/{record.FILE}"))
             records = committed(path.parent for path in found)
-            done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage))
-    except (CorpusError, DamagedRecord, StoreError) as error:
+            done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage), storage)
+    except (CorpusError, DamagedRecord, RemoteError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
     for repair in done:

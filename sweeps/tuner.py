@@ -20,7 +20,7 @@ from sweeps import cluster, placement
 from sweeps.failures import HOPELESS, MAX_RETRIES, kind_of
 from sweeps.placement import Asked, Needs
 from trainable.config import TrialConfig
-from trainable.place import NO_ROOM, STACKS, Place
+from trainable.place import STACKS, Place
 
 if TYPE_CHECKING:
     from sweeps.hooks import Listener
@@ -138,23 +138,30 @@ def execute(config: dict[str, Any]) -> None:
     A trial that fails says why. Then it fails for Ray too, which tries again in a new process, because this one's
     device may be broken; unless trying again is hopeless.
     """
+    import ray
     from ray import tune
 
-    from trainable import trial
+    from sweeps import node
     from trainable.watchdog import watch
 
     fields = dict(config)
     place = fields.pop("place")
     del fields["needs"]
-    place = replace(place, tags={**place.tags, "node_id": cluster.node_id()})
+    tags = {**place.tags, "node_id": cluster.node_id()}
+    place = replace(place, tags=tags, num_devices=max(1, len(ray.get_gpu_ids())))  # its GPUs share every batch
     try:
         cluster.check_this_node()
         with watch(place.hang_s, place.folder / STACKS):
-            trial.run(TrialConfig(**fields), place, lambda row: tune.report({"event": "epoch", "row": row}))
+            node.run(
+                TrialConfig(**fields),
+                place,
+                lambda row: tune.report({"event": "epoch", "row": row}),
+                lambda line: tune.report({"event": "note", "line": line}),
+            )
     except Exception:
         reason = traceback.format_exc()
         if kind_of(reason) == "memory":
-            (place.folder / NO_ROOM).touch()  # the next attempt takes its batches in halves
+            node.no_room(place)
         tune.report({"event": "failed", "reason": reason})
         if kind_of(reason) not in HOPELESS:
             raise
