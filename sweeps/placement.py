@@ -28,8 +28,8 @@ class Asked:
     """What the user asks of the nodes."""
 
     max_concurrent: int | None = None  # trials at once; None for as many as there is room for
-    cpus_per_trial: int = 1
-    gpus_per_trial: float | None = None  # None follows the rule
+    cpus_per_trial: int = 1  # for each of its GPUs
+    gpus_per_trial: float | None = None  # None follows the rule; above 1 it is whole, and they share every batch
     gpu_memory_gb: float = 24.0  # of one GPU, for the rule
     accelerator: str = ""  # Ray's name of the GPU that trials need, such as H100
 
@@ -40,13 +40,15 @@ class Nodes:
 
     memory_gb: float  # that Ray gives out on the largest
     num_gpus: float  # of the whole cluster; 0 means that trials run on CPUs
+    most_gpus: float = math.inf  # of the node that has most: a trial stays on one
 
 
-def needs(config: TrialConfig, num_clips: int) -> Needs:
+def needs(config: TrialConfig, num_clips: int, measured_gb: float | None = None) -> Needs:
     """The estimate for one trial.
 
     Args:
         num_clips: of all three roles.
+        measured_gb: what a probe has seen the network take; None for the rule.
     """
     card = config.card
     frames, mels = config.logmel_shape
@@ -54,22 +56,26 @@ def needs(config: TrialConfig, num_clips: int) -> Needs:
     drawn = config.batch * (2 if "mixup" in config.augment else 1)
     activations = drawn * frames * mels * BYTES_PER_CELL * config.width
     parameters = BYTES_PER_PARAMETER * (card.num_parameters or 0) * config.width**2
-    return Needs(num_clips * per_clip / 1e9, (activations + parameters) / 1e9)
+    by_rule_gb = (activations + parameters) / 1e9
+    return Needs(num_clips * per_clip / 1e9, by_rule_gb if measured_gb is None else measured_gb)
 
 
 def resources(needed: Needs, nodes: Nodes, asked: Asked) -> dict[str, float]:
     """The trial's share, under Ray's names. It is never more than a node can have, so that every trial starts."""
     on_gpu = nodes.num_gpus > 0
     device_gb = needed.data_gb + needed.network_gb
-    host_gb = WORKER_GB + (0 if on_gpu else device_gb)
-    # Powers of two, because workers are reused among trials of the same share.
-    memory_gb = min(2.0 ** math.ceil(math.log2(host_gb)), nodes.memory_gb)
-    share: dict[str, float] = {"CPU": asked.cpus_per_trial, "memory": math.floor(memory_gb * 1e9)}
+    gpus = 0.0
     if on_gpu:
         fits = (f for f in FRACTIONS if f * asked.gpu_memory_gb >= device_gb + WORKER_GB)
-        share["GPU"] = next(fits, 1.0) if asked.gpus_per_trial is None else asked.gpus_per_trial
-        if asked.accelerator:
-            share[f"accelerator_type:{asked.accelerator}"] = 0.001
+        gpus = next(fits, 1.0) if asked.gpus_per_trial is None else min(asked.gpus_per_trial, nodes.most_gpus)
+    workers = max(1, int(gpus))  # a process for each GPU
+    host_gb = workers * WORKER_GB + (0 if on_gpu else device_gb)
+    # Powers of two, because workers are reused among trials of the same share.
+    memory_gb = min(2.0 ** math.ceil(math.log2(host_gb)), nodes.memory_gb)
+    cpus = workers * asked.cpus_per_trial
+    share: dict[str, float] = {"CPU": cpus, "GPU": gpus, "memory": math.floor(memory_gb * 1e9)}
+    if on_gpu and asked.accelerator:
+        share[f"accelerator_type:{asked.accelerator}"] = 0.001
     return {name: amount for name, amount in share.items() if amount > 0}
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from datasets.splits import ROLES
-from sweeps import flags
+from sweeps import costing, flags
 from sweeps.plan import cell_name, trial_name
 from sweeps.state import wanted_by
 
 if TYPE_CHECKING:
+    from sweeps.estimate import Spent
     from sweeps.state import Situation
+    from trainable.config import TrialConfig
 
 MAX_LINES = 24
 
@@ -38,8 +41,8 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
         say("", _unknown(args))
     for trial in {t.weights: t for t in sweep.trials}.values():
         say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
-    if missing := [t for t in sweep.trials if data and t.key not in situation.inputs]:
-        say("", f"{len(missing)} trials have no checkpoint yet; a run will say which file to put where")
+    for reason, number in Counter(situation.refused.values()).items():
+        say("refused", f"{number} trials: {reason}")
     say(
         "clips",
         f"{args.cache_dir}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
@@ -49,10 +52,9 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
     least = "at least " * any(t.card.num_parameters is None for t in to_run)
     held = f"{least}{kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
     say("storage", f"{args.storage}: {held}")
-    cells = defaultdict(list)
-    for trial in to_run:
-        cells[cell_name(trial)].append(trial.seed)
-    lines = [f"{cell}, seed {', '.join(map(str, sorted(seeds)))}" for cell, seeds in cells.items()]
+    for heading, line in costing.plan_lines(situation, args):
+        say(heading, line)
+    lines = _cells(to_run)
     for line in lines[:MAX_LINES]:
         say("to run" if known else "planned", line)
     if len(lines) > MAX_LINES:
@@ -60,16 +62,40 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
     print(flush=True)
 
 
-def print_outcome(situation: Situation, args: argparse.Namespace, failures: dict[str, str]) -> None:
-    """What is finished, what is not and why, and the command that makes the table."""
+def print_outcome(
+    situation: Situation, args: argparse.Namespace, failures: dict[str, str], spent: Spent | None = None
+) -> None:
+    """What is finished, what is not and why, what it took beside what was predicted, and what makes the table."""
     sweep = situation.sweep
     print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
     for trial in situation.to_run:
         if reason := failures.get(trial.key, "").strip():
             print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
+    if spent and (line := costing.outcome_line(situation, spent, args)):
+        print(f"took:   {line}")
     words = shlex.join([*flags.as_flags(args), *_which_data(situation)])
     print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
     print(f"runs:   mlflow ui --backend-store-uri {shlex.quote(flags.store_uri(args))}", flush=True)
+
+
+def _cells(trials: Iterable[TrialConfig]) -> list[str]:
+    """Each cell with its seeds."""
+    cells = defaultdict(list)
+    for trial in trials:
+        cells[cell_name(trial)].append(trial.seed)
+    return [f"{cell}, seed {listed(seeds)}" for cell, seeds in cells.items()]
+
+
+def listed(seeds: Iterable[int]) -> str:
+    """Seeds in order, `1-3, 7` for 1, 2, 3 and 7."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words)
 
 
 def clip_bytes(situation: Situation) -> int:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from datasets.prepare import Prepared, Wanted
-from sweeps.plan import Sweep, work
+from sweeps.cost import Basis, Prediction, longest_first
+from sweeps.plan import Sweep
 from sweeps.runs import Run
 from trainable.config import TrialConfig
 from trainable.record import Record
@@ -53,6 +54,9 @@ class Situation:
     inputs: Mapping[str, Inputs]  # by key; a trial whose inputs are not known yet has none
     runs: Sequence[Run]
     records: Mapping[str, Record] = field(default_factory=dict)  # what trials have committed in this storage, by key
+    refused: Mapping[str, str] = field(default_factory=dict)  # why a trial cannot start as things are, by key
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # what it will take, where that is known
+    basis: Basis = field(default_factory=Basis)  # which they are made from
 
     @cached_property
     def done(self) -> set[str]:
@@ -62,7 +66,7 @@ class Situation:
     @cached_property
     def to_run(self) -> list[TrialConfig]:
         """Trials without a finished run, the longest first, so that none is left running alone at the end."""
-        return sorted((t for t in self.sweep.trials if t.key not in self.done), key=lambda t: (-work(t), t.key))
+        return longest_first((t for t in self.sweep.trials if t.key not in self.done), self.predictions)
 
     @cached_property
     def unfinished(self) -> dict[str, Run]:

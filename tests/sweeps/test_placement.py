@@ -59,6 +59,20 @@ def test_what_the_user_asks_counts() -> None:
     assert share == {"CPU": 4, "GPU": 0.2, "memory": 2e9, "accelerator_type:H100": 0.001}
 
 
+@pytest.mark.parametrize("num_gpus", [1, 2, 4])
+def test_whole_gpus_come_with_cores_and_memory_for_their_processes(num_gpus: int) -> None:
+    """Each has a process of its own on the host."""
+    share = resources(Needs(5, 5), CLUSTER, Asked(cpus_per_trial=3, gpus_per_trial=num_gpus))
+    assert share == {"CPU": 3 * num_gpus, "GPU": num_gpus, "memory": {1: 2e9, 2: 4e9, 4: 8e9}[num_gpus]}
+
+
+def test_a_trial_stays_on_one_node() -> None:
+    """It has no more GPUs than the node that has most, or nobody could ever start it."""
+    asked = Asked(gpus_per_trial=4)
+    assert resources(Needs(5, 5), dataclasses.replace(CLUSTER, most_gpus=2), asked)["GPU"] == 2
+    assert resources(Needs(5, 5), dataclasses.replace(CLUSTER, most_gpus=8), asked)["GPU"] == 4
+
+
 def test_the_study_has_few_different_shares() -> None:
     """Workers are reused among trials of one share only."""
     shares = {str(resources(needs(t, DEEPSHIP_CLIPS), CLUSTER, Asked())) for t in SWEEP.trials}

@@ -12,9 +12,11 @@ from datasets.corpus import Corpus, Problem, Recording
 from datasets.prepare import Prepared
 from datasets.scan import Scan
 from datasets.splits import Split
-from sweeps import flags
+from sweeps import estimate, flags
+from sweeps.cost import Basis, Cluster, Prediction, Span
+from sweeps.estimate import Spent
 from sweeps.plan import Sweep, grid
-from sweeps.report import MAX_LINES, clip_bytes, print_outcome, print_plan
+from sweeps.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
 from sweeps.runs import Run
 from sweeps.state import Inputs, Situation, wanted_by
 from trainable.config import TrialConfig
@@ -37,6 +39,7 @@ def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
         add(parser)
+    estimate.add_flags(parser)
     return parser.parse_args(
         ["--storage", "/results", "--weights-dir", "/weights", "--cache-dir", "/results/cache", *words]
     )
@@ -109,11 +112,74 @@ def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureF
     assert "/ships was not read yet" in lines_of(capsys)["trials"][1]
 
 
-def test_missing_checkpoints_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """A dry run says that files will be asked for."""
-    now = dataclasses.replace(situation(), inputs={SWEEP.trials[0].key: INPUTS})
-    print_plan(now, arguments("--dry-run"))
-    assert lines_of(capsys)["weights"][1].startswith("3 trials have no checkpoint yet")
+def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run says which files will be asked for."""
+    one, *others = (t.key for t in SWEEP.trials)
+    refused = {one: "x.pth is missing", **dict.fromkeys(others, "y.pth is missing")}
+    print_plan(dataclasses.replace(situation(), refused=refused), arguments("--dry-run"))
+    assert lines_of(capsys)["refused"] == ["1 trials: x.pth is missing", "3 trials: y.pth is missing"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [([3, 1, 2], "1-3"), ([1, 2, 4], "1, 2, 4"), ([1, 2, 3, 7, 8], "1-3, 7, 8"), ([5], "5")]
+)
+def test_seeds_are_listed_briefly(seeds: list[int], text: str) -> None:
+    """A thousand of them are one word."""
+    assert listed(seeds) == text
+
+
+class TestTime:
+    def test_is_not_invented(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without a probe the operations are counted: four trials of 9.8 and 4.7 GFLOP, 35 samples and 10 clips."""
+        print_plan(situation(), arguments("--dry-run"))
+        (line,) = lines_of(capsys)["time"]
+        assert line.startswith("of 4 trials it is not known: 334 TFLOP if none stops early; --probe measures it")
+
+    def test_follows_an_assumed_speed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Which is said, with the cluster, the epochs and what is not in it."""
+        args = arguments("--dry-run", "--tflops", "0.1", "--gpus", "2", "--cpus", "8")
+        print_plan(estimate.predicted(situation(), args), args)
+        time, basis, what = lines_of(capsys)["time"]
+        assert time == "21 min (14 min to 28 min) on 2 GPUs: 0.7 GPU-hours (0.47 to 0.93)"
+        assert basis == "2 cells by their operations, at 0.1 TFLOP/s, as assumed"
+        assert what == "for 51 to 100 epochs each (early stopping), without reading and resampling the audio"
+
+    def test_is_money_and_energy(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """GPUs are paid for from start to end, and take their power while they work."""
+        args = arguments("--tflops", "0.1", "--gpus", "2", "--price-per-hour", "3", "--watts", "700")
+        print_plan(estimate.predicted(situation(), args), args)
+        said = lines_of(capsys)
+        assert said["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
+        assert said["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
+
+    def test_needs_the_corpus(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """How many clips there are is the corpus's."""
+        print_plan(situation(known=False), arguments("--dry-run"))
+        assert lines_of(capsys)["time"][0].startswith("not known before the corpus has been read")
+
+    def test_of_nothing_is_not_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """All is done."""
+        print_plan(situation(finished=4), arguments())
+        assert "time" not in lines_of(capsys)
+
+
+def test_an_outcome_says_how_wrong_the_plan_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the trials that finished now: two of a minute each on two cores, that took two and one."""
+    now = situation(finished=2)
+    one, two, *_ = (t.key for t in SWEEP.trials)
+    minute = Prediction(Span(60, 60, 90))
+    now = dataclasses.replace(now, predictions={t.key: minute for t in SWEEP.trials}, basis=Basis(cluster=Cluster(2)))
+    print_outcome(now, arguments(), {}, Spent(120.0, {one: 120.0, two: 60.0}))
+    assert (
+        "took:   2 min, 60 s (60 s to 2 min) predicted (-50 %); 0.05 CPU-hours, "
+        "0.033 CPU-hours (0.033 to 0.05) predicted (-33 %)"
+    ) in capsys.readouterr().out.splitlines()
+
+
+def test_an_outcome_without_a_prediction_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to compare with."""
+    print_outcome(situation(finished=4), arguments(), {}, Spent(1.0, {SWEEP.trials[0].key: 1.0}))
+    assert "took" not in capsys.readouterr().out
 
 
 def test_a_long_plan_is_cut(capsys: pytest.CaptureFixture[str]) -> None:

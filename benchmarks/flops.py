@@ -1,0 +1,94 @@
+"""Counts the forward FLOPs of every network with a known card, and writes `trainable/flops.json`.
+
+    python -m benchmarks.flops [--check]
+
+A convolution's and a matrix product's multiplications and additions, by torch's own counter, on shapes alone. They are
+counted at three widths and two lengths, and written as sums of (fixed + each x size) x width**power, where size is the
+clip's frames or, for a network on waveforms, its samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainable.backbones import panns, timm
+from trainable.config import TrialConfig
+from trainable.cost import TABLE, forward_flops
+from trainable.networks import start_network
+
+WIDTHS = (1.0, 1 / 4, 1 / 16)
+SECONDS = (2.5, 10.0)  # of 32 kHz: 251 and 1001 frames
+DIGITS = 6
+
+
+def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig:
+    """A trial of a network, for its shapes."""
+    return TrialConfig(
+        corpus="deepship",
+        backbone=backbone,
+        pretrain_hz=32_000,
+        data_hz=32_000,
+        augment="none",
+        seed=0,
+        weights="none",
+        width=width,
+        clip_s=clip_s,
+    )
+
+
+def count(config: TrialConfig) -> int:
+    """Forward FLOPs of one clip, counted."""
+    shape = (config.num_samples,) if "wave" in config.card.input else config.logmel_shape
+    network = start_network(config, 4, None).to("meta").eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, *shape, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def terms(backbone: str) -> list[list[float]]:
+    """The `fixed` and `each` of the powers 0, 1 and 2 of the width, exact where it was counted."""
+    lines = []
+    for width in WIDTHS:
+        few, many = (trial(backbone, width, clip_s) for clip_s in SECONDS)
+        wave = "wave" in few.card.input
+        sizes = [t.num_samples if wave else t.num_frames for t in (few, many)]
+        low, high = count(few), count(many)
+        each = (high - low) / (sizes[1] - sizes[0])
+        lines.append((low - each * sizes[0], each))
+    powers = np.vander(WIDTHS, increasing=True)
+    return [[float(f"{x:.{DIGITS}g}") for x in row] for row in np.linalg.solve(powers, np.array(lines))]
+
+
+def errors(backbone: str) -> Iterator[tuple[float, float, float]]:
+    """Width, length [s] and relative error of the table's value, between and beyond what it was made of."""
+    for width in (1.0, 1 / 2, 1 / 8):
+        for clip_s in (0.7, 5.0, 40.0):
+            config = trial(backbone, width, clip_s)
+            told = forward_flops(config)
+            assert told is not None
+            yield width, clip_s, told / count(config) - 1
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes the table, or with --check prints how far it is off where it was not counted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="print the table's errors")
+    args = parser.parse_args(argv)
+    backbones = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
+    if args.check:
+        for backbone in backbones:
+            worst = max(errors(backbone), key=lambda found: abs(found[2]))
+            print(f"{backbone:<36} off by {100 * worst[2]:+.1f} % at most (width {worst[0]:g}, {worst[1]:g} s)")
+        return
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(terms(name))}" for name in backbones)
+    TABLE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Holds a plan against what came of it: the demo's sweep, predicted by a probe, and then run.
+
+    python -m benchmarks.plan [--limit N] [--data-root DIR] [--json FILE]
+
+On ships of synthetic noise, from random weights, in a folder that is removed. Printed are the sweep's wall time and
+the seconds of its epochs, predicted and actual, and the same of each cell. Both are wall time: whatever else the
+machine does, and does at one of the two times only, is in the error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from datasets.prepare import Source
+from datasets.synthetic import write_deepship
+from sweeps import estimate, flags, look
+from sweeps.cost import Span
+from sweeps.demo_rates import SWEEP
+from sweeps.plan import cell_name
+from sweeps.state import Situation
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULE = "sweeps.demo_rates"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A prediction beside what came of it [s]."""
+
+    what: str
+    predicted: Span
+    actual_s: float
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, relative to what came."""
+        return self.predicted.mid / self.actual_s - 1
+
+    def __str__(self) -> str:
+        span = f"{self.predicted.mid:8.1f} ({self.predicted.low:.1f} to {self.predicted.high:.1f})"
+        return f"{self.what:<28}{span:<30}{self.actual_s:8.1f}  {100 * self.error:+5.0f} %"
+
+
+def run(words: Sequence[str]) -> float:
+    """Seconds of one command; its output is shown."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", MODULE, *words], cwd=ROOT, check=True)  # noqa: S603
+    return time.monotonic() - began
+
+
+def situation(words: Sequence[str]) -> tuple[Situation, argparse.Namespace]:
+    """What the command's words mean now."""
+    args = look.study_parser(SWEEP.name).parse_args(words)
+    args.weights_dir, args.cache_dir = args.storage / "weights", args.storage / "cache"
+    plan = flags.planned(SWEEP, args)
+    return look.from_memory(plan, Source(args.data_root, args.cache_dir), args), args
+
+
+def epochs_s(found: Situation) -> Mapping[str, float]:
+    """Seconds of all epochs of each finished trial, by key."""
+    return {key: sum(row["epoch_s"] for row in record.history) for key, record in found.records.items()}
+
+
+def held(before: Situation, after: Situation) -> list[Held]:
+    """The cells, the longest last."""
+    cells = defaultdict(list)
+    for trial in after.sweep.trials:
+        cells[cell_name(trial)].append(trial.key)
+    trained = epochs_s(after)
+    found = []
+    for name, keys in cells.items():
+        predicted = sum((before.predictions[k].seconds for k in keys), Span(0, 0, 0))
+        found.append(Held(name, predicted, sum(trained[k] for k in keys)))
+    return sorted(found, key=lambda h: h.actual_s)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, help="only the first N trials")
+    parser.add_argument("--data-root", type=Path, help="ships that are there already")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="plan-") as folder:
+        ships = args.data_root or Path(folder) / "ships"
+        if not args.data_root:
+            write_deepship(ships, num_per_class=32, seconds=(5, 9.9))
+        words = ["--data-root", str(ships), "--storage", f"{folder}/results", "--set", "weights=none"]
+        words += ["--limit", str(args.limit)] if args.limit else []
+        load_then = os.getloadavg()[0]
+        probe_s = run([*words, "--probe"])
+        before, flagged = situation(words)
+        forecast = estimate.forecast_of(before, before.to_run, flagged)
+        load_between = os.getloadavg()[0]
+        wall_s = run(words)
+        cells = held(before, situation(words)[0])
+    total = Held(
+        "all epochs of all trials", sum((h.predicted for h in cells), Span(0, 0, 0)), sum(h.actual_s for h in cells)
+    )
+    wall = Held("the command, start to end", forecast.wall_s, wall_s)
+    print(f"\n{'':<28}{'predicted [s]':<30}{'actual':>8}  error")
+    print("\n".join(map(str, [*cells, total, wall])))
+    median = statistics.median(abs(h.error) for h in cells)
+    print(f"a cell is off by {100 * median:.0f} % in the median; the probe took {probe_s:.0f} s")
+    print(f"load {load_then:.1f} before the probe, {load_between:.1f} before the run, on {os.cpu_count()} cores")
+    if args.json:
+        rows = [asdict(h) | {"error": h.error} for h in (*cells, total, wall)]
+        args.json.write_text(json.dumps({"rows": rows, "probe_s": probe_s}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

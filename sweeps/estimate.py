@@ -1,0 +1,153 @@
+"""What a plan is expected to take: from what the storage's probe measured and what the flags assume."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from datasets.splits import ROLES
+from sweeps import budget, flags, placement, probe
+from sweeps.budget import Budget, NoBudget
+from sweeps.cost import (
+    Basis,
+    Clips,
+    Cluster,
+    Forecast,
+    Prediction,
+    Span,
+    device_share,
+    forecast,
+    predict,
+    reached,
+    shares,
+)
+from sweeps.placement import Needs
+from sweeps.plan import trial_name
+from sweeps.state import Situation, wanted_by
+from trainable.config import TrialConfig
+from trainable.cost import cell_of
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the trials of one start took."""
+
+    wall_s: float
+    busy_s: Mapping[str, float]  # of each trial that finished, by key
+
+
+def basis(trials: Sequence[TrialConfig], args: argparse.Namespace) -> Basis:
+    """What predictions are made from: --tflops, or the storage's last probe; and for which cluster."""
+    probes = probe.read(args.storage)
+    there = probes.cluster or Cluster(os.cpu_count() or 1)
+    if args.gpus is not None or args.cpus is not None:
+        num_gpus = there.num_gpus if args.gpus is None else args.gpus
+        there = replace(there, num_gpus=num_gpus, num_cpus=args.cpus or max(there.num_cpus, num_gpus))
+    same_kind = probes.cluster is not None and (probes.cluster.num_gpus > 0) == (there.num_gpus > 0)
+    measured = probes.here if same_kind and args.tflops is None else {}
+    rate = reached(trials, measured) if args.tflops is None else Span(1, 1, 1).times(1e12 * args.tflops)
+    return Basis(measured, probes.device if measured else "", rate, there)
+
+
+def predicted(situation: Situation, args: argparse.Namespace) -> Situation:
+    """The situation with what each of its trials will take, where that is known."""
+    found = basis(situation.sweep.trials, args)
+    seeds: dict[tuple[object, ...], Prediction | None] = {}  # which take the same
+    predictions = {}
+    for trial in situation.sweep.trials:
+        alike = (cell_of(trial), trial.epochs, trial.patience, wanted_by(trial))
+        if alike not in seeds:
+            clips = clips_of(situation, trial)
+            seeds[alike] = predict(trial, clips, found) if clips else None
+        if prediction := seeds[alike]:
+            predictions[trial.key] = prediction
+    return replace(situation, predictions=predictions, basis=found)
+
+
+def clips_of(situation: Situation, trial: TrialConfig) -> Clips | None:
+    """What a trial is given; None while its corpus was not read."""
+    data = situation.data.get(wanted_by(trial))
+    return Clips(*(data.counts[role][1] for role in ROLES)) if data else None
+
+
+def needs(situation: Situation, trials: Iterable[TrialConfig]) -> dict[str, Needs]:
+    """What each trial holds at its peak, by key: its network by measurement, where there is one."""
+    found: dict[str, Needs] = {}
+    seeds: dict[tuple[object, ...], Needs] = {}
+    for trial in trials:
+        key = trial.key
+        prediction = situation.predictions.get(key)
+        measured_gb = prediction.network_gb if prediction else None
+        alike = (cell_of(trial), wanted_by(trial), measured_gb)
+        if alike not in seeds:
+            seeds[alike] = placement.needs(trial, situation.num_clips(trial), measured_gb)
+        found[key] = seeds[alike]
+    return found
+
+
+def forecast_of(situation: Situation, trials: Sequence[TrialConfig], args: argparse.Namespace) -> Forecast:
+    """What these trials of a situation will take together."""
+    known = needs(situation, (t for t in trials if t.key in situation.predictions))
+    return forecast(trials, situation.predictions, known, situation.basis, flags.asked(args))
+
+
+def device_parts(situation: Situation, args: argparse.Namespace) -> dict[str, float]:
+    """How many GPUs, or cores, each trial with a prediction is given: what turns its seconds into their seconds."""
+    asked = flags.asked(args)
+    known = needs(situation, (t for t in situation.sweep.trials if t.key in situation.predictions))
+    part = {need: device_share(shares(need, situation.basis, asked)) for need in set(known.values())}
+    return {key: part[need] for key, need in known.items()}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """What a sweep will cost, and what it may."""
+    group = parser.add_argument_group("time and cost")
+    group.add_argument(
+        "--probe", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
+    )
+    group.add_argument("--why", metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing")
+    group.add_argument("--budget", type=budget.limit, metavar="12gpu-h", help="start no trial that no longer fits")
+    group.add_argument(
+        "--tflops", type=positive, metavar="X", help="assume this speed of a device instead of what a probe measured"
+    )
+    group.add_argument("--gpus", type=whole, metavar="N", help="plan for so many (default: as the last probe found)")
+    group.add_argument("--cpus", type=flags.count, metavar="N", help="the same of cores")
+    group.add_argument("--price-per-hour", type=positive, metavar="X", help="of one GPU, or core where there is none")
+    group.add_argument("--watts", type=positive, metavar="W", help="that one GPU, or core, takes while it works")
+
+
+def whole(word: str) -> int:
+    """A number of GPUs on the command line; 0 is a plan for cores."""
+    if (number := int(word)) < 0:
+        raise argparse.ArgumentTypeError(f"{word}: must be at least 0")
+    return number
+
+
+def positive(word: str) -> float:
+    """A number above 0 on the command line."""
+    if not (number := float(word)) > 0:
+        raise argparse.ArgumentTypeError(f"{word}: must be above 0")
+    return number
+
+
+def budget_of(situation: Situation, args: argparse.Namespace) -> Budget | None:
+    """What --budget leaves of itself; None without that flag.
+
+    Raises:
+        NoBudget: if what the trials take is not known, or is counted in other hours.
+    """
+    if args.budget is None:
+        return None
+    device = situation.basis.cluster.device
+    if device != args.budget.device:
+        raise NoBudget(f"--budget: trials run on {device}s here; write {args.budget.hours:g}{device.lower()}-h")
+    if unknown := [t for t in situation.to_run if t.key not in situation.predictions]:
+        raise NoBudget(f"--budget: what {trial_name(unknown[0])} takes is not known; measure it first with --probe")
+    parts = device_parts(situation, args)
+    spent_s = sum(
+        parts.get(key, 0) * sum(row["epoch_s"] for row in record.history) for key, record in situation.records.items()
+    )
+    predicted_s = {t.key: situation.predictions[t.key].seconds.mid for t in situation.to_run}
+    return Budget(args.budget, spent_s, predicted_s, parts)

@@ -1,0 +1,35 @@
+"""The table of a plan and what came of it is arithmetic on both."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.plan import Held, held
+from sweeps.cost import Prediction, Span
+from sweeps.plan import Sweep, grid
+from sweeps.state import Situation
+from trainable.config import TrialConfig
+from trainable.record import Record
+
+BASE = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="none", seed=1)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 2_000), seed=(1, 2)))
+
+
+def test_cells_are_their_seeds_together_the_longest_last() -> None:
+    """Two trials of three epochs: 10 s each where 12 were predicted, and 1 s each where half of that was."""
+    seconds = {8_000: (12, 10), 2_000: (0.5, 1)}
+    history = {hz: [{"epoch": n, "epoch_s": took / 3} for n in range(3)] for hz, (_, took) in seconds.items()}
+    records = {t.key: Record(t.key, {}, {}, {}, history[t.data_hz], {}, "a", {}) for t in SWEEP.trials}
+    predictions = {t.key: Prediction(Span(0, seconds[t.data_hz][0], 99)) for t in SWEEP.trials}
+    now = Situation(SWEEP, "", {}, {}, [], records, {}, predictions)
+    short, long = held(dataclasses.replace(now, records={}), now)
+    assert (short.what, long.what) == ("cnn14-32k on 2 kHz", "cnn14-32k on 8 kHz")
+    assert (short.error, long.error) == (pytest.approx(-0.5), pytest.approx(0.2))
+    assert (long.predicted.mid, long.actual_s) == (24, pytest.approx(20))
+
+
+def test_an_error_is_of_the_prediction() -> None:
+    """Twice as long as predicted is 50 % too little."""
+    assert str(Held("a", Span(1, 2, 3), 4.0)).endswith("4.0    -50 %")

@@ -1,0 +1,147 @@
+"""Predictions rest on the last probe of the storage, or on what the flags assume."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from datasets.corpus import Corpus, Recording
+from datasets.prepare import Prepared
+from datasets.scan import Scan
+from datasets.splits import Split
+from sweeps import estimate, flags, probe
+from sweeps.budget import NoBudget
+from sweeps.cost import Cluster
+from sweeps.plan import Sweep, grid
+from sweeps.probe import Probes, versions
+from sweeps.state import Situation, wanted_by
+from trainable.config import TrialConfig
+from trainable.cost import Measured, cell_of, forward_flops
+from trainable.record import Record
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
+)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2)))
+DATA = Prepared(
+    Scan(Corpus("deepship", Path("/ships"), ("Cargo", "Tug"), (Recording("Tug/1", Path("1.wav"), "Tug"),)), {}),
+    Split("recording", {}),
+    {"train": (7, 64), "validation": (1, 10), "test": (2, 20)},
+)
+MEASURED = Measured((2.0,), (0.1,), 0.0, 0.0, 0.0, 0.0, 9.5)
+HERE = f"toy, {versions()}"
+
+
+def arguments(storage: Path, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
+        add(parser)
+    estimate.add_flags(parser)
+    return parser.parse_args(["--storage", str(storage), *words])
+
+
+def situation(storage: Path, *words: str, records: dict[str, Record] | None = None) -> Situation:
+    now = Situation(SWEEP, "", {wanted_by(BASE): DATA}, {}, [], records or {})
+    return estimate.predicted(now, arguments(storage, *words))
+
+
+@pytest.fixture
+def probed(tmp_path: Path) -> Path:
+    """A storage whose probe measured the large cell on two GPUs."""
+    probe.write(Probes(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
+    return tmp_path
+
+
+def test_nothing_is_known_without_a_probe(tmp_path: Path) -> None:
+    """Nor is anything invented."""
+    assert situation(tmp_path).predictions == {}
+
+
+def test_a_measured_cell_is_measured_for_all_its_seeds(probed: Path) -> None:
+    """Two steps of 2 s an epoch, ten clips of 0.1 s; the test clips; 0.3 s for the trial."""
+    found = situation(probed).predictions
+    assert [found[t.key].seconds.mid for t in SWEEP.trials[2:]] == pytest.approx([8 * (2 * 2 + 1) + 2 + 0.3] * 2)
+
+
+def test_a_cell_that_was_not_measured_follows_the_rate(probed: Path) -> None:
+    """Its operations take their time as those of the measured cell do; its memory is not known."""
+    small, large = SWEEP.trials[0], SWEEP.trials[2]
+    found = situation(probed).predictions[small.key]
+    rate = 3 * (forward_flops(large) or 0) * large.batch / 2.0
+    assert found.seconds.mid == pytest.approx(8 * (forward_flops(small) or 0) * (3 * 64 + 10) / rate)
+    assert found.network_gb is None
+
+
+def test_an_assumed_speed_replaces_what_was_measured(probed: Path) -> None:
+    """The plan of another cluster."""
+    large = SWEEP.trials[2]
+    found = situation(probed, "--tflops", "2").predictions[large.key]
+    assert found.seconds.mid == pytest.approx(8 * (forward_flops(large) or 0) * (3 * 64 + 10) / 2e12)
+
+
+def test_the_cluster_is_the_last_probe_s_or_the_flags(probed: Path) -> None:
+    """GPUs there tell nothing about a plan for cores."""
+    assert estimate.basis(SWEEP.trials, arguments(probed)).cluster == Cluster(16, 2, 100.0)
+    eight = estimate.basis(SWEEP.trials, arguments(probed, "--gpus", "8"))
+    assert (eight.cluster.num_gpus, eight.cluster.num_cpus) == (8, 16)
+    assert eight.measured
+    cores = estimate.basis(SWEEP.trials, arguments(probed, "--gpus", "0", "--cpus", "4"))
+    assert (cores.cluster.device, cores.cluster.num_cpus, cores.measured) == ("CPU", 4, {})
+
+
+def test_memory_is_as_measured(probed: Path) -> None:
+    """Which decides how many trials share a GPU: 9.5 GB and a worker's 1.5 take half of 24."""
+    now, args = situation(probed), arguments(probed)
+    large, small = SWEEP.trials[2], SWEEP.trials[0]
+    assert estimate.needs(now, [large])[large.key].network_gb == 9.5
+    assert estimate.needs(now, [small])[small.key].network_gb < 9.5
+    assert estimate.device_parts(now, args)[large.key] == 0.5
+
+
+def test_predicted_seconds_order_what_is_to_run(probed: Path) -> None:
+    """The longest first."""
+    assert [t.data_hz for t in situation(probed).to_run] == [32_000, 32_000, 8_000, 8_000]
+
+
+class TestBudget:
+    def test_counts_what_is_finished(self, probed: Path) -> None:
+        """Eight epochs of an hour on half a GPU."""
+        done = SWEEP.trials[2]
+        history = [{"epoch": n, "epoch_s": 3600.0} for n in range(8)]
+        record = Record(done.key, {}, {}, {}, history, {}, "a", {})
+        now = situation(probed, records={done.key: record})
+        found = estimate.budget_of(now, arguments(probed, "--budget", "12gpu-h"))
+        assert found is not None
+        assert found.spent_s == pytest.approx(4 * 3600)
+        assert done.key not in found.predicted_s
+
+    def test_needs_predictions(self, tmp_path: Path) -> None:
+        """Otherwise it would be a promise that cannot be kept."""
+        with pytest.raises(NoBudget, match="--probe"):
+            estimate.budget_of(situation(tmp_path), arguments(tmp_path, "--budget", "1cpu-h"))
+
+    def test_is_counted_in_hours_of_what_there_is(self, probed: Path) -> None:
+        """Core-hours say nothing where trials run on GPUs."""
+        with pytest.raises(NoBudget, match="write 1gpu-h"):
+            estimate.budget_of(situation(probed), arguments(probed, "--budget", "1cpu-h"))
+
+    def test_is_none_unless_asked_for(self, tmp_path: Path) -> None:
+        """All run."""
+        assert estimate.budget_of(situation(tmp_path), arguments(tmp_path)) is None
+
+
+@pytest.mark.parametrize("words", [("--tflops", "0"), ("--watts", "-1"), ("--budget", "12"), ("--gpus", "-1")])
+def test_impossible_flags_are_refused(words: tuple[str, str], tmp_path: Path) -> None:
+    """By argparse, with exit code 2."""
+    with pytest.raises(SystemExit, match="2"):
+        arguments(tmp_path, *words)
+
+
+def test_an_old_situation_is_left_as_it_was(probed: Path) -> None:
+    """Predictions are a new one's."""
+    old = dataclasses.replace(situation(probed), predictions={})
+    estimate.predicted(old, arguments(probed))
+    assert old.predictions == {}

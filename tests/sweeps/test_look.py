@@ -1,0 +1,90 @@
+"""A look at a plan runs nothing, loads nothing heavy, and knows what a probe has measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.synthetic import write_deepship
+from sweeps import look, probe
+from sweeps.cost import Cluster
+from sweeps.deepship_rates import SWEEP
+from sweeps.launch import launch
+from sweeps.placement import Asked
+from sweeps.probe import Answer, Answers, versions
+from trainable.config import TrialConfig
+from trainable.cost import Measured, cell_of
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = f"toy, {versions()}"
+MEASURED = Measured((2.0,), (0.1,), 0.0, 0.0, 0.0, 0.0, 9.5)
+NARROW = ("--set", "weights=none", "--set", "width=0.0625", "--set", "epochs=2", "--limit", "4")
+
+
+def play(trials: list[TrialConfig], storage: Path, asked: Asked) -> Answers:
+    """A cluster of two cores, on which every step takes two seconds."""
+    return Answers({cell_of(t): [Answer(HERE, MEASURED, 1.0)] for t in trials}, {}, Cluster(2))
+
+
+@pytest.fixture(scope="module")
+def ships(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of four recordings, one clip each."""
+    root = tmp_path_factory.mktemp("corpus") / "ships"
+    write_deepship(root, num_per_class=4, seconds=(5, 6), rate_hz=8_000)
+    return root
+
+
+def test_a_probe_reads_measures_and_plans(
+    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two cells, four trials of two epochs; nothing is trained."""
+    monkeypatch.setattr(probe, "_on_cluster", play)
+    assert launch(SWEEP, ["--probe", "--data-root", str(ships), "--storage", str(tmp_path), *NARROW]) == 0
+    said = capfd.readouterr().out
+    assert "2 of 2 cells are measured" in said
+    assert "2 of 2 cells measured on toy" in said
+    assert "4 planned, 0 done, 4 to run" in said
+    assert not (tmp_path / "trials").exists()
+
+
+def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither torch nor Ray, though it knows the audio and the measurements."""
+    monkeypatch.setattr(probe, "_on_cluster", play)
+    words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW]
+    launch(SWEEP, ["--probe", *words])
+    program = (
+        "import sys\nfrom sweeps.launch import launch\nfrom sweeps.deepship_rates import SWEEP\n"
+        f"launch(SWEEP, ['--dry-run', *{words!r}])\n"
+        "sys.exit(str([m for m in ('ray', 'torch', 'mlflow', 'pandas', 'scipy') if m in sys.modules]))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert run.stderr == "[]\n"
+    assert "2 of 2 cells measured on toy" in run.stdout
+
+
+def test_what_cannot_start_is_said_with_its_remedy(ships: Path, tmp_path: Path) -> None:
+    """The published checkpoints are missing: their trials are refused, and the plan is printed all the same."""
+    words = ["--data-root", str(ships), "--storage", str(tmp_path), "--limit", "2"]
+    args = look.study_parser(SWEEP.name).parse_args(words)
+    args.weights_dir, args.cache_dir = tmp_path / "weights", tmp_path / "cache"
+    plan = look.flags.planned(SWEEP, args)
+    source = look.Source(ships, args.cache_dir)
+    for wanted in look.all_wanted(plan.trials):
+        look.prepare.prepare(wanted, source)
+    found = look.from_memory(plan, source, args)
+    assert {t.key for t in plan.trials} == found.refused.keys()
+    assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(found.refused.values()))
+    assert found.inputs == {}
+
+
+def test_a_budget_that_cannot_be_kept_is_refused(
+    ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is trained: nobody knows what the trials take."""
+    words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW, "--budget", "1cpu-h"]
+    with pytest.raises(look.estimate.NoBudget, match="--probe"):
+        launch(SWEEP, words)
+    assert not (tmp_path / "trials").exists()

@@ -1,0 +1,171 @@
+"""Why a trial will run: named by what differs from what there is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from datasets import manifest, splits
+from datasets.audio import AudioFacts
+from datasets.corpus import Corpus, Recording
+from datasets.prepare import Prepared
+from datasets.scan import Scan
+from datasets.splits import Split
+from sweeps.plan import Sweep, grid
+from sweeps.runs import Run
+from sweeps.state import Inputs, Situation, folder_name, wanted_by
+from sweeps.why import everything, explain, reasons
+from trainable.config import TrialConfig
+from trainable.record import FILE, Record, _encoded
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+SWEEP = Sweep("toy", grid(BASE, seed=(1, 2)))
+ONE, TWO = SWEEP.trials
+CODE = "c" * 64
+
+
+def prepared(*names: str, role: str = "train", content: str = "a") -> Prepared:
+    """A corpus of recordings with one content, all in one role."""
+    recordings = tuple(Recording(name, Path(name), "Tug") for name in names)
+    facts = {name: AudioFacts(content * 64, 160_000, 32_000, 1, 0.5, 0.1) for name in names}
+    scan = Scan(Corpus("deepship", Path("/ships"), ("Cargo", "Tug"), recordings), facts)
+    return Prepared(scan, Split("recording", dict.fromkeys(names, role)), dict.fromkeys(splits.ROLES, (1, 1)))
+
+
+NOW = prepared("Tug/1", "Tug/2")
+INPUTS = Inputs(NOW.scan.sha256, NOW.split.sha256, "e" * 64)
+
+
+def run_of(trial: TrialConfig, status: str = "FINISHED", inputs: Inputs = INPUTS, **tags: str) -> Run:
+    """A run of the store, its config in words, as the store keeps it."""
+    params = {name: str(value) for name, value in trial.to_dict().items()}
+    known = {"key": trial.key, "code_sha256": CODE, **inputs.tags, **tags}
+    return Run("r1", "toy", "n", status, params, {}, known, "")
+
+
+def situation(*runs: Run, **more: object) -> Situation:
+    inputs = {t.key: INPUTS for t in SWEEP.trials}
+    now = Situation(SWEEP, "", {wanted_by(BASE): NOW}, inputs, runs)
+    return dataclasses.replace(now, **more)  # type: ignore[arg-type]
+
+
+def told(now: Situation, storage: Path, trial: TrialConfig = ONE, code: str = CODE) -> list[str]:
+    return reasons(trial, now, everything(now, storage), storage, code)
+
+
+def test_a_finished_trial_will_not_run(tmp_path: Path) -> None:
+    """It says where its result is."""
+    assert told(situation(run_of(ONE)), tmp_path) == ["will not run, it is finished (run r1)"]
+
+
+def test_a_new_trial_is_held_against_the_nearest(tmp_path: Path) -> None:
+    """Of what there is, that with the fewest other fields: each with its old and new value."""
+    far = dataclasses.replace(BASE, seed=9, lr=1e-3, batch=8)
+    near = dataclasses.replace(BASE, seed=9, lr=1e-3)
+    first, *others = told(situation(run_of(far), run_of(near, "KILLED")), tmp_path)
+    assert first == f"will run: it never ran; nearest to it is cnn14-32k on 32 kHz, seed 9 (key {near.key}, KILLED)"
+    assert others == ["seed: 9 -> 1", "lr: 0.001 -> 5e-05"]
+
+
+def test_records_of_the_storage_are_looked_at_too(tmp_path: Path) -> None:
+    """The store may never have been told."""
+    other = dataclasses.replace(BASE, seed=7)
+    folder = tmp_path / "trials" / f"{other.key}-1234"
+    folder.mkdir(parents=True)
+    found = Record(other.key, other.to_dict(), {"code_sha256": CODE}, {}, [], {}, "a", {})
+    (folder / FILE).write_bytes(_encoded(found))
+    assert told(situation(), tmp_path)[1:] == ["seed: 7 -> 1"]
+
+
+def test_an_empty_store_is_said(tmp_path: Path) -> None:
+    """There is nothing to compare with."""
+    assert told(situation(), tmp_path) == ["will run: it never ran, and the store has nothing else"]
+
+
+def test_other_data_name_the_recordings(tmp_path: Path) -> None:
+    """What is new, gone and changed, as far as the storage has the scan of then."""
+    then = prepared("Tug/1", "Tug/0", content="b")
+    manifest.write(then.scan, tmp_path / "scans")
+    old = dataclasses.replace(INPUTS, data_sha256=then.scan.sha256)
+    assert told(situation(run_of(ONE, inputs=old)), tmp_path) == [
+        "will run: it was finished on other data",
+        f"data: sha256 {then.scan.sha256[:12]} -> {NOW.scan.sha256[:12]}",
+        "  1 new recordings: Tug/2",
+        "  1 recordings that are gone: Tug/0",
+        "  1 changed recordings: Tug/1",
+    ]
+
+
+def test_another_split_names_who_has_moved(tmp_path: Path) -> None:
+    """From which role to which."""
+    then = prepared("Tug/1", "Tug/2", role="test")
+    splits.write(then.split, tmp_path / "splits")
+    old = dataclasses.replace(INPUTS, split_sha256=then.split.sha256)
+    first, _, moved = told(situation(run_of(ONE, inputs=old)), tmp_path)
+    assert first == "will run: it was finished on other split"
+    assert moved == "  2 recordings in another role: Tug/1 (test -> train), Tug/2 (test -> train)"
+
+
+def test_what_the_storage_no_longer_has_is_told_by_its_hash(tmp_path: Path) -> None:
+    """Other weights, and data whose scan is gone."""
+    old = Inputs("0" * 64, INPUTS.split_sha256, "1" * 64)
+    assert told(situation(run_of(ONE, inputs=old)), tmp_path) == [
+        "will run: it was finished on other data, weights",
+        f"data: sha256 000000000000 -> {NOW.scan.sha256[:12]}",
+        "weights: sha256 111111111111 -> eeeeeeeeeeee",
+    ]
+
+
+def test_an_attempt_that_ended_otherwise_is_named(tmp_path: Path) -> None:
+    """With its last words, and the epoch after which it goes on."""
+    folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
+    folder.mkdir(parents=True)
+    (folder / "epoch-0003.pt").touch()
+    lost = run_of(ONE, "KILLED", failure="Traceback\nthe sweep was stopped\n")
+    assert told(situation(lost), tmp_path) == [
+        "will run: an attempt at it ended as KILLED",
+        "the sweep was stopped",
+        "it goes on after epoch 3",
+    ]
+
+
+def test_a_deleted_run_is_remembered(tmp_path: Path) -> None:
+    """Its record was set aside."""
+    folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
+    folder.mkdir(parents=True)
+    (folder / "forgotten-12345678.json").touch()
+    assert told(situation(), tmp_path) == ["will run: it was finished, and its run was deleted from the store"]
+
+
+@pytest.mark.parametrize("trial", [ONE, TWO], ids=["finished", "new"])
+def test_other_code_is_said_to_be_no_reason(trial: TrialConfig, tmp_path: Path) -> None:
+    """Users would take it for one."""
+    last = told(situation(run_of(ONE)), tmp_path, trial, code="d" * 64)[-1]
+    assert last.startswith("code: sha256 cccccccccccc -> dddddddddddd; other code alone never")
+
+
+def test_what_cannot_start_or_is_not_known_is_said(tmp_path: Path) -> None:
+    """A missing checkpoint, or a corpus that was not read."""
+    blind = situation(inputs={})
+    assert told(blind, tmp_path) == ["whether it will run is not known: its corpus was not read yet (--data-root)"]
+    refused = dataclasses.replace(blind, refused={ONE.key: "get x.pth"})
+    assert told(refused, tmp_path) == ["cannot start: get x.pth"]
+
+
+def test_a_key_may_be_shortened_and_all_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a trial for all, with its key; a key that no trial has is refused."""
+    now = situation(run_of(ONE))
+    assert explain(now, argparse.Namespace(why=TWO.key[:6], storage=tmp_path)) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(
+        f"{TWO.key}  cnn14-32k on 32 kHz, seed 2: will run: it never ran; nearest to it is cnn14-32k"
+    )
+    assert second == "              seed: 1 -> 2"
+    assert explain(now, argparse.Namespace(why="all", storage=tmp_path)) == 0
+    assert [line[:12] for line in capsys.readouterr().out.splitlines()] == [ONE.key, TWO.key]
+    assert explain(now, argparse.Namespace(why="nothing", storage=tmp_path)) == 2
