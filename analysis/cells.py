@@ -161,8 +161,15 @@ def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str
         "versions": _counts(done["versions"]),
         "device": _counts(done["device"]),
         "host": _counts(done["hostname"]),
-        "parts of a batch": _counts(parts) if (parts := done["micro_batches"].replace("", "1")).ne("1").any() else {},
+        "parts of a batch": _unless_one(done["micro_batches"]),
+        "devices": _unless_one(done["num_devices"]),
     }
+
+
+def _unless_one(counts: pd.Series) -> dict[str, int]:
+    """What most trials have once is told only where one has more."""
+    filled = counts.replace("", "1")
+    return _counts(filled) if filled.ne("1").any() else {}
 
 
 def _trial(rows: pd.DataFrame) -> TrialConfig:

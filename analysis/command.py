@@ -47,7 +47,7 @@ def main(
         Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(sweep, question).parse_args(words)
+    args = parser(sweep, question).parse_args(words)
     uri = store_uri(args)
     try:
         sweep = planned(sweep, args)
@@ -93,20 +93,21 @@ def write(files: Mapping[str, str | bytes], out: Path) -> None:
         (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def _parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m analysis.{sweep.name}", description=question)
-    add_plan_flags(parser)
-    add_store_flags(parser)
-    parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
-    parser.add_argument(
+def parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
+    """The flags of a report."""
+    found = argparse.ArgumentParser(prog=f"python -m analysis.{sweep.name}", description=question)
+    add_plan_flags(found)
+    add_store_flags(found)
+    found.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    found.add_argument(
         "--accept-mixed",
         action="append",
         default=[],
         choices=MADE_BY,
         help="let trials share a table that different code or versions of packages made; the table says so",
     )
-    parser.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
-    parser.add_argument(
+    found.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
+    found.add_argument(
         "--margin", type=float, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
     )
-    return parser
+    return found

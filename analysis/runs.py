@@ -49,6 +49,7 @@ TAGS = (
     "device",
     "hostname",
     "micro_batches",
+    "num_devices",
 )
 
 

@@ -171,6 +171,19 @@ def table(marks: list[Mark], compared: dict[str, tuple[float, float]]) -> str:
     return "\n".join(lines)
 
 
+def simulate(num_nodes: int, num_gpus: int) -> Any:
+    """A head, and nodes with as many CPUs as GPUs, as processes of this machine."""
+    from ray.cluster_utils import Cluster
+
+    # Each node would start a worker for each of its CPUs when the driver joins: 512 processes.
+    none_before = {"prestart_worker_first_driver": False}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": none_before}
+    simulated = Cluster(initialize_head=True, head_node_args={**head, "object_store_memory": 100_000_000})
+    for _ in range(num_nodes):
+        simulated.add_node(num_cpus=num_gpus, num_gpus=num_gpus, object_store_memory=80_000_000)
+    return simulated
+
+
 def main() -> None:
     """Prints the table, and writes everything as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,15 +195,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
-
     begun = time.monotonic()
-    simulated = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False},
-    )
-    for _ in range(args.nodes):
-        simulated.add_node(num_cpus=args.gpus, num_gpus=args.gpus, object_store_memory=80_000_000)
+    simulated = simulate(args.nodes, args.gpus)
     print(f"{args.nodes} nodes x {args.gpus} GPUs are up after {time.monotonic() - begun:.0f} s", flush=True)
     os.environ["RAY_ADDRESS"] = simulated.address
     try:

@@ -11,9 +11,11 @@ from trainable.config import TrialConfig
 
 
 def write(folder: Path, trial: TrialConfig) -> list[Path]:
-    """Makes `config.json` and `confusion.png` beside a trial's `predictions.npz`, and names all three."""
+    """Makes `config.json` and `confusion.png` beside a trial's `predictions.npz`, and names what there is then."""
     config, picture, predictions = folder / "config.json", folder / "confusion.png", folder / "predictions.npz"
     config.write_text(json.dumps({"key": trial.key, **trial.to_dict()}, indent=1) + "\n", encoding="utf-8")
+    if not predictions.exists():  # a trial of a search, of which nothing is tested
+        return [config]
     draw_confusion(predictions, picture)
     return [config, picture, predictions]
 

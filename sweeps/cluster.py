@@ -160,7 +160,8 @@ def nodes() -> Nodes:
     kinds = [kind.get("resources") or {} for kind in (launched.get("available_node_types") or {}).values()]
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     memory_gb = max((found.get("memory", 0) / 1e9 for found in [*kinds, *there]), default=0)
-    return Nodes(memory_gb, capacity().get("GPU", 0))
+    most_gpus = max((found.get("GPU", 0) for found in [*kinds, *there]), default=0)
+    return Nodes(memory_gb, capacity().get("GPU", 0), most_gpus)
 
 
 def check_nodes() -> None:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps import artefacts, placement, tuner
+from datasets.remote import RemoteError
+from sweeps import artefacts, estimate, node, placement, remote, tuner
+from sweeps.budget import Budget, Times
 from sweeps.cluster import LostCluster
 from sweeps.code import CODE_TAGS
-from sweeps.mirror import Mirror
+from sweeps.estimate import Spent
+from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
+from sweeps.runs import StoreError
 from sweeps.state import Situation
 from sweeps.store import Store
 from trainable import checkpoint, record
-from trainable.record import Record
+from trainable.record import DamagedRecord, Record
 
 if TYPE_CHECKING:
     from trainable.config import TrialConfig
     from trainable.place import Place
 
 
+COMMIT_S = 600.0  # that the last results may take to arrive here, when the sweep has ended by itself
 SPARE_BYTES = 200_000_000  # that must be free beside what a trial needs
 
 
@@ -34,8 +40,9 @@ def drive(
     store: Store,
     storage: Path,
     asked: placement.Asked,
+    budget: Budget | None = None,
 ) -> Recorder:
-    """Runs every trial of the situation that is not done.
+    """Runs every trial of the situation that is not done, and that the budget has room for.
 
     Returns:
         What came of them: why each failed trial failed, and why others were not started.
@@ -46,8 +53,9 @@ def drive(
     trials = situation.to_run
     recorder = Recorder(situation, places, store)
     try:
-        needs = {t.key: placement.needs(t, situation.num_clips(t)) for t in trials}
-        jobs = while_it_makes_sense(trials, places, needs, storage, recorder)
+        needs = estimate.needs(situation, trials)
+        affordable = budget.affordable(trials, recorder.times, recorder.stop) if budget else trials
+        jobs = while_it_makes_sense(affordable, places, needs, storage, recorder)
         tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked)
     except LostCluster as error:
         recorder.stop(f"{error}; start again")
@@ -57,7 +65,7 @@ def drive(
 
 
 def while_it_makes_sense(
-    trials: Sequence[TrialConfig],
+    trials: Iterable[TrialConfig],
     places: Mapping[str, Place],
     needs: Mapping[str, placement.Needs],
     storage: Path,
@@ -89,16 +97,20 @@ class Recorder:
         self._earlier = situation.unfinished
         self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
         self._runs: dict[str, str] = {}  # key -> run id, and "" -> the sweep's; only the mirror's thread touches it
-        self._progress = TrialProgress(situation.to_run)
+        self._progress = TrialProgress(situation.to_run, situation.predictions)
+        self._began = time.monotonic()
+        self._wall_s = 0.0
         self._mirror = Mirror(self._progress.note)
         self._mirror.tell(self._open_sweep)
+        away = any(place.remote for place in places.values())
+        self._commits = Mirror(self._progress.note) if away else None
 
     def started(self, key: str) -> None:
         """Opens the trial's run; when a lost trial starts again, its run goes on."""
         if key in self._begun:
             return
         done = [int(path.stem[-4:]) for path in self._places[key].folder.glob("epoch-*.pt")]
-        resumed = self._begun[key] = max(done, default=0)
+        resumed = self._begun[key] = max(done, default=self._places[key].epochs)
         self._mirror.tell(lambda: self._begin(key, resumed > 0))
         self._progress.started(key)
 
@@ -108,8 +120,25 @@ class Recorder:
         self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
 
     def finished(self, key: str) -> None:
-        """Shows what the trial has committed, and removes what it needed to resume."""
-        folder = self._places[key].folder
+        """Shows what the trial has committed; what it has left in an object store is committed first."""
+        if self._commits:
+            self._commits.tell(partial(self._take, key))  # in a thread: Tune's loop must not wait for a download
+        else:
+            self._show(key, self._places[key].folder)
+
+    def _take(self, key: str) -> None:
+        place = self._places[key]
+        try:
+            folder = remote.take(node.storage(place), place.folder.name)
+        except RemoteError as error:
+            raise StoreError(str(error)) from error  # which is tried again
+        except DamagedRecord as error:
+            self.failed(key, str(error))
+        else:
+            self._show(key, folder)
+
+    def _show(self, key: str, folder: Path) -> None:
+        """Has the store show a committed result, and removes what the trial needed to resume."""
         found = record.read(folder)
         if found is None:
             self.failed(key, f"{folder} has no record, though the trial says that it has finished")
@@ -127,16 +156,33 @@ class Recorder:
         del self._begun[key]
         self._progress.failed(key, reason)
 
+    def note(self, line: str) -> None:
+        """Says what a worker has to say."""
+        self._progress.note(line)
+
     def stop(self, reason: str) -> None:
         """Says once why no further trial is started; an empty reason is none."""
         if reason and not self.stopped:
             self.stopped = reason
             self._progress.note(reason)
 
+    def times(self) -> Times:
+        """How long this start's trials have worked so far."""
+        return self._progress.times()
+
+    @property
+    def spent(self) -> Spent:
+        """What the trials have taken that finished, once it is closed."""
+        return Spent(self._wall_s, dict(self._progress.finished_s))
+
     def close(self) -> None:
         """Ends what was cut off, and the sweep's own run."""
+        self._wall_s = time.monotonic() - self._began
+        patience_s = PATIENCE_S if sys.exception() or self.stopped else COMMIT_S
+        if self._commits and not self._commits.close(patience_s):
+            self._progress.note("some results are in the storage, but not committed yet; the next start does it")
         cut_off = [*self._begun] or sys.exception() is not None or self.stopped
-        for key in self._begun:
+        for key in [*self._begun]:
             self._mirror.tell(partial(self._cut_off, key))
         status = "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED"
         self._mirror.tell(lambda: self._store.end(self._runs[""], status))
@@ -152,6 +198,8 @@ class Recorder:
 
     def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}
+        if prediction := self._situation.predictions.get(key):
+            tags["predicted_s"] = f"{prediction.seconds.mid:.1f}"  # beside the duration that the store shows
         earlier = self._earlier.get(key)
         if earlier and earlier.tags.get("storage") != tags["storage"]:  # what it trained is not here
             earlier = None

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import overload
 from urllib.parse import urlsplit
 
-from datasets.corpus import CorpusError
+from datasets.remote import Remote
+from sweeps.located import Located, default_data, default_storage, folder, from_environment
+from sweeps.placement import Asked
 from sweeps.plan import Sweep, varied
+from sweeps.search import Search
 from trainable.config import parse_fields
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def folder(word: str) -> Path:
-    """A path on the command line, absolute: workers run in folders of their own."""
-    return Path(word).expanduser().resolve()
-
-
-def from_environment(name: str) -> Path | None:
-    """The folder that a cluster's file has set for all its nodes, as in SOUNDINGS_DATA_ROOT; None if it has not."""
-    word = os.environ.get(f"SOUNDINGS_{name}")
-    return folder(word) if word else None
-
-
-def default_storage() -> Path:
-    """Where results are when no flag says so."""
-    return from_environment("STORAGE") or ROOT / "results"
+def remote(args: argparse.Namespace) -> Remote | None:
+    """The object store that the storage is a working copy of, if any."""
+    return Remote(args.remote, args.storage) if args.remote else None
 
 
 def count(word: str) -> int:
@@ -41,9 +31,9 @@ def count(word: str) -> int:
 
 
 def share(word: str) -> float:
-    """A share of a GPU on the command line."""
-    if not 0 < (number := float(word)) <= 1:
-        raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1")
+    """A share of a GPU on the command line, or how many whole ones."""
+    if not (0 < (number := float(word)) <= 1 or (number > 1 and number.is_integer())):
+        raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1, or a whole number of GPUs")
     return number
 
 
@@ -72,6 +62,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """Where results are."""
+    uri, path = default_storage()
     group = parser.add_argument_group("results")
     group.add_argument(
         "--store",
@@ -81,24 +72,35 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)",
     )
     group.add_argument(
+        "--optuna",
+        type=address,
+        metavar="URI",
+        help="studies of searches, for optuna-dashboard (default: sqlite, optuna.db in --storage)",
+    )
+    group.add_argument(
         "--storage",
-        type=folder,
-        metavar="DIR",
-        default=default_storage(),
+        action=Located,
+        const="remote",
+        metavar="DIR|URI",
+        default=path,
         help="checkpoints and predictions (%(default)s)",
     )
+    parser.set_defaults(remote=uri)
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
+    uri, path = default_data()
     group = parser.add_argument_group("the data on this machine")
     group.add_argument(
         "--data-root",
-        type=folder,
-        metavar="DIR",
-        default=from_environment("DATA_ROOT"),
+        action=Located,
+        const="data_uri",
+        metavar="DIR|URI",
+        default=path,
         help="the folder that holds the corpus (%(default)s)",
     )
+    parser.set_defaults(data_uri=uri)
     group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
     group.add_argument(
         "--bad-files",
@@ -126,12 +128,19 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="published checkpoints (default: weights in --storage)",
     )
     group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
-    group.add_argument("--cpus-per-trial", type=count, metavar="N", default=1, help="cores of a trial (%(default)s)")
+    group.add_argument(
+        "--cpus-per-trial",
+        type=count,
+        metavar="N",
+        default=1,
+        help="cores of a trial, for each of its GPUs (%(default)s)",
+    )
     group.add_argument(
         "--gpus-per-trial",
         type=share,
         metavar="X",
-        help="of a GPU, such as 0.25 (default: by the network and the length of its input)",
+        help="of a GPU, such as 0.25, or so many that share each batch, such as 2 (default: by the network and the "
+        "length of its input)",
     )
     group.add_argument(
         "--gpu-memory-gb", type=float, metavar="GB", default=24.0, help="of one GPU, for that rule (%(default)g)"
@@ -148,13 +157,19 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
 
 
-def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep as the flags have it.
+@overload
+def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep: ...
+@overload
+def planned(sweep: Search, args: argparse.Namespace) -> Search: ...
+def planned(sweep: Sweep | Search, args: argparse.Namespace) -> Sweep | Search:
+    """The sweep or search as the flags have it; --seeds of a search are those that confirm its best.
 
     Raises:
         ValueError: if a flag's value makes a trial impossible.
     """
     seeds = parse_seeds(args.seeds)
+    if isinstance(sweep, Search):
+        return sweep.varied(settings(args), tuple(seeds), args.limit)
     return varied(sweep, settings(args), seeds, args.limit)
 
 
@@ -162,6 +177,11 @@ def settings(args: argparse.Namespace) -> dict[str, str | int | float]:
     """The fields that the flags set in every trial."""
     words = [f"{name}={value}" for name in ("classes", "split") if (value := getattr(args, name)) is not None]
     return parse_fields([*words, *args.set])
+
+
+def asked(args: argparse.Namespace) -> Asked:
+    """What the flags ask of the nodes."""
+    return Asked(args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator)
 
 
 def variant(args: argparse.Namespace) -> str:
@@ -172,17 +192,25 @@ def variant(args: argparse.Namespace) -> str:
 def as_flags(args: argparse.Namespace) -> list[str]:
     """The flags that make another command speak of the same trials and the same results."""
     words = [("--classes", args.classes), ("--split", args.split), ("--seeds", args.seeds), ("--limit", args.limit)]
-    words += [("--set", word) for word in args.set] + [("--store", args.store)]
-    if args.storage != default_storage():
-        words.append(("--storage", args.storage))
+    words += [("--set", word) for word in args.set] + [("--store", args.store), ("--optuna", args.optuna)]
+    if (args.remote, args.storage) != default_storage():
+        words.append(("--storage", args.remote or args.storage))
     return [str(part) for flag, value in words if value is not None for part in (flag, value)]
 
 
 def store_uri(args: argparse.Namespace) -> str:
     """The MLflow store that the flags name."""
-    path = str(args.storage / "mlflow.db")
-    # An address in which SQLAlchemy decodes %20 and ends a path at a question mark.
-    return args.store or f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
+    return args.store or _sqlite(args.storage / "mlflow.db")
+
+
+def optuna_uri(args: argparse.Namespace) -> str:
+    """The database for the studies of searches, as Optuna names it."""
+    return args.optuna or _sqlite(args.storage / "optuna.db")
+
+
+def _sqlite(path: Path) -> str:
+    """An address in which SQLAlchemy decodes %20 and ends a path at a question mark."""
+    return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
 
 
 def parse_seeds(text: str | None) -> list[int]:
@@ -198,23 +226,3 @@ def parse_seeds(text: str | None) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {text}: a seed stands there twice")
     return seeds
-
-
-@contextmanager
-def only_driver(storage: Path) -> Iterator[bool]:
-    """Whether this process may drive: one driver a storage, by a lock that a dead one does not keep."""
-    try:
-        storage.mkdir(parents=True, exist_ok=True)
-        lock = (storage / ".driver.lock").open("w")
-        probe = storage / f".link.{os.getpid()}"
-        probe.hardlink_to(storage / ".driver.lock")  # which commits trials: better to fail now than after the first
-        probe.unlink()
-    except OSError as error:
-        raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

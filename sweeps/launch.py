@@ -9,36 +9,45 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find this `datasets`, and no other
 
-from datasets import cache, manifest, prepare, splits
+from datasets import cache, fetch, manifest, prepare, splits
 from datasets.corpus import CorpusError
-from datasets.prepare import Prepared, Source
-from sweeps import cluster, flags, progress, reconcile
+from datasets.prepare import Source
+from datasets.remote import Remote, RemoteError
+from sweeps import cluster, estimate, flags, lock, node, progress, reconcile, remote, searching
+from sweeps.budget import Budget, NoBudget
 from sweeps.cluster import WrongEnvironment
 from sweeps.code import StaleMount, check_mount, code_state
-from sweeps.placement import Asked
+from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
 from sweeps.plan import Sweep
-from sweeps.reconcile import Repair
+from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan
 from sweeps.runs import StoreError, read_runs
-from sweeps.state import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
+from sweeps.search import Search
+from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
 from trainable import weights
 from trainable.card import BackboneError
 from trainable.place import Place
 from trainable.record import DamagedRecord, Record
 from trainable.weights import MissingWeights, WrongWeights
 
+if TYPE_CHECKING:
+    from sweeps.drive import Recorder
+
 REFUSALS = (
     BackboneError,
     CorpusError,
     DamagedRecord,
     MissingWeights,
+    NoBudget,
+    RemoteError,
     StaleMount,
     StoreError,
     WrongEnvironment,
@@ -47,8 +56,8 @@ REFUSALS = (
 COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
 
-def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
-    """Runs a sweep from the command line and exits: 0 when every planned trial is finished, and only then.
+def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
+    """Runs a sweep or a search from the command line and exits: 0 when all of it is finished, and only then.
 
     Exits with 2 for input that must be mended first, 3 when trials are missing, 4 when some failed, 5 when another
     driver runs the same sweep here, 130 when interrupted.
@@ -70,7 +79,7 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
 
 
-def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
+def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
     """The same, returning the exit code.
 
     Raises:
@@ -79,15 +88,17 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
         CorpusError: if the corpus must be mended first.
         MissingWeights: if a checkpoint is missing.
         WrongWeights: if a checkpoint is not the one that it should be.
+        NoBudget: if what the trials take is not known, and they may not take more than so much.
         StoreError: if the store cannot be read or written.
+        RemoteError: if a storage or corpus at a URI cannot be.
         WrongEnvironment: if a node has other versions than this one.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m sweeps.{sweep.name}", description=sys.modules["__main__"].__doc__)
-    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
-        add(parser)
+    parser = study_parser(sweep.name, sys.modules["__main__"].__doc__)
     args = parser.parse_args(argv)
     args.weights_dir = args.weights_dir or args.storage / "weights"
     args.cache_dir = args.cache_dir or args.storage / "cache"
+    if isinstance(sweep, Search) and args.budget:
+        parser.exit(BAD_INPUT, f"{sweep.name}: --budget: what a search will train is not known before; use --limit\n")
     try:
         plan = flags.planned(sweep, args)
     except ValueError as error:
@@ -95,18 +106,31 @@ def launch(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     source = Source(args.data_root, args.cache_dir, args.split_file, args.bad_files) if args.data_root else None
     if args.report:
         return _report(sweep.name, args)
-    if args.dry_run:
-        print_plan(_from_memory(plan, source, args), args)
-        return COMPLETE
+    first = plan.base if isinstance(plan, Search) else plan.trials[0]
+    if args.dry_run or args.probe or args.why:
+        if isinstance(plan, Search):
+            print(plan)
+            plan = Sweep(plan.name, (first,))
+        return look(plan, source, args)
     if source is None:
-        raise CorpusError(
-            f"--data-root: name the folder that holds {plan.trials[0].corpus}, or look at the plan with --dry-run"
-        )
-    with flags.only_driver(args.storage) as alone:
+        raise CorpusError(f"--data-root: name the folder that holds {first.corpus}, or look at the plan with --dry-run")
+    with lock.only_driver(args.storage) as alone:
         if not alone:
             print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
             return LOCKED
-        return _run(plan, source, args)
+        return _search(plan, source, args) if isinstance(plan, Search) else _run(plan, source, args)[0]
+
+
+def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
+    """Runs the rounds of a search on one Ray."""
+    print(search, flush=True)
+    with cluster.kept():
+        return searching.run(
+            search,
+            flags.variant(args),
+            lambda plan, judge: _run(plan, source, args, judge, brief=True),
+            flags.optuna_uri(args),
+        )
 
 
 def _report(name: str, args: argparse.Namespace) -> int:
@@ -115,67 +139,83 @@ def _report(name: str, args: argparse.Namespace) -> int:
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
 
-def _run(plan: Sweep, source: Source, args: argparse.Namespace) -> int:
+def _run(
+    plan: Sweep, source: Source, args: argparse.Namespace, judge: Judge | None = None, brief: bool = False
+) -> tuple[int, Situation]:
+    epochs = _brought(plan, args)
     checkpoints = weights.check(plan.trials, args.weights_dir, args.storage / "trials")
     data = {wanted: prepare.prepare(wanted, source, progress.each) for wanted in all_wanted(plan.trials)}
-    inputs = {t.key: _inputs(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
+    inputs = {t.key: inputs_of(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
 
     def situation() -> Situation:
-        committed = _committed(plan, inputs, args.storage)
-        gone = _into_step(committed, args)
-        records = {r.key: r for folder, r in committed.items() if folder not in gone}
-        return Situation(plan, flags.variant(args), data, inputs, read_runs(flags.store_uri(args)), records)
+        found = committed(plan, inputs, args.storage)
+        gone = _into_step(found, args)
+        records = {r.key: r for folder, r in found.items() if folder not in gone}
+        runs = read_runs(flags.store_uri(args))
+        return estimate.predicted(Situation(plan, flags.variant(args), data, inputs, runs, records), args)
 
     before = situation()
-    print_plan(before, args)
-    failures, stopped = {}, ""
+    if not brief:
+        print_plan(before, args)
+    budget = estimate.budget_of(before, args)
+    failures, stopped, spent = {}, "", None
     if before.to_run:
-        from sweeps.drive import drive
-        from sweeps.store import Store
-        from trainable.networks import check_starts
-
-        # Before the audio is resampled: what fails should fail first.
-        store = Store(flags.store_uri(args))
-        check_starts(before.to_run, checkpoints)
-        places = _places(before, checkpoints, source, args)
-        outcome = drive(before, places, store, args.storage, _asked(args))
-        failures, stopped = outcome.failures, outcome.stopped
+        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget)
+        failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
     except StoreError as error:
         print(f"{plan.name}: what trials have committed is safe in {args.storage}, but {error}", file=sys.stderr)
-        return INCOMPLETE
-    print_outcome(after, args, failures)
+        return INCOMPLETE, before
+    code = COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
+    if not brief or code:
+        print_outcome(after, args, failures, spent)
     if stopped:
         print(stopped, file=sys.stderr)
-    return COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
+    return code, after
 
 
-def _asked(args: argparse.Namespace) -> Asked:
-    return Asked(args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator)
+def _driven(
+    situation: Situation,
+    checkpoints: Mapping[str, Path | None],
+    source: Source,
+    args: argparse.Namespace,
+    judge: Judge | None,
+    epochs: Mapping[str, int],
+    budget: Budget | None,
+) -> Recorder:
+    """What came of the trials that are to run."""
+    from sweeps.drive import drive
+    from sweeps.store import Store
+    from trainable.networks import check_starts
+
+    # Before the audio is resampled: what fails should fail first.
+    store = Store(flags.store_uri(args))
+    check_starts(situation.to_run, checkpoints)
+    places = {k: replace(p, gives_up=judge) for k, p in _places(situation, checkpoints, source, args).items()}
+    if storage := flags.remote(args):
+        places = node.share(storage, places, epochs)
+    return drive(situation, places, store, args.storage, flags.asked(args), budget)
 
 
-def _committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
-    """What the plan's trials have committed on these inputs, by folder."""
-    known = [t for t in plan.trials if t.key in inputs]
-    return reconcile.committed(storage / "trials" / folder_name(t, inputs[t.key]) for t in known)
-
-
-def _out_of_step(records: Mapping[Path, Record], args: argparse.Namespace) -> list[Repair]:
-    """What the store must be told, or tells, of what was committed."""
-    return reconcile.out_of_step(records, flags.store_uri(args), reconcile.storage_id(args.storage))
+def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
+    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
+    if args.data_uri:
+        fetch.bring(Remote(args.data_uri, args.data_root), progress.each)
+    earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
+    return remote.pull(storage, print, earlier) if (storage := flags.remote(args)) else {}
 
 
 def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:
     """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone."""
-    if not (found := _out_of_step(records, args)):
+    if not (found := out_of_step(records, args)):
         return set()
     from sweeps.store import Store
 
     store = Store(flags.store_uri(args))
     for repair in found:
         print(f"repair   {repair}", flush=True)
-    reconcile.apply_all(found, store, records)
+    reconcile.apply_all(found, store, records, flags.remote(args))
     return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 
@@ -195,29 +235,8 @@ def _places(
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
             tags = trial_tags(situation, trial, common)
             clips = cache.entry(data.scan, trial.data_hz, wanted.clip_s, source.cache_dir)
+            start = checkpoints[trial.key]
             places[trial.key] = Place(
-                clips, split, checkpoints[trial.key], folder, args.cpus_per_trial, tags, args.hang_after, scan
+                clips, split, start, folder, args.cpus_per_trial, tags, args.hang_after, scan, args.data_uri
             )
     return places
-
-
-def _from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -> Situation:
-    """What a dry run can say: no audio is read, and a missing checkpoint is said, not refused."""
-    known = {wanted: prepare.remembered(wanted, source) for wanted in all_wanted(plan.trials)} if source else {}
-    data = {wanted: prepared for wanted, prepared in known.items() if prepared}
-    inputs = {}
-    for trial in plan.trials:
-        if wanted_by(trial) in data:
-            with suppress(MissingWeights, WrongWeights):
-                checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
-                inputs[trial.key] = _inputs(data[wanted_by(trial)], checkpoint)
-    records = _committed(plan, inputs, args.storage)
-    if records:
-        forgotten = {r.folder for r in _out_of_step(records, args) if r.kind == "forget"}
-        records = {folder: found for folder, found in records.items() if folder not in forgotten}
-    runs = read_runs(flags.store_uri(args))
-    return Situation(plan, flags.variant(args), data, inputs, runs, {r.key: r for r in records.values()})
-
-
-def _inputs(data: Prepared, checkpoint: Path | None) -> Inputs:
-    return Inputs(data.scan.sha256, data.split.sha256, weights.sha256(checkpoint) if checkpoint else "none")

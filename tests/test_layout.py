@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import datasets
+from sweeps.search import Search
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {  # of our own folders
@@ -29,12 +30,14 @@ ONLY_IN = {  # third parties: the files and folders that may import them
         "sweeps/tuner.py",
         "sweeps/hooks.py",
         "sweeps/cluster.py",
+        "sweeps/probe.py",
         "benchmarks/scale.py",
         "benchmarks/stock_tune.py",  # what ours is held against
         "clusters/",
     ),
     "yaml": ("sweeps/cluster.py", "clusters/"),
-    "optuna": ("sweeps/",),
+    "optuna": ("sweeps/search.py", "sweeps/pruning.py", "analysis/search"),
+    "pyarrow": ("datasets/remote.py",),
     "mlflow": ("sweeps/store.py",),
     "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network
     "torchaudio": ("trainable/", "benchmarks/"),
@@ -216,12 +219,15 @@ class TestStudies:
     @pytest.mark.parametrize("file", STUDIES)
     def test_counts_its_trials(self, file: str) -> None:
         """The arithmetic in the docstring, `3 checkpoints x 6 data rates x 3 seeds = 54 trials`, is right."""
-        trials = importlib.import_module(f"sweeps.{Path(file).stem}").SWEEP.trials
-        (line,) = re.findall(r"^(.*) = (\d+) trials$", ast.get_docstring(TREES[file]) or "", re.MULTILINE)
+        sweep = importlib.import_module(f"sweeps.{Path(file).stem}").SWEEP
+        num = sweep.num_trials if isinstance(sweep, Search) else len(sweep.trials)
+        (line,) = re.findall(
+            r"^(.*) = (\d+) (?:trials|evaluations)$", ast.get_docstring(TREES[file]) or "", re.MULTILINE
+        )
         product = 1
         for factor in line[0].split(" x "):
             product *= int(factor.split()[0])
-        assert product == int(line[1]) == len(trials)
+        assert product == int(line[1]) == num
 
     @pytest.mark.parametrize("file", STUDIES)
     def test_says_how_it_is_started(self, file: str) -> None:
@@ -238,11 +244,14 @@ class TestStudies:
             f"    study.main(study.SWEEP, ['--dry-run', '--storage', {str(tmp_path)!r}])\n"
             "except SystemExit as end:\n"
             "    assert end.code == 0, end.code\n"
-            "sys.exit(str([m for m in ('ray', 'torch', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]))\n"
+            "heavy = ('ray', 'torch', 'mlflow', 'optuna', 'matplotlib', 'sklearn')\n"
+            "sys.exit(str([m for m in heavy if m in sys.modules]))\n"
         )
         run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
         assert run.stderr == "[]\n"
-        assert f"{len(importlib.import_module(f'sweeps.{Path(file).stem}').SWEEP.trials)} planned" in run.stdout
+        sweep = importlib.import_module(f"sweeps.{Path(file).stem}").SWEEP
+        planned = f"{sweep.num_trials} eval" if isinstance(sweep, Search) else f"{len(sweep.trials)} planned"
+        assert planned in run.stdout
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("file", STUDIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -117,7 +118,7 @@ class TrialConfig:
             f"pre-trained at {self.pretrain_hz} Hz, which needs {needed}; raise data_hz or clip_s"
         )
 
-    @property
+    @functools.cached_property
     def card(self) -> Card:
         """What the backbone needs."""
         return card(self.backbone, self.pretrain_hz)
@@ -142,7 +143,7 @@ class TrialConfig:
         """Frames and mel bands of a clip."""
         return self.num_frames, self.card.front_end.num_mels
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Twelve hex digits of the SHA-256 of the canonical JSON of what differs from the defaults."""
         differs = {

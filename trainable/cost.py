@@ -21,7 +21,11 @@ BACKWARD = 2  # a backward pass has twice the arithmetic of a forward pass
 
 @dataclass(frozen=True)
 class Measured:
-    """What a probe has measured of a cell on one device."""
+    """What a probe has measured of a cell on one device.
+
+    Seconds are wall time; but on one core they are CPU time, and `load` is how much longer the clock on the wall says:
+    what else a machine does comes and goes within a probe, and would be taken for the cell's.
+    """
 
     step_s: tuple[float, ...]  # of a whole batch, one for each round
     eval_s: tuple[float, ...]  # of a clip, one for each round
@@ -30,6 +34,7 @@ class Measured:
     build_s: float  # a network with random weights, on the device, once more
     start_s: float  # a worker's imports, and what its first network takes longer; once for each worker
     peak_gb: float  # that the network takes on its device beside the clips
+    load: float = 1.0  # wall time over CPU time, on one core
 
 
 def cell_of(trial: TrialConfig) -> str:

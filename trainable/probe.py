@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trainable.backbone import Backbone
     from trainable.config import TrialConfig
 
+Clock = Callable[[], float]
 NUM_CLASSES = 4
 ROUNDS = 5  # of five measurements, the least and the most hold the median in 94 of 100 cases, whatever their spread
 ROUND_S = 0.3  # that a round takes at least, if the cell's clips are few enough
@@ -47,6 +48,7 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
     """
     torch.set_num_threads(num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clock = time.process_time if device.type == "cpu" and num_threads == 1 else time.perf_counter
     clips = random_examples(config, MAX_STEPS * _drawn(config), device)
     before_gb = _held_gb(device)
     with tempfile.TemporaryDirectory(dir=folder, prefix="probe-") as name:
@@ -55,35 +57,38 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
         first_s, build_s = (_seconds(lambda _: ready_network(config, here, NUM_CLASSES, clips), 1) for _ in range(2))
         network = ready_network(config, here, NUM_CLASSES, clips)
         optimizer, _ = finetune.take_up(config, network, place)
-        step_s = steps(config, network, optimizer, clips)
-        eval_s = evaluations(config, network, clips)
+        began_s, worked_s = time.perf_counter(), clock()
+        step_s = rounds(steps(config, network, optimizer, clips), len(clips.labels) // _drawn(config), clock)
+        eval_s = evaluations(config, network, clips, clock)
+        load = (time.perf_counter() - began_s) / (clock() - worked_s)
         peak_gb = max(0.0, _peak_gb(device) - before_gb)
         row = {"epoch": 1.0, "val_loss": 1.0, "val_accuracy": 0.0}
         save_s = _seconds(lambda _: finetune.save(place, network, optimizer, [row], config), 1)
     return Measured(
         step_s=step_s,
         eval_s=eval_s,
-        load_s=load_seconds(config, device),
+        load_s=load_seconds(config, device, clock),
         save_s=save_s,
         build_s=build_s,
         start_s=first_s - build_s,
         peak_gb=peak_gb,
+        load=load,
     )
 
 
 def steps(
     config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer, clips: Examples
-) -> tuple[float, ...]:
-    """Seconds of a training step, from each round."""
+) -> Callable[[int], float]:
+    """What makes so many training steps."""
 
     def train(num_steps: int) -> float:
         some = _first(clips, num_steps * _drawn(config))
         return float(finetune.train_epoch(config, network, optimizer, some, epoch=1).sum())  # waits for the device
 
-    return rounds(train, len(clips.labels) // _drawn(config))
+    return train
 
 
-def evaluations(config: TrialConfig, network: Backbone, clips: Examples) -> tuple[float, ...]:
+def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> tuple[float, ...]:
     """Seconds of predicting a clip, from each round, with as many at once as a trial takes."""
     chunk = max(1, finetune.FRAMES_AT_ONCE[clips.labels.device.type] // config.num_frames)
     chunk = min(chunk, len(clips.labels))
@@ -91,7 +96,7 @@ def evaluations(config: TrialConfig, network: Backbone, clips: Examples) -> tupl
     def predict(num_chunks: int) -> float:
         return float(finetune.predict(network, _first(clips, num_chunks * chunk), config.num_frames).sum())
 
-    return tuple(seconds / chunk for seconds in rounds(predict, len(clips.labels) // chunk))
+    return tuple(seconds / chunk for seconds in rounds(predict, len(clips.labels) // chunk, clock))
 
 
 def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -> Examples:
@@ -111,32 +116,33 @@ def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -
     return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if takes_wave else None)
 
 
-def rounds(work: Callable[[int], object], most: int) -> tuple[float, ...]:
+def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[float, ...]:
     """Seconds of one unit of `work`, from each of a few rounds of several units, after one unit to warm up.
 
     Args:
         work: does so many units.
         most: units that a round may have.
+        clock: whose seconds they are; the limits are of the clock on the wall.
     """
     began = time.perf_counter()
-    first_s = _seconds(work, 1)
-    if first_s < LIMIT_S / 2:  # the first is slower: memory is asked for, and kernels are chosen
-        first_s = _seconds(work, 1)
-    num = max(1, min(most, MAX_STEPS, round(ROUND_S / first_s)))
+    first_s = _seconds(work, 1, clock)
+    if time.perf_counter() - began < LIMIT_S / 2:  # the first is slower: memory is asked for, and kernels are chosen
+        first_s = _seconds(work, 1, clock)
+    num = max(1, min(most, MAX_STEPS, round(ROUND_S / max(first_s, 1e-6))))
     found = [first_s] if num == 1 else []
     while len(found) < ROUNDS and (not found or time.perf_counter() - began < LIMIT_S):
-        found.append(_seconds(work, num) / num)
+        found.append(_seconds(work, num, clock) / num)
     return tuple(found)
 
 
-def load_seconds(config: TrialConfig, device: torch.device) -> float:
+def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> float:
     """Of one clip's log-mel; nothing for a network that takes waveforms."""
     if "wave" in config.card.input:
         return 0.0
     num = min(examples.CLIPS_AT_ONCE, max(1, 2**22 // config.num_samples))
     wave = torch.randn(num, config.num_samples, device=device)
     front_end = config.card.front_end
-    return statistics.median(_seconds(lambda _: float(logmel(wave, front_end).sum()), 1) for _ in range(3)) / num
+    return statistics.median(_seconds(lambda _: float(logmel(wave, front_end).sum()), 1, clock) for _ in range(3)) / num
 
 
 def _drawn(config: TrialConfig) -> int:
@@ -148,10 +154,10 @@ def _first(clips: Examples, num: int) -> Examples:
     return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
 
 
-def _seconds(work: Callable[[int], object], num: int) -> float:
-    began = time.perf_counter()
+def _seconds(work: Callable[[int], object], num: int, clock: Clock = time.perf_counter) -> float:
+    began = clock()
     work(num)
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def _held_gb(device: torch.device) -> float:

@@ -33,7 +33,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from datasets.synthetic import write_deepship
-from sweeps import drive, flags, launch, tuner  # noqa: F401 - loaded once, before the forks
+from sweeps import drive, launch, tuner  # noqa: F401 - loaded once, before the forks
+from sweeps import lock as driver_lock
 from sweeps.plan import Sweep, grid
 from sweeps.runs import Run, read_all
 from sweeps.store import artifact_path
@@ -150,7 +151,7 @@ class Study:
             mock.patch.object(networks, "check_starts"),
             mock.patch.object(trial, "start_network", begin),
             mock.patch.object(finetune, "train_epoch", train),
-            nullcontext() if lock else mock.patch.object(flags, "only_driver", return_value=nullcontext(True)),
+            nullcontext() if lock else mock.patch.object(driver_lock, "only_driver", return_value=nullcontext(True)),
         ):
             yield
 

@@ -10,7 +10,7 @@ import pytest
 from datasets.corpus import CorpusError
 from sweeps.failures import HOPELESS, SAME_STOPS, Failures, kind_of, signature
 from trainable.card import BackboneError
-from trainable.finetune import NotFinite
+from trainable.metrics import NotFinite
 from trainable.record import DamagedRecord
 from trainable.weights import WrongWeights
 

@@ -128,3 +128,16 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(capsys: pytest.Cap
     told = capsys.readouterr().err
     assert "MLFLOW_TRACKING_PASSWORD" in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(("word", "share"), [("0.25", 0.25), ("1", 1), ("4", 4)])
+def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, share: float) -> None:
+    """A part below one, or a whole number."""
+    assert flags.share(word) == share
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "1.5"])
+def test_no_trial_takes_one_gpu_and_a_half(word: str) -> None:
+    """What cannot be is refused with the value."""
+    with pytest.raises(argparse.ArgumentTypeError, match=word):
+        flags.share(word)

@@ -40,6 +40,7 @@ def test_every_number_is_measured(config: TrialConfig, tmp_path: Path) -> None:
     assert found.save_s > 0
     assert found.build_s > 0
     assert found.peak_gb >= 0
+    assert found.load > 0.9
     assert (found.load_s > 0) == (config is SMALL)
     assert list(tmp_path.iterdir()) == []
 
@@ -71,7 +72,7 @@ class TestRounds:
             now[0] += num * unit_s
 
         monkeypatch.setattr(probe.time, "perf_counter", lambda: now[0])
-        return calls, rounds(work, most)
+        return calls, rounds(work, most, lambda: now[0])
 
     def test_quick_work_is_done_several_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two units to warm up, then rounds that are long enough to be measured."""

@@ -1,0 +1,16 @@
+"""The grid search of Palanisamy et al. 2020 on ESC-50: what it finds here, and whether it holds on fresh seeds.
+
+python -m analysis.image_learning_rate
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.search_report import main
+from sweeps.image_learning_rate import SWEEP
+
+QUESTION = "Which learning rate and weight decay for ImageNet's networks on ESC-50?"
+
+if __name__ == "__main__":
+    sys.exit(main(SWEEP, QUESTION))

@@ -1,0 +1,16 @@
+"""What a search for learning rate and weight decay found, and whether it holds on fresh seeds.
+
+python -m analysis.learning_rate
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.search_report import main
+from sweeps.learning_rate import SWEEP
+
+QUESTION = "Which learning rate and weight decay? A search on validation clips"
+
+if __name__ == "__main__":
+    sys.exit(main(SWEEP, QUESTION))

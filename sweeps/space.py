@@ -1,0 +1,83 @@
+"""The dimensions of a search, as plain data: what a field of `TrialConfig` may be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from trainable.config import TrialConfig
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Conditional:
+    when: Mapping[str, Value] | None = None  # searched only where other dimensions have these values
+
+
+@dataclass(frozen=True)
+class Uniform(_Conditional):
+    """Any number from `low` to `high`."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LogUniform(_Conditional):
+    """Any number from `low` to `high`, as likely between 1 and 10 as between 10 and 100."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Whole(_Conditional):
+    """A whole number from `low` to `high`, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choice(_Conditional):
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+
+Dimension = Uniform | LogUniform | Whole | Choice
+
+
+def check(space: Mapping[str, Dimension]) -> None:
+    """Refuses a space that cannot be searched.
+
+    Raises:
+        ValueError: if a field does not exist, a range is empty or cannot be taken in logarithms, or a condition is on
+            what is not searched before.
+    """
+    names = {field.name for field in fields(TrialConfig)} - {"seed", "score_on"}
+    earlier: set[str] = set()
+    for name, dimension in space.items():
+        if name not in names:
+            raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {', '.join(sorted(names))}")
+        if isinstance(dimension, Choice):
+            if len(set(dimension.values)) != len(dimension.values) or not dimension.values:
+                raise ValueError(f"space: {name}: name one or more different values, not {dimension.values}")
+        elif not dimension.low < dimension.high:
+            raise ValueError(f"space: {name}: low={dimension.low} must be below high={dimension.high}")
+        elif (isinstance(dimension, LogUniform) or getattr(dimension, "log", False)) and dimension.low <= 0:
+            raise ValueError(f"space: {name}: low={dimension.low} has no logarithm; it must be above 0")
+        if unknown := sorted(set(dimension.when or {}) - earlier):
+            raise ValueError(f"space: {name}: its condition is on {', '.join(unknown)}, which must stand before it")
+        earlier.add(name)
+
+
+def points(space: Mapping[str, Dimension]) -> list[dict[str, Value]]:
+    """All points of a space of choices, the last field fastest; none if a dimension is a range or has a condition."""
+    if not all(isinstance(d, Choice) and not d.when for d in space.values()):
+        return []
+    values = [d.values for d in space.values() if isinstance(d, Choice)]
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*values)]

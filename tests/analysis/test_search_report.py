@@ -1,0 +1,362 @@
+"""The report of a search: which study it is of, what it says of the best, and what it draws."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import figures, search_figures, search_report, search_studies, search_tables, search_wording
+from analysis.search_studies import Found
+from analysis.search_summary import SearchTable, budget, edge, search_table
+from sweeps.runs import Run
+from sweeps.search import Evaluation, Search, write_study
+from sweeps.space import Choice, LogUniform, Uniform, Whole
+from trainable.config import TrialConfig
+
+MakeRun = Callable[..., Run]
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=32_000, data_hz=32_000, seed=1, epochs=9
+)
+SEARCH = Search(
+    "toy_search",
+    base=BASE,
+    space={"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-6, 1e-2)},
+    num_trials=6,
+    confirm_seeds=(101, 102, 103),
+)
+POINTS = ((1e-5, 1e-4), (1e-4, 1e-3), (3e-4, 1e-5), (1e-3, 1e-3), (5e-3, 1e-2), (2e-4, 3e-6))
+REACHED = (0.70, 0.80, 0.79, 0.60, math.nan, 0.75)
+
+
+def made(search: Search = SEARCH, reached: Sequence[float] = REACHED) -> list[Evaluation]:
+    """Six evaluations: the second is the best, the fourth gave up after three epochs, the fifth diverged."""
+    found = []
+    for number, ((lr, weight_decay), value) in enumerate(zip(POINTS, reached, strict=True)):
+        config = dataclasses.replace(search.base, lr=lr, weight_decay=weight_decay)
+        length = {3: 3, 4: 2}.get(number, 9)
+        scores: dict[str, float] = {"epochs_run": length, "epoch_s": 2.0}
+        if number == 4:
+            found.append(Evaluation(number, config, scores | {"diverged": 1.0}, (0.3, 0.2)))
+            continue
+        scores |= {"best_val_accuracy": value, "best_val_loss": 1 - value, "best_epoch": length}
+        scores |= {"gave_up": 1.0} if number == 3 else {}
+        curve = tuple(value * (epoch + 1) / length for epoch in range(length))
+        found.append(Evaluation(number, config, scores, curve))
+    return found
+
+
+@pytest.fixture
+def store_runs(make_run: MakeRun) -> Callable[..., list[Run]]:
+    """A function that makes the runs that evaluations leave, and those that confirm the best."""
+
+    def runs(
+        search: Search, evaluations: Sequence[Evaluation], confirmed: Sequence[float] = (0.76, 0.77, 0.78), **tags: str
+    ) -> list[Run]:
+        name = "-".join(tags.values())
+        found = []
+        for e in evaluations:
+            run = make_run(e.config, run_id=f"{e.config.key}-{e.number}{name}", **tags)
+            found.append(dataclasses.replace(run, metrics=dict(e.scores)))
+        best = max((e for e in evaluations if e.state == "COMPLETE"), key=lambda e: e.scores["best_val_accuracy"])
+        for trial, value in zip(search.confirmed(best.config), confirmed, strict=False):
+            run = make_run(trial, 0.74 + trial.seed % 3 / 100, run_id=f"{trial.key}{name}", **tags)
+            found.append(dataclasses.replace(run, metrics={**run.metrics, "best_val_accuracy": value}))
+        return found
+
+    return runs
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """Where studies are."""
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+def table_of(search: Search, uri: str, runs: Sequence[Run], data: str = "", **given: Any) -> SearchTable:
+    """What the report is of."""
+    found = search_studies.find(search, given.get("variant", ""), uri, runs, data, given.get("digits", ""))
+    return search_table(search, found, runs, data, 0.02, given.get("accept", ()))
+
+
+def joined(search: Search, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> SearchTable:
+    """The same of a study that is found already."""
+    its_runs = {e.config: [run for run in runs if run.key == e.config.key] for e in evaluations}
+    return search_table(search, Found("toy_search 0123abcd", tuple(evaluations), its_runs), runs, "", 0.02)
+
+
+@pytest.fixture
+def table(store_runs: Callable[..., list[Run]]) -> SearchTable:
+    """A search that is complete."""
+    return joined(SEARCH, made(), store_runs(SEARCH, made()))
+
+
+def test_the_best_is_held_against_its_confirmation(table: SearchTable) -> None:
+    """80.0 was searched, 76, 77 and 78 came of fresh seeds: 3.0 points of it were luck, and the page says so."""
+    assert table.best is not None
+    assert (table.best.number, table.complete) == (1, True)
+    assert table.confirmed is not None
+    assert (table.confirmed.mean, table.confirmed.n) == (pytest.approx(0.77), 3)
+    drop, interval = table.drop
+    half = 4.303 * 0.01 / math.sqrt(3)  # Student's t at 2 degrees of freedom
+    assert (drop, interval.low, interval.high) == pytest.approx((0.03, 0.03 - half, 0.03 + half), abs=1e-4)
+    said = " ".join(search_wording.findings(table))
+    assert "lr=0.0001, weight_decay=0.001, with a validation accuracy of 80.0 % (evaluation 1)" in said
+    assert "77.0 ± 1.0 %, 3.0 points worse than searched (95 % [0.5, 5.5]): that much of" in said
+    assert "the best of 4 is the luckiest too (the winner's curse)" in said
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said"),
+    [
+        ((0.78, 0.80, 0.81), "0.3 points worse than searched: whether luck chose it cannot be told from 3 seeds"),
+        ((0.90, 0.901, 0.902), "10.1 points better than searched: the seed of the search was an unlucky one"),
+    ],
+)
+def test_no_luck_is_claimed_that_the_seeds_do_not_show(
+    confirmed: Sequence[float], said: str, store_runs: Callable[..., list[Run]]
+) -> None:
+    """The words follow the interval of the difference."""
+    found = joined(SEARCH, made(), store_runs(SEARCH, made(), confirmed))
+    assert said in search_wording.findings(found)[1]
+
+
+def test_a_loss_is_better_when_it_is_lower(store_runs: Callable[..., list[Run]]) -> None:
+    """The best by loss has the lowest, and a confirmation above it is a drop above 0, printed as it is."""
+    search = dataclasses.replace(SEARCH, metric="best_val_loss")
+    found = joined(search, made(search), store_runs(search, made(search)))
+    assert found.best is not None
+    assert found.best.number == 1
+    assert found.drop[0] == pytest.approx(0.8 - 0.2)  # the fixture's runs state a loss of 0.8
+    assert "validation loss of 0.200 (evaluation 1)" in search_wording.findings(found)[0]
+    assert found.near == 2  # 0.20 and 0.21
+
+
+def test_the_budget_adds_up_and_a_trial_counts_once(table: SearchTable) -> None:
+    """9 x 4 + 3 + 2 epochs at two seconds each; what is proposed a second time is not trained a second time."""
+    spent = budget(table)
+    assert (spent.epochs, spent.seconds, spent.saved, spent.unknown) == (41, 82.0, 6, 0)
+    assert table.confirmed_epochs == 15
+    twice = dataclasses.replace(table, evaluations=(*table.evaluations, table.evaluations[3]))
+    assert budget(twice) == spent
+
+
+def test_evaluations_are_ranked_and_kept_whole(table: SearchTable) -> None:
+    """The best first, then what gave up, then what diverged; the CSV has them in their order at full precision."""
+    assert [e.number for e in table.ranked] == [1, 2, 5, 0, 3, 4]
+    ended = [row[4].words for row in search_tables.evaluations_grid(table).rows]
+    assert ended == ["its end"] * 4 + ["gave up after epoch 3", "diverged"]
+    rows = list(csv.DictReader(io.StringIO(search_tables.csv_frame(table).to_csv(index=False))))
+    assert [row["state"] for row in rows] == [e.state for e in made()]
+    assert [float(row["lr"]) for row in rows] == [lr for lr, _ in POINTS]
+    assert [row["is_best"] for row in rows] == ["False", "True", *["False"] * 4]
+
+
+def test_two_points_of_margin_hold_the_next_best(table: SearchTable) -> None:
+    """79.0 is within two points of 80.0, 75.0 is not."""
+    assert table.near == 2
+    assert "1 other evaluation is within 2 points of it" in " ".join(search_wording.findings(table))
+
+
+@pytest.mark.parametrize(
+    ("field", "dimension", "value", "side"),
+    [
+        ("lr", LogUniform(1e-6, 1e-2), 1.4e-6, "low"),
+        ("lr", LogUniform(1e-6, 1e-2), 8e-3, "high"),
+        ("lr", LogUniform(1e-6, 1e-2), 1e-4, ""),
+        ("lr", Uniform(1e-6, 1e-2), 1e-4, "low"),
+        ("lr", Choice((1e-5, 1e-4, 1e-3)), 1e-3, "high"),
+        ("lr", Choice((1e-5, 1e-4, 1e-3)), 1e-5, "low"),
+        ("lr", Choice((1e-5, 1e-4, 1e-3)), 1e-4, ""),
+        ("lr", Choice((1e-5, 1e-4)), 1e-4, ""),
+        ("head_dropout", Uniform(0, 0.9), 0.0, ""),
+        ("head_dropout", Uniform(0, 0.8), 0.79, "high"),
+        ("batch", Whole(1, 64), 1, ""),
+        ("batch", Whole(4, 64, log=True), 4, "low"),
+        ("augment", Choice(("none", "mixup", "specaugment")), "none", ""),
+    ],
+)
+def test_an_edge_is_told_where_the_space_can_be_widened(field: str, dimension: Any, value: Any, side: str) -> None:
+    """Near an end, unless the field cannot go beyond it; words and pairs have no end."""
+    search = dataclasses.replace(SEARCH, space={field: dimension})
+    assert edge(search, field, dataclasses.replace(BASE, **{field: value})) == side
+
+
+def test_a_best_at_the_edge_is_said(store_runs: Callable[..., list[Run]]) -> None:
+    """With the range, and what to do."""
+    evaluations = made(reached=(0.70, 0.71, 0.72, 0.60, math.nan, 0.90))
+    config = dataclasses.replace(SEARCH.base, lr=9e-3, weight_decay=1e-4)
+    evaluations[5] = dataclasses.replace(evaluations[5], config=config)
+    (said,) = search_wording.edges(joined(SEARCH, evaluations, store_runs(SEARCH, evaluations)))
+    assert said.startswith("lr=0.009 lies at the upper end of what was searched (1e-06 to 0.01, logarithmic)")
+    assert said.endswith("widen it.")
+
+
+class TestWhichStudy:
+    def test_another_corpus_is_another_study(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
+        """The title has the settings; without them nothing is found, and what there is is named."""
+        search = SEARCH.varied({"corpus": "esc50"}, (), None)
+        write_study(search, "toy_search corpus=esc50 0123abcd", made(search), uri)
+        runs = store_runs(search, made(search))
+        assert table_of(search, uri, runs).study == "toy_search corpus=esc50 0123abcd"
+        with pytest.raises(ValueError, match=r"(?s)no study is of toy_search, .*toy_search corpus=esc50 0123abcd"):
+            table_of(SEARCH, uri, runs)
+
+    def test_another_space_is_another_study(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
+        """A study that was searched over a wider range is not the file's."""
+        wider = dataclasses.replace(SEARCH, space={**SEARCH.space, "lr": LogUniform(1e-7, 1e-1)})
+        write_study(wider, "toy_search 0123abcd", made(), uri)
+        with pytest.raises(ValueError, match="with the space of its file"):
+            table_of(SEARCH, uri, store_runs(SEARCH, made()))
+
+    def test_two_data_are_chosen_by_their_hash(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
+        """Runs of both are in the store; a study is of the runs that reached its values."""
+        other = made(reached=(0.50, 0.55, 0.58, 0.40, math.nan, 0.51))
+        write_study(SEARCH, "toy_search 0123abcd", made(), uri)
+        write_study(SEARCH, "toy_search ba987654", other, uri)
+        runs = [*store_runs(SEARCH, made()), *store_runs(SEARCH, other, data_sha256="ee" * 32)]
+        with pytest.raises(ValueError, match=r"(?s)2 studies are of toy_search.*--study 0123abcd.*--study ba987654"):
+            table_of(SEARCH, uri, runs)
+        for given in ({"data": "ee"}, {"digits": "ba987654"}):
+            found = table_of(SEARCH, uri, runs, **given)
+            assert (found.study, found.provenance["data"]) == ("toy_search ba987654", {"ee" * 32: 9})
+
+    def test_a_longer_search_stands_for_the_one_that_it_goes_on_from(
+        self, uri: str, store_runs: Callable[..., list[Run]]
+    ) -> None:
+        """So do other seeds to confirm with: the evaluations are the same."""
+        for title, count in (("toy_search 00000000", 4), ("toy_search 11111111", 6), ("toy_search 22222222", 6)):
+            write_study(SEARCH, title, made()[:count], uri)
+        assert table_of(SEARCH, uri, store_runs(SEARCH, made())).study == "toy_search 11111111"
+
+    def test_no_database_is_a_refusal_that_makes_none(self, uri: str, tmp_path: Path) -> None:
+        """Looking leaves nothing."""
+        with pytest.raises(ValueError, match=r"optuna\.db does not exist"):
+            table_of(SEARCH, uri, [])
+        assert not list(tmp_path.iterdir())
+
+    def test_what_is_no_database_is_named(self, uri: str, tmp_path: Path) -> None:
+        """And not reported as a traceback."""
+        (tmp_path / "optuna.db").write_text("not a database, but long enough to be looked at " * 40, encoding="ascii")
+        with pytest.raises(ValueError, match=r"--optuna sqlite:.*cannot be read \("):
+            table_of(SEARCH, uri, [])
+
+    def test_runs_of_different_code_are_refused(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
+        """Unless that is accepted, as in every table."""
+        write_study(SEARCH, "toy_search 0123abcd", made(), uri)
+        runs = store_runs(SEARCH, made())
+        runs[0] = dataclasses.replace(runs[0], tags={**runs[0].tags, "code_sha256": "be" * 32})
+        with pytest.raises(ValueError, match="different code made these trials"):
+            table_of(SEARCH, uri, runs)
+        assert table_of(SEARCH, uri, runs, accept=("code",)).complete
+
+
+class TestIncomplete:
+    def test_says_what_lacks(self, store_runs: Callable[..., list[Run]]) -> None:
+        """Four of six evaluations, one of three seeds: no mean, no difference, and both are told."""
+        found = joined(SEARCH, made()[:4], store_runs(SEARCH, made()[:4], confirmed=(0.76,)))
+        assert not found.complete
+        assert found.confirmed is None
+        assert search_wording.gaps(found) == [
+            "evaluations: 4 of 6 are made",
+            "confirmation of the best: 1 of 3 seeds: missing 102, 103",
+        ]
+        assert search_wording.findings(found)[0].startswith("Best of 4 of 6, so far: lr=0.0001")
+
+    def test_without_a_best_there_is_a_report_of_that(self, store_runs: Callable[..., list[Run]]) -> None:
+        """Every evaluation diverged: said, with the remedy, and nothing is drawn."""
+        diverged = [dataclasses.replace(e, scores={"diverged": 1.0, "epochs_run": 2.0}) for e in made()]
+        found = joined(SEARCH, diverged, store_runs(SEARCH, made())[:6])
+        assert (found.best, found.complete) == (None, False)
+        written = search_report.files(found, "Which?", "python -m analysis.toy")
+        assert set(written) == {"report.html", "table.md", "table.csv"}
+        assert "None of 6 evaluations went to its end: widen the space" in str(written["table.md"])
+
+
+class TestFigures:
+    def test_all_five_are_drawn(self, table: SearchTable) -> None:
+        """And matplotlib is as it was: Optuna sets a style and leaves figures open."""
+        import matplotlib as mpl
+        from matplotlib import pyplot as plt
+
+        before = dict(mpl.rcParams)
+        drawn = search_figures.draw(SEARCH, table.evaluations)
+        assert (set(drawn.figures), drawn.left_out) == (
+            {"history", "curves", "slices", "parallel", "importances"},
+            {},
+        )
+        assert plt.get_fignums() == []
+        assert {k: v for k, v in mpl.rcParams.items() if v != before[k]}.keys() <= {"backend"}
+
+    def test_accuracies_are_in_percent(self, table: SearchTable) -> None:
+        """As in every figure here."""
+        axes = search_figures.draw(SEARCH, table.evaluations).figures["history"].axes[0]
+        assert axes.get_ylabel() == "Validation accuracy [%]"
+        assert max(axes.lines[0].get_ydata()) == pytest.approx(80)  # type: ignore[arg-type]
+
+    def test_a_figure_is_the_same_text_twice(self, table: SearchTable) -> None:
+        """It can be compared and committed."""
+        first, second = (search_figures.draw(SEARCH, table.evaluations).figures for _ in range(2))
+        assert {n: figures.svg(f) for n, f in first.items()} == {n: figures.svg(f) for n, f in second.items()}
+
+    def test_what_cannot_be_drawn_is_said(self) -> None:
+        """One evaluation that went to its end is too few for any."""
+        drawn = search_figures.draw(SEARCH, made()[:1])
+        assert not drawn.figures
+        assert set(drawn.left_out.values()) == {"1 of 1 evaluations went to their end"}
+
+    def test_words_and_numbers_are_drawn_as_choices(self) -> None:
+        """A grid over networks has a tick for each, without quotes."""
+        space = {"backbone": Choice(("cnn6", "cnn14")), "lr": Choice((1e-4, 1e-3, 1e-2))}
+        search = dataclasses.replace(SEARCH, space=space, sampler="grid")
+        evaluations = [
+            Evaluation(
+                n, dataclasses.replace(search.base, backbone=b, lr=lr), {"best_val_accuracy": 0.5 + n / 50}, (0.5,)
+            )
+            for n, (b, lr) in enumerate((b, lr) for b in ("cnn6", "cnn14") for lr in (1e-4, 1e-3, 1e-2))
+        ]
+        axes = search_figures.draw(search, evaluations).figures["slices"].axes
+        assert {t.get_text() for t in axes[0].get_xticklabels()} == {"cnn6", "cnn14"}
+        assert len(axes[1].get_xticklabels()) == 3
+
+
+def test_the_page_is_self_contained_and_says_what_is_what(
+    table: SearchTable, check_page: Callable[[str], None]
+) -> None:
+    """Nothing is fetched; the values are said to be of validation, and what the intervals cover."""
+    page = str(search_report.files(table, "Which <lr>?", "python -m analysis.toy")["report.html"])
+    check_page(page)
+    assert "Which &lt;lr&gt;?" in page
+    assert "All searched values are of validation clips and of one seed (1)" in page
+    assert "they cover what a seed draws" in page
+    assert page.count("<svg") == 5
+    for words in ("d1" * 32, "c0ffee0", "toy_search 0123abcd", "gave up after epoch 3", "6 of 6"):
+        assert words in page
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_the_command_says_by_its_exit_code_what_it_found(
+    tmp_path: Path,
+    store_runs: Callable[..., list[Run]],
+    fill_store: Callable[[Path, list[Run]], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """0 for a search that is complete, 3 while a seed lacks, 2 where there is no study."""
+    store = fill_store(tmp_path / "store", store_runs(SEARCH, made()))
+    (tmp_path / "results").mkdir()
+    write_study(SEARCH, "toy_search 0123abcd", made(), f"sqlite:///{tmp_path / 'results' / 'optuna.db'}")
+    flags = ["--store", store, "--storage", str(tmp_path / "results")]
+    assert search_report.main(SEARCH, "Which?", flags) == 0
+    out = tmp_path / "results" / "reports" / "toy_search"
+    assert {"report.html", "table.md", "table.csv", "history.png", "slices.svg"} <= {p.name for p in out.iterdir()}
+    assert "winner's curse" in capsys.readouterr().out
+    assert search_report.main(SEARCH, "Which?", [*flags, "--seeds", "101,102,104"]) == 3
+    assert "2 of 3 seeds: missing 104" in capsys.readouterr().out
+    assert search_report.main(SEARCH, "Which?", [*flags, "--set", "epochs=7"]) == 2
+    assert "no study is of toy_search epochs=7" in capsys.readouterr().err

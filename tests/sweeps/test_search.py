@@ -1,0 +1,195 @@
+"""What a search proposes, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from sweeps.pruning import Judge
+from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, write_study
+from sweeps.space import Choice, LogUniform, Uniform, Whole, points
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
+SPACE = {"lr": LogUniform(1e-6, 1e-1), "head_dropout": Uniform(0, 0.9), "batch": Whole(4, 64, log=True)}
+CHOICES = {"lr": Choice((1e-5, 1e-4, 1e-3)), "weight_decay": Choice((0.0, 1e-3))}
+
+
+def search(**changes: Any) -> Search:
+    """A search of ten trials in rounds of three."""
+    given: dict[str, Any] = {"name": "toy", "base": BASE, "space": SPACE, "num_trials": 10, "at_once": 3}
+    return Search(**{**given, **changes})
+
+
+def score(config: TrialConfig) -> float:
+    """The best learning rate is 1e-3."""
+    return 1 - abs(math.log10(config.lr) + 3) / 10
+
+
+def answer(number: int, config: TrialConfig) -> Evaluation:
+    """As a trial would."""
+    return Evaluation(number, config, {"best_val_accuracy": score(config)}, (score(config) / 2, score(config)))
+
+
+def answered(asked: Search, rounds: int = 100) -> Proposals:
+    """A search whose first rounds are answered."""
+    proposals = Proposals(asked)
+    for _ in range(rounds):
+        if not (trials := proposals.ask()):
+            break
+        first = len(proposals.evaluations)
+        proposals.tell([answer(first + n, trial) for n, trial in enumerate(trials)])
+    return proposals
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "grid"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_same_answers_give_the_same_questions(sampler: str) -> None:
+    """A search that is started again after any round goes on as if it had never stopped; another seed asks others."""
+    space = {"lr": LogUniform(1e-6, 1e-1), "head_dropout": Uniform(0, 0.9)}
+    asked = search(sampler=sampler, space=space)
+    whole = [e.config for e in answered(asked).evaluations]
+    assert len(whole) == 10
+    for rounds in (1, 3):
+        again = answered(asked, rounds)
+        assert again.ask() == whole[3 * rounds : 3 * rounds + 3]
+    assert [e.config for e in answered(search(sampler=sampler, space=space, seed=1)).evaluations] != whole
+
+
+def test_proposals_lie_in_the_space_and_keep_the_rest() -> None:
+    """Only what is searched differs from the base, and test clips have no part in it."""
+    for found in answered(search()).evaluations:
+        config = found.config
+        assert 1e-6 <= config.lr <= 1e-1
+        assert 0 <= config.head_dropout <= 0.9
+        assert 4 <= config.batch <= 64
+        assert config.score_on == "validation"
+        assert dataclasses.replace(config, lr=BASE.lr, head_dropout=0.5, batch=32, score_on="test") == BASE
+
+
+def test_a_search_learns() -> None:
+    """TPE's later proposals are better than its first ten, which are random."""
+    scores = [score(e.config) for e in answered(search(num_trials=40, at_once=4)).evaluations]
+    assert sum(scores[-10:]) > sum(scores[:10])
+
+
+def test_a_condition_holds_a_field_where_it_applies() -> None:
+    """Where it does not, the field is the base's."""
+    space = {"augment": Choice(("none", "mixup")), "batch": Whole(40, 64, when={"augment": "mixup"})}
+    found = [e.config for e in answered(search(space=space, num_trials=20)).evaluations]
+    assert {c.augment for c in found} == {"none", "mixup"}
+    assert all((c.batch >= 40) if c.augment == "mixup" else (c.batch == BASE.batch) for c in found)
+
+
+def test_a_grid_is_every_point_once() -> None:
+    """In the order of the file."""
+    asked = search(space=CHOICES, sampler="grid", num_trials=6)
+    found = [(e.config.lr, e.config.weight_decay) for e in answered(asked).evaluations]
+    assert found == [tuple(point.values()) for point in points(CHOICES)]
+    assert len(set(found)) == 6
+
+
+def test_the_best_went_to_its_end() -> None:
+    """One that gave up or diverged is not the best, whatever it reached; the first of equals is."""
+    one, two = dataclasses.replace(BASE, lr=1e-3), dataclasses.replace(BASE, lr=1e-4)
+    found = [
+        Evaluation(0, BASE, {"diverged": 1.0}, ()),
+        Evaluation(1, one, {"best_val_accuracy": 0.9, "gave_up": 1.0}, (0.9,)),
+        Evaluation(2, two, {"best_val_accuracy": 0.5}, (0.5,)),
+        Evaluation(3, one, {"best_val_accuracy": 0.5}, (0.5,)),
+    ]
+    assert [e.state for e in found] == ["FAIL", "PRUNED", "COMPLETE", "COMPLETE"]
+    assert best(search(), found) == found[2]
+    assert best(search(), found[:2]) is None
+    losses = [dataclasses.replace(e, scores={"best_val_loss": float(e.number)}) for e in found]
+    assert best(search(metric="best_val_loss"), losses) == losses[0]
+
+
+def test_what_diverged_is_an_answer() -> None:
+    """The search goes on."""
+    proposals = Proposals(search())
+    trials = proposals.ask()
+    proposals.tell([Evaluation(n, trial, {"diverged": 1.0}, ()) for n, trial in enumerate(trials)])
+    assert len(proposals.ask()) == 3
+
+
+def test_the_best_is_confirmed_on_seeds_of_its_own() -> None:
+    """On test clips, with seeds that had no part in choosing it."""
+    trials = search().confirmed(dataclasses.replace(BASE, lr=1e-3, score_on="validation"))
+    assert [(t.seed, t.score_on, t.lr) for t in trials] == [(s, "test", 1e-3) for s in (101, 102, 103)]
+
+
+def test_the_study_is_written_once_and_read_by_optuna(tmp_path: Path) -> None:
+    """After each round what is new is added; states, values, curves and keys are the trials'."""
+    asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
+    found = answered(asked).evaluations
+    found[4] = dataclasses.replace(found[4], scores={"best_val_accuracy": 0.1, "gave_up": 1.0})
+    found[5] = dataclasses.replace(found[5], scores={"diverged": 1.0}, curve=())
+    for upto in (3, 10, 10):
+        write_study(asked, "toy", found[:upto], storage)
+    study = optuna.load_study(study_name="toy", storage=storage)
+    assert [t.user_attrs["key"] for t in study.trials] == [e.config.key for e in found]
+    assert [t.state.name for t in study.trials] == [e.state for e in found]
+    assert study.trials[0].value == found[0].scores["best_val_accuracy"]
+    assert study.trials[0].intermediate_values == dict(enumerate(found[0].curve, 1))
+    assert study.trials[0].params == {name: getattr(found[0].config, name) for name in SPACE}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampler": "best"}, "sampler='best': choose one of tpe"),
+        ({"pruner": "axe"}, "pruner='axe': choose one of none"),
+        ({"metric": "test_accuracy"}, "metric='test_accuracy': choose one of best_val_accuracy"),
+        ({"num_trials": 0}, "num_trials=0: must be at least 1"),
+        ({"confirm_seeds": (1, 2)}, "the search itself uses seed 1"),
+        ({"space": {"learning_rate": Uniform(0, 1)}}, "no field 'learning_rate'"),
+        ({"space": {"seed": Whole(0, 9)}}, "no field 'seed'"),
+        ({"space": {"lr": Uniform(1, 1)}}, "low=1 must be below high=1"),
+        ({"space": {"lr": LogUniform(0, 1)}}, "low=0 has no logarithm"),
+        ({"space": {"lr": Choice(())}}, "name one or more different values"),
+        ({"space": {"lr": Uniform(0, 1, when={"augment": "mixup"})}}, "augment, which must stand before it"),
+        ({"space": CHOICES, "sampler": "grid"}, "has 6 points"),
+        ({"sampler": "grid"}, "has 0 points"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
+    """When the study's file is read, by name."""
+    with pytest.raises(ValueError, match=said):
+        search(**changes)
+
+
+def rows(*values: float) -> list[dict[str, float]]:
+    """Epochs with this validation accuracy."""
+    return [{"epoch": n, "val_accuracy": value} for n, value in enumerate(values, 1)]
+
+
+PAST = [((0.1 * n, 0.12 * n, 0.13 * n, 0.14 * n), True) for n in range(1, 7)]
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_the_worse_gives_up_and_the_better_does_not(pruner: str) -> None:
+    """Held against six that are known."""
+    bad, good = (Judge(pruner, "maximize", "val_accuracy", PAST, 4) for _ in range(2))
+    assert any(bad(rows(*(0.01,) * n)) for n in range(1, 5))
+    assert not any(good(rows(*(0.9,) * n)) for n in range(1, 5))
+
+
+def test_a_resumed_trial_gives_up_where_it_would_have() -> None:
+    """The judge of a new process, shown all epochs at once, says what the first had said at the last of them."""
+    values = (0.9, 0.9, 0.05, 0.05)
+    step_by_step = Judge("median", "maximize", "val_accuracy", PAST, 4)
+    said = [step_by_step(rows(*values[:n])) for n in range(1, 5)]
+    for n in range(1, 5):
+        assert Judge("median", "maximize", "val_accuracy", PAST, 4)(rows(*values[:n])) == said[n - 1]
+
+
+def test_without_a_pruner_or_a_past_nobody_gives_up() -> None:
+    """The first round has nothing to be held against."""
+    assert not Judge("none", "maximize", "val_accuracy", PAST, 4)(rows(0.0))
+    assert not Judge("median", "maximize", "val_accuracy", [], 4)(rows(0.0, 0.0))

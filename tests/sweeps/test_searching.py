@@ -1,0 +1,80 @@
+"""A search as its user starts it: real Ray, a real store, killed in the middle, and started again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+
+from datasets.synthetic import write_deepship
+from sweeps.launch import COMPLETE
+from sweeps.runs import read_runs
+from tests.sweeps.test_launch import finish, start
+
+NUM = 6
+FIELDS = ("weights=none", "width=0.0625", "batch=4", "epochs=8", "pretrain_hz=8000", "data_hz=2000")
+
+
+def command(ships: Path, storage: Path) -> list[str]:
+    """The search, on a small corpus, in two rounds."""
+    words = [sys.executable, "-m", "sweeps.learning_rate", "--data-root", str(ships), "--storage", str(storage)]
+    return [*words, "--limit", str(NUM), "--seeds", "101", *(w for field in FIELDS for w in ("--set", field))]
+
+
+def study(storage: Path) -> optuna.Study:
+    """What Optuna's own tools see."""
+    uri = f"sqlite:///{storage / 'optuna.db'}"
+    (name,) = optuna.get_all_study_names(uri)
+    return optuna.load_study(study_name=name, storage=uri)
+
+
+def committed(storage: Path) -> set[Path]:
+    """The records that there are."""
+    return set((storage / "trials").glob("*/record.json"))
+
+
+@pytest.mark.ray
+def test_a_search_that_is_killed_asks_nothing_twice_and_finds_the_same(tmp_path: Path) -> None:
+    """As many evaluations, the same proposals and values, the same best; nothing is left RUNNING; no test clip."""
+    ships = tmp_path / "ships"
+    write_deepship(ships, num_per_class=4, seconds=(5, 6), rate_hz=8_000)
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    driver = start(command(ships, killed))
+    for _ in range(1200):
+        if len(committed(killed)) >= 2:
+            break
+        assert driver.poll() is None, driver.communicate()[0]
+        time.sleep(0.1)
+    driver.kill()
+    driver.communicate(timeout=60)
+    before = {path: path.read_bytes() for path in committed(killed)}
+    assert 2 <= len(before) < NUM
+
+    code, output = finish(command(ships, killed))
+    assert code == COMPLETE, output
+    assert {path: path.read_bytes() for path in before} == before
+    code, output = finish(command(ships, alone))
+    assert code == COMPLETE, output
+
+    one, other = study(killed), study(alone)
+    assert len(one.trials) == NUM
+    assert [t.params for t in one.trials] == [t.params for t in other.trials]
+    assert [t.values for t in one.trials] == [t.values for t in other.trials]
+    assert [t.state for t in one.trials] == [t.state for t in other.trials]
+    assert one.best_trial.number == other.best_trial.number
+
+    runs = read_runs(f"sqlite:///{killed / 'mlflow.db'}")
+    assert Counter(run.status for run in runs) == {"FINISHED": NUM + 1}
+    assert len({run.key for run in runs}) == NUM + 1
+    assert {"test_accuracy" in run.metrics for run in runs if run.params["score_on"] == "validation"} == {False}
+    (confirmed,) = (run for run in runs if run.params["score_on"] == "test")
+    assert confirmed.params["seed"] == "101"
+    assert float(confirmed.params["lr"]) == one.best_trial.params["lr"]
+    for path in committed(killed):
+        record = json.loads(path.read_text())["record"]
+        assert bool(record["files"]) == (record["config"]["score_on"] == "test")
