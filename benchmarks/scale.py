@@ -88,6 +88,9 @@ class Counter:
         if reason:
             self.failures.append(reason)
 
+    def note(self, line: str) -> None:
+        """Nothing to say."""
+
 
 def stub(config: dict[str, Any]) -> None:
     """A trial that does nothing but say so."""

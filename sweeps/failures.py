@@ -13,6 +13,7 @@ KINDS = {
     "memory": r"OutOfMemory|out of memory|MemoryError|\bOOM\b",
     "not finite": r"\bNotFinite:",
     "node": r"\bWrongEnvironment:",  # another may take the trial
+    "storage": r"\bRemoteError:",
     "data": r"\b(CorpusError|BadAudio|LibsndfileError):",
     "start": r"\b(BackboneError|WrongWeights|MissingWeights|DamagedRecord):",
     "disk": r"No space left on device|Disk quota exceeded|File too large",

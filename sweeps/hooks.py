@@ -25,6 +25,7 @@ class Listener(Protocol):
     def finished(self, key: str) -> None: ...
     def failed(self, key: str, reason: str) -> None: ...
     def stop(self, reason: str) -> None: ...
+    def note(self, line: str) -> None: ...
 
 
 def key_of(trial: Any) -> str:
@@ -85,6 +86,8 @@ class Told(_Unstored, Callback):
             self.ended.add(key)
             self.failures.finished()
             self.listener.finished(key)
+        elif event == "note":
+            self.listener.note(result["line"])
         elif event == "failed":
             self.listener.stop(self.failures.add(key, result["reason"]))
 

@@ -51,7 +51,7 @@ def print_plan(situation: Situation, args: argparse.Namespace) -> None:
     kept = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in to_run)
     least = "at least " * any(t.card.num_parameters is None for t in to_run)
     held = f"{least}{kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
-    say("storage", f"{args.storage}: {held}")
+    say("storage", f"{args.remote or args.storage}: {held}")
     for heading, line in costing.plan_lines(situation, args):
         say(heading, line)
     lines = _cells(to_run)

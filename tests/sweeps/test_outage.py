@@ -40,7 +40,7 @@ from datasets.clips import open_clips
 from datasets.corpus import Corpus, CorpusError, Recording
 from datasets.scan import Scan, scan
 from datasets.splits import Split
-from sweeps import mirror, reconcile, runs
+from sweeps import mirror, placement, reconcile, runs
 from sweeps.drive import Recorder, while_it_makes_sense
 from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.plan import Sweep, grid
@@ -59,7 +59,7 @@ BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
-CODE = {"git_commit": "c0ffee", "git_dirty": "False"}
+CODE = {"git_commit": "c0ffee", "git_dirty": "False", "code_sha256": "c0de" * 16}
 NUM_EPOCHS = 5
 OpenStore = Callable[..., Store]
 
@@ -674,7 +674,8 @@ def test_a_disk_that_runs_low_starts_no_further_trial(tmp_path: Path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
     stops: list[str] = []
     recorder: Any = SimpleNamespace(stopped="", stop=stops.append)
-    jobs = list(while_it_makes_sense(trials, places, tmp_path, recorder))
+    needs = {t.key: placement.needs(t, 1) for t in trials}
+    jobs = list(while_it_makes_sense(trials, places, needs, tmp_path, recorder))
     assert [job.config for job in jobs] == list(trials[:2])
     (why,) = stops
     assert why.startswith(f"no further trial was started: {tmp_path} has 0.00 GB free, and the next trial needs 0.2")
