@@ -68,9 +68,9 @@ def latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] |
 
 def tidy(folder: Path, keep: set[Path]) -> None:
     """Removes every checkpoint of a trial but those in `keep`, and what a kill left half-written."""
-    for path in [*folder.glob("epoch-*.pt"), *folder.glob("best-*.pt")]:
-        if path not in keep:
-            discard(path)
+    for path in [*folder.glob("epoch-*.pt*"), *folder.glob("best-*.pt*")]:  # a kill may have left a hash alone
+        if path.with_name(path.name.removesuffix(".sha256")) not in keep:
+            path.unlink(missing_ok=True)
     for part in folder.glob(".*.pt*"):
         part.unlink(missing_ok=True)
 
@@ -91,12 +91,6 @@ def write(path: Path, data: bytes | memoryview) -> None:
             os.close(folder)
     finally:
         part.unlink(missing_ok=True)
-
-
-def discard(path: Path) -> None:
-    """Removes a checkpoint and its hash."""
-    path.unlink(missing_ok=True)
-    _hash_file(path).unlink(missing_ok=True)
 
 
 def _verified(path: Path) -> bytes:

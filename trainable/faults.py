@@ -30,10 +30,21 @@ PLACES = (
     "scores are in the store",
     "run is finished",
 )
+AT_A_URI = (  # reached where the storage is an object store
+    "files are sent",
+    "checkpoint is half sent",
+    "checkpoints are sent",
+    "attempt is sent",
+    "attempt is here",
+    "attempt is committed here",
+    "trial is marked",
+    "rest is removed",
+    "record is set aside",
+)
 
 
 def reach(place: str) -> None:
-    """Says that the process is at `place`, one of `PLACES`."""
+    """Says that the process is at `place`, one of `PLACES` or `AT_A_URI`."""
     if os.environ.get("SOUNDINGS_FAULT") != place:
         return
     log, times = Path(os.environ["SOUNDINGS_FAULT_LOG"]), os.environ.get("SOUNDINGS_FAULT_TIMES", "1").split(",")

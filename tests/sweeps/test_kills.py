@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,15 @@ from datasets.synthetic import write_deepship
 KINDS = ("term", "driver", "worker", "interrupt", "worker-term", "driver", "worker", "raylet", "freeze", "gcs")
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path: Ray's sockets lie in it, whose names have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.ray
-def test_ten_kills_lose_nothing_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_kills_lose_nothing_and_change_nothing(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of each kind at least: SIGKILL, SIGTERM and SIGINT to the driver; SIGKILL, SIGTERM and SIGSTOP to a worker;
     SIGKILL to Ray's raylet and to its GCS. Each victim is seen to die, and the results are those of a sweep left alone.
     """
@@ -25,12 +34,12 @@ def test_ten_kills_lose_nothing_and_change_nothing(tmp_path: Path, monkeypatch: 
     args = Namespace(trials=4, epochs=150, hang_after=15)
     draw = random.Random(4)
     plan = [kills.Kill(kind, draw.randint(1, 40), draw.uniform(0, 1)) for kind in KINDS]
-    ships = tmp_path / "ships"
+    ships = short / "ships"
     write_deepship(ships, num_per_class=4, seconds=(5, 6), rate_hz=8_000)
-    alone, reference = chaos.ours(tmp_path / "a", ships, args, [])
+    alone, reference = chaos.ours(short / "a", ships, args, [])
     assert [start.code for start in alone.starts] == [0]
 
-    killed, watch = chaos.ours(tmp_path / "k", ships, args, plan)
+    killed, watch = chaos.ours(short / "k", ships, args, plan)
     hit = [kind for start in killed.starts for kind in start.kills]
     assert tuple(hit) == KINDS
     assert set(hit) == set(kills.SIGNALS)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from trainable import checkpoint
-from trainable.checkpoint import DamagedCheckpoint, best_file, discard, epoch_file, latest, load, save, tidy, write
+from trainable.checkpoint import DamagedCheckpoint, best_file, epoch_file, latest, load, save, tidy, write
 
 ROOT = Path(__file__).parents[2]
 STATE = {"model": {"weight": torch.arange(6.0).view(2, 3)}, "history": [{"epoch": 1, "val_loss": 0.5}], "best_epoch": 1}
@@ -244,6 +244,15 @@ class TestLatest:
         assert latest(tmp_path) is None
 
 
+def test_tidy_removes_a_hash_whose_checkpoint_never_came(tmp_path: Path) -> None:
+    """A kill between the two leaves it; of those that are kept, it stays."""
+    save(epoch_file(tmp_path, 2), {"epoch": 2})
+    (tmp_path / "epoch-0003.pt.sha256").write_text("0" * 64)
+    (tmp_path / "best-0001.pt.sha256").write_text("0" * 64)
+    tidy(tmp_path, keep={epoch_file(tmp_path, 2)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0002.pt", "epoch-0002.pt.sha256"]
+
+
 def test_tidy_keeps_what_it_is_told(tmp_path: Path) -> None:
     """Old epochs, old best weights and half-written files go with their hashes; other files stay."""
     trial_with(tmp_path, 3)
@@ -256,14 +265,6 @@ def test_tidy_keeps_what_it_is_told(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         [*kept, *(f"{name}.sha256" for name in kept), "predictions.npz"]
     )
-
-
-def test_discard_takes_the_hash_too(tmp_path: Path) -> None:
-    """Nothing of a discarded checkpoint stays, and one that is not there is no error."""
-    save(tmp_path / "state.pt", STATE)
-    discard(tmp_path / "state.pt")
-    discard(tmp_path / "state.pt")
-    assert not list(tmp_path.iterdir())
 
 
 def _mutants(count: int, seed: int) -> Iterator[tuple[str, Callable[[bytes, bytes], bytes]]]:
