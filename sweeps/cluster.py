@@ -37,8 +37,6 @@ NOT_SHIPPED = [
     ".hypothesis",
     *(f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")),
 ]
-
-
 _keeps = False  # whether this process is in a block of `kept`
 JOIN_S = 60.0  # that workers of a cluster may take to join; those that come later are used too, but not counted on
 ANSWERS_S = 120.0  # that a node may take to say what it has
@@ -74,8 +72,7 @@ def join() -> None:
 
 def _wait_for_workers(ray: Any) -> None:
     """On machines of one's own, `ray up` returns before they have joined, and their size stands in no file."""
-    provider = (yaml.safe_load(LAUNCHED.read_text()).get("provider") or {}) if LAUNCHED.exists() else {}
-    expected = 1 + len(provider.get("worker_ips") or [])
+    expected = 1 + len((_launched().get("provider") or {}).get("worker_ips") or [])
     end = time.monotonic() + JOIN_S
     while sum(node["Alive"] for node in ray.nodes()) < expected and time.monotonic() < end:
         time.sleep(1)
@@ -135,11 +132,16 @@ def capacity() -> dict[str, float]:
     import ray
 
     now = ray.cluster_resources()
-    if LAUNCHED.exists():
-        grown = full_size(yaml.safe_load(LAUNCHED.read_text()))
+    if launched := _launched():
+        grown = full_size(launched)
     else:  # on Kubernetes only Ray's autoscaler knows the file
         grown = dict(ray._private.state.state.get_max_resources_from_cluster_config() or {})
     return {name: max(now.get(name, 0), grown.get(name, 0)) for name in {*now, *grown}}
+
+
+def _launched() -> dict[str, Any]:
+    """The cluster's own file, on a head that Ray's launcher has made; empty elsewhere."""
+    return (yaml.safe_load(LAUNCHED.read_text()) or {}) if LAUNCHED.exists() else {}
 
 
 def full_size(launched: dict[str, Any]) -> dict[str, float]:
@@ -156,8 +158,7 @@ def nodes() -> Nodes:
     """What the nodes are like that are there, or may come."""
     import ray
 
-    launched = yaml.safe_load(LAUNCHED.read_text()) if LAUNCHED.exists() else {}
-    kinds = [kind.get("resources") or {} for kind in (launched.get("available_node_types") or {}).values()]
+    kinds = [kind.get("resources") or {} for kind in (_launched().get("available_node_types") or {}).values()]
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     memory_gb = max((found.get("memory", 0) / 1e9 for found in [*kinds, *there]), default=0)
     most_gpus = max((found.get("GPU", 0) for found in [*kinds, *there]), default=0)

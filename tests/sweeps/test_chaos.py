@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from datasets.synthetic import write_deepship
 from sweeps import drive, launch, tuner  # noqa: F401 - loaded once, before the forks
@@ -38,9 +38,9 @@ from sweeps import lock as driver_lock
 from sweeps.plan import Sweep, grid
 from sweeps.runs import Run, read_all
 from sweeps.store import artifact_path
+from tests.sweeps.small import Small
 from trainable import faults, finetune, networks, record, trial
 from trainable.config import TrialConfig
-from trainable.randomness import generator
 from trainable.record import Record
 
 BASE = TrialConfig(
@@ -60,22 +60,6 @@ BASE = TrialConfig(
 NUM_TRIALS, FEW = 6, 4
 KILLS = 50  # at random, for each of the seeds
 SWEEP = Sweep("chaos", grid(BASE, seed=range(1, NUM_TRIALS + 1)))
-
-
-class Small(nn.Module):
-    """A network of one layer."""
-
-    def __init__(self, config: TrialConfig, num_classes: int, checkpoint: Path | None) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(config.logmel_shape[1], num_classes)
-        with torch.no_grad():
-            self.classifier.weight.normal_(std=0.01, generator=generator(config.seed, "weights"))
-            self.classifier.bias.zero_()
-
-    def forward(self, x: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        x = x[:, None] if augment is None else augment(x[:, None])
-        logits: Tensor = self.classifier(x.mean(dim=(1, 2)) / 50)
-        return logits
 
 
 def in_this_process(jobs: Iterable[tuner.Job], num_jobs: int, listener: Any, *rest: Any) -> None:

@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from pyarrow import fs
-from torch import Tensor, nn
 
 from datasets import cache, fetch, manifest, prepare, splits
 from datasets import remote as door
@@ -29,10 +27,10 @@ from datasets.prepare import Source, Wanted
 from datasets.remote import Remote, RemoteError
 from datasets.synthetic import write_deepship
 from sweeps import flags, located, node, remote
+from tests.sweeps.small import Small
 from trainable import checkpoint, finetune, record, trial
 from trainable.config import TrialConfig
 from trainable.place import NO_ROOM, Place
-from trainable.randomness import generator
 from trainable.record import DamagedRecord, Record
 
 URI = "mem://bucket/results"
@@ -51,22 +49,6 @@ CONFIG = TrialConfig(
     batch=4,
     epochs=5,
 )
-
-
-class Small(nn.Module):
-    """A network of one layer."""
-
-    def __init__(self, config: TrialConfig, num_classes: int, checkpoint: Path | None) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(config.logmel_shape[1], num_classes)
-        with torch.no_grad():
-            self.classifier.weight.normal_(std=0.01, generator=generator(config.seed, "weights"))
-            self.classifier.bias.zero_()
-
-    def forward(self, x: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        x = x[:, None] if augment is None else augment(x[:, None])
-        logits: Tensor = self.classifier(x.mean(dim=(1, 2)) / 50)
-        return logits
 
 
 class Objects(fs.FileSystemHandler):

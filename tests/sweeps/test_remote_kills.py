@@ -26,17 +26,17 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from datasets.remote import Remote, RemoteError
 from datasets.synthetic import write_deepship
 from sweeps import drive, launch, located, node, reconcile, remote, tuner  # noqa: F401 - loaded before the forks
 from sweeps.plan import Sweep, grid
 from sweeps.runs import read_all
+from tests.sweeps.small import Small
 from trainable import finetune, networks, record, trial
 from trainable.config import TrialConfig
 from trainable.place import Place
-from trainable.randomness import generator
 
 BASE = TrialConfig(
     corpus="deepship",
@@ -54,22 +54,6 @@ BASE = TrialConfig(
 )
 SWEEP = Sweep("remote", grid(BASE, seed=range(1, 3)))
 TAKE = remote.take
-
-
-class Small(nn.Module):
-    """A network of one layer."""
-
-    def __init__(self, config: TrialConfig, num_classes: int, checkpoint: Path | None) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(config.logmel_shape[1], num_classes)
-        with torch.no_grad():
-            self.classifier.weight.normal_(std=0.01, generator=generator(config.seed, "weights"))
-            self.classifier.bias.zero_()
-
-    def forward(self, x: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        x = x[:, None] if augment is None else augment(x[:, None])
-        logits: Tensor = self.classifier(x.mean(dim=(1, 2)) / 50)
-        return logits
 
 
 @dataclass
