@@ -198,7 +198,7 @@ def test_the_epoch_before_can_be_gone_back_to(tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(network.parameters())
     for epoch in (1, 2, 3):
         save(tmp_path, network, optimizer, history[:epoch], CONFIG)
-    checkpoint.discard(checkpoint.epoch_file(tmp_path, 3))
+    checkpoint.epoch_file(tmp_path, 3).unlink()
     state = checkpoint.latest(tmp_path)
     assert state is not None
     assert (len(state["history"]), state["best_epoch"]) == (2, 2)
