@@ -4,13 +4,15 @@
 
 kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place; with
 SOUNDINGS_FAULT_HOW="out of memory" it raises what a device without room raises. The folder holds one file for every
-time it was reached, so that a test can show that its fault happened.
+time it was reached, so that a test can show that its fault happened. With SOUNDINGS_FAULT_HOW="wait 0.2" it waits so
+many seconds every time, so that a trial is still under way when a busy machine gets round to disturbing it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 PLACES = (
@@ -47,15 +49,18 @@ def reach(place: str) -> None:
     """Says that the process is at `place`, one of `PLACES` or `AT_A_URI`."""
     if os.environ.get("SOUNDINGS_FAULT") != place:
         return
+    how, _, wait_s = os.environ.get("SOUNDINGS_FAULT_HOW", "").partition("wait ")
     log, times = Path(os.environ["SOUNDINGS_FAULT_LOG"]), os.environ.get("SOUNDINGS_FAULT_TIMES", "1").split(",")
     for number in range(1, 10_000):
         try:
             (log / f"{place} {number}").touch(exist_ok=False)
         except FileExistsError:
             continue
-        if str(number) not in times:
+        if wait_s:
+            time.sleep(float(wait_s))
+        if wait_s or str(number) not in times:
             return
-        if os.environ.get("SOUNDINGS_FAULT_HOW") == "out of memory":
+        if how == "out of memory":
             raise MemoryError(f"out of memory, as asked, at: {place}")
         os.kill(os.getpid(), signal.SIGKILL)
         return

@@ -84,9 +84,14 @@ def curve(storage: Path, run: Run) -> list[int]:
 
 
 @pytest.mark.ray
-def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(ships: Path, tmp_path: Path) -> None:
+def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(
+    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C, SIGTERM, SIGKILL, and a last start: every key finished once, with whole curves and the same bits."""
-    num_epochs = 80  # so many that no trial ends between a look and a signal
+    num_epochs = 80
+    monkeypatch.setenv("SOUNDINGS_FAULT", "epoch is trained")
+    monkeypatch.setenv("SOUNDINGS_FAULT_LOG", str(tmp_path))
+    monkeypatch.setenv("SOUNDINGS_FAULT_HOW", "wait 0.3")  # or on a busy machine a trial ends between look and signal
     long = (*SMALL, f"epochs={num_epochs}", f"patience={num_epochs}")
     disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=long)
 
@@ -103,6 +108,7 @@ def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(ships: Path, t
     driver.kill()
     driver.communicate(timeout=60)
     assert any(run.status == "RUNNING" for run in runs_of(tmp_path / "disturbed"))
+    monkeypatch.delenv("SOUNDINGS_FAULT")
 
     code, output = finish(disturbed)
     assert code == COMPLETE, output
