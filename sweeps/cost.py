@@ -150,6 +150,8 @@ def effort(trial: TrialConfig) -> float:
 
     Of a network that nobody has counted it is the frames that are.
     """
+    if trial.mode == "probe":
+        return UNKNOWN_FLOPS * trial.num_frames  # embeds each clip once
     forward = forward_flops(trial)
     flops = UNKNOWN_FLOPS * work(trial) if forward is None else forward * trial.epochs
     return flops / (2 if "mixup" in trial.augment else 1)

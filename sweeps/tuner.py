@@ -100,7 +100,7 @@ def tune_jobs(
             num_samples=num_jobs,
             max_concurrent_trials=max_concurrent,
             reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
-            trial_name_creator=hooks.key_of,
+            trial_name_creator=hooks.name_of,
             trial_dirname_creator=hooks.key_of,
         ),
         run_config=_run_config(folder, hooks.Told(listener)),

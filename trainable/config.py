@@ -18,6 +18,8 @@ CHOICES = {
     "keep_by": ("accuracy", "loss"),
     "stop_by": ("accuracy", "loss"),
     "score_on": ("test", "validation"),
+    "mode": ("finetune", "probe"),
+    "precision": ("float32", "bfloat16"),
 }
 
 
@@ -57,6 +59,8 @@ class TrialConfig:
     keep_by: str = "accuracy"  # validation
     weight_decay: float = 0.0  # Adam's, added to the gradient
     score_on: str = "test"  # or "validation": a trial of a search, which never loads a test clip
+    mode: str = "finetune"  # or "probe": a linear probe, which trains the classifier alone, on embeddings made once
+    precision: str = "float32"  # or "bfloat16": of convolutions and matrix products, by autocast; the rest stays
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -81,6 +85,11 @@ class TrialConfig:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
+        if self.mode == "probe" and self.augment != "none":
+            raise ValueError(
+                f"augment={self.augment!r}: a linear probe embeds each clip once, so that there is nothing to augment; "
+                "choose augment=none, or mode=finetune"
+            )
         self._check_backbone()
         self._check_length()
 
@@ -94,6 +103,11 @@ class TrialConfig:
             raise ValueError(
                 f"augment={self.augment!r}: SpecAugment sets what it hides to 0, which is the mean of a normalised "
                 "input only; choose input_norm=batch or standard, or another augment"
+            )
+        if self.mode == "probe" and self.input_norm == "batch" and "standard" in card.input_norms:
+            raise ValueError(
+                f"input_norm='batch': a linear probe trains no normalisation, and {self.backbone} brings none; choose "
+                "input_norm=standard or none"
             )
         if self.width != 1 and not card.scalable:
             raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")

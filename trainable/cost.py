@@ -15,7 +15,19 @@ from trainable.config import TrialConfig
 
 TABLE = Path(__file__).with_name("flops.json")  # `benchmarks/flops.py` writes it
 # All that the time and the memory of a step depend on: trials that agree in these are one cell.
-CELL = ("backbone", "pretrain_hz", "data_hz", "clip_s", "augment", "width", "head_dropout", "input_norm", "batch")
+CELL = (
+    "backbone",
+    "pretrain_hz",
+    "data_hz",
+    "clip_s",
+    "augment",
+    "width",
+    "head_dropout",
+    "input_norm",
+    "batch",
+    "mode",
+    "precision",
+)
 BACKWARD = 2  # a backward pass has twice the arithmetic of a forward pass
 
 
@@ -29,7 +41,7 @@ class Measured:
 
     step_s: tuple[float, ...]  # of a whole batch, one for each round
     eval_s: tuple[float, ...]  # of a clip, one for each round
-    load_s: float  # log-mel of a clip
+    load_s: float  # log-mel of a clip, and of a linear probe its embedding: what is done once for each clip
     save_s: float  # an epoch's checkpoint
     build_s: float  # a network with random weights, on the device, once more
     start_s: float  # a worker's imports, and what its first network takes longer; once for each worker
@@ -45,10 +57,12 @@ def cell_of(trial: TrialConfig) -> str:
 def forward_flops(trial: TrialConfig) -> float | None:
     """Operations (a multiplication and an addition are two) of one clip's forward pass; None where nobody has counted.
 
+    None of a linear probe too: its network runs once, not in every epoch, and a measurement alone tells how long.
+
     Exact for 2.5 and 10 s of 32 kHz at widths 1, 1/4 and 1/16. Elsewhere, between 0.7 and 40 s, it is off by 9 % at
     most, for ConvNeXt by 15 % and for RegNetY, whose stages round their channels, by 21 %.
     """
-    if (terms := _table().get(trial.backbone)) is None:
+    if trial.mode == "probe" or (terms := _table().get(trial.backbone)) is None:
         return None
     size = trial.num_samples if "wave" in trial.card.input else trial.num_frames
     return sum((fixed + each * size) * trial.width**power for power, (fixed, each) in enumerate(terms))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 CLIPS_AT_ONCE = 64
+_made: dict[tuple[Hashable, str], Examples] = {}  # for the last trial of this process, all of the same clips
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and labels of one role: log-mels, or the waveforms as they were read.
+    """Inputs and labels of one role: log-mels, waveforms as they were read, or a linear probe's embeddings.
 
     Half precision holds a log-mel to 0.03 dB, against a spread of 7.6 dB over a corpus, in half the memory.
     """
 
-    inputs: Float16[Tensor, "clips frames mels"] | Int16[Tensor, "clips samples"]
+    inputs: Float16[Tensor, "clips frames mels"] | Int16[Tensor, "clips samples"] | Float32[Tensor, "clips features"]
     labels: Int64[Tensor, " clips"]
     recording: np.ndarray  # id, a string for each clip
     number: Int64[np.ndarray, " clips"]  # place of the clip in its recording
@@ -84,6 +86,22 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
         clips.number[chosen],
         scale if takes_wave else None,
     )
+
+
+def shared(
+    config: TrialConfig, clips: Clips, split: Split, role: str, device: torch.device, source: Hashable
+) -> Examples:
+    """The same, taken from this process's last trial if it was on the same clips: the seeds of a cell share them.
+
+    Args:
+        source: what `clips` and `split` were read from.
+    """
+    made_of = (source, config.scale, config.card.input, config.card.front_end, device)
+    if not all(known == made_of for known, _ in _made):
+        _made.clear()  # first, or there would have to be room for both
+    if (made_of, role) not in _made:
+        _made[made_of, role] = load(config, clips, split, role, device)
+    return _made[made_of, role]
 
 
 def moments(examples: Examples) -> tuple[float, float]:

@@ -77,7 +77,7 @@ def finetune(
         team.begin(epoch)
         with dropout_of(config, epoch, device):
             losses = train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
-        logits, labels = predict(network, validation, config.num_frames), validation.labels.cpu().numpy()
+        logits, labels = predict(network, validation, config), validation.labels.cpu().numpy()
         row = {
             "epoch": epoch,
             "train_loss": mean_loss(losses.cpu().numpy(), epoch),
@@ -153,8 +153,8 @@ def train_epoch(
             changed = augment.draw(config.augment, len(part), *shape, time_width=time_width, generator=random)
             mine = team.share(len(part) // unit)
             part, changed = part[mine.rows(len(part))], mine.of(changed)
-            with mine.as_one_batch():
-                logits = network(train.batch(part), changed)
+            with mine.as_one_batch(), arithmetic(config, device):
+                logits = network(train.batch(part), changed).float()
             targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
             loss = F.cross_entropy(logits, targets) * (mine.num_counted * unit / len(drawn))
             loss.backward()
@@ -189,15 +189,21 @@ def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> li
 
 
 @torch.inference_mode()
-def predict(network: Backbone, examples: Examples, num_frames: int) -> Float32[np.ndarray, "clips classes"]:
-    """Logits of every clip of `num_frames`, in evaluation mode."""
+def predict(network: Backbone, examples: Examples, config: TrialConfig) -> Float32[np.ndarray, "clips classes"]:
+    """Logits of every clip, in evaluation mode."""
     network.eval()
-    num_clips = max(1, FRAMES_AT_ONCE[examples.labels.device.type] // num_frames)
-    logits = []
+    device = examples.labels.device
+    num_clips, logits = max(1, FRAMES_AT_ONCE[device.type] // config.num_frames), []
     for start in range(0, len(examples.inputs), num_clips):
         beat()
-        logits.append(network(examples.batch(slice(start, start + num_clips))))
+        with arithmetic(config, device):
+            logits.append(network(examples.batch(slice(start, start + num_clips))))
     return torch.cat(logits).float().cpu().numpy()
+
+
+def arithmetic(config: TrialConfig, device: torch.device) -> torch.autocast:
+    """While this lasts, convolutions and matrix products are in the trial's precision; weights stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def kept_epoch(history: list[Row], config: TrialConfig) -> int:

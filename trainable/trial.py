@@ -16,7 +16,7 @@ import torch
 
 from datasets import manifest, splits
 from datasets.clips import open_clips
-from trainable import checkpoint, examples, faults, metrics, provenance, record, weights
+from trainable import checkpoint, examples, faults, linear, metrics, provenance, record, weights
 from trainable.config import TrialConfig
 from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
 from trainable.metrics import NotFinite
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from datasets.splits import Split
     from trainable.backbone import Backbone
     from trainable.examples import Examples
+
+
+WIDE = 10_000_000  # parameters
 
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
@@ -69,7 +72,7 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
         return commit(config, place, new_attempt(place), search_scores(history, config), history)
 
     test = examples.load(config, clips, split, "test", device)
-    logits = predict(network, test, config.num_frames)
+    logits = predict(network, test, config)
     found = scores(history, config, logits, test.labels.cpu().numpy(), test.recording)
     found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
     attempt = write_results(config, place, network, test, logits, clips.classes)
@@ -87,12 +90,15 @@ def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> 
 def train(
     config: TrialConfig, place: Place, clips: Clips, split: Split, device: torch.device, report: Callable[[Row], None]
 ) -> tuple[Backbone, list[Row]]:
-    """The network of the kept epoch, and the numbers of all; when it returns, there is room for the test clips."""
+    """The network of the kept epoch, and the numbers of all."""
+    source = (place.clips, place.split)
     with lead(place.num_devices, partial(follow, config, place), place.hang_s) as team:
-        fit, validation = (examples.load(config, clips, split, role, device) for role in ("train", "validation"))
+        roles = ("train", "validation")
+        fit, validation = (examples.shared(config, clips, split, role, device, source) for role in roles)
         network = ready_network(config, place, len(clips.classes), fit)
+        part, (fit, validation) = linear.trained_part(config, network, (fit, validation))
         history = finetune(
-            config, network, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
+            config, part, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
         )
     return network, history
 
@@ -104,18 +110,26 @@ def follow(config: TrialConfig, place: Place, team: Team) -> None:
     clips = open_clips(place.clips)
     train = examples.load(config, clips, splits.read(place.split), "train", device)
     network = ready_network(config, place, len(clips.classes), train)
-    take_part(config, network, train, place.folder, place.micro_batches, team)
+    part, (train,) = linear.trained_part(config, network, (train,))
+    take_part(config, part, train, place.folder, place.micro_batches, team)
 
 
 def ready_network(config: TrialConfig, place: Place, num_classes: int, train: Examples) -> Backbone:
     """The network that the trial starts from, where its training clips are."""
-    network = start_network(config, num_classes, place.weights)
-    # Channels last: 1.4 to 2 times the speed of narrow networks on a CPU, where the full CNN14 loses a sixth
-    # (benchmarks/network.py).
-    network = network.to(train.labels.device).to(memory_format=torch.channels_last)
+    network = laid_out(start_network(config, num_classes, place.weights), config, train.labels.device)
     if config.input_norm == "standard":
         network.fit_input(*examples.moments(train))
     return network
+
+
+def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Backbone:
+    """The network on its device, its weights in the order that is fastest there."""
+    # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but the wide dense ones of
+    # PANNs a tenth slower (benchmarks/network.py).
+    wide = config.card.scalable and (config.card.num_parameters or 0) * config.width**2 > WIDE
+    if device.type == "cpu" and wide:
+        return network
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def new_attempt(place: Place) -> Path:

@@ -219,4 +219,27 @@ def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
     assert not torch.equal(net.classifier.weight, before[f"{net.head}.weight"])
     first = convolutions(net)[0]
     assert any(p is first.weight and not torch.equal(p, before[n]) for n, p in net.named_parameters())
-    assert np.isfinite(finetune.predict(net, train, trial.num_frames)).all()
+    assert np.isfinite(finetune.predict(net, train, trial)).all()
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Of two tensors, relative to the second."""
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("name", TABLE_II)
+def test_bfloat16_is_float32_within_its_digits(name: str) -> None:
+    """One cell of each backbone: logits of a network that has seen some clips, and the gradients of its loss."""
+    trials = [config(name, precision=precision, head_dropout=0.0) for precision in ("float32", "bfloat16")]
+    net, labels = build(name).to(memory_format=torch.channels_last).train(), torch.arange(8) % 3
+    with torch.no_grad():
+        net(clips(trials[0], 8))  # the moments of its batch normalisations
+    logits, gradients = [], []
+    for trial in trials:
+        net.eval().zero_grad()
+        with finetune.arithmetic(trial, torch.device("cpu")):
+            logits.append(net(clips(trial, 8)).float())
+        torch.nn.functional.cross_entropy(logits[-1], labels).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+    assert 0 < distance(logits[1].detach(), logits[0].detach()) < 0.05  # 0.3 to 1 %, MobileNetV3 3 %
+    assert distance(gradients[1], gradients[0]) < (0.4 if "wavegram" in name else 0.15)  # 0.6 to 10 %, Wavegram 27 %

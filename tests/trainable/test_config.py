@@ -41,6 +41,8 @@ OTHER: dict[str, Any] = {  # another value for every field
     "patience": 10,
     "stop_by": "accuracy",
     "keep_by": "loss",
+    "mode": "probe",
+    "precision": "bfloat16",
 }
 
 
@@ -69,6 +71,8 @@ def test_defaults_are_pinned() -> None:
         "patience": 50,
         "stop_by": "loss",
         "keep_by": "accuracy",
+        "mode": "finetune",
+        "precision": "float32",
     }
 
 
@@ -80,7 +84,8 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
     any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "standard"))
     monkeypatch.setattr(panns, "card", lambda backbone, pretrain_hz: any_norm(backbone=backbone))
-    base = dataclasses.replace(BASE, weights="none") if name == "width" else BASE
+    needed = {"width": {"weights": "none"}, "mode": {"augment": "none", "input_norm": "standard"}}
+    base = dataclasses.replace(BASE, **needed.get(name, {}))
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key
 
 
@@ -221,7 +226,8 @@ def test_impossible_values_are_refused(fields: dict[str, Any], told: str) -> Non
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHOICES.items() for value in values])
 def test_every_choice_is_accepted(name: str, value: str) -> None:
     """What the error offers is possible."""
-    assert getattr(dataclasses.replace(BASE, **{name: value}), name) == value  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"augment": "none", name: value}
+    assert getattr(dataclasses.replace(BASE, **fields), name) == value
 
 
 def test_the_shortest_clip_is_just_long_enough() -> None:
@@ -265,3 +271,17 @@ def test_words_that_are_no_fields_are_refused(word: str, told: str) -> None:
     """A misspelt field or value is named."""
     with pytest.raises(ValueError, match=told):
         parse_fields([word])
+
+
+def test_a_linear_probe_augments_nothing() -> None:
+    """Its embeddings are made once: an augmentation would be drawn once, and the same in every epoch."""
+    with pytest.raises(ValueError, match=r"augment='mixup'.*choose augment=none, or mode=finetune"):
+        dataclasses.replace(BASE, mode="probe", augment="mixup")
+
+
+def test_a_linear_probe_trains_no_normalisation() -> None:
+    """A network whose input's normalisation is not pre-trained would be fed decibels."""
+    timm = {"backbone": "timm/resnet50.a1_in1k", "mode": "probe", "augment": "none"}
+    with pytest.raises(ValueError, match=r"input_norm='batch': .* choose input_norm=standard or none"):
+        dataclasses.replace(BASE, **timm)  # type: ignore[arg-type]
+    assert dataclasses.replace(BASE, **timm, input_norm="standard").mode == "probe"  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ def run(
     history = finetune(config, network, train, validation, folder, report)
     timeless = [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
     weights = {name: value.clone() for name, value in network.state_dict().items()}
-    return Outcome(timeless, weights, predict(network, validation, NUM_FRAMES))
+    return Outcome(timeless, weights, predict(network, validation, config))
 
 
 def stop_after(epoch: int) -> Callable[[Row], None]:
@@ -170,6 +170,17 @@ def test_a_trial_stopped_again_and_again_ends_with_the_same_bits(tmp_path: Path,
         with pytest.raises(Stopped):
             run(CONFIG, tmp_path, stop_after(epoch))
     assert run(CONFIG, tmp_path) == undisturbed
+
+
+def test_bfloat16_resumes_with_the_same_bits_and_differs_from_float32(tmp_path: Path, undisturbed: Outcome) -> None:
+    """It is another precision of the products alone: weights and logits are float32, and so is what resumes."""
+    half = dataclasses.replace(CONFIG, precision="bfloat16")
+    whole = run(half, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(half, tmp_path / "stopped", stop_after(2))
+    assert run(half, tmp_path / "stopped") == whole != undisturbed
+    assert {value.dtype for value in whole.weights.values()} == {torch.float32, torch.int64}  # and a counter of batches
+    assert whole.logits.dtype == np.float32
 
 
 @pytest.mark.parametrize("what", ["epoch", "best"])
@@ -364,12 +375,12 @@ def test_prediction_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     network, examples = fresh(CONFIG), toy(230)  # 97 clips at once
     alone = [
         predict(
-            network, dataclasses.replace(examples, inputs=examples.inputs[[n]], labels=examples.labels[[n]]), NUM_FRAMES
+            network, dataclasses.replace(examples, inputs=examples.inputs[[n]], labels=examples.labels[[n]]), CONFIG
         )
         for n in (0, 96, 97, 193, 229)
     ]
     np.testing.assert_allclose(
-        predict(network, examples, NUM_FRAMES)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5
+        predict(network, examples, CONFIG)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from trainable.finetune import Row, predict
 from trainable.place import NO_ROOM, Place
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
 CONFIG = TrialConfig(
     corpus="esc50",
     backbone="cnn14",
@@ -186,7 +189,7 @@ def test_kept_weights_give_the_stored_logits(left: Left, materials: Callable[[in
     clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
     test = examples.load(CONFIG, clips, split, "test", CPU)
     network = network.to(memory_format=torch.channels_last)
-    assert (predict(network, test, CONFIG.num_frames) == stored(left.folder)["logits"]).all()
+    assert (predict(network, test, CONFIG) == stored(left.folder)["logits"]).all()
 
 
 def test_kept_weights_tell_what_they_are(left: Left) -> None:
@@ -250,6 +253,7 @@ def test_test_clips_are_read_after_the_last_epoch(
             wave.flush()
 
     poisoned = run(material, tmp_path / "poisoned", report=poison)
+    examples._made.clear()
     afterwards = run(material, tmp_path / "afterwards")
     times = [[row.pop("epoch_s") for row in rows] for rows in (poisoned.rows, afterwards.rows)]
     assert len(times[0]) == CONFIG.epochs
@@ -258,6 +262,40 @@ def test_test_clips_are_read_after_the_last_epoch(
     assert (stored(poisoned.folder)["logits"] == stored(afterwards.folder)["logits"]).all()
     kept = [checkpoint.load(folder / "best.pt")["model"] for folder in (poisoned.folder, left.folder)]
     assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+
+
+COLD = """
+from pathlib import Path
+from tests.trainable.test_trial import CONFIG, Material, run
+run(Material(Path({clips!r}), Path({split!r})), Path({folder!r}))
+"""
+
+
+def test_a_warm_worker_ends_as_a_cold_one(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """After trials of another seed, network and precision the predictions are those of a new process, bit by bit."""
+    material = materials(3)
+    program = COLD.format(clips=str(material.clips), split=str(material.split), folder=str(tmp_path / "cold"))
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+    for number, fields in enumerate([{"seed": 2}, {"width": 1 / 32, "precision": "bfloat16"}]):
+        run(material, tmp_path / str(number), dataclasses.replace(CONFIG, **fields))  # type: ignore[arg-type]
+    warm = run(material, tmp_path / "warm")
+    assert (stored(warm.folder)["logits"] == stored(tmp_path / "cold")["logits"]).all()
+
+
+def test_seeds_of_a_cell_share_their_clips(
+    materials: Callable[[int], Material], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are trained on are made once; test clips for each trial; and other clips take their place."""
+    made, load = [], examples.load
+    monkeypatch.setattr(examples, "load", lambda *given: made.append(given[3]) or load(*given))  # type: ignore[func-returns-value]
+    for seed in (1, 2):
+        run(materials(2), tmp_path / str(seed), dataclasses.replace(CONFIG, seed=seed, epochs=1))
+    assert made == ["train", "validation", "test", "test"]
+    run(materials(3), tmp_path / "others", dataclasses.replace(CONFIG, epochs=1))
+    assert made[4:] == ["train", "validation", "test"]
+    assert len(examples._made) == 2
+    run(materials(3), tmp_path / "scaled", dataclasses.replace(CONFIG, scale="pcm", epochs=1))
+    assert made[7:] == ["train", "validation", "test"]
 
 
 def test_threads_are_those_of_the_place(materials: Callable[[int], Material], tmp_path: Path) -> None:

@@ -1,0 +1,303 @@
+"""A linear probe trains what a frozen network's classifier would learn, from embeddings that are made once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasets import prepare, splits
+from datasets.prepare import Source, Wanted
+from datasets.synthetic import write_esc50
+from trainable import checkpoint, examples, finetune, probe, record, trial
+from trainable.backbone import Backbone
+from trainable.config import TrialConfig
+from trainable.cost import cell_of, epoch_flops, forward_flops
+from trainable.examples import Examples, Scale
+from trainable.finetune import Row
+from trainable.linear import LinearProbe, embedded, trained_part
+from trainable.networks import start_network
+from trainable.place import Place
+
+CPU = torch.device("cpu")
+CONFIG = TrialConfig(
+    corpus="esc50",
+    backbone="cnn14",
+    pretrain_hz=8_000,
+    data_hz=8_000,
+    augment="none",
+    seed=1,
+    split="published",
+    clip_s=1.0,
+    weights="none",
+    width=1 / 32,
+    lr=1e-2,
+    batch=8,
+    epochs=3,
+    mode="probe",
+)
+MOBILENET = dataclasses.replace(
+    CONFIG, backbone="timm/mobilenetv3_large_100.ra_in1k", width=1 / 8, input_norm="standard"
+)
+WAVE = dataclasses.replace(CONFIG, backbone="res1dnet31", pretrain_hz=32_000, data_hz=32_000)
+NUM_CLASSES = 3
+
+
+class Stopped(Exception):
+    """What ends a trial in the midst."""
+
+
+def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
+    """Noise about a level that tells the class."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(clips) % NUM_CLASSES
+    none = np.zeros(clips)
+    if config.card.input == "wave":
+        wave = torch.randint(-9_000, 9_000, (clips, config.num_samples), generator=random).to(torch.int16)
+        return Examples(wave, labels, none, none, Scale(0.0, 1 / 32767))
+    level = torch.linspace(-1, 1, NUM_CLASSES)[labels, None, None]
+    noise = torch.randn(clips, *config.logmel_shape, generator=random)
+    return Examples((-30 + 5 * level + 5 * noise).half(), labels, none, none)
+
+
+def fresh(config: TrialConfig = CONFIG) -> Backbone:
+    """The network that a trial starts from, with normalisations that have seen some clips."""
+    network = start_network(config, NUM_CLASSES, None).to(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.random.fork_rng():
+        network.train()(toy(config).batch(slice(0, 8)))
+    return network
+
+
+class Outcome(NamedTuple):
+    """What training leaves: its numbers but the times, and the network's weights."""
+
+    history: list[Row]
+    weights: dict[str, Tensor]
+
+
+def run(folder: Path, report: Callable[[Row], None] = lambda row: None, config: TrialConfig = CONFIG) -> Outcome:
+    """A linear probe on toys."""
+    network = fresh(config)
+    part, (train, validation) = trained_part(config, network, (toy(config), toy(config, 10, seed=1)))
+    history = finetune.finetune(config, part, train, validation, folder, report)
+    return Outcome(timeless(history), {n: t.clone() for n, t in network.state_dict().items()})
+
+
+def timeless(history: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The probe that never stopped."""
+    return run(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.mark.parametrize("config", [CONFIG, MOBILENET, WAVE], ids=lambda config: config.backbone)
+def test_embeddings_are_what_feeds_the_classifier(config: TrialConfig) -> None:
+    """In evaluation mode, of every clip in order, in single precision."""
+    network, clips, fed = fresh(config), toy(config), []
+    network.classifier.register_forward_pre_hook(lambda module, args: fed.append(args[0]))
+    found = embedded(config, network, clips)
+    assert fed == []
+    with torch.no_grad():
+        for start in range(0, 21, 4):  # in other batches than it is embedded in
+            network.eval()(clips.batch(slice(start, start + 4)))
+    whole = torch.cat(fed)
+    assert (found.inputs.shape, found.inputs.dtype) == ((21, network.classifier.in_features), torch.float32)
+    torch.testing.assert_close(found.inputs, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+    assert torch.equal(found.batch(slice(None)), found.inputs)  # a waveform's scale is not of its embedding
+    assert torch.equal(found.labels, clips.labels)
+    assert float(found.inputs.std(0).max()) > 0
+
+
+def frozen(config: TrialConfig) -> Outcome:
+    """The plain way: every epoch passes every clip through the network, of which only the classifier learns."""
+    network, train, validation = fresh(config), toy(config), toy(config, 10, seed=1)
+    optimizer = torch.optim.Adam(network.classifier.parameters(), lr=config.lr)
+    history, kept = [], {}
+    for epoch in range(1, config.epochs + 1):
+        network.eval()
+        network.head_dropout.train()
+        order = torch.randperm(21, generator=finetune.generator(config.seed, "order", epoch))
+        losses = []
+        with finetune.dropout_of(config, epoch, CPU):
+            for drawn in finetune.batches(order, config.batch, 1):
+                network.zero_grad()
+                loss = F.cross_entropy(network(train.batch(drawn)), train.labels[drawn])
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+        with torch.no_grad():
+            logits = network.eval()(validation.batch(slice(None)))
+        row = {
+            "epoch": float(epoch),
+            "train_loss": float(np.mean(losses)),
+            "val_loss": F.cross_entropy(logits, validation.labels).item(),
+            "val_accuracy": (logits.argmax(1) == validation.labels).double().mean().item(),
+        }
+        if row["val_accuracy"] > max((r["val_accuracy"] for r in history), default=-1):
+            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        history.append(row)
+    return Outcome(history, kept)
+
+
+def test_it_is_fine_tuning_of_a_frozen_network(undisturbed: Outcome) -> None:
+    """Losses, accuracies and weights are those of a network that is in evaluation mode but for its last dropout."""
+    plain = frozen(CONFIG)
+    for row, other in zip(undisturbed.history, plain.history, strict=True):
+        assert row == pytest.approx(other, rel=1e-5, abs=1e-5)
+    torch.testing.assert_close(undisturbed.weights, plain.weights, rtol=1e-5, atol=1e-5)
+    assert len({row["val_loss"] for row in plain.history}) == CONFIG.epochs  # it learns
+
+
+def test_the_classifier_alone_is_trained(undisturbed: Outcome) -> None:
+    """All else keeps its bits, the moments of its normalisations too."""
+    start = fresh().state_dict()
+    differ = {name for name, value in undisturbed.weights.items() if not torch.equal(value, start[name])}
+    assert differ == {"fc_audioset.weight", "fc_audioset.bias"}
+
+
+@pytest.mark.parametrize("field", [{"head_dropout": 0.4}, {"head_dropout": 0.0}, {"seed": 2}, {"lr": 1e-3}])
+def test_the_recipe_counts(tmp_path: Path, undisturbed: Outcome, field: dict[str, Any]) -> None:
+    """Dropout on the embedding, the order of the clips and the learning rate are the config's."""
+    assert run(tmp_path, config=dataclasses.replace(CONFIG, **field)).history != undisturbed.history
+
+
+@pytest.mark.parametrize("epoch", range(1, CONFIG.epochs + 1))
+def test_a_probe_stopped_after_any_epoch_ends_with_the_same_bits(
+    tmp_path: Path, undisturbed: Outcome, epoch: int
+) -> None:
+    """It embeds the clips again, and goes on with the classifier."""
+
+    def stop(row: Row) -> None:
+        if row["epoch"] == epoch:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tmp_path, stop)
+    rows: list[Row] = []
+    resumed = run(tmp_path, rows.append)
+    assert resumed.history == undisturbed.history == timeless(rows)
+    assert all(torch.equal(value, undisturbed.weights[name]) for name, value in resumed.weights.items())
+
+
+def test_a_network_that_is_fine_tuned_is_left_as_it_is() -> None:
+    """Another mode trains the whole of it, on its clips."""
+    config = dataclasses.replace(CONFIG, mode="finetune")
+    network, clips = fresh(config), toy(config)
+    part, roles = trained_part(config, network, (clips,))
+    assert part is network
+    assert roles == (clips,)
+    assert all(p.requires_grad for p in network.parameters())
+
+
+class Material(NamedTuple):
+    """A cache entry and a split manifest."""
+
+    clips: Path
+    split: Path
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """An invented ESC-50, cut into clips of 1 s."""
+    root = tmp_path_factory.mktemp("esc50")
+    write_esc50(root / "audio", num_classes=NUM_CLASSES, rate_hz=16_000)
+    source = Source(root / "audio", root / "cache")
+    prepared = prepare.prepare(Wanted("esc50", (), "published", CONFIG.clip_s), source)
+    (clips,) = prepare.clips(prepared, [CONFIG.data_hz], CONFIG.clip_s, source).values()
+    return Material(clips, splits.write(prepared.split, root / "splits"))
+
+
+def whole_trial(material: Material, folder: Path, num_devices: int = 1) -> record.Record:
+    """The record of a trial on clips of sounds."""
+    trial.run(CONFIG, Place(*material, None, folder, num_devices=num_devices), lambda row: None)
+    found = record.read(folder)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def left(material: Material, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, record.Record]:
+    """A trial, and its folder."""
+    folder = tmp_path_factory.mktemp("trial")
+    return folder, whole_trial(material, folder)
+
+
+def test_a_trial_leaves_the_whole_network(left: tuple[Path, record.Record], material: Material) -> None:
+    """best.pt, in the published layout, predicts what was stored; its classifier is not the one that it began with."""
+    folder, found = left
+    kept, network = checkpoint.load(folder / "best.pt")["model"], start_network(CONFIG, NUM_CLASSES, None)
+    start = network.state_dict()
+    assert {n for n, t in kept.items() if not torch.equal(t, start[n])} == {"fc_audioset.weight", "fc_audioset.bias"}
+    network.load_state_dict(kept)
+    test = examples.load(CONFIG, trial.open_clips(material.clips), splits.read(material.split), "test", CPU)
+    with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
+        logits = finetune.predict(network.to(memory_format=torch.channels_last), test, CONFIG)
+        assert (stored["logits"] == logits).all()
+    assert found.scores["epochs_run"] == CONFIG.epochs
+
+
+def test_its_parameters_are_those_of_the_classifier(left: tuple[Path, record.Record]) -> None:
+    """A weight for each of 64 features, and a bias, of three classes."""
+    assert left[1].scores["num_parameters"] == 3 * (64 + 1)
+
+
+@pytest.mark.parametrize(("score_on", "afterwards"), [("test", ["test"]), ("validation", [])])
+def test_test_clips_are_taken_up_after_the_last_epoch(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_on: str, afterwards: list[str]
+) -> None:
+    """Neither loaded nor embedded before; and by a trial of a search never."""
+    happened: list[str] = []
+    load = examples.load
+    monkeypatch.setattr(examples, "load", lambda *given: happened.append(given[3]) or load(*given))  # type: ignore[func-returns-value]
+    config = dataclasses.replace(CONFIG, score_on=score_on)
+    trial.run(config, Place(*material, None, tmp_path), lambda row: happened.append("epoch"))
+    assert happened == ["train", "validation", *CONFIG.epochs * ["epoch"], *afterwards]
+
+
+def test_two_devices_end_as_one(left: tuple[Path, record.Record], material: Material, tmp_path: Path) -> None:
+    """Each embeds the training clips, and takes its share of every batch."""
+    shared = whole_trial(material, tmp_path, num_devices=2)
+    assert shared.provenance["num_devices"] == "2"
+    for row, other in zip(timeless(shared.history), timeless(left[1].history), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+
+
+class TestCost:
+    def test_a_probe_embeds_once_and_steps_fast(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is measured of its steps and predictions is the classifier's; the network's is of what is done once."""
+        monkeypatch.setattr(probe, "ROUND_S", 0.0)
+        config = dataclasses.replace(CONFIG, width=1 / 8, clip_s=2.5)
+        linear, whole = (
+            probe.measure(dataclasses.replace(config, mode=mode), 1, tmp_path) for mode in ("probe", "finetune")
+        )
+        assert linear.load_s > min(whole.eval_s) / 2
+        assert max(linear.eval_s) < min(whole.eval_s) / 3
+        assert max(linear.step_s) < min(whole.step_s) / 3
+
+    def test_a_probe_is_measured_on_what_it_trains(self) -> None:
+        """The classifier, on as many embeddings as there are clips, without embedding them."""
+        network, clips = fresh(), toy(CONFIG)
+        network.register_forward_pre_hook(lambda module, args: pytest.fail("embeds clips"))
+        part, embeddings = probe.trained_part(CONFIG, network, clips)
+        assert isinstance(part, LinearProbe)
+        assert embeddings.inputs.shape == (21, 64)
+
+    def test_a_probe_is_a_cell_of_its_own(self) -> None:
+        """It is not predicted from what a fine-tuning took."""
+        assert cell_of(CONFIG) != cell_of(dataclasses.replace(CONFIG, mode="finetune"))
+
+    def test_a_probe_s_operations_are_of_no_epoch(self) -> None:
+        """They would make a plan a hundred times too long, and a measured step a hundred times too fast."""
+        assert forward_flops(CONFIG) is None
+        assert epoch_flops(CONFIG, 100, 10) is None
+        assert epoch_flops(dataclasses.replace(CONFIG, mode="finetune"), 100, 10)
