@@ -1,0 +1,181 @@
+"""Measures training steps on a GPU: beside the usual loop, and beside the least that the device could take.
+
+    python -m benchmarks.gpu [--steps 50] [--only NAME] [--json FILE]
+
+The ten networks of Table II at 32 kHz, 64 samples a step, and CNN14 at every input of Table I, 32 a step; ours in
+bfloat16, clips on the device. The peer trains the same network in TF32 on waveforms, whose spectrogram and SpecAugment
+it computes in every step. The roofline is of eager bfloat16 (benchmarks/roofline.py), MFU is of the device's peak, and
+idle is the share of the time in which no kernel ran.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks import roofline
+from benchmarks.measured import Row, against, at_least, at_most, not_measured, parser, show
+from sweeps import deepship_backbones, deepship_rates
+from trainable import finetune
+from trainable.config import TrialConfig
+from trainable.networks import start_network
+from trainable.probe import random_examples
+from trainable.trial import laid_out
+
+NUM_CLASSES = 4
+WARM_UP, PROFILED = 10, 20  # steps
+SHARE, MFU, IDLE = 0.7, 0.40, 0.02  # goals: of the roofline; of the peak, for CNN14; of the time
+FASTER = {"cnn14": 1.8, "mobilenetv1": 6.0, "timm/mobilenetv3_large_100.ra_in1k": 6.0}  # than the peer's steps
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of a trial costs."""
+
+    seconds: float
+    idle: float  # share of the time
+
+
+def cases() -> Iterator[TrialConfig]:
+    """One trial of every network of Table II, and of every pair of rates of Table I."""
+    both = ((deepship_backbones.SWEEP, 64), (deepship_rates.SWEEP, 32))
+    for sweep, batch in both:
+        for trial in sweep.trials:
+            if trial.seed == sweep.trials[0].seed:
+                yield replace(trial, weights="none", batch=batch, precision="bfloat16")
+
+
+def name_of(config: TrialConfig) -> str:
+    """How a row is called."""
+    size = f"{config.num_samples} samples" if config.card.input == "wave" else f"{config.num_frames} frames"
+    return f"{config.backbone} at {config.pretrain_hz // 1000} kHz, {size}, batch {config.batch}"
+
+
+def our_step(config: TrialConfig, num_steps: int, device: torch.device) -> Step:
+    """`finetune.train_epoch`, as a trial calls it."""
+    unit = 2 if "mixup" in config.augment else 1
+    clips = random_examples(config, num_steps * config.batch * unit, device)
+    network = laid_out(start_network(config, NUM_CLASSES, None), config, device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+
+    def steps(num: int) -> object:
+        num_clips = min(num * config.batch * unit, len(clips.labels))
+        some = replace(clips, inputs=clips.inputs[:num_clips], labels=clips.labels[:num_clips])
+        return finetune.train_epoch(config, network, optimizer, some, epoch=1)
+
+    num_steps = min(num_steps, len(clips.labels) // (config.batch * unit))
+    steps(min(WARM_UP, num_steps))
+    took_s = seconds(lambda: steps(num_steps), device) / num_steps
+    return Step(took_s, idle_share(lambda: steps(min(PROFILED, num_steps)), device))
+
+
+def peer_step(config: TrialConfig, num_steps: int, device: torch.device) -> float:
+    """Seconds of a step of the usual loop; its waveforms are on the device already, which favours it."""
+    from benchmarks.peers import PeersAugmentation, PeersFrontEnd  # torchlibrosa
+
+    random = torch.Generator(device).manual_seed(0)
+    waves = 0.1 * torch.randn(2 * config.batch, config.num_samples, generator=random, device=device)
+    targets = F.one_hot(torch.arange(len(waves), device=device) % NUM_CLASSES, NUM_CLASSES).float()
+    network = start_network(config, NUM_CLASSES, None).to(device).train()
+    front_end = torch.nn.Identity() if "wave" in config.card.input else PeersFrontEnd(config.card.front_end).to(device)
+    augmentation = PeersAugmentation(config)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
+
+    def steps(num: int) -> None:
+        for _ in range(num):
+            changed = augmentation.draw(len(waves))
+            changed.lambdas = changed.lambdas.to(device)
+            optimizer.zero_grad()
+            F.cross_entropy(network(front_end(waves), changed), changed.mix(targets)).backward()
+            optimizer.step()
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")  # TF32, as the authors' code asks for
+    try:
+        steps(min(WARM_UP, num_steps))
+        return seconds(lambda: steps(num_steps), device) / num_steps
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """What it takes until the device is done."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    began = time.perf_counter()
+    work()
+    wait()
+    return time.perf_counter() - began
+
+
+def idle_share(work: Callable[[], object], device: torch.device) -> float:
+    """The share of the time, from the first kernel to the last, in which none ran; 0 where there are no kernels."""
+    if device.type != "cuda":
+        return 0.0
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiled:
+        work()
+        torch.cuda.synchronize()
+    kernels = [e.time_range for e in profiled.events() or [] if e.device_type == torch.autograd.DeviceType.CUDA]
+    return gaps([(span.start, span.end) for span in kernels])
+
+
+def gaps(spans: Iterable[tuple[float, float]]) -> float:
+    """The share of the time between the first begin and the last end that no span covers."""
+    ordered = sorted(spans)
+    if not ordered:
+        return 0.0
+    (began, until), covered = ordered[0], 0.0
+    start = began
+    for first, last in ordered[1:]:
+        if first > until:
+            covered += until - began
+            began = first
+        until = max(until, last)
+    return 1 - (covered + until - began) / (until - start)
+
+
+def rows_of(config: TrialConfig, num_steps: int, device: torch.device, peaks: tuple[float, float] | None) -> list[Row]:
+    """The lines of one trial's steps."""
+    ours = our_step(config, num_steps, device)
+    peer_s = peer_step(replace(config, precision="float32"), num_steps, device)
+    name, work = name_of(config), roofline.step_work(config, config.batch)
+    speed = f"{config.batch / ours.seconds:,.0f} samples/s"
+    rows = [
+        against(name, "ms", 1e3 * ours.seconds, 1e3 * peer_s, "TF32 loop", FASTER.get(config.backbone), speed),
+        at_most(f"{name}: idle", "", ours.idle, IDLE),
+    ]
+    if peaks:
+        least_s = sum(each.seconds(peaks) for each in work)
+        rows.append(at_least(f"{name}: share of the roofline", "", least_s / ours.seconds, SHARE))
+        mfu = sum(each.flops for each in work) / peaks[0] / ours.seconds
+        has_goal = config.backbone == "cnn14" and config.num_frames == 501
+        rows.append(at_least(f"{name}: MFU", "", mfu, MFU) if has_goal else Row(f"{name}: MFU", "", mfu))
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    command = parser(__doc__)
+    command.add_argument("--steps", type=int, default=50)
+    command.add_argument("--only", default="", help="trials whose row has this in its name")
+    args = command.parse_args(argv)
+    chosen = [config for config in cases() if args.only in name_of(config)]
+    if not torch.cuda.is_available():
+        goal = f">= {SHARE:g} of the roofline, idle <= {IDLE:g}"
+        show([not_measured(name_of(c), "ms", goal, "no GPU") for c in chosen], args)
+        return
+    device, kind = torch.device("cuda"), torch.cuda.get_device_name(0)
+    peaks = next((peak for name, peak in roofline.PEAKS.items() if name in kind), None)
+    rows = []
+    for config in chosen:
+        rows += rows_of(config, args.steps, device, peaks)
+        print(f"{name_of(config)}: {rows[-1].case}", flush=True)
+    show(rows, args)
+
+
+if __name__ == "__main__":
+    main()

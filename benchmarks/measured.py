@@ -1,0 +1,138 @@
+"""What a benchmark measures: ours beside its peer and the goal, as a table on the terminal and as a document."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+VERSIONS = ("torch", "torchaudio", "torchlibrosa", "librosa", "lightning", "timm", "ray", "mlflow", "optuna", "numpy")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a benchmark's table.
+
+    Args:
+        case: what was measured, in words.
+        ours: in `unit`; None where it was not measured.
+        peer: in `unit`; None where there is none.
+        ratio: how many times better than the peer, or None where the goal is on `ours` itself.
+        goal: in words, as the table shows it.
+        met: None where nothing was measured, or there is no goal.
+    """
+
+    case: str
+    unit: str
+    ours: float | None
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+    note: str = ""
+
+
+def against(
+    case: str,
+    unit: str,
+    ours: float,
+    peer: float,
+    peer_name: str,
+    at_least: float | None = None,
+    note: str = "",
+    more_is_better: bool = False,
+) -> Row:
+    """A row whose goal is a ratio to the peer; less is better, unless it is a speed."""
+    ratio = ours / peer if more_is_better else peer / ours
+    goal = f">= {at_least:g}x" if at_least else ""
+    return Row(case, unit, ours, peer, peer_name, ratio, goal, ratio >= at_least if at_least else None, note)
+
+
+def at_most(case: str, unit: str, ours: float, limit: float, note: str = "", **peer: Any) -> Row:
+    """A row whose goal is a limit to what is measured."""
+    return Row(case, unit, ours, goal=f"<= {limit:g} {unit}".strip(), met=ours <= limit, note=note, **peer)
+
+
+def at_least(case: str, unit: str, ours: float, limit: float, note: str = "", **peer: Any) -> Row:
+    """A row whose goal is a least value of what is measured."""
+    return Row(case, unit, ours, goal=f">= {limit:g} {unit}".strip(), met=ours >= limit, note=note, **peer)
+
+
+def not_measured(case: str, unit: str, goal: str, why: str) -> Row:
+    """A row that this machine cannot fill."""
+    return Row(case, unit, None, goal=goal, note=f"not measured: {why}")
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """The command line that every benchmark has."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
+    return made
+
+
+def show(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Prints the table, and writes everything as JSON if `--json` asks for it."""
+    print(table(rows))
+    if args.json:
+        flags = {name: str(value) for name, value in vars(args).items() if name != "json"}
+        document = {**machine(), "flags": flags, "rows": [asdict(row) for row in rows]}
+        args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as aligned text."""
+    lines = [("", "", "ours", "peer", "better", "goal", "")]
+    for row in rows:
+        verdict = {True: "met", False: "MISSED", None: ""}[row.met]
+        peer = f"{number(row.peer)} {row.peer_name}".strip() if row.peer is not None else ""
+        ratio = f"{row.ratio:.3g}x" if row.ratio is not None else ""
+        lines.append((row.case, row.unit, number(row.ours), peer, ratio, row.goal, f"{verdict} {row.note}".strip()))
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Three digits that count, and all those before the point."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 or (value and not math.isfinite(value)) else f"{value:.3g}"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and when."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "gpu": _gpu(),
+        "load": os.getloadavg()[0],
+        "versions": {"python": platform.python_version(), **{n: v for n in VERSIONS if (v := _version(n))}},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"

@@ -1,0 +1,64 @@
+"""How a PANN is usually fed: torchlibrosa's spectrogram inside the network, its SpecAugment clip by clip, PANNs' mixup.
+
+Source:
+    Kong et al. 2020, and the code of Mohammadi et al. 2024, which trains so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torchlibrosa.augmentation import SpecAugmentation
+from torchlibrosa.stft import LogmelFilterBank, Spectrogram
+
+from trainable.augment import time_mask_width
+from trainable.card import FrontEnd
+from trainable.config import TrialConfig
+
+
+class PeersFrontEnd(torch.nn.Module):
+    """torchlibrosa's spectrogram and log-mel, which are convolutions with a Fourier matrix."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        super().__init__()
+        self.spectrogram = Spectrogram(n_fft=front_end.window, hop_length=front_end.hop, freeze_parameters=True)
+        self.mel = LogmelFilterBank(
+            sr=front_end.rate_hz,
+            n_fft=front_end.window,
+            n_mels=front_end.num_mels,
+            fmin=front_end.f_min_hz,
+            fmax=front_end.f_max_hz,
+            top_db=None,
+            freeze_parameters=True,
+        )
+
+    def forward(self, wave: torch.Tensor) -> torch.Tensor:
+        """(clips, samples) to (clips, frames, mels) [dB]."""
+        found: torch.Tensor = self.mel(self.spectrogram(wave))[:, 0]
+        return found
+
+
+class PeersAugmentation:
+    """torchlibrosa's SpecAugment, a clip at a time, and PANNs' mixup; what a `Backbone` calls."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        width = time_mask_width(config.data_hz, config.pretrain_hz)
+        self.spec = SpecAugmentation(
+            time_drop_width=width, time_stripes_num=2, freq_drop_width=8, freq_stripes_num=2
+        ).train()
+        self.random = np.random.RandomState(1234)
+        self.lambdas = torch.empty(0)
+
+    def draw(self, num_clips: int) -> PeersAugmentation:
+        """New shares for the next batch."""
+        shares = [self.random.beta(1.0, 1.0) for _ in range(num_clips // 2)]
+        self.lambdas = torch.tensor([x for share in shares for x in (share, 1 - share)], dtype=torch.float32)
+        return self
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mix(self.spec(x))
+
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums of weighted neighbours."""
+        each = self.lambdas.view(-1, *[1] * (x.ndim - 1))
+        return x[0::2] * each[0::2] + x[1::2] * each[1::2]

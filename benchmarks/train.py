@@ -1,0 +1,205 @@
+"""Measures training beside the way it is usually done: Lightning, torchlibrosa in the network, SpecAugment in a loop.
+
+    python -m benchmarks.train [--rounds 3] [--steps 2] [--json FILE]
+
+Both train the same network, from the same weights, on the same clips, at the same batch; one thread, CPU time with that
+of the loader's workers, in turn, medians over the rounds. The peer's loader holds float32 waveforms in memory. Its
+validation and logging to files are left out, and the start of its loader's workers too, which favours it.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.measured import Row, against, parser, show
+from benchmarks.peers import PeersAugmentation, PeersFrontEnd
+from trainable import finetune
+from trainable.backbone import Backbone
+from trainable.config import TrialConfig
+from trainable.examples import Examples
+from trainable.frontend import logmel
+from trainable.trial import laid_out, start_network
+
+NUM_CLASSES = 4
+WORKERS = 2  # of the peer's loader, on two cores
+PEER = "Lightning + torchlibrosa"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, how long its clips are, and how many make a batch."""
+
+    backbone: str
+    data_hz: int
+    batch: int
+    precision: str
+    goal: float | None
+
+
+CASES = (
+    Case("cnn14", 8_000, 8, "float32", 1.3),
+    Case("cnn14", 8_000, 8, "bfloat16", 1.8),
+    Case("mobilenetv1", 32_000, 16, "bfloat16", 4.0),
+    Case("timm/mobilenetv3_large_100.ra_in1k", 32_000, 16, "float32", 1.8),
+    Case("timm/convnextv2_tiny.fcmae", 32_000, 4, "bfloat16", 1.7),
+)
+
+
+def trial(case: Case, width: float = 1.0) -> TrialConfig:
+    """The study's trial of a case, from random weights."""
+    return TrialConfig(
+        corpus="deepship",
+        backbone=case.backbone,
+        pretrain_hz=32_000,
+        data_hz=case.data_hz,
+        augment="specaugment+mixup",
+        seed=1,
+        weights="none",
+        width=width,
+        batch=case.batch,
+        precision=case.precision,
+    )
+
+
+def noise(config: TrialConfig, num_clips: int) -> torch.Tensor:
+    """Waveforms in [-1, 1], (clips, samples)."""
+    return 0.1 * torch.randn(num_clips, config.num_samples, generator=torch.Generator().manual_seed(0))
+
+
+class Peer(lightning.LightningModule):
+    """The usual module: the whole way from waveforms to the loss in every step, float32, Adam as it comes."""
+
+    def __init__(self, config: TrialConfig, network: Backbone) -> None:
+        super().__init__()
+        self.config, self.network = config, network
+        self.front_end, self.augmentation = PeersFrontEnd(config.card.front_end), PeersAugmentation(config)
+        self.marks: list[float] = []
+
+    def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+        """One batch."""
+        changed = self.augmentation.draw(len(batch["wave"]))
+        logits = self.network(self.front_end(batch["wave"]), changed)
+        targets = changed.mix(F.one_hot(batch["label"], NUM_CLASSES).float())
+        loss = F.cross_entropy(logits, targets)
+        self.log("train_loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """As it comes."""
+        return torch.optim.Adam(self.network.parameters(), lr=self.config.lr)
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        """The clock starts with the second step: the workers are there."""
+        if index == 1:
+            self.marks = [_cpu_s()]
+
+    def on_train_end(self) -> None:
+        """And stops with the last."""
+        self.marks.append(_cpu_s())
+
+
+class Waves(torch.utils.data.Dataset):
+    """Float waveforms in memory, a dict a clip."""
+
+    def __init__(self, wave: torch.Tensor) -> None:
+        self.wave = wave.numpy()
+
+    def __len__(self) -> int:
+        return len(self.wave)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"wave": self.wave[index], "label": index % NUM_CLASSES}
+
+
+def peer_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
+    """CPU seconds of a step, the loader's workers included."""
+    network = start_network(config, NUM_CLASSES, None)
+    module = Peer(config, network)
+    loader = torch.utils.data.DataLoader(
+        Waves(wave), 2 * config.batch, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
+    )
+    children = _children_s()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice
+        trainer = lightning.Trainer(
+            max_steps=num_steps + 1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, loader)
+    del trainer, loader  # ends the workers, whose time is known then
+    workers_s = (_children_s() - children) * num_steps / (num_steps + 1)
+    return (module.marks[1] - module.marks[0] + workers_s) / num_steps
+
+
+def our_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
+    """CPU seconds of a step."""
+    inputs = logmel(wave, config.card.front_end).half()  # once for a trial, not for an epoch
+    labels = torch.arange(len(wave)) % NUM_CLASSES
+    some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave)))
+    network = laid_out(start_network(config, NUM_CLASSES, None), config, torch.device("cpu"))
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+    first = 2 * config.batch
+    finetune.train_epoch(config, network, optimizer, _some(some, first), 1)
+    began = _cpu_s()
+    finetune.train_epoch(config, network, optimizer, _some(some, num_steps * first), 2)
+    return (_cpu_s() - began) / num_steps
+
+
+def compare(case: Case, num_rounds: int, num_steps: int, width: float = 1.0) -> Row:
+    """One line of the table."""
+    config = trial(case, width)
+    wave = noise(config, (num_steps + 1) * 2 * config.batch)
+    plain = replace(config, precision="float32")
+    found: dict[str, list[float]] = {"ours": [], "peer": []}
+    for _ in range(num_rounds):
+        found["peer"].append(peer_step(plain, wave, num_steps))
+        found["ours"].append(our_step(config, wave, num_steps))
+    ours, peer = (config.batch / statistics.median(found[who]) for who in ("ours", "peer"))
+    name = f"{case.backbone}, {config.num_frames} frames, batch {case.batch}, {case.precision}"
+    return against(name, "samples/CPU-s", ours, peer, PEER, case.goal, more_is_better=True)
+
+
+def _some(clips: Examples, num: int) -> Examples:
+    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
+
+
+def _cpu_s() -> float:
+    return time.process_time()
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=3)
+    command.add_argument("--steps", type=int, default=2, help="of a round, after one that is not counted")
+    command.add_argument("--only", default="", help="backbones whose name has this in it")
+    args = command.parse_args(argv)
+    torch.set_num_threads(1)
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    show([compare(case, args.rounds, args.steps) for case in CASES if args.only in case.backbone], args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What is said of a GPU's steps follows from counts that can be checked without one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import gpu, roofline
+from benchmarks.roofline import Counter, Work
+
+CPU = torch.device("cpu")
+# GFLOP of a training step a sample, 5 s of 32 kHz: three times the forward pass, but for the first layer's input.
+GFLOPS = {"cnn14": 59.7, "mobilenetv1": 2.21, "resnet38": 69.7, "timm/resnet50.a1_in1k": 15.6}
+
+
+@pytest.mark.parametrize("backbone", GFLOPS)
+def test_the_arithmetic_of_a_step_is_that_of_its_layers(backbone: str) -> None:
+    """As counted layer by layer from the published networks."""
+    (config,) = [c for c in gpu.cases() if c.backbone == backbone and c.batch == 64]
+    total = sum(work.flops for work in roofline.step_work(config, 2))
+    assert total / 2e9 == pytest.approx(GFLOPS[backbone], rel=0.01)
+
+
+def test_an_operation_reads_its_inputs_and_writes_its_output() -> None:
+    """A product of 2 x 3 and 3 x 4 in float32 has 48 operations and 4 x (6 + 12 + 8) bytes; a view has none."""
+    with Counter() as counter:
+        torch.empty(2, 3, device="meta").view(3, 2)
+        torch.mm(torch.empty(2, 3, device="meta"), torch.empty(3, 4, device="meta"))
+    assert counter.found[-1] == Work(48, 104)
+    assert [work.flops for work in counter.found[:-1]] == [0] * (len(counter.found) - 1)
+
+
+def test_the_slower_of_arithmetic_and_memory_counts() -> None:
+    """At 10 operations and 2 bytes a second."""
+    assert (Work(40, 2).seconds((10, 2)), Work(40, 20).seconds((10, 2))) == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("spans", "share"),
+    [([(0, 4), (1, 2), (6, 8)], 0.25), ([(0, 1), (1, 2)], 0.0), ([], 0.0), ([(5, 6), (0, 1)], 4 / 6)],
+)
+def test_idle_is_what_no_kernel_covers(spans: list[tuple[float, float]], share: float) -> None:
+    """In whatever order they come, and however they overlap."""
+    assert gpu.gaps(spans) == pytest.approx(share)
+
+
+def test_ours_and_the_peer_make_steps() -> None:
+    """The same code on a CPU, small."""
+    (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
+    small = dataclasses.replace(config, width=1 / 16, batch=2, clip_s=1)
+    rows = gpu.rows_of(small, 1, CPU, roofline.PEAKS["H200"])
+    assert [row.case.partition(": ")[2] for row in rows] == ["", "idle", "share of the roofline", "MFU"]
+    assert all(row.ours is not None and row.ours >= 0 for row in rows)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_made_up(tmp_path: Path) -> None:
+    """Every trial has its row, which says that it was not measured."""
+    gpu.main(["--json", str(tmp_path / "gpu.json")])
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert len(rows) == 10 + 18
+    assert len({row["case"] for row in rows}) == len(rows)
+    assert all(row["ours"] is None and row["note"] == "not measured: no GPU" for row in rows)

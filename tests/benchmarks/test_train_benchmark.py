@@ -1,0 +1,41 @@
+"""The benchmark of training steps holds like against like."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from benchmarks import train
+from benchmarks.peers import PeersAugmentation, PeersFrontEnd
+from trainable.frontend import logmel
+
+CASE = train.Case("cnn14", 2_000, 2, "bfloat16", 1.8)
+
+
+def test_the_peers_front_end_gives_our_log_mels() -> None:
+    """Within 1e-3 dB, where there is sound: the network is given the same."""
+    config = train.trial(CASE)
+    wave = train.noise(config, 2)
+    theirs = PeersFrontEnd(config.card.front_end)(wave)
+    torch.testing.assert_close(theirs, logmel(wave, config.card.front_end), rtol=0, atol=1e-3)
+
+
+def test_the_peers_mixup_mixes_neighbours() -> None:
+    """With shares that sum to one, as ours."""
+    config = dataclasses.replace(train.trial(CASE), augment="mixup")
+    mixed = PeersAugmentation(config).draw(4).mix(torch.eye(4))
+    assert mixed.shape == (2, 4)
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(2))
+    assert (mixed[0, 2:] == 0).all()
+    assert (mixed[1, :2] == 0).all()
+
+
+def test_both_train_and_the_ratio_is_of_the_samples() -> None:
+    """One step of a narrow network each."""
+    row = train.compare(CASE, num_rounds=1, num_steps=1, width=1 / 32)
+    assert row.peer is not None
+    assert row.ours is not None
+    assert row.ratio == row.ours / row.peer > 0
+    assert row.goal == ">= 1.8x"
+    assert row.met == (row.ratio >= 1.8)
