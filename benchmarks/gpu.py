@@ -1,18 +1,20 @@
 """Measures training steps on a GPU: beside the usual loop, and beside the least that the device could take.
 
-    python -m benchmarks.gpu [--steps 50] [--only NAME] [--json FILE]
+    python -m benchmarks.gpu [--steps 50] [--only NAME] [--times FILE] [--json FILE]
 
 The ten networks of Table II at 32 kHz, 64 samples a step, and CNN14 at every input of Table I, 32 a step; ours in
 bfloat16, clips on the device. The peer trains the same network in TF32 on waveforms, whose spectrogram and SpecAugment
 it computes in every step. The roofline is of eager bfloat16 (benchmarks/roofline.py), MFU is of the device's peak, and
-idle is the share of the time in which no kernel ran.
+idle is the share of the time in which no kernel ran. --times writes what benchmarks/tables.py reads.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -38,15 +40,15 @@ class Step:
 
     seconds: float
     idle: float  # share of the time
+    eval_clip_s: float  # of predicting a clip
 
 
 def cases() -> Iterator[TrialConfig]:
-    """One trial of every network of Table II, and of every pair of rates of Table I."""
-    both = ((deepship_backbones.SWEEP, 64), (deepship_rates.SWEEP, 32))
-    for sweep, batch in both:
+    """One trial of every network of Table II, and of every pair of rates of Table I, in their own batches."""
+    for sweep in (deepship_backbones.SWEEP, deepship_rates.SWEEP):
         for trial in sweep.trials:
             if trial.seed == sweep.trials[0].seed:
-                yield replace(trial, weights="none", batch=batch, precision="bfloat16")
+                yield replace(trial, weights="none", precision="bfloat16")
 
 
 def name_of(config: TrialConfig) -> str:
@@ -70,7 +72,9 @@ def our_step(config: TrialConfig, num_steps: int, device: torch.device) -> Step:
     num_steps = min(num_steps, len(clips.labels) // (config.batch * unit))
     steps(min(WARM_UP, num_steps))
     took_s = seconds(lambda: steps(num_steps), device) / num_steps
-    return Step(took_s, idle_share(lambda: steps(min(PROFILED, num_steps)), device))
+    finetune.predict(network, clips, config)
+    eval_s = seconds(lambda: finetune.predict(network, clips, config), device) / len(clips.labels)
+    return Step(took_s, idle_share(lambda: steps(min(PROFILED, num_steps)), device), eval_s)
 
 
 def peer_step(config: TrialConfig, num_steps: int, device: torch.device) -> float:
@@ -138,10 +142,8 @@ def gaps(spans: Iterable[tuple[float, float]]) -> float:
     return 1 - (covered + until - began) / (until - start)
 
 
-def rows_of(config: TrialConfig, num_steps: int, device: torch.device, peaks: tuple[float, float] | None) -> list[Row]:
+def rows_of(config: TrialConfig, ours: Step, peer_s: float, peaks: tuple[float, float] | None) -> list[Row]:
     """The lines of one trial's steps."""
-    ours = our_step(config, num_steps, device)
-    peer_s = peer_step(replace(config, precision="float32"), num_steps, device)
     name, work = name_of(config), roofline.step_work(config, config.batch)
     speed = f"{config.batch / ours.seconds:,.0f} samples/s"
     rows = [
@@ -162,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parser(__doc__)
     command.add_argument("--steps", type=int, default=50)
     command.add_argument("--only", default="", help="trials whose row has this in its name")
+    command.add_argument("--times", type=Path, metavar="FILE", help="file for the seconds of each step")
     args = command.parse_args(argv)
     chosen = [config for config in cases() if args.only in name_of(config)]
     if not torch.cuda.is_available():
@@ -170,11 +173,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     device, kind = torch.device("cuda"), torch.cuda.get_device_name(0)
     peaks = next((peak for name, peak in roofline.PEAKS.items() if name in kind), None)
-    rows = []
+    rows, times = list[Row](), []
     for config in chosen:
-        rows += rows_of(config, args.steps, device, peaks)
-        print(f"{name_of(config)}: {rows[-1].case}", flush=True)
+        ours = our_step(config, args.steps, device)
+        peer_s = peer_step(replace(config, precision="float32"), args.steps, device)
+        rows += rows_of(config, ours, peer_s, peaks)
+        measured = {"step_s": ours.seconds, "eval_clip_s": ours.eval_clip_s, "device": kind}
+        times.append(
+            {"backbone": config.backbone, "frames": config.num_frames, "batch": config.batch, **measured},
+        )
+        print(f"{name_of(config)}: {1e3 * ours.seconds:.2f} ms, the peer {1e3 * peer_s:.2f} ms", flush=True)
     show(rows, args)
+    if args.times:
+        args.times.write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

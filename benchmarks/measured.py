@@ -9,10 +9,13 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from trainable.place import ENVIRONMENT
 
 VERSIONS = ("torch", "torchaudio", "torchlibrosa", "librosa", "lightning", "timm", "ray", "mlflow", "optuna", "numpy")
 
@@ -116,6 +119,12 @@ def machine() -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "versions": {"python": platform.python_version(), **{n: v for n in VERSIONS if (v := _version(n))}},
     }
+
+
+def as_a_worker() -> None:
+    """Starts this program again with what a worker's process is started with, if it was not; the peer has it too."""
+    if not os.environ.items() >= ENVIRONMENT.items():
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **ENVIRONMENT})  # noqa: S606
 
 
 def _version(name: str) -> str:

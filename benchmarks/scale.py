@@ -5,27 +5,25 @@
 The nodes are Ray's own processes on this machine (`ray.cluster_utils.Cluster`), each with GPUs that are only numbers.
 A worker is a real process, so that --at-once is what the machine has memory for (about 0.1 GB each). Printed are wall
 time, the driver's CPU time and its memory, in ten parts of the sweep: linear time and flat memory look alike in all of
-them. The peer is stock Ray Tune on the same nodes, one new worker a trial, as it comes; and what a trial's run costs
-the store is measured beside it.
+them, and the goals hold the last part against the second, before which workers start. The peer is stock Ray Tune on
+the same nodes, one new worker a trial, as it comes; and what a trial's run costs the store is measured beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib.metadata
-import json
 import logging
 import os
-import platform
 import resource
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measured
+from benchmarks.measured import Row
 from sweeps import cluster, placement, tuner
 from trainable.config import TrialConfig
 from trainable.place import Place
@@ -33,6 +31,7 @@ from trainable.place import Place
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
 EPOCHS = 100  # points of a run's curves, of which a trial reports each
 PARTS = 10
+GROWTH = 1.25  # of a part against another, in which noise is
 PEER_TRIALS = 50
 STORE_TRIALS = 50
 REPORT_TRIALS = 20
@@ -78,6 +77,8 @@ class Counter:
         self.num += 1
         if self.num % self.every == 0:
             self.marks.append(mark(self.num))
+            if self.every >= 100:
+                print(f"{self.num} trials", flush=True)
 
     def failed(self, key: str, reason: str) -> None:
         """Keeps why."""
@@ -162,16 +163,41 @@ def per_epoch(few: list[Mark], many: list[Mark]) -> tuple[float, float]:
     return (spent[1][0] - spent[0][0]) / reports, (spent[1][1] - spent[0][1]) / reports
 
 
-def table(marks: list[Mark], compared: dict[str, tuple[float, float]]) -> str:
-    """Each part of the sweep, and the peers."""
-    lines = [f"{'trials':>14} {'wall/trial':>11} {'driver CPU/trial':>17} {'driver memory':>14}"]
+def rows(
+    marks: list[Mark], stock: tuple[float, float], report: tuple[float, float], run: tuple[float, float]
+) -> list[Row]:
+    """Each part of the sweep, the goals, and what the parts of a trial cost."""
+    found = []
     for before, after in pairwise(marks):
-        num = after.trials - before.trials
-        wall, cpu = (after.wall_s - before.wall_s) / num, (after.cpu_s - before.cpu_s) / num
-        span = f"{before.trials + 1}-{after.trials}"
-        lines.append(f"{span:>14} {1000 * wall:>8.0f} ms {1000 * cpu:>14.1f} ms {after.memory_mb:>11.0f} MB")
-    lines += [f"{name}: {1000 * w:.1f} ms wall, {1000 * c:.1f} ms CPU" for name, (w, c) in compared.items()]
-    return "\n".join(lines)
+        wall, cpu = each(before, after)
+        note = f"{1e3 * wall:.0f} ms wall, driver at {after.memory_mb:.0f} MB"
+        found.append(
+            Row(f"trials {before.trials + 1:,} to {after.trials:,}: driver's CPU a trial", "ms", 1e3 * cpu, note=note)
+        )
+    wall, cpu = each(marks[0], marks[-1])
+    second, last = marks[1:3], marks[-2:]
+    grown = {
+        name: end / start
+        for name, start, end in zip(("wall time", "driver's CPU"), each(*second), each(*last), strict=True)
+    }
+    found += [
+        measured.at_most(f"{name} a trial, last tenth beside the second", "x", ratio, GROWTH)
+        for name, ratio in grown.items()
+    ]
+    memory = last[1].memory_mb / second[1].memory_mb
+    found.append(measured.at_most("driver's memory, last tenth beside the second", "x", memory, GROWTH))
+    what = f"all {marks[-1].trials:,} trials"
+    found.append(measured.against(f"{what}: wall time a trial", "ms", 1e3 * wall, 1e3 * stock[0], "stock Ray Tune"))
+    found.append(measured.against(f"{what}: driver's CPU a trial", "ms", 1e3 * cpu, 1e3 * stock[1], "stock Ray Tune"))
+    found.append(Row("an epoch's report: driver's CPU", "ms", 1e3 * report[1]))
+    found.append(Row(f"a run of {EPOCHS} epochs in the store: its thread's CPU", "ms", 1e3 * run[1]))
+    return found
+
+
+def each(before: Mark, after: Mark) -> tuple[float, float]:
+    """Wall and driver CPU seconds of a trial between two marks."""
+    num = after.trials - before.trials
+    return (after.wall_s - before.wall_s) / num, (after.cpu_s - before.cpu_s) / num
 
 
 def simulate(num_nodes: int, num_gpus: int) -> Any:
@@ -187,48 +213,30 @@ def simulate(num_nodes: int, num_gpus: int) -> Any:
     return simulated
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes everything as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, default=64)
-    parser.add_argument("--gpus", type=int, default=8, help="of a node")
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=1, help="that a trial reports")
-    parser.add_argument("--at-once", type=int, default=16, help="workers, which are real")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    args = parser.parse_args()
+    command = measured.parser(__doc__)
+    command.add_argument("--nodes", type=int, default=64)
+    command.add_argument("--gpus", type=int, default=8, help="of a node")
+    command.add_argument("--trials", type=int, default=10_000)
+    command.add_argument("--epochs", type=int, default=1, help="that a trial reports")
+    command.add_argument("--at-once", type=int, default=16, help="workers, which are real")
+    args = command.parse_args(argv)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     begun = time.monotonic()
     simulated = simulate(args.nodes, args.gpus)
     print(f"{args.nodes} nodes x {args.gpus} GPUs are up after {time.monotonic() - begun:.0f} s", flush=True)
     os.environ["RAY_ADDRESS"] = simulated.address
     try:
-        with tempfile.TemporaryDirectory(prefix="scale-", ignore_cleanup_errors=True) as folder:
-            marks = ours(args.trials, args.epochs, args.at_once, Path(folder))
-            few, many = (ours(REPORT_TRIALS, n, args.at_once, Path(folder)) for n in (1, 1 + EPOCHS))
-            compared = {
-                "an epoch's report": per_epoch(few, many),
-                f"a trial of stock Ray Tune ({PEER_TRIALS})": peer(PEER_TRIALS, args.at_once, Path(folder)),
-                f"a run in the store, {EPOCHS} epochs": store_cost(STORE_TRIALS, EPOCHS, Path(folder)),
-            }
+        with tempfile.TemporaryDirectory(prefix="scale-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            marks = ours(args.trials, args.epochs, args.at_once, folder)
+            few, many = (ours(REPORT_TRIALS, n, args.at_once, folder) for n in (1, 1 + EPOCHS))
+            stock = peer(PEER_TRIALS, args.at_once, folder)
+            run = store_cost(STORE_TRIALS, EPOCHS, folder)
     finally:
         simulated.shutdown()
-    print(table(marks, compared))
-    if args.json:
-        args.json.write_text(json.dumps(document(args, marks, compared), indent=1) + "\n", encoding="utf-8")
-
-
-def document(args: argparse.Namespace, marks: list[Mark], compared: dict[str, Any]) -> dict[str, Any]:
-    """Everything that was measured, and on what."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
-        "load": os.getloadavg(),
-        "versions": {name: importlib.metadata.version(name) for name in ("ray", "mlflow")},
-        "flags": {name: str(value) for name, value in vars(args).items()},
-        "marks": [asdict(found) for found in marks],
-        "compared": compared,
-    }
+    measured.show(rows(marks, stock, per_epoch(few, many), run), args)
 
 
 if __name__ == "__main__":

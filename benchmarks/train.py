@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.measured import Row, against, parser, show
+from benchmarks.measured import Row, against, as_a_worker, parser, show
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd
 from trainable import finetune
 from trainable.backbone import Backbone
@@ -202,4 +202,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    as_a_worker()
     main()

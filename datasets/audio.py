@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INT16_MAX = 32767
 RESAMPLER = f"soxr HQ {soxr.__version__}"  # a scientific parameter of a study of sampling rates: part of a cache's name
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 1_000_000
+BLOCK = 2**16  # samples that fit the cache; at 64 kHz a scaled copy of DeepShip's longest recording would be 0.3 GB
 MAX_PEAK = 2.0  # 6 dB above full scale: beyond, samples are not scaled to [-1, 1] and would only clip
 
 
@@ -92,9 +93,12 @@ def resample(wave: Wave, rate_hz: int, to_hz: int) -> Wave:
 
 def to_int16(wave: Wave) -> Int16[np.ndarray, " samples"]:
     """Sixteen-bit samples, full scale at 32767 as libsndfile writes them; what lies beyond full scale is clipped."""
-    scaled = wave * np.float32(INT16_MAX)  # then in place: at 64 kHz a copy of DeepShip's longest recording is 0.3 GB
-    np.rint(scaled, out=scaled)
-    return np.clip(scaled, -INT16_MAX - 1, INT16_MAX, out=scaled).astype(np.int16)
+    samples = np.empty(len(wave), np.int16)
+    for start in range(0, len(wave), BLOCK):
+        scaled = wave[start : start + BLOCK] * np.float32(INT16_MAX)
+        np.rint(scaled, out=scaled)
+        samples[start : start + BLOCK] = np.clip(scaled, -INT16_MAX - 1, INT16_MAX, out=scaled)
+    return samples
 
 
 def duration_s(path: Path) -> float | None:

@@ -126,8 +126,9 @@ def _cut(
     for hz in rates_hz:
         length = round(clip_s * hz)
         samples = to_int16(resample(wave, facts.rate_hz, hz))[: num_clips * length]
-        # None to pad but where a clip is no whole number of samples: then at most half a sample for each clip.
-        yield hz, np.pad(samples, (0, num_clips * length - len(samples))).reshape(num_clips, length)
+        if len(samples) < num_clips * length:  # a clip is no whole number of samples: at most half a one for each clip
+            samples = np.pad(samples, (0, num_clips * length - len(samples)))
+        yield hz, samples.reshape(num_clips, length)
 
 
 def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, clip_s: float) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from sweeps.code import LAUNCHED
 from sweeps.placement import Nodes
+from trainable.place import ENVIRONMENT
 from trainable.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,17 +52,13 @@ class LostCluster(RuntimeError):
 
 
 def join() -> None:
-    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now.
-
-    A worker's memory comes from one arena, not from one a thread: each trial is a thread, and what the last one freed
-    stayed taken (5.1 GB at the demo's peak).
-    """
+    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now."""
     os.environ |= QUIET
     import ray
 
     if ray.is_initialized():
         return
-    variables = {"MALLOC_ARENA_MAX": "1", "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
+    variables = {**ENVIRONMENT, "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
     stop = signal.getsignal(signal.SIGTERM)
     try:
         _join(ray, {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": variables})

@@ -70,8 +70,10 @@ def _draw_stripes(batch: int, total: int, width: int, generator: torch.Generator
 
 def apply_masks(x: Float[Tensor, "batch 1 frames mels"], masks: Masks) -> Float[Tensor, "batch 1 frames mels"]:
     """Sets what the masks hide to 0, the mean of a network's normalised input."""
-    hidden = masks.frames[:, None, :, None] | masks.mels[:, None, None, :]
-    return x.masked_fill(hidden.to(x.device, non_blocking=True), 0)
+    # Two products, the second in place: a masked_fill where either mask hides takes a CPU three times as long, 1.8 ms
+    # and not 0.6 with mixup for 128 clips of 126 frames (benchmarks/augment.py).
+    frames, mels = (shown.to(x.device, non_blocking=True) for shown in (~masks.frames, ~masks.mels))
+    return (x * frames[:, None, :, None]).mul_(mels[:, None, None, :])
 
 
 def draw_lambdas(pairs: int, generator: torch.Generator) -> Float[Tensor, " pairs"]:

@@ -26,13 +26,13 @@ _made: dict[tuple[Hashable, str], Examples] = {}  # for the last trial of this p
 
 @dataclass(frozen=True)
 class Scale:
-    """(sample - offset) * gain: from 16-bit samples to what the front end is fed."""
+    """(sample - offset) * gain, in place: from 16-bit samples to what the front end is fed."""
 
     offset: float
     gain: float
 
     def __call__(self, samples: Float32[Tensor, "clips samples"]) -> Float32[Tensor, "clips samples"]:
-        return (samples - self.offset) * self.gain
+        return samples.sub_(self.offset).mul_(self.gain)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class Examples:
 
     def batch(self, chosen: Tensor | slice) -> Float32[Tensor, "batch ..."]:
         """What the network is given of the `chosen` clips."""
-        x = self.inputs[chosen].float()
-        return self.scale(x) if self.scale else x
+        # On a CPU index_select is five times faster than indexing with a tensor.
+        x = self.inputs[chosen] if isinstance(chosen, slice) else self.inputs.index_select(0, chosen)
+        return self.scale(x.float()) if self.scale else x.float()
 
 
 def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Scale:

@@ -52,7 +52,8 @@ def test_ours_and_the_peer_make_steps() -> None:
     """The same code on a CPU, small."""
     (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
     small = dataclasses.replace(config, width=1 / 16, batch=2, clip_s=1)
-    rows = gpu.rows_of(small, 1, CPU, roofline.PEAKS["H200"])
+    ours, peer_s = gpu.our_step(small, 1, CPU), gpu.peer_step(small, 1, CPU)
+    rows = gpu.rows_of(small, ours, peer_s, roofline.PEAKS["H200"])
     assert [row.case.partition(": ")[2] for row in rows] == ["", "idle", "share of the roofline", "MFU"]
     assert all(row.ours is not None and row.ours >= 0 for row in rows)
 

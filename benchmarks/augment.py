@@ -1,0 +1,100 @@
+"""Measures SpecAugment and mixup of a batch, against torchlibrosa's SpecAugmentation and mixup as the PANNs do it.
+
+    python -m benchmarks.augment [--clips N] [--steps N] [--rounds N] [--json FILE]
+
+Drawing and applying both, on a CPU, one thread, CPU time of a training step's batch, the two in turn, medians over the
+rounds. The peer hides stripe after stripe in place, 4 of each clip, so that its time does not depend on the frames.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torchlibrosa.augmentation import SpecAugmentation
+
+from benchmarks.measured import Row, against, parser, show
+from trainable.augment import FREQ_MASK_WIDTH, NUM_STRIPES, draw, time_mask_width
+from trainable.card import FRONT_ENDS
+
+CLIP_S = 5
+MODEL_HZ = 32_000
+CASES = ((2_000, 5.0), (8_000, 5.0), (32_000, None))  # data_hz, and how many times better it must be
+NAMES = "specaugment+mixup"
+PEER = "torchlibrosa + PANNs"
+Step = Callable[[], torch.Tensor]
+
+
+def num_frames(data_hz: int) -> int:
+    """Frames of a clip: 32, 126 and 501."""
+    return FRONT_ENDS[MODEL_HZ].num_frames(CLIP_S * data_hz)
+
+
+def ours(x: torch.Tensor, time_width: int, generator: torch.Generator) -> torch.Tensor:
+    """What a training step does to its normalised log-mels (clips, 1, frames, mels)."""
+    samples, _, frames, mels = x.shape
+    return draw(NAMES, samples, frames, mels, time_width=time_width, generator=generator)(x)
+
+
+def peer_lambdas(pairs: int, random: np.random.RandomState) -> list[float]:
+    """The share of each pair's first clip, drawn one by one."""
+    return [float(random.beta(1.0, 1.0)) for _ in range(pairs)]
+
+
+def peer_mixup(x: torch.Tensor, lambdas: list[float]) -> torch.Tensor:
+    """Neighbours mixed by two products and a sum."""
+    share = torch.tensor(lambdas).view(-1, 1, 1, 1)
+    return x[0::2] * share + x[1::2] * (1 - share)
+
+
+def spec_augmentation(time_width: int) -> SpecAugmentation:
+    """The peer's masks, in training mode; it changes its input in place."""
+    return SpecAugmentation(time_width, NUM_STRIPES, FREQ_MASK_WIDTH, NUM_STRIPES).train()
+
+
+def steps(data_hz: int, clips: int) -> dict[str, Step]:
+    """A training step's augmentation, ours and the peer's, on the same noise."""
+    time_width = time_mask_width(data_hz, MODEL_HZ)
+    x = torch.randn(clips, 1, num_frames(data_hz), 64, generator=torch.Generator().manual_seed(0))
+    generator, random, masks = torch.Generator().manual_seed(1), np.random.RandomState(1), spec_augmentation(time_width)
+    own = x.clone()  # it gets emptier from step to step, which costs the same
+    return {
+        "ours": lambda: ours(x, time_width, generator),
+        "peer": lambda: peer_mixup(masks(own), peer_lambdas(clips // 2, random)),
+    }
+
+
+def ms_per_step(work: dict[str, Step], num_steps: int, num_rounds: int) -> dict[str, float]:
+    """Median CPU time of each [ms], taken in turn after a first round that is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(num_rounds + 1):
+        for name, step in work.items():
+            began = time.process_time()
+            for _ in range(num_steps):
+                step()
+            if number:
+                taken[name].append(1000 * (time.process_time() - began) / num_steps)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes the results as JSON if asked."""
+    options = parser(__doc__)
+    options.add_argument("--clips", type=int, default=128, metavar="N", help="in a step; default 128, 64 after mixup")
+    options.add_argument("--steps", type=int, default=20, metavar="N", help="in a round; default 20")
+    options.add_argument("--rounds", type=int, default=15, metavar="N", help="default 15")
+    args = options.parse_args(argv)
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    for data_hz, at_least in CASES:
+        taken = ms_per_step(steps(data_hz, args.clips), args.steps, args.rounds)
+        case = f"{args.clips} clips of {num_frames(data_hz)} frames"
+        rows.append(against(case, "CPU-ms a step", taken["ours"], taken["peer"], PEER, at_least))
+    show(rows, args)
+
+
+if __name__ == "__main__":
+    main()
