@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,7 @@ class Recorder:
         self._earlier = situation.unfinished
         self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
         self._runs: dict[str, str] = {}  # key -> run id, and "" -> the sweep's; only the mirror's thread touches it
+        self._waiting: dict[str, list[dict[str, float]]] = defaultdict(list)  # epochs that the store lacks, by key
         self._progress = TrialProgress(situation.to_run, situation.predictions)
         self._began = time.monotonic()
         self._wall_s = 0.0
@@ -116,7 +118,8 @@ class Recorder:
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
         """Adds a point to the run's curves."""
-        self._mirror.tell(lambda: self._log(key, row))
+        self._waiting[key].append(row)
+        self._mirror.tell(lambda: self._log(key))
         self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
 
     def finished(self, key: str) -> None:
@@ -206,8 +209,10 @@ class Recorder:
         title = run_name(trial)
         self._runs[key] = self._store.begin(self._runs[""], title, trial.to_dict(), tags, earlier, resumes)
 
-    def _log(self, key: str, row: dict[str, float]) -> None:
-        self._store.log_epoch(self._runs[key], row)
+    def _log(self, key: str) -> None:
+        if rows := self._waiting[key][:]:  # with those whose own turn comes later: behind a slow store they pile up
+            self._store.log_epoch(self._runs[key], *rows)
+            del self._waiting[key][: len(rows)]  # only now: a write that fails is tried again
 
     def _cut_off(self, key: str) -> None:
         self._store.end(self._runs[key], "KILLED", "the sweep was stopped")

@@ -110,6 +110,10 @@ class Told(_Unstored, Callback):
         if (key := key_of(trial)) not in self.ended:
             self.ended.add(key)
             self.listener.failed(key, self.failures.last(key, otherwise))
+        # Tune would keep its config once more, and statistics of every number in it, until the last trial ends.
+        trial.last_result.pop("config", None)
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
 
 
 def _lost(trial: Any) -> str:

@@ -29,6 +29,7 @@ for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
     os.environ.setdefault(_name, _value)
 
 SWEEP_TAGS = ("data_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
+NUMBERS_AT_ONCE = 1000  # of a write, after which MLflow begins another, though it were within an epoch
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -135,21 +136,21 @@ class Store:
         return run_id
 
     @_named
-    def log_epoch(self, run_id: str, row: Mapping[str, float]) -> bool:
-        """One epoch's numbers as points of the run's curves; whether they are new, and not of an earlier attempt."""
+    def log_epoch(self, run_id: str, *rows: Mapping[str, float]) -> None:
+        """Epochs' numbers as points of the run's curves, those that it lacks; 100 at once take 1/12 of the CPU."""
         from mlflow.entities import Metric
 
-        step = int(row["epoch"])
         if run_id not in self._logged:  # an earlier attempt's run, or a write failed, which may have arrived
             curve = self._client.get_metric_history(run_id, "val_loss")
             self._logged[run_id] = {point.step for point in curve}
-        if step in self._logged[run_id]:
-            return False
-        known, now = self._logged.pop(run_id), int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in row.items() if k != "epoch"])
-        self._logged[run_id] = known | {step}
-        faults.reach("epoch is in the store")
-        return True
+        first = {int(row["epoch"]): row for row in reversed(rows)}  # of two reports of an epoch
+        new, size = sorted(first.keys() - self._logged[run_id]), NUMBERS_AT_ONCE // max(map(len, rows), default=1)
+        for steps in (new[start : start + size] for start in range(0, len(new), size)):
+            known, now = self._logged.pop(run_id), int(time.time() * 1000)
+            points = [Metric(k, v, now, step) for step in steps for k, v in first[step].items() if k != "epoch"]
+            self._client.log_batch(run_id, metrics=points)
+            self._logged[run_id] = known.union(steps)
+            faults.reach("epoch is in the store")
 
     @_named
     def finish(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], artefacts: list[Path]) -> None:
@@ -174,8 +175,7 @@ class Store:
         parent = parent or self.open_sweep(name, variant, sweep)
         title = run_name(TrialConfig(**record.config))
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
-        for row in record.history:
-            self.log_epoch(run_id, row)
+        self.log_epoch(run_id, *record.history)
         self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts)
         self.end(parent, "KILLED" if status == "RUNNING" else status)
 

@@ -39,7 +39,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "yaml": ("sweeps/cluster.py", "clusters/"),
     "optuna": ("sweeps/search.py", "sweeps/pruning.py", "analysis/search"),
     "pyarrow": ("datasets/remote.py",),
-    "mlflow": ("sweeps/store.py",),
+    "mlflow": ("sweeps/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network
     "torchaudio": ("trainable/", "benchmarks/"),
     "timm": ("trainable/backbones/",),

@@ -433,7 +433,7 @@ def test_a_server_that_never_answers_holds_the_driver_for_its_patience(wire: Wir
 @pytest.mark.usefixtures("_quick")
 def test_a_server_that_is_killed_while_it_writes_takes_up_where_it_was(server: Server, tmp_path: Path) -> None:
     """SIGKILL, and a new server on the same database: the database is whole, and so are all curves."""
-    num_epochs, others = 30, points_in(server.database)
+    num_epochs, others = 1000, points_in(server.database)  # several writes for each run
     drive = Drive(Store(server.uri), tmp_path, num_epochs)
     one, two = drive.trials
     drive.begin(one, num_epochs)
@@ -456,6 +456,36 @@ def test_a_server_that_is_killed_while_it_writes_takes_up_where_it_was(server: S
 def points_in(path: Path) -> int:
     with closing(sqlite3.connect(path, timeout=20)) as database:
         return int(database.execute("SELECT COUNT(*) FROM metrics").fetchone()[0])
+
+
+def test_epochs_that_pile_up_are_written_together(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one write hangs, those of two trials wait: each trial's are then one write, and its curve is whole."""
+    gate, write = threading.Event(), MlflowClient.log_batch
+    num_points: list[int] = []
+
+    def slow(self: MlflowClient, run_id: str, metrics: Any = (), **others: Any) -> None:
+        if metrics:
+            num_points.append(len(metrics))
+            assert gate.wait(60)
+        write(self, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", slow)
+    drive = Drive(open_store(), tmp_path)
+    one, two = drive.trials
+    drive.begin(one, 1)
+    until(lambda: num_points)
+    for row in rows(4)[1:]:
+        drive.timed(drive.recorder.epoch, one.key, row)
+    drive.begin(two, 3)
+    gate.set()
+    until(lambda: len(num_points) == 3)
+    assert num_points == [2 * 1, 2 * 3, 2 * 3]
+    drive.end(one, after=4)
+    drive.end(two, after=3)
+    drive.close()
+    drive.assert_whole(each_once=True)
 
 
 @pytest.mark.usefixtures("_quick")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sweeps.runs import Run, StoreError, read_runs
 from sweeps.store import Store, artifact_path
@@ -102,8 +103,67 @@ def test_an_epoch_is_written_once(open_store: Callable[..., Store]) -> None:
     begin(store, earlier=read_runs(store.uri)[0])
     for epoch in (1, 2, 3):
         store.log_epoch(run_id, row(epoch, val_loss=9.0))
-    curve = client(store).get_metric_history(run_id, "val_loss")
-    assert sorted((point.step, point.value) for point in curve) == [(1, 1.0), (2, 0.5), (3, 9.0)]
+    assert curve_of(store, run_id) == [(1, 1.0), (2, 0.5), (3, 9.0)]
+
+
+def test_epochs_that_wait_together_are_the_same_points(open_store: Callable[..., Store]) -> None:
+    """Several in one call, of which the curve has some and two are one epoch: each new one is a point, the first."""
+    store = open_store()
+    run_id = begin(store)
+    store.log_epoch(run_id, row(1))
+    store.log_epoch(run_id, row(1, val_loss=9.0), row(2), row(3), row(2, val_loss=9.0))
+    assert curve_of(store, run_id) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert read_runs(store.uri)[0].metrics["val_loss"] == 1 / 3
+
+
+def test_an_epoch_is_written_whole_or_not_at_all(
+    open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow cuts after 1,000 numbers, wherever that is; 400 epochs of three are 1,200, and then it goes down."""
+    store, answers = open_store(), iter([None, StoreError("--store toy: is down")])
+    run_id, write = begin(store), SqlAlchemyStore.log_batch
+
+    def down(*args: Any, **kwargs: Any) -> None:
+        if error := next(answers):
+            raise error
+        write(*args, **kwargs)
+
+    epochs = [row(epoch, train_loss=1.0) for epoch in range(1, 401)]
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlAlchemyStore, "log_batch", down)
+        with pytest.raises(StoreError, match="is down"):
+            store.log_epoch(run_id, *epochs)
+    first, *others = (curve_of(store, run_id, name) for name in ("val_loss", "val_accuracy", "train_loss"))
+    assert 0 < len(first) < 400
+    assert [[step for step, _ in curve] for curve in others] == [[step for step, _ in first]] * 2
+    store.log_epoch(run_id, *epochs)
+    assert [step for step, _ in curve_of(store, run_id, "train_loss")] == list(range(1, 401))
+
+
+def test_what_a_failed_write_has_left_is_not_written_again(
+    open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer was lost: of the epochs in it none is a second point, and those that never arrived are made up for."""
+    store, answers = open_store(), iter([None, StoreError("--store toy: its answer is lost")])
+    run_id, write = begin(store), MlflowClient.log_batch
+
+    def deaf(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        if error := next(answers):
+            raise error
+
+    epochs = [row(epoch) for epoch in range(1, 701)]  # three writes, of which the second's answer is lost
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", deaf)
+        with pytest.raises(StoreError, match="its answer is lost"):
+            store.log_epoch(run_id, *epochs)
+    assert 350 < len(curve_of(store, run_id)) < 700
+    store.log_epoch(run_id, *epochs)
+    assert [step for step, _ in curve_of(store, run_id)] == list(range(1, 701))
+
+
+def curve_of(store: Store, run_id: str, name: str = "val_loss") -> list[tuple[int, float]]:
+    return sorted((point.step, point.value) for point in client(store).get_metric_history(run_id, name))
 
 
 def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:

@@ -1,0 +1,166 @@
+"""What a trial costs apart from its training: trials that do nothing, by the launcher, beside stock Ray Tune.
+
+    python -m benchmarks.overhead [--trials 12] [--at-once 2] [--rounds 3] [--json FILE]
+
+Both run the same trials on this machine's own Ray, one core to each: the launcher in workers that it keeps warm, stock
+Tune with a new worker for each trial, as it comes, but for its loggers of results, which both do without. A trial only
+says that it has finished; or it loads timm first, as those of half of Table II do. Counted is what a trial holds its
+worker for [wall, --at-once of them side by side], and what the driver's process works for it [CPU], the first two
+trials of each worker apart. Sides in turn, --trials each, medians over rounds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measured
+from benchmarks.measured import Row
+from benchmarks.scale import BASE, Counter, Mark
+from sweeps import cluster, placement, tuner
+from trainable.place import Place
+
+MOST_WALL_S, MOST_DRIVER_S = 0.5, 0.05
+WARM = 2  # trials of a worker: while one loads timm the other may have ended two
+CORE = {"CPU": 1.0}
+Trial = Callable[[dict[str, Any]], None]
+Side = Callable[[Trial, int, int, Path], list[Mark]]
+
+
+def nothing(config: dict[str, Any]) -> None:
+    """A trial that ends at once."""
+    from ray import tune
+
+    tune.report({"event": "finished"})
+
+
+def loads_timm(config: dict[str, Any]) -> None:
+    """A trial that begins as one of a timm network does, and ends."""
+    from trainable.backbones import timm
+
+    timm.pictures("timm/resnet50.a1_in1k")
+    nothing(config)
+
+
+TRIALS: dict[str, Trial] = {"does nothing": nothing, "loads timm": loads_timm}
+
+
+def ours(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mark]:
+    """The launcher's way; the driver's clock at the start, and at the end of each trial.
+
+    Raises:
+        RuntimeError: if a trial did not end well.
+    """
+    counter = Counter(every=1)
+    place = Place(storage / "clips", storage / "split.csv", None, storage / "trial")
+    needs = placement.needs(BASE, 1000)
+    jobs = (tuner.Job(replace(BASE, seed=n), place, needs) for n in range(num_trials))
+    cluster.join()
+    try:
+        tuner.tune_jobs(trial, jobs, num_trials, counter, storage / "ours", lambda _: CORE, at_once)
+    finally:
+        cluster.leave()
+    return checked(counter, num_trials)
+
+
+def peer(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mark]:
+    """Stock Tune, as it comes, on a Ray as it comes; the same clock.
+
+    Raises:
+        RuntimeError: if a trial did not end well.
+    """
+    import ray
+    from ray import tune
+
+    counter = Counter(every=1)
+
+    class Told(tune.Callback):
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            counter.started("")
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            counter.finished("")
+
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        tune.Tuner(
+            tune.with_resources(trial, CORE),
+            param_space={"n": tune.grid_search(list(range(num_trials)))},
+            tune_config=tune.TuneConfig(max_concurrent_trials=at_once),
+            run_config=tune.RunConfig(name="stock", storage_path=str(storage / "stock"), verbose=0, callbacks=[Told()]),
+        ).fit()
+    finally:
+        ray.shutdown()
+    return checked(counter, num_trials)
+
+
+def checked(counter: Counter, num_trials: int) -> list[Mark]:
+    """The marks, if every trial ended well."""
+    if counter.failures or counter.num != num_trials:
+        raise RuntimeError(f"{counter.num} of {num_trials} trials ended; {counter.failures[:1]}")
+    return counter.marks
+
+
+def each(marks: Sequence[Mark], at_once: int) -> tuple[float, float]:
+    """Wall seconds that a trial holds its worker, and the driver's CPU seconds for it; workers' first trials apart."""
+    first, last = marks[WARM * at_once], marks[-1]
+    num = last.trials - first.trials
+    return at_once * (last.wall_s - first.wall_s) / num, (last.cpu_s - first.cpu_s) / num
+
+
+def measure(
+    sides: dict[str, tuple[Side, Trial]], num_trials: int, at_once: int, num_rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Medians of `each`, the sides in turn."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for number in range(num_rounds):
+        for name, (side, trial) in sides.items():
+            with tempfile.TemporaryDirectory(prefix="overhead-", ignore_cleanup_errors=True) as folder:
+                found[name].append(each(side(trial, num_trials, at_once, Path(folder)), at_once))
+            wall_s, cpu_s = found[name][-1]
+            print(f"round {number + 1}, {name}: {wall_s:.2f} s wall, {cpu_s:.3f} s of the driver's CPU", flush=True)
+    medians = {}
+    for name, values in found.items():
+        walls, cpus = zip(*values, strict=True)
+        medians[name] = statistics.median(walls), statistics.median(cpus)
+    return medians
+
+
+def rows(found: dict[str, tuple[float, float]]) -> list[Row]:
+    """Wall time and the driver's CPU time, of both kinds of trials."""
+    made = []
+    for kind in TRIALS:
+        for n, (case, unit, limit) in enumerate(
+            ((f"a trial that {kind}", "s", MOST_WALL_S), (f"the driver, for one that {kind}", "CPU-s", MOST_DRIVER_S))
+        ):
+            mine, other = found[f"{kind}, ours"][n], found[f"{kind}, peer"][n]
+            made.append(measured.at_most(case, unit, mine, limit, peer=other, peer_name="stock", ratio=other / mine))
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    parser = measured.parser(__doc__)
+    parser.add_argument("--trials", type=int, default=12, help="of each side in a round")
+    parser.add_argument("--at-once", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args(argv)
+    if args.trials <= (least := WARM * args.at_once):
+        parser.error(f"--trials {args.trials}: must be above {least}, which are not counted while workers start")
+    os.environ |= {"RAY_ADDRESS": "local", **cluster.QUIET}
+    sides: dict[str, tuple[Side, Trial]] = {
+        f"{kind}, {name}": (side, trial)
+        for kind, trial in TRIALS.items()
+        for name, side in (("ours", ours), ("peer", peer))
+    }
+    measured.show(rows(measure(sides, args.trials, args.at_once, args.rounds)), args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a trial costs apart from its training is counted alike on both sides, and of the same trials."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import overhead
+from benchmarks.scale import Counter, Mark
+
+
+def marks(*moments: float) -> list[Mark]:
+    """The driver's clock at the start and at the end of each trial; its CPU works a tenth of the time."""
+    return [Mark(n, wall_s, wall_s / 10, 0.0) for n, wall_s in enumerate(moments)]
+
+
+def test_trials_of_cold_workers_are_not_counted() -> None:
+    """Two workers: four ends are theirs, the next two come within a second, so that each holds its worker for one."""
+    wall_s, cpu_s = overhead.each(marks(0, 5, 5, 6, 6, 6.5, 7), at_once=2)
+    assert wall_s == pytest.approx(1)
+    assert cpu_s == pytest.approx(0.05)
+
+
+def test_sides_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every side is given the same trials, round after round; a round that was disturbed changes nothing."""
+    given: list[tuple[str, str, int, int]] = []
+
+    def side(name: str, *slots_s: float) -> Any:
+        rounds = iter(slots_s * 2)  # of two kinds of trials
+
+        def run(trial: overhead.Trial, num_trials: int, at_once: int, storage: Path) -> list[Mark]:
+            given.append((name, trial.__name__, num_trials, at_once))
+            slot_s = next(rounds)
+            return marks(*(n * slot_s for n in range(num_trials + 1)))
+
+        return run
+
+    monkeypatch.setattr(overhead, "ours", side("ours", 0.25, 0.25, 9.0, 0.25, 0.25, 9.0))
+    monkeypatch.setattr(overhead, "peer", side("peer", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+    path = tmp_path / "results.json"
+    overhead.main(["--trials", "8", "--at-once", "1", "--rounds", "3", "--json", str(path)])
+    names = [("ours", "nothing"), ("peer", "nothing"), ("ours", "loads_timm"), ("peer", "loads_timm")]
+    assert given == [(*name, 8, 1) for name in names] * 3
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["case"] for row in rows[::2]] == ["a trial that does nothing", "a trial that loads timm"]
+    assert [row["ours"] for row in rows] == pytest.approx([0.25, 0.025] * 2)
+    assert [row["ratio"] for row in rows] == pytest.approx([4] * 4)
+    assert all(row["met"] for row in rows)
+
+
+def test_too_few_trials_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two workers' four nothing is left to count."""
+    with pytest.raises(SystemExit):
+        overhead.main(["--trials", "4", "--at-once", "2"])
+    assert "--trials 4: must be above 4" in capsys.readouterr().err
+
+
+def test_a_trial_that_fails_shows_nothing() -> None:
+    """There is no figure of trials that did not run; the error says why the first of them did not."""
+    counter = Counter(every=1)
+    counter.started("")
+    counter.finished("")
+    assert [m.trials for m in overhead.checked(counter, 1)] == [0, 1]
+    counter.failed("", "a bug")
+    with pytest.raises(RuntimeError, match=r"1 of 2 trials ended; \['a bug'\]"):
+        overhead.checked(counter, 2)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("side", [overhead.ours, overhead.peer])
+def test_both_sides_end_every_trial(side: overhead.Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real Ray: as many trials as were asked for have ended, and the clock went on at each."""
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    found = side(overhead.nothing, 3, 1, tmp_path)
+    assert [m.trials for m in found] == [0, 1, 2, 3]
+    assert [m.wall_s for m in found] == sorted({m.wall_s for m in found})
