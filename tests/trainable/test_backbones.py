@@ -242,4 +242,4 @@ def test_bfloat16_is_float32_within_its_digits(name: str) -> None:
         torch.nn.functional.cross_entropy(logits[-1], labels).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
     assert 0 < distance(logits[1].detach(), logits[0].detach()) < 0.05  # 0.3 to 1 %, MobileNetV3 3 %
-    assert distance(gradients[1], gradients[0]) < (0.4 if "wavegram" in name else 0.15)  # 0.6 to 10 %, Wavegram 27 %
+    assert distance(gradients[1], gradients[0]) < (0.5 if "wavegram" in name else 0.3)  # 0.6 to 16 %, Wavegram 27 %

@@ -51,8 +51,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch in *axes"]) -> Float[Tensor, "batch out *pooled"]:
         """Features of the next, coarser level."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         pooled: Tensor = self.pool(x)
         return pooled
 
@@ -68,7 +68,7 @@ class ConvBlock5x5(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch in frames mels"]) -> Float[Tensor, "batch out pooled_frames pooled_mels"]:
         """Features of the next, coarser level."""
-        pooled: Tensor = self.pool(F.relu(self.bn1(self.conv1(x))))
+        pooled: Tensor = self.pool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         return pooled
 
 
@@ -90,8 +90,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch in *axes"]) -> Float[Tensor, "batch out *pooled"]:
         """Features of the same level or, with pooling, of the next, coarser one."""
-        inner = self.dropout(F.relu(self.bn1(self.conv1(self.pool(x)))))
-        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+        inner = self.dropout(F.relu(self.bn1(self.conv1(self.pool(x))), inplace=True))
+        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x), inplace=True)
 
 
 def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: int, axes: Axes) -> nn.Sequential:
@@ -103,7 +103,7 @@ def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: i
 def plain_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
     """MobileNet's first block."""
     conv = PLANE.conv3(in_channels, out_channels)
-    return nn.Sequential(conv, pooling(nn.AvgPool2d, pool), nn.BatchNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(conv, pooling(nn.AvgPool2d, pool), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 def separable_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
@@ -112,8 +112,8 @@ def separable_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequen
         nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
         pooling(nn.AvgPool2d, pool),
         nn.BatchNorm2d(in_channels),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
