@@ -35,6 +35,8 @@ NAMES = (
     "scale",
     "store",
     "linear_probe",
+    "search",
+    "plan",
 )
 TOP = """# Speed
 

@@ -10,7 +10,6 @@ machine does, and does at one of the two times only, is in the error.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,9 +18,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measured import Row, at_most, parser, show
 from datasets.prepare import Source
 from datasets.synthetic import write_deepship
 from sweeps import estimate, flags, look
@@ -32,6 +32,7 @@ from sweeps.state import Situation
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = "sweeps.demo_rates"
+GOAL = 0.25  # of an error, relative
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Held:
         """Of the prediction, relative to what came."""
         return self.predicted.mid / self.actual_s - 1
 
-    def __str__(self) -> str:
-        span = f"{self.predicted.mid:8.1f} ({self.predicted.low:.1f} to {self.predicted.high:.1f})"
-        return f"{self.what:<28}{span:<30}{self.actual_s:8.1f}  {100 * self.error:+5.0f} %"
+    def row(self) -> Row:
+        """As a benchmark shows it."""
+        span = f"predicted {self.predicted.low:.1f} to {self.predicted.high:.1f} s, off by {100 * self.error:+.0f} %"
+        return Row(self.what, "s", self.predicted.mid, self.actual_s, "actual", note=span)
 
 
 def run(words: Sequence[str]) -> float:
@@ -87,11 +89,10 @@ def held(before: Situation, after: Situation) -> list[Held]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, help="only the first N trials")
-    parser.add_argument("--data-root", type=Path, help="ships that are there already")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    args = parser.parse_args(argv)
+    command = parser(__doc__)
+    command.add_argument("--limit", type=int, help="only the first N trials")
+    command.add_argument("--data-root", type=Path, help="ships that are there already")
+    args = command.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:
         ships = args.data_root or Path(folder) / "ships"
         if not args.data_root:
@@ -109,14 +110,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "all epochs of all trials", sum((h.predicted for h in cells), Span(0, 0, 0)), sum(h.actual_s for h in cells)
     )
     wall = Held("the command, start to end", forecast.wall_s, wall_s)
-    print(f"\n{'':<28}{'predicted [s]':<30}{'actual':>8}  error")
-    print("\n".join(map(str, [*cells, total, wall])))
     median = statistics.median(abs(h.error) for h in cells)
-    print(f"a cell is off by {100 * median:.0f} % in the median; the probe took {probe_s:.0f} s")
-    print(f"load {load_then:.1f} before the probe, {load_between:.1f} before the run, on {os.cpu_count()} cores")
-    if args.json:
-        rows = [asdict(h) | {"error": h.error} for h in (*cells, total, wall)]
-        args.json.write_text(json.dumps({"rows": rows, "probe_s": probe_s}, indent=1) + "\n", encoding="utf-8")
+    load = f"the probe took {probe_s:.0f} s; load {load_then:.1f} before it, {load_between:.1f} before the run"
+    rows = [h.row() for h in (*cells, total, wall)]
+    rows.append(at_most("error of a cell, median", "", median, GOAL, load))
+    rows.append(at_most("error of the command's wall time", "", abs(wall.error), GOAL))
+    show(rows, args)
 
 
 if __name__ == "__main__":

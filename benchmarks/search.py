@@ -1,28 +1,25 @@
 """What giving up early saves a search: the same searches without a pruner and with ASHA, on a synthetic corpus.
 
-    python -m benchmarks.search [--seeds 1,2,3] [--evaluations 20] [--epochs 27] [--json FILE]
+    python -m benchmarks.search [--seeds 1,2,3,4,5] [--evaluations 20] [--epochs 27] [--sampler random] [--json FILE]
 
-For every seed of the sampler both searches are run, in this process. Printed are the epochs that were trained and the
-best validation score that each found; the goal is half of the epochs at an equal or better score.
+For every seed of the sampler both searches are run, in this process. Random proposals are the same for both, so that
+what differs is the pruner's doing alone; other samplers learn from what they see, and part. Printed are the epochs that
+were trained and the best validation score that each found; the goal is half of the epochs at an equal or better score.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib.metadata
-import json
-import os
-import platform
 import statistics
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.measured import Row, against, at_least, parser, show
 from datasets import prepare, splits
 from datasets.prepare import Source, Wanted
 from datasets.synthetic import write_deepship
-from sweeps.search import Proposals, Search, best, evaluation
+from sweeps.search import SAMPLERS, Proposals, Search, best, evaluation
 from sweeps.searching import judge_of
 from sweeps.space import LogUniform
 from trainable import record, trial
@@ -33,7 +30,7 @@ BASE = TrialConfig(
     corpus="deepship",
     backbone="cnn14",
     augment="mixup",
-    pretrain_hz=8_000,
+    pretrain_hz=32_000,
     data_hz=2_000,
     seed=1,
     weights="none",
@@ -72,26 +69,36 @@ def run(search: Search, place: Place, folder: Path) -> Found:
     return Found(search.seed, search.pruner, sum(len(e.curve) for e in done), value, gave_up)
 
 
-def table(found: list[Found]) -> str:
-    """Both searches of each seed, and the ratios."""
-    lines = [f"{'seed':>4} {'pruner':<6} {'epochs':>7} {'gave up':>8} {'best val_loss':>14}"]
-    lines += [f"{f.sampler_seed:>4} {f.pruner:<6} {f.epochs:>7} {f.gave_up:>8} {f.best:>14.4f}" for f in found]
+def rows(found: list[Found]) -> list[Row]:
+    """Both searches of each seed, and the goals over all."""
     pairs = list(zip(found[::2], found[1::2], strict=True))
+    lines = [
+        against(
+            f"seed {whole.sampler_seed}",
+            "epochs",
+            pruned.epochs,
+            whole.epochs,
+            "no pruner",
+            note=f"{pruned.gave_up} gave up; best loss {pruned.best:.4f}, without a pruner {whole.best:.4f}",
+        )
+        for whole, pruned in pairs
+    ]
     saved = statistics.median(1 - pruned.epochs / whole.epochs for whole, pruned in pairs)
     equal = sum(pruned.best <= whole.best for whole, pruned in pairs)
-    lines.append(f"epochs saved, median: {saved:.0%}; best equal or better in {equal} of {len(pairs)} searches")
-    return "\n".join(lines)
+    lines.append(at_least("epochs saved, median over the seeds", "", saved, 0.5))
+    lines.append(at_least("searches whose best loss is equal or better", "", equal, len(pairs)))
+    return lines
 
 
-def main() -> None:
-    """Prints the table, and writes everything as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="1,2,3", help="of the sampler")
-    parser.add_argument("--evaluations", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=27, help="of an evaluation that does not give up")
-    parser.add_argument("--recordings", type=int, default=24, help="of each of four classes")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    args = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    command = parser(__doc__)
+    command.add_argument("--seeds", default="1,2,3,4,5", help="of the sampler")
+    command.add_argument("--evaluations", type=int, default=20)
+    command.add_argument("--epochs", type=int, default=27, help="of an evaluation that does not give up")
+    command.add_argument("--sampler", choices=SAMPLERS, default="random")
+    command.add_argument("--recordings", type=int, default=96, help="of each of four classes")
+    args = command.parse_args(argv)
     found = []
     base = replace(BASE, epochs=args.epochs, patience=args.epochs, keep_by="loss")
     with tempfile.TemporaryDirectory(prefix="search-") as name:
@@ -103,20 +110,11 @@ def main() -> None:
         place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder)
         for seed in map(int, args.seeds.split(",")):
             for pruner in ("none", "asha"):
-                search = Search(
-                    "search", base, SPACE, args.evaluations, metric="best_val_loss", pruner=pruner, seed=seed
-                )
+                how = {"metric": "best_val_loss", "sampler": args.sampler, "pruner": pruner, "seed": seed}
+                search = Search("search", base, SPACE, args.evaluations, **how)
                 found.append(run(search, place, folder / f"{seed}-{pruner}"))
-                print(table(found) if pruner == "asha" else f"seed {seed}: without a pruner is done", flush=True)
-    if args.json:
-        document = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
-            "versions": {package: importlib.metadata.version(package) for package in ("optuna", "torch")},
-            "flags": {name: str(value) for name, value in vars(args).items()},
-            "found": [asdict(one) for one in found],
-        }
-        args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+                print(found[-1], flush=True)
+    show(rows(found), args)
 
 
 if __name__ == "__main__":

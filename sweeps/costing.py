@@ -82,7 +82,7 @@ def _work(situation: Situation, trials: Sequence[TrialConfig]) -> str:
             counted.append(trial.epochs * flops)
     remedy = "--probe measures it"
     if not counted:
-        return f": nobody has counted the operations of their networks; {remedy}"
+        return f": their operations have not been counted; {remedy}"
     least = "at least " * (len(counted) < len(unknown))
     return f": {least}{_engineering(sum(counted))}FLOP if none stops early; {remedy}, --tflops assumes a speed"
 

@@ -32,4 +32,5 @@ def test_cells_are_their_seeds_together_the_longest_last() -> None:
 
 def test_an_error_is_of_the_prediction() -> None:
     """Twice as long as predicted is 50 % too little."""
-    assert str(Held("a", Span(1, 2, 3), 4.0)).endswith("4.0    -50 %")
+    row = Held("a", Span(1, 2, 3), 4.0).row()
+    assert (row.ours, row.peer, row.note) == (2, 4.0, "predicted 1.0 to 3.0 s, off by -50 %")
