@@ -16,7 +16,7 @@ from analysis.gradcam_focus import MEASURES
 from analysis.runs import Predictions
 from trainable import pretrained
 from trainable.card import BackboneError
-from trainable.finetune import FRAMES_AT_ONCE
+from trainable.finetune import FRAMES_AT_ONCE, arithmetic
 from trainable.frontend import logmel
 from trainable.networks import start_network
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Logits of one clip closer than this, against the spread of its logits, are a tie: another device, another number of
 # threads or of clips at once rounds otherwise.
-TIE = 0.01
+TIE = {"float32": 0.01, "bfloat16": 0.05}
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ def look(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -
         here = chosen[start : start + at_once]
         predicted = stored.logits[here].argmax(axis=1)
         target = torch.from_numpy(predicted).to(device)
-        cam, logits = grad_cam(network, test.batch(torch.from_numpy(here).to(device)), target)
-        _check_logits(trained, here, logits.cpu().numpy())
-        maps = over_input(cam, trial.logmel_shape).cpu().numpy()
+        with arithmetic(trial, device):
+            cam, logits = grad_cam(network, test.batch(torch.from_numpy(here).to(device)), target)
+        _check_logits(trained, here, logits.float().cpu().numpy())
+        maps = over_input(cam.float(), trial.logmel_shape).cpu().numpy()
         yield Seen(maps, stored.labels[here], predicted, stored.recording[here])
 
 
@@ -194,7 +195,7 @@ def _check_clips(trained: Trained, test: Examples) -> None:
 def _check_logits(trained: Trained, here: Int[np.ndarray, " some"], logits: Float[np.ndarray, "some classes"]) -> None:
     stored, row = trained.predictions.logits[here], np.arange(len(here))
     behind = stored.max(axis=1) - stored[row, logits.argmax(axis=1)]
-    differs = np.flatnonzero(~(behind <= TIE * np.ptp(stored, axis=1)))
+    differs = np.flatnonzero(~(behind <= TIE[trained.trial.precision] * np.ptp(stored, axis=1)))
     if len(differs):
         clip = here[differs[0]]
         raise ValueError(

@@ -120,7 +120,7 @@ def rows(found: Measured, hours: float) -> list[Row]:
     others = found.all_files - found.clip_files
     deepship = f"of DeepShip {len(RATES_HZ) * DEEPSHIP_CLIPS:,} against {found.clip_files}"
     return [
-        against(f"clips of {len(RATES_HZ)} rates", unit, build, peer, PEER, 2.3, same),
+        against(f"clips of {len(RATES_HZ)} rates, without the scan", unit, build, peer, PEER, 2.3, same),
         Row(
             "the scan before it", unit, scanned, note="once a file, and remembered: refuses bad audio, hashes the rest"
         ),

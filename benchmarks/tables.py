@@ -84,7 +84,7 @@ def schedule_row(case: str, parts: Sequence[Sequence[TrialConfig]], seconds: Sec
     ours = sum(ends(longest_first(part, {}), seconds, num_gpus) for part in parts) / least
     peer = sum(ends(part, seconds, num_gpus) for part in parts) / least
     unit, name = "x the bound", "plan's order"
-    if num_gpus == JUDGED_GPUS and case.startswith("both"):
+    if num_gpus == JUDGED_GPUS and case.startswith("both, two commands"):
         return measured.at_most(case, unit, ours, MOST_OF_BOUND, peer=peer, peer_name=name, ratio=peer / ours)
     return Row(case, unit, ours, peer, name, peer / ours)
 

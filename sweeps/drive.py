@@ -20,7 +20,7 @@ from sweeps.estimate import Spent
 from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.runs import StoreError
+from sweeps.runs import Refused, StoreError
 from sweeps.state import Situation
 from sweeps.store import Store
 from trainable import checkpoint, record
@@ -211,7 +211,11 @@ class Recorder:
 
     def _log(self, key: str) -> None:
         if rows := self._waiting[key][:]:  # with those whose own turn comes later: behind a slow store they pile up
-            self._store.log_epoch(self._runs[key], *rows)
+            try:
+                self._store.log_epoch(self._runs[key], *rows)
+            except Refused:
+                del self._waiting[key][: len(rows)]  # the run is gone, and would refuse them with every later epoch
+                raise
             del self._waiting[key][: len(rows)]  # only now: a write that fails is tried again
 
     def _cut_off(self, key: str) -> None:

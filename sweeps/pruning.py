@@ -25,7 +25,7 @@ class Judge:
         direction: "maximize" or "minimize".
         column: what of an epoch's numbers counts.
         past: the curves of earlier evaluations, in their order, and whether each went to its end.
-        epochs: of a trial that goes to its end; ASHA first looks after a sixteenth of them.
+        epochs: of a trial that goes to its end; ASHA first looks after a seventh of them.
     """
 
     pruner: str
@@ -76,7 +76,7 @@ class Judge:
         from optuna import pruners
 
         if self.pruner == "asha":
-            return pruners.SuccessiveHalvingPruner(min_resource=math.ceil(self.epochs / 16), reduction_factor=2)
+            return pruners.SuccessiveHalvingPruner(min_resource=math.ceil(self.epochs / 7), reduction_factor=3)
         return pruners.MedianPruner()
 
     @staticmethod

@@ -59,7 +59,7 @@ class TrialConfig:
     keep_by: str = "accuracy"  # validation
     weight_decay: float = 0.0  # Adam's, added to the gradient
     score_on: str = "test"  # or "validation": a trial of a search, which never loads a test clip
-    mode: str = "finetune"  # or "probe": a linear probe, which trains the classifier alone, on embeddings made once
+    mode: str = "finetune"  # or "probe": a linear probe, the classifier alone, on embeddings made once a trial
     precision: str = "float32"  # or "bfloat16": of convolutions and matrix products, by autocast; the rest stays
 
     def __post_init__(self) -> None:

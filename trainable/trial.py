@@ -17,6 +17,7 @@ import torch
 from datasets import manifest, splits
 from datasets.clips import open_clips
 from trainable import checkpoint, examples, faults, linear, metrics, provenance, record, weights
+from trainable.card import family
 from trainable.config import TrialConfig
 from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
 from trainable.metrics import NotFinite
@@ -126,7 +127,7 @@ def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Ba
     """The network on its device, its weights in the order that is fastest there."""
     # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but the wide dense ones of
     # PANNs a tenth slower (benchmarks/network.py).
-    wide = config.card.scalable and (config.card.num_parameters or 0) * config.width**2 > WIDE
+    wide = family(config.backbone) == "panns" and (config.card.num_parameters or 0) * config.width**2 > WIDE
     if device.type == "cpu" and wide:
         return network
     return network.to(device).to(memory_format=torch.channels_last)

@@ -52,7 +52,7 @@ def test_what_a_gpu_has_measured_takes_the_place_of_what_a_cpu_could_not(tmp_pat
     """And what both have measured is shown of both."""
     keep(tmp_path / "cpu", "gpu", [not_measured("a step", "ms", ">= 2x", "no GPU")])
     keep(tmp_path / "gpu", "gpu", [against("a step", "ms", 2, 6, "slow", 2)])
-    keep(tmp_path / "cpu", "feed", [against("fed here", "ms", 2, 6, "slow", 2)])
+    keep(tmp_path / "cpu", "feed", [against("fed here", "ms", 2, 6, "slow", 2), not_measured("x", "ms", "", "no GPU")])
     keep(tmp_path / "gpu", "feed", [against("fed there", "ms", 2, 6, "slow", 2)])
     text = page(tmp_path)
     assert "not measured: no GPU" not in text

@@ -78,7 +78,7 @@ def test_hours_are_told_only_where_they_were_measured(tmp_path: Path, capsys: py
     hours, *schedules = json.loads(results.read_text())["rows"]
     assert (hours["ours"], hours["met"]) == (None, None)
     assert len(schedules) == 2 * 4
-    assert [row["case"] for row in schedules if row["goal"]] == ["both, two commands, 8 GPUs", "both, one pool, 8 GPUs"]
+    assert [row["case"] for row in schedules if row["goal"]] == ["both, two commands, 8 GPUs"]
     tables.main(["--json", str(results), "--gpus", "8", "--times", str(write_times(tmp_path / "times.json"))])
     assert json.loads(results.read_text())["rows"][0]["met"] is True
     assert "GPU-h" in capsys.readouterr().out

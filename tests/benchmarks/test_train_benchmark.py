@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+import torch.nn.functional as F
 
 from benchmarks import train
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd
+from trainable.augment import Augmentation
 from trainable.frontend import logmel
+from trainable.networks import start_network
 
 CASE = train.Case("cnn14", 2_000, 2, "bfloat16", 1.8)
 
@@ -29,6 +32,27 @@ def test_the_peers_mixup_mixes_neighbours() -> None:
     torch.testing.assert_close(mixed.sum(dim=1), torch.ones(2))
     assert (mixed[0, 2:] == 0).all()
     assert (mixed[1, :2] == 0).all()
+
+
+def test_a_step_of_both_is_the_same_step() -> None:
+    """From the same weights, clips and shares of mixup: the loss and the number of samples are the same."""
+    plain = dataclasses.replace(CASE, precision="float32")
+    config = dataclasses.replace(train.trial(plain, width=1 / 32), augment="mixup", head_dropout=0.0)
+    wave, labels = train.noise(config, 4), torch.arange(4)
+    theirs, ours = (start_network(config, train.NUM_CLASSES, None).eval() for _ in range(2))  # no dropout
+    seen: list[int] = []
+    for network in (theirs, ours):
+        network.classifier.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    peer = train.Peer(config, theirs)
+    peer.log = lambda *told: None  # type: ignore[method-assign, assignment]
+    their_loss = peer.training_step({"wave": wave, "label": labels}, 0)
+
+    shares = peer.augmentation.lambdas[0::2]
+    same = Augmentation(None, shares)
+    logits = ours(logmel(wave, config.card.front_end), same)
+    our_loss = F.cross_entropy(logits, same.mix(F.one_hot(labels, train.NUM_CLASSES).float()))
+    torch.testing.assert_close(our_loss, their_loss, rtol=1e-3, atol=1e-3)
+    assert seen == [2, 2]
 
 
 def test_both_train_and_the_ratio_is_of_the_samples() -> None:

@@ -383,3 +383,22 @@ def test_weight_decay_makes_weights_smaller(materials: Callable[[int], Material]
         state = checkpoint.load(tmp_path / str(decay) / "best.pt")["model"]
         sizes.append(sum(float(t.square().sum()) for n, t in state.items() if n.endswith("conv1.weight")))
     assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "fields", "last"),
+    [
+        ("cnn14", {}, False),
+        ("cnn14", {"width": 1 / 4}, True),
+        ("mobilenetv1", {}, True),
+        ("timm/resnet50.a1_in1k", {}, True),
+    ],
+)
+def test_channels_last_but_for_wide_panns_on_a_cpu(backbone: str, fields: dict[str, float], last: bool) -> None:
+    """Where it is faster."""
+    config = dataclasses.replace(
+        CONFIG, **{"backbone": backbone, "width": 1, "pretrain_hz": 32_000, "data_hz": 32_000, **fields}
+    )
+    network = trial.laid_out(trial.start_network(config, 2, None), config, CPU)
+    weights = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights) == last
