@@ -101,6 +101,8 @@ def disturb(job: Job, kills: Sequence[Kill]) -> list[Start]:
         Missed: if a victim lived on.
     """
     left, starts, sessions = list(kills), list[Start](), list[int]()
+    # In the background of a shell Ctrl-C is ignored, and so it would be by all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         while len(starts) < len(kills) + SPARE_STARTS and sum(s.lied for s in starts) < MAX_LIES:
             output = job.folder / f"start-{len(starts):02d}.txt"

@@ -1,8 +1,9 @@
-"""Empty MLflow stores for tests: the tables take seconds to make, so they are made once and copied."""
+"""Empty MLflow stores for tests, made once because their tables take seconds; and Ctrl-C that works."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +14,12 @@ from sweeps.store import Store
 
 SAFE = "/ #+"  # what MLflow reads as it is; only % and ? must be quoted
 OpenStore = Callable[..., Store]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _can_be_interrupted() -> None:
+    """In the background of a shell SIGINT is ignored, and so it would be by the drivers that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
