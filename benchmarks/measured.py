@@ -7,10 +7,13 @@ import datetime
 import importlib.metadata
 import json
 import math
+import multiprocessing
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +124,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def as_it_comes() -> Iterator[Executor]:
+    """A process of one thread for a peer, without what a worker's process is started with."""
+    import torch
+
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        before = dict(os.environ)
+        for name in ENVIRONMENT:
+            os.environ.pop(name, None)
+        pool.submit(os.getpid).result()  # so that it starts now
+        os.environ.update(before)
+        yield pool
+
+
 def as_a_worker() -> None:
-    """Starts this program again with what a worker's process is started with, if it was not; the peer has it too."""
+    """Starts this program again with what a worker's process is started with, if it was not."""
     if not os.environ.items() >= ENVIRONMENT.items():
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **ENVIRONMENT})  # noqa: S606
 

@@ -5,7 +5,8 @@
 Both train the same network, from the same weights, on the same clips, at the same batch; ours in the precision that the
 row names, the peer in float32. One thread, CPU time with that of the loader's workers (their start, half a percent of
 it, included), in turn, medians over the rounds. Ours makes its log-mels once a trial, and the peer in every step: that
-once is not counted, nor are the peer's validation and its logging to files.
+once is not counted, nor are the peer's validation and its logging to files. The peer has a process of its own, as it
+comes; ours is started as a trial's worker is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.measured import Row, against, as_a_worker, parser, show
+from benchmarks.measured import Row, against, as_a_worker, as_it_comes, parser, show
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd
 from trainable import finetune
 from trainable.backbone import Backbone
@@ -124,8 +126,11 @@ class Waves(torch.utils.data.Dataset):
         return {"wave": self.wave[index], "label": index % NUM_CLASSES}
 
 
-def peer_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
+def peer_step(config: TrialConfig, num_steps: int) -> float:
     """CPU seconds of a step, the loader's workers included."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    wave = clips_of(config, num_steps)
     network = start_network(config, NUM_CLASSES, None)
     module = Peer(config, network)
     loader = torch.utils.data.DataLoader(
@@ -148,8 +153,9 @@ def peer_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
     return (module.marks[1] - module.marks[0] + workers_s) / num_steps
 
 
-def our_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
+def our_step(config: TrialConfig, num_steps: int) -> float:
     """CPU seconds of a step."""
+    wave = clips_of(config, num_steps)
     inputs = logmel(wave, config.card.front_end).half()  # once for a trial, not for an epoch
     labels = torch.arange(len(wave)) % NUM_CLASSES
     some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave)))
@@ -162,18 +168,26 @@ def our_step(config: TrialConfig, wave: torch.Tensor, num_steps: int) -> float:
     return (_cpu_s() - began) / num_steps
 
 
-def compare(case: Case, num_rounds: int, num_steps: int, width: float = 1.0) -> Row:
-    """One line of the table."""
+def compare(case: Case, num_rounds: int, num_steps: int, pool: Executor, width: float = 1.0) -> Row:
+    """One line of the table.
+
+    Args:
+        pool: a process for the peer.
+    """
     config = trial(case, width)
-    wave = noise(config, (num_steps + 1) * 2 * config.batch)
     plain = replace(config, precision="float32")
     found: dict[str, list[float]] = {"ours": [], "peer": []}
     for _ in range(num_rounds):
-        found["peer"].append(peer_step(plain, wave, num_steps))
-        found["ours"].append(our_step(config, wave, num_steps))
+        found["peer"].append(pool.submit(peer_step, plain, num_steps).result())
+        found["ours"].append(our_step(config, num_steps))
     ours, peer = (config.batch / statistics.median(found[who]) for who in ("ours", "peer"))
     name = f"{case.backbone}, {config.num_frames} frames, batch {case.batch}, {case.precision}"
     return against(name, "samples/CPU-s", ours, peer, PEER, case.goal, more_is_better=True)
+
+
+def clips_of(config: TrialConfig, num_steps: int) -> torch.Tensor:
+    """Waveforms for so many steps, and one before them."""
+    return noise(config, (num_steps + 1) * 2 * config.batch)
 
 
 def _some(clips: Examples, num: int) -> Examples:
@@ -197,9 +211,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_argument("--only", default="", help="backbones whose name has this in it")
     args = command.parse_args(argv)
     torch.set_num_threads(1)
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    show([compare(case, args.rounds, args.steps) for case in CASES if args.only in case.backbone], args)
+    with as_it_comes() as pool:
+        rows = [compare(case, args.rounds, args.steps, pool) for case in CASES if args.only in case.backbone]
+    show(rows, args)
 
 
 if __name__ == "__main__":

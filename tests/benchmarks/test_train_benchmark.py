@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,8 @@ def test_a_step_of_both_is_the_same_step() -> None:
 
 def test_both_train_and_the_ratio_is_of_the_samples() -> None:
     """One step of a narrow network each."""
-    row = train.compare(CASE, num_rounds=1, num_steps=1, width=1 / 32)
+    with ThreadPoolExecutor(1) as pool:
+        row = train.compare(CASE, 1, 1, pool, width=1 / 32)
     assert row.peer is not None
     assert row.ours is not None
     assert row.ratio == row.ours / row.peer > 0
