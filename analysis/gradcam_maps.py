@@ -18,7 +18,7 @@ from trainable import pretrained
 from trainable.card import BackboneError
 from trainable.finetune import FRAMES_AT_ONCE, arithmetic
 from trainable.frontend import logmel
-from trainable.networks import start_network
+from trainable.networks import laid_out, start_network
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -127,7 +127,7 @@ def look(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -
     network = start_network(trial, len(stored.classes), None)
     pretrained.load(network, trained.checkpoint, trial.card.front_end)
     # Without gradients of the weights only the layers behind the map are gone through backwards.
-    network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
+    network = laid_out(network.requires_grad_(False).eval(), trial, device)
     at_once = max(1, FRAMES_AT_ONCE[device.type] // trial.num_frames)
     for start in range(0, len(chosen), at_once):
         here = chosen[start : start + at_once]

@@ -33,7 +33,7 @@ from trainable.backbone import Backbone
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.frontend import logmel
-from trainable.trial import laid_out, start_network
+from trainable.networks import laid_out, start_network
 
 NUM_CLASSES = 4
 WORKERS = 2  # of the peer's loader, on two cores
@@ -106,11 +106,11 @@ class Peer(lightning.LightningModule):
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """The clock starts with the second step: the workers are there."""
         if index == 1:
-            self.marks = [_cpu_s()]
+            self.marks = [time.process_time()]
 
     def on_train_end(self) -> None:
         """And stops with the last."""
-        self.marks.append(_cpu_s())
+        self.marks.append(time.process_time())
 
 
 class Waves(torch.utils.data.Dataset):
@@ -163,9 +163,9 @@ def our_step(config: TrialConfig, num_steps: int) -> float:
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
     first = 2 * config.batch
     finetune.train_epoch(config, network, optimizer, _some(some, first), 1)
-    began = _cpu_s()
+    began = time.process_time()
     finetune.train_epoch(config, network, optimizer, _some(some, num_steps * first), 2)
-    return (_cpu_s() - began) / num_steps
+    return (time.process_time() - began) / num_steps
 
 
 def compare(case: Case, num_rounds: int, num_steps: int, pool: Executor, width: float = 1.0) -> Row:
@@ -192,10 +192,6 @@ def clips_of(config: TrialConfig, num_steps: int) -> torch.Tensor:
 
 def _some(clips: Examples, num: int) -> Examples:
     return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
-
-
-def _cpu_s() -> float:
-    return time.process_time()
 
 
 def _children_s() -> float:

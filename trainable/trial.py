@@ -17,11 +17,10 @@ import torch
 from datasets import manifest, splits
 from datasets.clips import open_clips
 from trainable import checkpoint, examples, faults, linear, metrics, provenance, record, weights
-from trainable.card import family
 from trainable.config import TrialConfig
 from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
 from trainable.metrics import NotFinite
-from trainable.networks import start_network
+from trainable.networks import laid_out, start_network
 from trainable.parallel import Team, lead
 from trainable.place import Place
 from trainable.record import Record
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from datasets.splits import Split
     from trainable.backbone import Backbone
     from trainable.examples import Examples
-
-
-WIDE = 10_000_000  # parameters
 
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
@@ -121,16 +117,6 @@ def ready_network(config: TrialConfig, place: Place, num_classes: int, train: Ex
     if config.input_norm == "standard":
         network.fit_input(*examples.moments(train))
     return network
-
-
-def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Backbone:
-    """The network on its device, its weights in the order that is fastest there."""
-    # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but the wide dense ones of
-    # PANNs a tenth slower (benchmarks/network.py).
-    wide = family(config.backbone) == "panns" and (config.card.num_parameters or 0) * config.width**2 > WIDE
-    if device.type == "cpu" and wide:
-        return network
-    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def new_attempt(place: Place) -> Path:

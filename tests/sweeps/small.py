@@ -1,4 +1,4 @@
-"""A network for tests that train none of the real ones."""
+"""A network for tests that train none of the real ones, and the trial that they give it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from torch import Tensor, nn
 
 from trainable.config import TrialConfig
 from trainable.randomness import generator
+
+BASE = TrialConfig(
+    corpus="deepship",
+    backbone="cnn14",
+    pretrain_hz=8_000,
+    data_hz=8_000,
+    augment="mixup",
+    seed=1,
+    clip_s=1.0,
+    weights="none",
+    width=1 / 64,
+    lr=1e-2,
+    batch=4,
+    epochs=3,
+)
 
 
 class Small(nn.Module):

@@ -38,25 +38,11 @@ from sweeps import lock as driver_lock
 from sweeps.plan import Sweep, grid
 from sweeps.runs import Run, read_all
 from sweeps.store import artifact_path
-from tests.sweeps.small import Small
+from tests.sweeps.small import BASE, Small
 from trainable import faults, finetune, networks, record, trial
 from trainable.config import TrialConfig
 from trainable.record import Record
 
-BASE = TrialConfig(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=8_000,
-    data_hz=8_000,
-    augment="mixup",
-    seed=1,
-    clip_s=1.0,
-    weights="none",
-    width=1 / 64,
-    lr=1e-2,
-    batch=4,
-    epochs=3,
-)
 NUM_TRIALS, FEW = 6, 4
 KILLS = 50  # at random, for each of the seeds
 SWEEP = Sweep("chaos", grid(BASE, seed=range(1, NUM_TRIALS + 1)))

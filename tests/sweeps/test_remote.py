@@ -7,6 +7,7 @@ Trials are real, but for a network that trains in milliseconds. Drivers and node
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import shutil
 import threading
@@ -27,7 +28,7 @@ from datasets.prepare import Source, Wanted
 from datasets.remote import Remote, RemoteError
 from datasets.synthetic import write_deepship
 from sweeps import flags, located, node, remote
-from tests.sweeps.small import Small
+from tests.sweeps.small import BASE, Small
 from trainable import checkpoint, finetune, record, trial
 from trainable.config import TrialConfig
 from trainable.place import NO_ROOM, Place
@@ -35,20 +36,7 @@ from trainable.record import DamagedRecord, Record
 
 URI = "mem://bucket/results"
 NAME = "the-trial"  # of its folder, after the key
-CONFIG = TrialConfig(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=8_000,
-    data_hz=8_000,
-    augment="mixup",
-    seed=1,
-    clip_s=1.0,
-    weights="none",
-    width=1 / 64,
-    lr=1e-2,
-    batch=4,
-    epochs=5,
-)
+CONFIG = dataclasses.replace(BASE, epochs=5)
 
 
 class Objects(fs.FileSystemHandler):

@@ -33,25 +33,11 @@ from datasets.synthetic import write_deepship
 from sweeps import drive, launch, located, node, reconcile, remote, tuner  # noqa: F401 - loaded before the forks
 from sweeps.plan import Sweep, grid
 from sweeps.runs import read_all
-from tests.sweeps.small import Small
+from tests.sweeps.small import BASE, Small
 from trainable import finetune, networks, record, trial
 from trainable.config import TrialConfig
 from trainable.place import Place
 
-BASE = TrialConfig(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=8_000,
-    data_hz=8_000,
-    augment="mixup",
-    seed=1,
-    clip_s=1.0,
-    weights="none",
-    width=1 / 64,
-    lr=1e-2,
-    batch=4,
-    epochs=3,
-)
 SWEEP = Sweep("remote", grid(BASE, seed=range(1, 3)))
 TAKE = remote.take
 
