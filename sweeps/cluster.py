@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -109,7 +110,14 @@ def leave() -> None:
     if not _keeps and "ray" in sys.modules:
         import ray
 
-        ray.shutdown()
+        # Ray ends its core first and forgets it after. A reference that another thread frees in between (the store's,
+        # still writing) is taken for a call of the ended core, and Ray ends this process with 1, saying no more.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
 
 
 def check_alive() -> None:

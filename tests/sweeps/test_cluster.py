@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sweeps import cluster, code
-from sweeps.cluster import WrongEnvironment, check_this_node, differences, full_size
+from sweeps.cluster import ROOT, WrongEnvironment, check_this_node, differences, full_size
 from sweeps.code import StaleMount, check_mount, code_sha256
 from trainable.provenance import environment
 
@@ -115,3 +117,45 @@ def test_only_code_that_makes_numbers_counts(tmp_path: Path) -> None:
     changed = code_sha256(tmp_path)
     (tmp_path / "trainable" / "a.py").rename(tmp_path / "trainable" / "b.py")
     assert len({before, changed, code_sha256(tmp_path)}) == 3
+
+
+COLLECTS = """
+import gc, threading
+from sweeps import cluster
+
+class Ring:  # freed by the garbage collector alone
+    def __init__(self, ref):
+        self.ring, self.ref = self, ref
+
+def drop():
+    while rings and not over.wait(0.0005):
+        rings.pop()
+        [[] for _ in range(1000)]  # enough for the collector to come by
+
+cluster.join()
+import ray
+gc.disable()
+rings, over = [Ring(ray.put(i)) for i in range(10_000)], threading.Event()
+gc.enable()
+thread = threading.Thread(target=drop)
+thread.start()
+cluster.leave()
+over.set()
+thread.join()
+print(f"{len(rings)} of 10000 left, collecting again: {gc.isenabled()}")
+"""
+
+
+def test_leaving_survives_references_that_another_thread_collects() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTS],
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    left = int(done.stdout.split()[0])
+    assert 0 < left < 10_000  # the thread was at it all the while
+    assert done.stdout.endswith("collecting again: True\n")
