@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from sweeps import cluster
@@ -61,6 +62,13 @@ class InOrder(_Unstored, Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing is kept: what is to run comes from the plan and the store."""
+
+
+class AsProposed(FIFOScheduler):
+    """Leaves the order to the queue. Tune's own goes through every trial that has ended, twice at each step."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None in particular: those that wait start in their order."""
 
 
 class Told(_Unstored, Callback):

@@ -97,6 +97,7 @@ def tune_jobs(
         tune.with_resources(trainable, bundles),
         tune_config=tune.TuneConfig(
             search_alg=hooks.InOrder({**j.config.to_dict(), "place": j.place, "needs": j.needs} for j in jobs),
+            scheduler=hooks.AsProposed(),
             num_samples=num_jobs,
             max_concurrent_trials=max_concurrent,
             reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
