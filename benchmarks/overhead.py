@@ -85,7 +85,7 @@ def peer(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mar
             counter.started("")
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            counter.finished("")
+            counter.finished("", "")
 
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:

@@ -85,7 +85,7 @@ class Counter:
         """Counts it."""
         self.num_epochs += 1
 
-    def finished(self, key: str) -> None:
+    def finished(self, key: str, node: str) -> None:
         """Counts it, and looks at the clock now and then."""
         self.num += 1
         if self.num % self.every == 0:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.remote import RemoteError
-from sweeps import artefacts, estimate, node, placement, remote, tuner
+from sweeps import artefacts, cluster, estimate, node, placement, remote, tuner
 from sweeps.budget import Budget, Times
 from sweeps.cluster import LostCluster
 from sweeps.code import CODE_TAGS
 from sweeps.estimate import Spent
 from sweeps.mirror import PATIENCE_S, Mirror
+from sweeps.near import NearData
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
 from sweeps.runs import Refused, StoreError
@@ -52,10 +53,12 @@ def drive(
         KeyboardInterrupt: when interrupted; the store is in order by then.
     """
     trials = situation.to_run
-    recorder = Recorder(situation, places, store)
+    # On this machine alone all clips are made before the first trial starts.
+    near = NearData(trials, {} if cluster.is_own() else {key: place.clips for key, place in places.items()})
+    recorder = Recorder(situation, places, store, near)
     try:
         needs = estimate.needs(situation, trials)
-        affordable = budget.affordable(trials, recorder.times, recorder.stop) if budget else trials
+        affordable = budget.affordable(near, recorder.times, recorder.stop) if budget else near
         jobs = while_it_makes_sense(affordable, places, needs, storage, recorder)
         tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked)
     except LostCluster as error:
@@ -90,10 +93,10 @@ def while_it_makes_sense(
 class Recorder:
     """Listens to the trials: keeps the terminal and the trials' folders in step, and tells the store."""
 
-    def __init__(self, situation: Situation, places: Mapping[str, Place], store: Store) -> None:
+    def __init__(self, situation: Situation, places: Mapping[str, Place], store: Store, near: NearData) -> None:
         self.failures: dict[str, str] = {}
         self.stopped = ""  # why no further trial was started; empty if nothing stopped them
-        self._situation, self._places, self._store = situation, places, store
+        self._situation, self._places, self._store, self._near = situation, places, store, near
         self._trials: dict[str, TrialConfig] = {t.key: t for t in situation.to_run}
         self._earlier = situation.unfinished
         self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
@@ -122,8 +125,9 @@ class Recorder:
         self._mirror.tell(lambda: self._log(key))
         self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
 
-    def finished(self, key: str) -> None:
+    def finished(self, key: str, node: str) -> None:
         """Shows what the trial has committed; what it has left in an object store is committed first."""
+        self._near.finished(key, node)
         if self._commits:
             self._commits.tell(partial(self._take, key))  # in a thread: Tune's loop must not wait for a download
         else:

@@ -62,7 +62,7 @@ def test_a_trial_that_fails_shows_nothing() -> None:
     """There is no figure of trials that did not run; the error says why the first of them did not."""
     counter = Counter(every=1)
     counter.started("")
-    counter.finished("")
+    counter.finished("", "")
     assert [m.trials for m in overhead.checked(counter, 1)] == [0, 1]
     counter.failed("", "a bug")
     with pytest.raises(RuntimeError, match=r"1 of 2 trials ended; \['a bug'\]"):

@@ -45,7 +45,7 @@ def test_the_clock_starts_when_every_worker_has_a_trial(tmp_path: Path) -> None:
     assert [m.trials for m in counter.marks] == [0]
     assert (tmp_path / "go").exists()
     counter.started("c")
-    counter.finished("a")
+    counter.finished("a", "node")
     assert [m.trials for m in counter.marks] == [0, 1]
 
 

@@ -60,7 +60,7 @@ def in_this_process(jobs: Iterable[tuner.Job], num_jobs: int, listener: Any, *re
                 reason = traceback.format_exc()
                 print(reason)
             else:
-                listener.finished(key)
+                listener.finished(key, "node")
                 break
         else:
             listener.failed(key, reason)

@@ -43,6 +43,7 @@ from datasets.splits import Split
 from sweeps import mirror, placement, reconcile, runs
 from sweeps.drive import Recorder, while_it_makes_sense
 from sweeps.mirror import PATIENCE_S, Mirror
+from sweeps.near import NearData
 from sweeps.plan import Sweep, grid
 from sweeps.reconcile import Repair
 from sweeps.runs import StoreError, read_runs, sqlite_path
@@ -103,7 +104,8 @@ class Drive:
         self.longest_s = 0.0
         self.open_ones.append(self)
         self.situation = Situation(sweep, "", data, inputs, read_runs(store.uri), {})
-        self.recorder: Recorder = self.timed(Recorder, self.situation, self.places, store)
+        self.near = NearData(self.trials, {key: place.clips for key, place in self.places.items()})
+        self.recorder: Recorder = self.timed(Recorder, self.situation, self.places, store, self.near)
 
     def timed(self, call: Callable[..., Any], *args: Any) -> Any:
         began = time.monotonic()
@@ -122,7 +124,7 @@ class Drive:
         for row in rows(self.num_epochs)[after:]:
             self.timed(self.recorder.epoch, trial.key, row)
         commit(self.folders[trial.key], trial, self.tags, self.num_epochs)
-        self.timed(self.recorder.finished, trial.key)
+        self.timed(self.recorder.finished, trial.key, "node")
 
     def close(self) -> float:
         """Ends the driver; how long that took [s]."""
@@ -710,6 +712,18 @@ def test_a_disk_that_runs_low_starts_no_further_trial(tmp_path: Path, monkeypatc
     (why,) = stops
     assert why.startswith(f"no further trial was started: {tmp_path} has 0.00 GB free, and the next trial needs 0.2")
     assert why.endswith("make room and start again")
+
+
+def test_where_a_trial_has_finished_is_told(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next trial there may be one of the same clips."""
+    drive, told = Drive(open_store(), tmp_path), []
+    monkeypatch.setattr(drive.near, "finished", lambda *news: told.append(news))
+    drive.begin(drive.trials[0], 1)
+    drive.end(drive.trials[0], after=1)
+    drive.close()
+    assert told == [(drive.trials[0].key, "node")]
 
 
 @pytest.fixture

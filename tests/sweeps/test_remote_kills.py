@@ -116,7 +116,7 @@ class Study:
             except Exception:
                 listener.failed(key, traceback.format_exc())
             else:
-                listener.finished(key)
+                listener.finished(key, "node")
 
     def elsewhere(self, place: Place) -> Place:
         """The same place on a machine that has nothing."""
