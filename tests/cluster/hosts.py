@@ -146,7 +146,7 @@ class Hosts:
         """The words before a command that is to run at the desk."""
         return ["nsenter", f"--target={self.desk.pid}", *SPACES]
 
-    def on(self, number: int, command: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def on(self, number: int, command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Runs a command on a host, by SSH, with what its ~/.bashrc sets."""
         options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=5")
         ssh = ["ssh", "-i", str(self.folder / "key"), *(f"-o{option}" for option in options), self.address(number)]

@@ -30,7 +30,7 @@ class Command:
         """What it has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def end(self, timeout_s: float = 300) -> int:
+    def end(self, timeout_s: float = 900) -> int:
         """Waits for its exit code."""
         try:
             return self.process.wait(timeout_s)
@@ -89,7 +89,7 @@ class Cluster:
         self.commands.append(Command(process, log))
         return self.commands[-1]
 
-    def run(self, *words: object, timeout_s: float = 300) -> tuple[int, str]:
+    def run(self, *words: object, timeout_s: float = 900) -> tuple[int, str]:
         """The exit code and the output of a command at the desk."""
         command = self.start(*words)
         return command.end(timeout_s), command.output
@@ -102,7 +102,7 @@ class Cluster:
         """`ray up`, and waits until all workers have joined, which the command does not."""
         for _ in range(STARTS):
             code, output = self.run("ray", "up", "-y", self.file)
-            if code == 0 and until(lambda: self.num_nodes() == 1 + len(WORKERS), timeout_s=90):
+            if code == 0 and until(lambda: self.num_nodes() == 1 + len(WORKERS), timeout_s=150):
                 return
             self.failed_starts += 1
         raise AssertionError(f"Ray did not start in {STARTS} attempts; the last said:\n{output}")

@@ -352,7 +352,7 @@ def test_many_may_build_at_once(mode: str, num_built: int, make_corpus: MakeCorp
     """
     scanned = scan(find("deepship", make_corpus(num=4).root, ("Cargo", "Tug")), CLIP_S, cache_dir)
     processes = [builder(scanned.corpus.root, cache_dir, mode, num=4) for _ in range(4)]
-    answers = [(*process.communicate(timeout=100), process.returncode) for process in processes]
+    answers = [(*process.communicate(timeout=600), process.returncode) for process in processes]
     assert {code for _, _, code in answers} == {0}, answers
     assert len({out for out, _, _ in answers}) == 1
     assert len(list(cache_dir.glob("built-*"))) == num_built

@@ -196,7 +196,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True, cwd=self.folder, env=environment
             )
-        until(self._answers, 120)
+        until(self._answers, 600)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
@@ -612,7 +612,7 @@ def test_many_processes_may_make_one_store(tmp_path: Path) -> None:
     """32 at once, on a file that does not exist yet: none fails, and there is one experiment. MLflow alone fails 31."""
     path = tmp_path / "new" / "mlflow.db"
     command = [sys.executable, "-c", CROWD, f"sqlite:///{path}", "32"]
-    crowd = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    crowd = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert crowd.stdout == "0\n", crowd.stderr
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT COUNT(*) FROM experiments WHERE name = 'toy'").fetchone() == (1,)

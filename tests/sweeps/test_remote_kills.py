@@ -311,7 +311,7 @@ def test_through_ray_a_new_head_runs_nothing(tmp_path: Path) -> None:
             env={**os.environ, "RAY_ADDRESS": "local", "SOUNDINGS_CACHE_DIR": str(tmp_path / head)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == launch.COMPLETE, done.stdout + done.stderr

@@ -102,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
     try:
         uri = f"http://127.0.0.1:{port}"
-        for _ in range(600):
+        for _ in range(3000):
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             try:
                 urllib.request.urlopen(f"{uri}/health", timeout=5).close()
