@@ -127,16 +127,21 @@ def machine() -> dict[str, Any]:
 @contextmanager
 def as_it_comes() -> Iterator[Executor]:
     """A process of one thread for a peer, without what a worker's process is started with."""
-    import torch
-
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         before = dict(os.environ)
         for name in ENVIRONMENT:
             os.environ.pop(name, None)
         pool.submit(os.getpid).result()  # so that it starts now
         os.environ.update(before)
         yield pool
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    # Or the workers of its loaders would be spawned too, as it was, and load everything anew.
+    multiprocessing.set_start_method("fork", force=True)
 
 
 def as_a_worker() -> None:
