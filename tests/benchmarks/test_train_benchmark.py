@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
 
 from benchmarks import train
+from benchmarks.measured import as_it_comes
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd
 from trainable.augment import Augmentation
 from trainable.frontend import logmel
@@ -65,3 +67,10 @@ def test_both_train_and_the_ratio_is_of_the_samples() -> None:
     assert row.ratio == row.ours / row.peer > 0
     assert row.goal == ">= 1.8x"
     assert row.met == (row.ratio >= 1.8)
+
+
+def test_the_peers_loader_forks_its_workers() -> None:
+    """As it does by itself: spawned ones would load torch anew, and their seconds count as the peer's."""
+    with as_it_comes() as pool:
+        assert pool.submit(multiprocessing.get_start_method).result() == "fork"
+        assert pool.submit(torch.get_num_threads).result() == 1
