@@ -145,14 +145,13 @@ def ours(num_trials: int, num_epochs: int, num_nodes: int, num_gpus: int, storag
 def joined() -> None:
     """Joins the simulated cluster. The nodes share a disk, and so the code: where each unpacks its own copy of it, one
     that has no worker left deletes that of all. Nor are their packages compared: that is a worker on each at once."""
-    os.environ |= cluster.QUIET
     import ray
 
     ray.init(log_to_driver=False, logging_level=logging.ERROR)  # at RAY_ADDRESS
 
 
-def store_cost(num_trials: int, num_epochs: int, folder: Path) -> tuple[float, float]:
-    """What a trial's run costs the thread that writes the store: wall and CPU seconds, SQLite on this disk."""
+def store_cost(num_trials: int, num_epochs: int, folder: Path) -> float:
+    """What a trial's run costs the thread that writes the store: CPU seconds, SQLite on this disk."""
     from sweeps.store import Store
 
     store = Store(f"sqlite:///{folder / 'mlflow.db'}")
@@ -164,17 +163,15 @@ def store_cost(num_trials: int, num_epochs: int, folder: Path) -> tuple[float, f
         for epoch in range(1, num_epochs + 1):
             store.log_epoch(run, {"epoch": epoch, **CURVES})
         store.finish(run, {"test_accuracy": 0.5}, {"record": trial.key}, [])
-    return each(begun, mark(num_trials))
+    return each(begun, mark(num_trials))[1]
 
 
-def per_epoch(few: list[Mark], many: list[Mark]) -> tuple[float, float]:
-    """What one report more costs: wall and driver CPU seconds, from sweeps of one epoch and of many."""
-    reports = EPOCHS * (many[-1].trials - many[0].trials)
-    spent = [(m[-1].wall_s - m[0].wall_s, m[-1].cpu_s - m[0].cpu_s) for m in (few, many)]
-    return (spent[1][0] - spent[0][0]) / reports, (spent[1][1] - spent[0][1]) / reports
+def per_epoch(few: list[Mark], many: list[Mark]) -> float:
+    """What one report more costs: driver CPU seconds, from sweeps of one epoch and of `EPOCHS` more."""
+    return (each(many[0], many[-1])[1] - each(few[0], few[-1])[1]) / EPOCHS
 
 
-def rows(marks: list[Mark], report: tuple[float, float], run: tuple[float, float]) -> list[Row]:
+def rows(marks: list[Mark], report_s: float, run_s: float) -> list[Row]:
     """Each part of the sweep, the goals, and what the parts of a trial cost."""
     found = []
     for before, after in pairwise(marks):
@@ -196,8 +193,8 @@ def rows(marks: list[Mark], report: tuple[float, float], run: tuple[float, float
     what = f"all {marks[-1].trials:,} trials"
     found.append(Row(f"{what}: wall time a trial", "ms", 1e3 * wall))
     found.append(Row(f"{what}: driver's CPU a trial", "ms", 1e3 * cpu))
-    found.append(Row("an epoch's report: driver's CPU", "ms", 1e3 * report[1]))
-    found.append(Row(f"a run of {EPOCHS} epochs in the store: its thread's CPU", "ms", 1e3 * run[1]))
+    found.append(Row("an epoch's report: driver's CPU", "ms", 1e3 * report_s))
+    found.append(Row(f"a run of {EPOCHS} epochs in the store: its thread's CPU", "ms", 1e3 * run_s))
     return found
 
 
@@ -229,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_argument("--trials", type=int, default=10_000)
     command.add_argument("--epochs", type=int, default=1, help="that a trial reports")
     args = command.parse_args(argv)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= cluster.QUIET  # before Ray is loaded
     begun = time.monotonic()
     simulated = simulate(args.nodes, args.gpus)
     print(f"{args.nodes} nodes x {args.gpus} GPUs are up after {time.monotonic() - begun:.0f} s", flush=True)
@@ -240,10 +237,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             size = (args.nodes, args.gpus)
             marks = ours(args.trials, args.epochs, *size, folder)
             few, many = (ours(REPORT_TRIALS, n, *size, folder) for n in (1, 1 + EPOCHS))
-            run = store_cost(STORE_TRIALS, EPOCHS, folder)
+            run_s = store_cost(STORE_TRIALS, EPOCHS, folder)
     finally:
         simulated.shutdown()
-    measured.show(rows(marks, per_epoch(few, many), run), args)
+    measured.show(rows(marks, per_epoch(few, many), run_s), args)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_a_sweep_that_slows_down_misses_its_goal(growth: float, met: bool) -> No
     for part in range(10):
         wall_s += 1 + growth * part
         marks.append(Mark(1000 * (part + 1), wall_s, wall_s / 2, 300 + 14.0 * (part + 1)))
-    rows = {row.case: row for row in scale.rows(marks, (0, 0), (0, 0))}
+    rows = {row.case: row for row in scale.rows(marks, 0, 0)}
     for what in ("wall time", "driver's CPU"):
         assert rows[f"{what} a trial, second half beside the first"].met is met
     assert rows["driver's memory that a trial leaves, in Tune's list of them"].ours == pytest.approx(14)
