@@ -1,4 +1,4 @@
-"""How a PANN is usually fed: torchlibrosa's spectrogram inside the network, its SpecAugment clip by clip, PANNs' mixup.
+"""A PANN as it usually is: torchlibrosa's spectrogram inside it, its SpecAugment clip by clip, PANNs' mixup and layers.
 
 Source:
     Kong et al. 2020, and the code of Mohammadi et al. 2024, which trains so.
@@ -12,6 +12,8 @@ from torchlibrosa.augmentation import SpecAugmentation
 from torchlibrosa.stft import LogmelFilterBank, Spectrogram
 
 from trainable.augment import time_mask_width
+from trainable.backbone import Backbone
+from trainable.backbones.panns_blocks import HalvingConv2d
 from trainable.card import FrontEnd
 from trainable.config import TrialConfig
 
@@ -62,3 +64,13 @@ class PeersAugmentation:
         """Sums of weighted neighbours."""
         each = self.lambdas.view(-1, *[1] * (x.ndim - 1))
         return x[0::2] * each[0::2] + x[1::2] * each[1::2]
+
+
+def with_usual_layers(network: Backbone) -> Backbone:
+    """The same network and weights, with a pooling of its own after MobileNetV1's first convolution, as published."""
+    for block in list(network.modules()):
+        if isinstance(block, torch.nn.Sequential) and isinstance(fused := block[0], HalvingConv2d):
+            plain = torch.nn.Conv2d(fused.in_channels, fused.out_channels, 3, padding=1, bias=False)
+            plain.weight = fused.weight
+            block[0], block[1] = plain, torch.nn.AvgPool2d(2)
+    return network

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measured import Row, against, as_a_worker, as_it_comes, parser, show
-from benchmarks.peers import PeersAugmentation, PeersFrontEnd
+from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
 from trainable import finetune
 from trainable.backbone import Backbone
 from trainable.config import TrialConfig
@@ -131,8 +131,7 @@ def peer_step(config: TrialConfig, num_steps: int) -> float:
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     wave = clips_of(config, num_steps)
-    network = start_network(config, NUM_CLASSES, None)
-    module = Peer(config, network)
+    module = Peer(config, with_usual_layers(start_network(config, NUM_CLASSES, None)))
     loader = torch.utils.data.DataLoader(
         Waves(wave), 2 * config.batch, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
     )

@@ -14,7 +14,9 @@ from benchmarks.roofline import Counter, Work
 
 CPU = torch.device("cpu")
 # GFLOP of a training step a sample, 5 s of 32 kHz: three times the forward pass, but for the first layer's input.
-GFLOPS = {"cnn14": 59.7, "mobilenetv1": 2.21, "resnet38": 69.7, "timm/resnet50.a1_in1k": 15.6}
+GFLOPS = {"cnn14": 59.7, "mobilenetv1": 2.21 - 0.021, "resnet38": 69.7, "timm/resnet50.a1_in1k": 15.6}
+# MobileNetV1's first convolution pools too: 4 x 4 products in place of 4 times 3 x 3, for 250 x 32 x 32 values, twice
+# (forward, and the gradient of its weights; there is none of its input).
 
 
 @pytest.mark.parametrize("backbone", GFLOPS)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from benchmarks import train
 from benchmarks.measured import as_it_comes
-from benchmarks.peers import PeersAugmentation, PeersFrontEnd
+from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
 from trainable.augment import Augmentation
 from trainable.frontend import logmel
 from trainable.networks import start_network
@@ -56,6 +56,16 @@ def test_a_step_of_both_is_the_same_step() -> None:
     our_loss = F.cross_entropy(logits, same.mix(F.one_hot(labels, train.NUM_CLASSES).float()))
     torch.testing.assert_close(our_loss, their_loss, rtol=1e-3, atol=1e-3)
     assert seen == [2, 2]
+
+
+def test_the_peers_mobilenet_has_its_published_layers() -> None:
+    """A pooling of its own, and the same logits."""
+    config = train.trial(train.Case("mobilenetv1", 8_000, 2, "float32", None))
+    ours, theirs = (start_network(config, train.NUM_CLASSES, None).eval() for _ in range(2))
+    with_usual_layers(theirs)
+    assert [type(layer) for layer in theirs.get_submodule("features.0")][:2] == [torch.nn.Conv2d, torch.nn.AvgPool2d]
+    x = torch.randn(2, *config.logmel_shape)
+    torch.testing.assert_close(theirs(x), ours(x), rtol=1e-4, atol=1e-5)
 
 
 def test_both_train_and_the_ratio_is_of_the_samples() -> None:

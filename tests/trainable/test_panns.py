@@ -13,7 +13,7 @@ from torch import nn
 from trainable import augment
 from trainable.augment import Augmentation
 from trainable.backbones import panns, panns_networks
-from trainable.backbones.panns_blocks import ResidualBlock
+from trainable.backbones.panns_blocks import HalvingConv2d, ResidualBlock
 from trainable.backbones.panns_networks import Pann
 from trainable.frontend import logmel
 
@@ -130,6 +130,22 @@ def test_channel_axis_is_optional(backbone: str) -> None:
     """(batch, frames, mels) and (batch, 1, frames, mels) are the same input."""
     network, x = lively(backbone), clips()
     assert torch.equal(network(x), network(x[:, None]))
+
+
+@pytest.mark.parametrize("size", [(8, 6), (9, 6), (8, 7), (101, 64), (2, 3)])
+def test_mobilenets_first_convolution_pools_too(size: tuple[int, int]) -> None:
+    """It has the output and the gradients of a convolution with a pooling after it."""
+    ours, theirs = HalvingConv2d(3, 5), nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.AvgPool2d(2))
+    theirs[0].weight = nn.Parameter(ours.weight.detach().clone())
+    x = torch.randn(2, 3, *size, generator=seeded(0))
+    mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    pooled, expected = ours(mine), theirs(other)
+    torch.testing.assert_close(pooled, expected)
+    weights = torch.randn(expected.shape, generator=seeded(1))
+    (pooled * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(mine.grad, other.grad)
+    torch.testing.assert_close(ours.weight.grad, theirs[0].weight.grad, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("backbone", ALL)

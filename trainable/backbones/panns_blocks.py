@@ -100,10 +100,26 @@ def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: i
     return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1, axes) for _ in range(num_blocks - 1)))
 
 
-def plain_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
-    """MobileNet's first block."""
-    conv = PLANE.conv3(in_channels, out_channels)
-    return nn.Sequential(conv, pooling(nn.AvgPool2d, pool), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+class HalvingConv2d(nn.Conv2d):
+    """A convolution 3x3 and the average pooling by two after it, as the one convolution that they are together.
+
+    It is of 4x4 in steps of two. The map of full size, the largest of MobileNet's, is never made.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, stride=2, padding=1, bias=False)
+
+    def forward(self, x: Float[Tensor, "batch in frames mels"]) -> Float[Tensor, "batch out pooled_frames pooled_mels"]:
+        """The pooled map; an odd last row or column is dropped."""
+        # Of four kernels, each a step from the other, the mean.
+        together = F.avg_pool2d(F.pad(self.weight, (1, 1, 1, 1)), 2, stride=1)
+        return F.conv2d(x, together, stride=2, padding=1)
+
+
+def plain_block(in_channels: int, out_channels: int) -> nn.Sequential:
+    """MobileNet's first block, which pools by two."""
+    conv, pooled_already = HalvingConv2d(in_channels, out_channels), nn.Identity()  # a place among the published names
+    return nn.Sequential(conv, pooled_already, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 def separable_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:

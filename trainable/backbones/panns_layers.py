@@ -38,8 +38,8 @@ CNN14: Layout = ((64, 2), (128, 2), (256, 2), (512, 2), (1024, 2), (2048, 1))
 RESNET: Layout = ((64, 1), (128, 2), (256, 2), (512, 2))
 RES1DNET: Layout = ((64, 1), (128, 4), (256, 4), (512, 4), (1024, 4), (1024, 4), (2048, 4))
 NUM_BLOCKS = {"resnet22": (2, 2, 2, 2), "resnet38": (3, 4, 6, 3), "res1dnet31": (2, 2, 2, 2, 2, 2, 2)}
-MOBILENET: Layout = (
-    *((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+MOBILENET: Layout = (  # after a first block of 32 channels
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
 )
 # The channels of the wavegram's last 1-D block are taken for mels: 128 for 4 channels of 32 mels, as many as a log-mel
@@ -99,8 +99,8 @@ def _around_resnet(num_blocks: tuple[int, ...], scale: Scale) -> Layers:
 
 
 def _mobilenet(scale: Scale) -> nn.Sequential:
-    first, *others = _steps(MOBILENET, scale, 1)
-    return nn.Sequential(plain_block(*first), *(separable_block(*step) for step in others))
+    first = plain_block(1, scale(32))
+    return nn.Sequential(first, *(separable_block(*step) for step in _steps(MOBILENET, scale, scale(32))))
 
 
 def _wave_stem(prefix: str, scale: Scale) -> Layers:
