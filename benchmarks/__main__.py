@@ -28,6 +28,7 @@ NAMES = (
     "memory",
     "augment",
     "train",
+    "layers",
     "gpu",
     "tables",
     "pack",

@@ -11,6 +11,7 @@ import torch
 
 from trainable import pretrained
 from trainable.card import BackboneError, family, module
+from trainable.depthwise import use_fast_gradients
 from trainable.randomness import generator
 from trainable.weights import WrongWeights
 
@@ -40,7 +41,9 @@ def start_network(config: TrialConfig, num_classes: int, checkpoint: Path | None
 
 
 def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Backbone:
-    """The network on its device, its weights in the order that is fastest there."""
+    """The network on its device, its weights in the order and its gradients in the ways that are fastest there."""
+    if device.type == "cpu":
+        use_fast_gradients(network)
     # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but the wide dense ones of
     # PANNs a tenth slower (benchmarks/network.py).
     wide = family(config.backbone) == "panns" and (config.card.num_parameters or 0) * config.width**2 > WIDE

@@ -1,0 +1,100 @@
+"""Measures layers that are computed in a way of their own beside the same layers as PyTorch computes them, on a CPU.
+
+    python -m benchmarks.layers [--rounds 5] [--json FILE]
+
+Forward and backward of one layer, one thread, CPU time, in turn, medians over the rounds: depthwise convolutions whose
+weights' gradient is taken in strips (`trainable.depthwise`), as ConvNeXtV2 and MobileNetV3 have them, and MobileNetV1's
+first convolution, which pools too.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import nn
+
+from benchmarks.measured import Row, against, as_a_worker, parser, show
+from trainable.backbones.panns_blocks import HalvingConv2d
+from trainable.depthwise import use_fast_gradients
+
+DEPTHWISE = (  # clips, channels, frames, mels, kernel, stride
+    (4, 96, 125, 16, 7, 1),
+    (4, 192, 62, 8, 7, 1),
+    (4, 384, 31, 4, 7, 1),
+    (4, 768, 15, 2, 7, 1),
+    (16, 72, 126, 16, 5, 2),
+    (16, 960, 16, 2, 5, 1),
+)
+FIRST = (16, 1, 501, 64)  # of MobileNetV1: clips, channels, frames, mels
+FIRST_CHANNELS = 32
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+AT_ONCE = 10  # steps of a round: one alone is too short for the clock
+
+
+def steps(layer: nn.Module, x: torch.Tensor, precision: torch.dtype) -> None:
+    """Forward and backward, as in training."""
+    for _ in range(AT_ONCE):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+            y = layer(x)
+        y.backward(y.detach())
+
+
+def ms(variants: Sequence[Callable[[], None]], num_rounds: int) -> list[float]:
+    """Median CPU time of a step of each [ms], in turn, after one round that is not counted."""
+    found: list[list[float]] = [[] for _ in variants]
+    for _ in range(num_rounds + 1):
+        for times, work in zip(found, variants, strict=True):
+            began = time.process_time()
+            work()
+            times.append(1000 * (time.process_time() - began) / AT_ONCE)
+    return [statistics.median(times[1:]) for times in found]
+
+
+def beside(name: str, ours: nn.Module, peer: nn.Module, x: torch.Tensor, precision: str, num_rounds: int) -> Row:
+    """One line of the table."""
+    layers = (layer.to(memory_format=torch.channels_last) for layer in (ours, peer))
+    mine, theirs = ms([partial(steps, layer, x, PRECISIONS[precision]) for layer in layers], num_rounds)
+    return against(f"{name}, {precision}", "CPU-ms", mine, theirs, "PyTorch")
+
+
+def depthwise(shape: tuple[int, ...], precision: str, num_rounds: int) -> Row:
+    """A wide kernel's row."""
+    clips, channels, frames, mels, size, stride = shape
+    peer = nn.Sequential(nn.Conv2d(channels, channels, size, stride, size // 2, groups=channels))
+    ours = deepcopy(peer)
+    use_fast_gradients(ours)
+    name = f"depthwise {size}x{size}, stride {stride}, {clips} x {channels} x {frames} x {mels}"
+    return beside(name, ours, peer, _input(clips, channels, frames, mels).requires_grad_(), precision, num_rounds)
+
+
+def first(precision: str, num_rounds: int) -> Row:
+    """The row of MobileNetV1's first layers; there is no gradient of their input."""
+    plain = nn.Conv2d(1, FIRST_CHANNELS, 3, padding=1, bias=False)
+    peer = nn.Sequential(plain, nn.AvgPool2d(2))
+    name = f"convolution 3x3 and pooling, {' x '.join(map(str, FIRST))} to {FIRST_CHANNELS} channels"
+    return beside(name, HalvingConv2d(1, FIRST_CHANNELS), peer, _input(*FIRST), precision, num_rounds)
+
+
+def _input(*shape: int) -> torch.Tensor:
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    return x.to(memory_format=torch.channels_last)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table, and writes it as JSON if asked."""
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=5)
+    args = command.parse_args(argv)
+    torch.set_num_threads(1)
+    rows = [depthwise(shape, precision, args.rounds) for precision in PRECISIONS for shape in DEPTHWISE]
+    show(rows + [first(precision, args.rounds) for precision in PRECISIONS], args)
+
+
+if __name__ == "__main__":
+    as_a_worker()
+    main()

@@ -1,0 +1,115 @@
+"""Depthwise convolutions on a CPU: their gradients in ways that are fast there, where PyTorch's own is not.
+
+What PyTorch 2.14 (oneDNN 3.12) lacks fast code for: the gradient of a kernel's weights if it has more than three
+columns, which took a quarter of ConvNeXtV2's training step; and in bfloat16 the gradient of the input of a convolution
+with a stride, which made MobileNetV3's step slower than in float32. `benchmarks/layers.py` shows both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+STRIP = 3  # columns of a kernel that there is fast code for
+
+
+def use_fast_gradients(network: nn.Module) -> None:
+    """Has each depthwise convolution of `network` whose gradients would be slow on a CPU take them in another way.
+
+    Parameters, names and results are as before, but for the order in which gradients are added up.
+    """
+    for module in network.modules():
+        if is_slow(module):
+            module.__class__ = Depthwise  # it stays the same object, with its parameters, names and hooks
+
+
+def is_slow(module: nn.Module) -> bool:
+    """Whether a module is a plain depthwise convolution, each channel for itself, whose kernel is wide or steps."""
+    return (
+        type(module) is nn.Conv2d  # not a subclass: it may pad in its own way
+        and module.groups == module.in_channels == module.out_channels
+        and (module.kernel_size[1] > STRIP or module.stride != (1, 1))
+        and module.dilation == (1, 1)
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
+
+
+class Depthwise(nn.Conv2d):
+    """A depthwise convolution whose gradients are `_Convolution`'s."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if torch.is_autocast_enabled(input.device.type):  # as the function that it replaces does by itself
+            to = torch.get_autocast_dtype(input.device.type)
+            input, weight, bias = input.to(to), weight.to(to), None if bias is None else bias.to(to)
+        convolved: Tensor = _Convolution.apply(input, weight, bias, self.stride, self.padding)
+        return convolved
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Float[Tensor, "batch channels rows columns"],
+        weight: Float[Tensor, "channels 1 kernel_rows kernel_columns"],
+        bias: Float[Tensor, " channels"] | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Float[Tensor, "batch channels out_rows out_columns"]:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, bias, stride, padding, groups=len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, "batch channels out_rows out_columns"]) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_x = _input_gradient(grad, x, weight, ctx.stride, ctx.padding)
+        if ctx.needs_input_grad[1]:
+            of_weight = _weight_gradient(grad, x, weight, ctx.stride, ctx.padding)
+        if ctx.needs_input_grad[2]:  # in PyTorch's own way it would cost the whole kernel's gradient again
+            of_bias = grad.sum((0, 2, 3))
+        return of_x, of_weight, of_bias, None, None
+
+
+def _input_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """The gradient of the input; with a stride never in bfloat16, which is 9 to 150 times slower than float32."""
+    exact = x.dtype if stride == (1, 1) else torch.promote_types(x.dtype, torch.float32)
+    grad, given, weight = grad.to(exact), x.to(exact), weight.to(exact)
+    return _gradients(grad, given, weight, stride, padding, of_weight=False)[0].to(x.dtype)
+
+
+def _weight_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """The gradient of the weights: each strip of columns is that of a kernel of its own, on the columns it meets."""
+    padded = F.pad(x, (padding[1], padding[1]))
+    reach = (grad.shape[3] - 1) * stride[1]
+    found = []
+    for number, strip in enumerate(weight.split(STRIP, dim=3)):
+        first = number * STRIP
+        met = padded[..., first : first + reach + strip.shape[3]].contiguous(memory_format=torch.channels_last)
+        found.append(_gradients(grad, met, strip, stride, (padding[0], 0), of_weight=True)[1])
+    return torch.cat(found, dim=3)
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], of_weight: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """PyTorch's own gradients of a depthwise convolution: the first, of its input, or the second, of its weights."""
+    needs = (not of_weight, of_weight, False)
+    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), needs
+    )
+    return found
