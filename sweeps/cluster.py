@@ -18,7 +18,7 @@ import yaml
 
 from sweeps.code import LAUNCHED
 from sweeps.placement import Nodes
-from trainable.place import ENVIRONMENT
+from trainable.memory import ENVIRONMENT
 from trainable.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[1]

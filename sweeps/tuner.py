@@ -143,6 +143,7 @@ def execute(config: dict[str, Any]) -> None:
     from ray import tune
 
     from sweeps import node
+    from trainable import memory
     from trainable.watchdog import watch
 
     fields = dict(config)
@@ -168,3 +169,5 @@ def execute(config: dict[str, Any]) -> None:
             raise
     else:
         tune.report({"event": "finished"})
+    finally:
+        memory.give_back()  # the next trial of this process may be a smaller one

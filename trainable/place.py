@@ -11,11 +11,6 @@ NO_ROOM = "out-of-memory"  # an attempt at it has run out of memory
 
 STACKS = "stacks.txt"  # a worker that hung has written where it stood
 
-# What a process that runs trials is started with. One arena of memory, not one a thread: each trial is a thread, and
-# what the last one freed stayed taken (5.1 GB at the demo's peak). Large pages: CNN14's bfloat16 step on a CPU spends a
-# third of its time on small ones (benchmarks/train.py).
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "THP_MEM_ALLOC_ENABLE": "1"}
-
 
 @dataclass(frozen=True)
 class Place:
