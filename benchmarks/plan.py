@@ -25,7 +25,7 @@ from benchmarks.measured import Row, at_most, parser, show
 from datasets.prepare import Source
 from datasets.synthetic import write_deepship
 from sweeps import estimate, flags, look
-from sweeps.cost import Span
+from sweeps.cost import ZERO, Span
 from sweeps.demo_rates import SWEEP
 from sweeps.plan import cell_name
 from sweeps.state import Situation
@@ -82,7 +82,7 @@ def held(before: Situation, after: Situation) -> list[Held]:
     trained = epochs_s(after)
     found = []
     for name, keys in cells.items():
-        predicted = sum((before.predictions[k].seconds for k in keys), Span(0, 0, 0))
+        predicted = sum((before.predictions[k].epochs_s or ZERO for k in keys), ZERO)
         found.append(Held(name, predicted, sum(trained[k] for k in keys)))
     return sorted(found, key=lambda h: h.actual_s)
 
@@ -106,12 +106,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         load_between = os.getloadavg()[0]
         wall_s = run(words)
         cells = held(before, situation(words)[0])
-    total = Held(
-        "all epochs of all trials", sum((h.predicted for h in cells), Span(0, 0, 0)), sum(h.actual_s for h in cells)
-    )
+    total = Held("all epochs of all trials", sum((h.predicted for h in cells), ZERO), sum(h.actual_s for h in cells))
     wall = Held("the command, start to end", forecast.wall_s, wall_s)
     median = statistics.median(abs(h.error) for h in cells)
-    load = f"the probe took {probe_s:.0f} s; load {load_then:.1f} before it, {load_between:.1f} before the run"
+    load = f"the probe took {probe_s:.0f} s, its steps {before.basis.load.mid:.2f} times their CPU time; "
+    load += f"load {load_then:.1f} before it, {load_between:.1f} before the run"
     rows = [h.row() for h in (*cells, total, wall)]
     rows.append(at_most("error of a cell, median", "", median, GOAL, load))
     rows.append(at_most("error of the command's wall time", "", abs(wall.error), GOAL))

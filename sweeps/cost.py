@@ -29,6 +29,9 @@ class Span:
     def __add__(self, other: Span) -> Span:
         return Span(self.low + other.low, self.mid + other.mid, self.high + other.high)
 
+    def __mul__(self, other: Span) -> Span:
+        return Span(self.low * other.low, self.mid * other.mid, self.high * other.high)
+
     def times(self, factor: float) -> Span:
         """The same, scaled."""
         return Span(factor * self.low, factor * self.mid, factor * self.high)
@@ -88,6 +91,7 @@ class Prediction:
 
     seconds: Span
     network_gb: float | None = None  # as measured; None where only operations are known
+    epochs_s: Span | None = None  # of `seconds`, what its epochs take by themselves; None likewise
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def epochs(trial: TrialConfig) -> Span:
 def predict(trial: TrialConfig, clips: Clips, basis: Basis) -> Prediction | None:
     """What a trial will take; None if its cell is not measured and its operations are not known."""
     if found := basis.measured.get(cell_of(trial)):
-        return Prediction(_measured(trial, clips, found, basis.load), found.peak_gb)
+        in_epochs, beside = _measured(trial, clips, found, basis.load)
+        return Prediction(in_epochs + beside, found.peak_gb, in_epochs)
     flops = epoch_flops(trial, clips.train, clips.validation)
     if flops is None or basis.flops_per_s is None:
         return None
@@ -117,21 +122,15 @@ def predict(trial: TrialConfig, clips: Clips, basis: Basis) -> Prediction | None
     return Prediction(Span(load.low * flops * least, load.mid * flops * mid, load.high * flops * most))
 
 
-def _measured(trial: TrialConfig, clips: Clips, found: Measured, load: Span) -> Span:
-    """From the rounds of a probe: their extremes hold the median (`trainable/probe.py`)."""
+def _measured(trial: TrialConfig, clips: Clips, found: Measured, load: Span) -> tuple[Span, Span]:
+    """What epochs take, and all else, from a probe's rounds: their extremes hold the median (`trainable/probe.py`)."""
+    steps, num, median = num_samples(trial, clips.train) / trial.batch, epochs(trial), statistics.median
     once_s = OVERHEAD_S + found.build_s + found.load_s * (clips.train + clips.validation + clips.test)
-    steps = num_samples(trial, clips.train) / trial.batch
-
-    def seconds(num_epochs: float, step_s: float, eval_s: float, load: float) -> float:
-        an_epoch = steps * step_s + clips.validation * eval_s
-        return load * (once_s + num_epochs * an_epoch + clips.test * eval_s) + num_epochs * found.save_s
-
-    num, median = epochs(trial), statistics.median
-    return Span(
-        seconds(num.low, min(found.step_s), min(found.eval_s), load.low),
-        seconds(num.mid, median(found.step_s), median(found.eval_s), load.mid),
-        seconds(num.high, max(found.step_s), max(found.eval_s), load.high),
-    )
+    step_s = Span(min(found.step_s), median(found.step_s), max(found.step_s))
+    eval_s = Span(min(found.eval_s), median(found.eval_s), max(found.eval_s))  # of a clip
+    epoch_s = step_s.times(steps) + eval_s.times(clips.validation)
+    beside = Span(once_s, once_s, once_s) + eval_s.times(clips.test)
+    return load * num * epoch_s, load * beside + num.times(found.save_s)
 
 
 def reached(trials: Iterable[TrialConfig], measured: Mapping[str, Measured]) -> Span | None:

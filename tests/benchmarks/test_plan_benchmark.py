@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from benchmarks.plan import Held, held
-from sweeps.cost import Prediction, Span
+from sweeps.cost import ZERO, Prediction, Span
 from sweeps.plan import Sweep, grid
 from sweeps.state import Situation
 from trainable.config import TrialConfig
@@ -22,7 +22,7 @@ def test_cells_are_their_seeds_together_the_longest_last() -> None:
     seconds = {8_000: (12, 10), 2_000: (0.5, 1)}
     history = {hz: [{"epoch": n, "epoch_s": took / 3} for n in range(3)] for hz, (_, took) in seconds.items()}
     records = {t.key: Record(t.key, {}, {}, {}, history[t.data_hz], {}, "a", {}) for t in SWEEP.trials}
-    predictions = {t.key: Prediction(Span(0, seconds[t.data_hz][0], 99)) for t in SWEEP.trials}
+    predictions = {t.key: Prediction(ZERO, epochs_s=Span(0, seconds[t.data_hz][0], 99)) for t in SWEEP.trials}
     now = Situation(SWEEP, "", {}, {}, [], records, {}, predictions)
     short, long = held(dataclasses.replace(now, records={}), now)
     assert (short.what, long.what) == ("cnn14-32k on 2 kHz", "cnn14-32k on 8 kHz")

@@ -59,6 +59,8 @@ class TestATrial:
         assert found is not None
         once_s = OVERHEAD_S + 2.0 + 0.01 * 150 + 0.2 * 30
         assert found.seconds.mid == pytest.approx(once_s + 6 * (10 * 2.0 + 20 * 0.2 + 0.5))
+        assert found.epochs_s is not None
+        assert found.epochs_s.mid == pytest.approx(6 * (10 * 2.0 + 20 * 0.2))
         assert found.network_gb == 1.5
 
     def test_lies_between_the_extremes_of_rounds_and_epochs(self) -> None:
