@@ -1,12 +1,13 @@
 """Measures training steps on a GPU: beside the usual loop, and beside the least that the device could take.
 
-    python -m benchmarks.gpu [--steps 50] [--only NAME] [--times FILE] [--json FILE]
+    python -m benchmarks.gpu [--steps 50] [--only NAME] [--compile MODE] [--times FILE] [--json FILE]
 
 The ten networks of Table II at 32 kHz, 64 samples a step, and CNN14 at every input of Table I, 32 a step; ours in
 bfloat16, clips on the device. The peer trains the same network in TF32 on waveforms, whose spectrogram and SpecAugment
 it computes in every step. The roofline is of eager bfloat16 (benchmarks/roofline.py), MFU is of the device's peak, and
-idle is the share of the time in which no kernel ran. Whole epochs, with the peer's loader, are not measured. --times
-writes what benchmarks/tables.py reads.
+idle is the share of the time in which no kernel ran. Whole epochs, with the peer's loader, are not measured. --compile
+asks what torch.compile would be worth, in one of its modes ("reduce-overhead" is CUDA graphs): a trial does not use it.
+--times writes what benchmarks/tables.py reads.
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ def name_of(config: TrialConfig) -> str:
     return f"{config.backbone} at {config.pretrain_hz // 1000} kHz, {size}, batch {config.batch}"
 
 
-def our_step(config: TrialConfig, num_steps: int, device: torch.device) -> Step:
-    """`finetune.train_epoch`, as a trial calls it."""
+def our_step(config: TrialConfig, num_steps: int, device: torch.device, mode: str | None = None) -> Step:
+    """`finetune.train_epoch`, as a trial calls it, or with the network compiled in one of torch.compile's modes."""
     unit = 2 if "mixup" in config.augment else 1
     clips = random_examples(config, num_steps * config.batch * unit, device)
     network = laid_out(start_network(config, NUM_CLASSES, None), config, device)
+    if mode:
+        torch.compiler.reset()  # or the last network's graphs would count against the limit of this one's
+        network.compile(mode=mode, dynamic=False)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
 
     def steps(num: int) -> object:
@@ -84,12 +88,12 @@ def our_step(config: TrialConfig, num_steps: int, device: torch.device) -> Step:
 
 def peer_step(config: TrialConfig, num_steps: int, device: torch.device) -> float:
     """Seconds of a step of the usual loop; its waveforms are on the device already, which favours it."""
-    from benchmarks.peers import PeersAugmentation, PeersFrontEnd  # torchlibrosa
+    from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers  # torchlibrosa
 
     random = torch.Generator(device).manual_seed(0)
     waves = 0.1 * torch.randn(2 * config.batch, config.num_samples, generator=random, device=device)
     targets = F.one_hot(torch.arange(len(waves), device=device) % NUM_CLASSES, NUM_CLASSES).float()
-    network = start_network(config, NUM_CLASSES, None).to(device).train()
+    network = with_usual_layers(start_network(config, NUM_CLASSES, None)).to(device).train()
     front_end = torch.nn.Identity() if "wave" in config.card.input else PeersFrontEnd(config.card.front_end).to(device)
     augmentation = PeersAugmentation(config)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
@@ -169,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parser(__doc__)
     command.add_argument("--steps", type=int, default=50)
     command.add_argument("--only", default="", help="trials whose row has this in its name")
+    command.add_argument("--compile", choices=("default", "reduce-overhead", "max-autotune"), help="measure it so too")
     command.add_argument("--times", type=Path, metavar="FILE", help="file for the seconds of each step")
     args = command.parse_args(argv)
     chosen = [config for config in cases() if args.only in name_of(config)]
@@ -183,6 +188,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         ours = our_step(config, args.steps, device)
         peer_s = peer_step(replace(config, precision="float32"), args.steps, device)
         rows += rows_of(config, ours, peer_s, peaks)
+        if args.compile:
+            compiled = our_step(config, args.steps, device, args.compile)
+            name = f"{name_of(config)}: compiled, {args.compile}"
+            rows.append(against(name, "ms", 1e3 * compiled.seconds, 1e3 * ours.seconds, "ours, as trials are"))
         measured = {"step_s": ours.seconds, "eval_clip_s": ours.eval_clip_s, "device": kind}
         times.append(
             {"backbone": config.backbone, "frames": config.num_frames, "batch": config.batch, **measured},

@@ -60,6 +60,28 @@ def test_ours_and_the_peer_make_steps() -> None:
     assert all(row.ours is not None and row.ours >= 0 for row in rows)
 
 
+def test_a_step_can_be_measured_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the mode that was asked for; here without generating code, which takes half a minute."""
+    (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
+    small = dataclasses.replace(config, backbone="cnn6", width=1 / 32, batch=2, clip_s=1)
+    asked: list[dict[str, object]] = []
+    graphs: list[torch.fx.GraphModule] = []
+
+    def as_it_is(graph: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    def compile_(network: torch.nn.Module, **options: object) -> None:
+        asked.append(options)
+        compiled = torch.compile(network._call_impl, backend=as_it_is, dynamic=False)
+        monkeypatch.setattr(network, "_compiled_call_impl", compiled)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_)
+    assert gpu.our_step(small, 1, CPU, "reduce-overhead").seconds > 0
+    assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
+    assert graphs
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_made_up(tmp_path: Path) -> None:
     """Every trial has its row, which says that it was not measured."""
