@@ -29,6 +29,8 @@ DEPTHWISE = (  # clips, channels, frames, mels, kernel, stride
     (4, 768, 15, 2, 7, 1),
     (16, 72, 126, 16, 5, 2),
     (16, 960, 16, 2, 5, 1),
+    (16, 64, 251, 32, 3, 2),
+    (16, 240, 32, 4, 3, 2),
 )
 FIRST = (16, 1, 501, 64)  # of MobileNetV1: clips, channels, frames, mels
 FIRST_CHANNELS = 32

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainable.memory import ENVIRONMENT
+from trainable import memory
 
 VERSIONS = ("torch", "torchaudio", "torchlibrosa", "librosa", "lightning", "timm", "ray", "mlflow", "optuna", "numpy")
 
@@ -129,8 +129,7 @@ def as_it_comes() -> Iterator[Executor]:
     """A process of one thread for a peer, without what a worker's process is started with."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         before = dict(os.environ)
-        for name in ENVIRONMENT:
-            os.environ.pop(name, None)
+        os.environ.pop(memory.VARIABLE, None)
         pool.submit(os.getpid).result()  # so that it starts now
         os.environ.update(before)
         yield pool
@@ -146,8 +145,8 @@ def _one_thread() -> None:
 
 def as_a_worker() -> None:
     """Starts this program again with what a worker's process is started with, if it was not."""
-    if not os.environ.items() >= ENVIRONMENT.items():
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, **ENVIRONMENT})  # noqa: S606
+    if not os.environ.items() >= memory.environment().items():
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **memory.environment()})  # noqa: S606
 
 
 def _version(name: str) -> str:

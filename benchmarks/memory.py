@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measured import Row, at_most, parser, show
+from benchmarks.measured import Row, as_a_worker, at_most, parser, show
 from datasets.clips import open_clips
 
 PEER = "own arrays"
@@ -164,4 +164,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    as_a_worker()
     main()

@@ -25,7 +25,7 @@ from benchmarks.measured import Row, at_most, parser, show
 from datasets.prepare import Source
 from datasets.synthetic import write_deepship
 from sweeps import estimate, flags, look
-from sweeps.cost import ZERO, Span
+from sweeps.cost import ZERO, Prediction, Span
 from sweeps.demo_rates import SWEEP
 from sweeps.plan import cell_name
 from sweeps.state import Situation
@@ -74,6 +74,17 @@ def epochs_s(found: Situation) -> Mapping[str, float]:
     return {key: sum(row["epoch_s"] for row in record.history) for key, record in found.records.items()}
 
 
+def measured(prediction: Prediction) -> Span:
+    """What all epochs of a trial should take.
+
+    Raises:
+        ValueError: if its cell was not measured.
+    """
+    if prediction.epochs_s is None:
+        raise ValueError("a cell was not measured: the probe above says why")
+    return prediction.epochs_s
+
+
 def held(before: Situation, after: Situation) -> list[Held]:
     """The cells, the longest last."""
     cells = defaultdict(list)
@@ -82,7 +93,7 @@ def held(before: Situation, after: Situation) -> list[Held]:
     trained = epochs_s(after)
     found = []
     for name, keys in cells.items():
-        predicted = sum((before.predictions[k].epochs_s or ZERO for k in keys), ZERO)
+        predicted = sum((measured(before.predictions[k]) for k in keys), ZERO)
         found.append(Held(name, predicted, sum(trained[k] for k in keys)))
     return sorted(found, key=lambda h: h.actual_s)
 

@@ -18,7 +18,7 @@ import yaml
 
 from sweeps.code import LAUNCHED
 from sweeps.placement import Nodes
-from trainable.memory import ENVIRONMENT
+from trainable import memory
 from trainable.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def join() -> None:
 
     if ray.is_initialized():
         return
-    variables = {**ENVIRONMENT, "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
+    variables = {**memory.environment(), "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
     stop = signal.getsignal(signal.SIGTERM)
     try:
         _join(ray, {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": variables})

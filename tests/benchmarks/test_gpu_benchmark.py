@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -77,9 +78,25 @@ def test_a_step_can_be_measured_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(network, "_compiled_call_impl", compiled)
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_)
-    assert gpu.our_step(small, 1, CPU, "reduce-overhead").seconds > 0
+    flags = argparse.Namespace(compile="reduce-overhead", steps=1)
+    row = gpu.compiled(small, gpu.Step(1.0, 0.0, 0.0), flags, CPU)
+    assert row.ours is not None
+    assert row.ratio == 1000 / row.ours > 0
     assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
     assert graphs
+
+
+def test_a_network_that_cannot_be_compiled_costs_its_own_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which says why."""
+
+    def compile_(network: torch.nn.Module, **options: object) -> None:
+        raise RuntimeError("no kernel\nand a long story")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_)
+    (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
+    small = dataclasses.replace(config, width=1 / 16, batch=2, clip_s=1)
+    row = gpu.compiled(small, gpu.Step(1.0, 0.0, 0.0), argparse.Namespace(compile="default", steps=1), CPU)
+    assert (row.ours, row.note) == (None, "not measured: no kernel")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

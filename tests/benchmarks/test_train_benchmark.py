@@ -71,9 +71,9 @@ def test_the_peers_mobilenet_has_its_published_layers() -> None:
 def test_both_train_and_the_ratio_is_of_the_samples() -> None:
     """One step of a narrow network each."""
     with ThreadPoolExecutor(1) as pool:
-        row, as_it_comes = train.compare(CASE, 1, 1, pool, width=1 / 32)
-    assert as_it_comes.ours == row.ours
-    assert as_it_comes.peer != row.peer is not None
+        row, not_kept = train.compare(CASE, 1, 1, pool, pool, width=1 / 32)
+    assert not_kept.ours == row.ours
+    assert not_kept.peer != row.peer is not None
     assert row.ours is not None
     assert row.ratio == row.ours / row.peer > 0
     assert row.goal == ">= 1.8x"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,64 @@ def test_leaving_survives_references_that_another_thread_collects() -> None:
     left = int(done.stdout.split()[0])
     assert 0 < left < 10_000  # the thread was at it all the while
     assert done.stdout.endswith("collecting again: True\n")
+
+
+A_TRIAL = """
+import sys
+from pathlib import Path
+from sweeps import cluster
+
+cluster.join()
+import ray
+
+@ray.remote
+def trial(folder):
+    from ray import tune
+    from sweeps import node, tuner
+    from trainable.config import TrialConfig
+    from trainable.place import Place
+
+    resident, told = [], []
+
+    def work(*given):
+        for _ in range(2):
+            steps = [bytearray(2**24) for _ in range(16)]
+            for step in steps:
+                step[::4096] = b"1" * len(step[::4096])
+            del steps, step
+            see()
+
+    def see():
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+
+    node.run, tune.report = work, told.append
+    config = TrialConfig(
+        corpus="deepship", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1
+    ).to_dict()
+    tuner.execute({**config, "place": Place(folder, folder, None, folder), "needs": None})
+    see()
+    return told, "glibc.malloc.mmap_max=0" in Path("/proc/self/environ").read_text(), resident
+
+told, has_settings, (first, second, after) = ray.get(trial.remote(Path(sys.argv[1])))
+print(told, has_settings, second - first, second - after)
+cluster.leave()
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of GNU's C library")
+def test_a_worker_keeps_memory_between_steps_and_gives_it_back_after_a_trial(tmp_path: Path) -> None:
+    """Two steps of 256 MB: the second takes what the first has freed, and the end of the trial returns it."""
+    done = subprocess.run(
+        [sys.executable, "-c", A_TRIAL, str(tmp_path)],
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told, more, given_back = done.stdout.rsplit(maxsplit=2)
+    assert told == "[{'event': 'finished'}] True"
+    assert int(more) < 2**24
+    assert int(given_back) > 0.9 * 2**28

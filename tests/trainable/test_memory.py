@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.memory import ENVIRONMENT
+from trainable.memory import VARIABLE, environment
 
 SIZE = 256 * 2**20
 PROGRAM = f"""
@@ -38,13 +38,13 @@ print(kept, again, resident())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of GNU's C library")
 class TestMemory:
-    def figures(self, environment: dict[str, str]) -> tuple[int, int, int]:
+    def figures(self, settings: dict[str, str]) -> tuple[int, int, int]:
         """Bytes held after 256 MB were freed, page faults of taking them again, and bytes held after giving back."""
-        plain = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+        plain = {name: value for name, value in os.environ.items() if name != VARIABLE}
         ran = subprocess.run(
             [sys.executable, "-c", PROGRAM],
             cwd=Path(__file__).parents[2],
-            env=plain | environment,
+            env=plain | settings,
             capture_output=True,
             text=True,
             check=True,
@@ -54,13 +54,13 @@ class TestMemory:
 
     def test_what_was_freed_is_kept_for_the_next_step(self) -> None:
         """And is not cleared by the system again, page for page."""
-        kept, faults, _ = self.figures(ENVIRONMENT)
+        kept, faults, _ = self.figures(environment())
         assert kept > SIZE
         assert faults < 100
 
     def test_it_is_given_back_after_a_trial(self) -> None:
         """All but what Python itself holds."""
-        kept, _, given_back = self.figures(ENVIRONMENT)
+        kept, _, given_back = self.figures(environment())
         assert given_back < kept - 0.9 * SIZE
 
     def test_without_the_settings_each_step_would_take_it_anew(self) -> None:
@@ -68,3 +68,12 @@ class TestMemory:
         kept, faults, _ = self.figures({})
         assert kept < SIZE
         assert faults > 100
+
+
+def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ours are there once, however often they are asked for."""
+    monkeypatch.setenv(VARIABLE, "glibc.rtld.optional_static_tls=4096:glibc.malloc.arena_max=8")
+    found = environment()[VARIABLE]
+    assert found.startswith("glibc.rtld.optional_static_tls=4096:glibc.malloc.arena_max=1:")
+    monkeypatch.setenv(VARIABLE, found)
+    assert environment()[VARIABLE] == found

@@ -103,7 +103,8 @@ def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: i
 class HalvingConv2d(nn.Conv2d):
     """A convolution 3x3 and the average pooling by two after it, as the one convolution that they are together.
 
-    It is of 4x4 in steps of two. The map of full size, the largest of MobileNet's, is never made.
+    It is of 4x4 in steps of two; the weights that it keeps are the 3x3, as published. The map of full size, the largest
+    of MobileNet's, is never made.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
