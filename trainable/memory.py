@@ -10,7 +10,8 @@ VARIABLE = "GLIBC_TUNABLES"
 # Settings of malloc, where the C library is GNU's. All is in one arena, not one a thread: each trial is a thread, and
 # what the last one freed stayed taken. Nothing freed goes back to the system before `give_back`, and pages are large
 # (from version 2.35 of the library on): a step frees its activations and takes them again, and the system clears them
-# page for page. CNN14's steps on a CPU take 1.3 to 1.7 times as long without (benchmarks/train.py).
+# page for page. On a CPU CNN14's steps take 1.2 to 1.7 times as long without, and others' up to 1.2 times
+# (benchmarks/train.py).
 MALLOC = {"arena_max": 1, "mmap_max": 0, "trim_threshold": 2**62, "hugetlb": 1}
 
 
