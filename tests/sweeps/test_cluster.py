@@ -120,6 +120,20 @@ def test_only_code_that_makes_numbers_counts(tmp_path: Path) -> None:
     assert len({before, changed, code_sha256(tmp_path)}) == 3
 
 
+def output_of(program: str, *words: str) -> str:
+    """What a program prints that starts a Ray of its own and ends well."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 COLLECTS = """
 import gc, threading
 from sweeps import cluster
@@ -148,18 +162,9 @@ print(f"{len(rings)} of 10000 left, collecting again: {gc.isenabled()}")
 
 
 def test_leaving_survives_references_that_another_thread_collects() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", COLLECTS],
-        env={**os.environ, "RAY_ADDRESS": "local"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    left = int(done.stdout.split()[0])
-    assert 0 < left < 10_000  # the thread was at it all the while
-    assert done.stdout.endswith("collecting again: True\n")
+    told = output_of(COLLECTS)
+    assert 0 < int(told.split()[0]) < 10_000  # the thread was at it all the while
+    assert told.endswith("collecting again: True\n")
 
 
 A_TRIAL = """
@@ -208,16 +213,7 @@ cluster.leave()
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of GNU's C library")
 def test_a_worker_keeps_memory_between_steps_and_gives_it_back_after_a_trial(tmp_path: Path) -> None:
     """Two steps of 256 MB: the second takes what the first has freed, and the end of the trial returns it."""
-    done = subprocess.run(
-        [sys.executable, "-c", A_TRIAL, str(tmp_path)],
-        env={**os.environ, "RAY_ADDRESS": "local"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told, more, given_back = done.stdout.rsplit(maxsplit=2)
+    told, more, given_back = output_of(A_TRIAL, str(tmp_path)).rsplit(maxsplit=2)
     assert told == "[{'event': 'finished'}] True"
     assert int(more) < 2**24
     assert int(given_back) > 0.9 * 2**28
