@@ -8,15 +8,13 @@ rounds. The peer hides stripe after stripe in place, 4 of each clip, so that its
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torchlibrosa.augmentation import SpecAugmentation
 
-from benchmarks.measured import Row, against, parser, show
+from benchmarks.measured import Row, against, ms_per_step, parser, show
 from trainable.augment import FREQ_MASK_WIDTH, NUM_STRIPES, draw, time_mask_width
 from trainable.card import FRONT_ENDS
 
@@ -65,19 +63,6 @@ def steps(data_hz: int, clips: int) -> dict[str, Step]:
         "ours": lambda: ours(x, time_width, generator),
         "peer": lambda: peer_mixup(masks(own), peer_lambdas(clips // 2, random)),
     }
-
-
-def ms_per_step(work: dict[str, Step], num_steps: int, num_rounds: int) -> dict[str, float]:
-    """Median CPU time of each [ms], taken in turn after a first round that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(num_rounds + 1):
-        for name, step in work.items():
-            began = time.process_time()
-            for _ in range(num_steps):
-                step()
-            if number:
-                taken[name].append(1000 * (time.process_time() - began) / num_steps)
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,16 +9,14 @@ first convolution, which pools too.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
 
 import torch
 from torch import nn
 
-from benchmarks.measured import Row, against, as_a_worker, parser, show
+from benchmarks.measured import Row, against, as_a_worker, ms_per_step, parser, show
 from trainable.backbones.panns_blocks import HalvingConv2d
 from trainable.depthwise import use_fast_gradients
 
@@ -34,34 +32,23 @@ DEPTHWISE = (  # clips, channels, frames, mels, kernel, stride
 )
 FIRST = (16, 1, 501, 64)  # of MobileNetV1: clips, channels, frames, mels
 FIRST_CHANNELS = 32
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = ("float32", "bfloat16")
 AT_ONCE = 10  # steps of a round: one alone is too short for the clock
 
 
-def steps(layer: nn.Module, x: torch.Tensor, precision: torch.dtype) -> None:
+def step(layer: nn.Module, x: torch.Tensor, precision: str) -> None:
     """Forward and backward, as in training."""
-    for _ in range(AT_ONCE):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
-            y = layer(x)
-        y.backward(y.detach())
-
-
-def ms(variants: Sequence[Callable[[], None]], num_rounds: int) -> list[float]:
-    """Median CPU time of a step of each [ms], in turn, after one round that is not counted."""
-    found: list[list[float]] = [[] for _ in variants]
-    for _ in range(num_rounds + 1):
-        for times, work in zip(found, variants, strict=True):
-            began = time.process_time()
-            work()
-            times.append(1000 * (time.process_time() - began) / AT_ONCE)
-    return [statistics.median(times[1:]) for times in found]
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        y = layer(x)
+    y.backward(y.detach())
 
 
 def beside(name: str, ours: nn.Module, peer: nn.Module, x: torch.Tensor, precision: str, num_rounds: int) -> Row:
     """One line of the table."""
-    layers = (layer.to(memory_format=torch.channels_last) for layer in (ours, peer))
-    mine, theirs = ms([partial(steps, layer, x, PRECISIONS[precision]) for layer in layers], num_rounds)
-    return against(f"{name}, {precision}", "CPU-ms", mine, theirs, "PyTorch")
+    layers = {who: layer.to(memory_format=torch.channels_last) for who, layer in (("ours", ours), ("peer", peer))}
+    work = {who: partial(step, layer, x, precision) for who, layer in layers.items()}
+    taken = ms_per_step(work, AT_ONCE, num_rounds)
+    return against(f"{name}, {precision}", "CPU-ms", taken["ours"], taken["peer"], "PyTorch")
 
 
 def depthwise(shape: tuple[int, ...], precision: str, num_rounds: int) -> Row:

@@ -10,8 +10,10 @@ import math
 import multiprocessing
 import os
 import platform
+import statistics
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -111,6 +113,19 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 or (value and not math.isfinite(value)) else f"{value:.3g}"
+
+
+def ms_per_step(work: Mapping[str, Callable[[], object]], num_steps: int, num_rounds: int) -> dict[str, float]:
+    """Median CPU time of each [ms], taken in turn after a first round that is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(num_rounds + 1):
+        for name, step in work.items():
+            began = time.process_time()
+            for _ in range(num_steps):
+                step()
+            if number:
+                taken[name].append(1000 * (time.process_time() - began) / num_steps)
+    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def machine() -> dict[str, Any]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.measured import ms_per_step
 from trainable.backbones import panns_networks
 from trainable.card import FRONT_ENDS
 
@@ -47,15 +46,9 @@ def predict(net: torch.nn.Module, clips: torch.Tensor) -> None:
 
 
 def ms_per_clip(variants: dict[str, tuple[Callable[[], None], int]]) -> dict[str, float]:
-    """Median CPU time of each variant over its clips [ms], the variants taken in turn after one warm-up each."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for round_ in range(NUM_ROUNDS + 1):
-        for name, (work, num_clips) in variants.items():
-            began = time.process_time()
-            work()
-            if round_:
-                seconds[name].append((time.process_time() - began) / num_clips)
-    return {name: 1000 * statistics.median(times) for name, times in seconds.items()}
+    """Median CPU time of each variant over its clips [ms]."""
+    found = ms_per_step({name: work for name, (work, _) in variants.items()}, 1, NUM_ROUNDS)
+    return {name: found[name] / num_clips for name, (_, num_clips) in variants.items()}
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def test_both_take_every_gradient() -> None:
     found = []
     for network in (ours, plain):
         x = torch.randn(1, 8, 6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-        layers.steps(network, x, torch.float32)
+        layers.step(network, x, "float32")
         found.append([x.grad, *(p.grad for p in network.parameters())])
     for mine, other in zip(*found, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)

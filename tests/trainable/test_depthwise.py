@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainable.config import TrialConfig
+from benchmarks.flops import trial
 from trainable.depthwise import Depthwise, use_fast_gradients
 from trainable.networks import laid_out, start_network
 
@@ -109,16 +109,7 @@ def test_others_are_left_alone(conv: nn.Conv2d) -> None:
 
 def test_a_trials_network_has_them_on_a_cpu() -> None:
     """Each of ConvNeXtV2's 18 blocks, with the names and the parameters that a checkpoint has."""
-    config = TrialConfig(
-        corpus="deepship",
-        backbone="timm/convnextv2_tiny.fcmae",
-        pretrain_hz=32_000,
-        data_hz=32_000,
-        augment="none",
-        seed=1,
-        weights="none",
-        width=0.125,
-    )
+    config = trial("timm/convnextv2_tiny.fcmae", width=0.125)
     network = start_network(config, 4, None)
     before = dict(network.state_dict(keep_vars=True))
     network = laid_out(network, config, CPU)
