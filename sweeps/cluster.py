@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 import yaml
 
 from sweeps.code import LAUNCHED
+from sweeps.own_ray import OwnRay, RayError
 from sweeps.placement import Nodes
 from trainable import memory
 from trainable.provenance import environment
@@ -31,18 +35,17 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-NOT_SHIPPED = [
-    ".git",
-    ".venv",
-    "results",
-    "docs",
-    "tests",
-    ".hypothesis",
-    *(f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")),
-]
-_keeps = False  # whether this process is in a block of `kept`
+SHIPPED = ("datasets", "trainable", "sweeps", "benchmarks")  # the packages whose code workers may import
+CODE = (".py", ".json")
 JOIN_S = 60.0  # that workers of a cluster may take to join; those that come later are used too, but not counted on
 ANSWERS_S = 120.0  # that a node may take to say what it has
+REACHED_S = 10.0  # that a cluster at an address may take to answer
+GCS_S = 30.0  # that the head of a cluster may be silent before it counts as lost; Ray itself ends this process after 60
+TRIES = 3  # of a start
+
+_own: OwnRay | None = None  # that this process has started
+_keeps = 0  # blocks of `kept` that this process is in
+_silent_since: float | None = None  # when the head of a joined cluster stopped answering
 
 
 class WrongEnvironment(RuntimeError):
@@ -53,20 +56,92 @@ class LostCluster(RuntimeError):
     """Ray has gone, and nothing can run."""
 
 
-def join() -> None:
-    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now."""
+def begin(nice: int = 0) -> None:
+    """Has a Ray of this machine's own start in the background, if that is where trials will run.
+
+    Args:
+        nice: niceness of its workers.
+    """
+    global _own
+    if is_own() and _own is None:
+        _own = OwnRay(nice)
+
+
+def join(say: Callable[[str], None] = print) -> None:
+    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now.
+
+    Args:
+        say: told what is waited for, when it takes long.
+
+    Raises:
+        RayError: if no Ray comes up here in several tries, or none answers where it should be.
+    """
+    global _own
     os.environ |= QUIET
+    begin()
     import ray
 
     if ray.is_initialized():
         return
+    for left in reversed(range(TRIES)):
+        try:
+            begin()
+            _connect(ray, _own.wait(say) if _own else _reached())
+            break
+        except RayError as error:
+            if _own is None:
+                raise
+            _own.end()
+            _own = None
+            if not left:
+                remedy = "start again when the machine is less busy; nothing is lost"
+                raise RayError(f"Ray does not start on this machine: {error}; {remedy}") from None
+            say(f"Ray did not start: {error}; trying again")
+    _wait_for_workers(ray)
+
+
+def _connect(ray: Any, address: str) -> None:
     variables = {**memory.environment(), "SOUNDINGS_ENVIRONMENT": json.dumps(environment())}
     stop = signal.getsignal(signal.SIGTERM)
     try:
-        _join(ray, {"working_dir": str(ROOT), "excludes": NOT_SHIPPED, "env_vars": variables})
+        with tempfile.TemporaryDirectory() as folder:
+            shipped = {"working_dir": str(snapshot(ROOT, Path(folder) / "code")), "env_vars": variables}
+            ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env=shipped)
+    except Exception as error:  # whatever Ray raises, it cannot be used
+        ray.shutdown()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RayError(reason if _own else f"RAY_ADDRESS={address}: cannot be joined ({reason})") from error
     finally:
         signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
-    _wait_for_workers(ray)
+
+
+def snapshot(root: Path, folder: Path) -> Path:
+    """Copies the code that workers may import, and what it is locked to: no data that lies beside it, however large."""
+
+    def copy(package: Path, to: Path) -> None:
+        to.mkdir(parents=True)
+        for path in package.iterdir():
+            if path.suffix in CODE and path.is_file():
+                shutil.copy(path, to)
+            elif (path / "__init__.py").is_file():
+                copy(path, to / path.name)
+
+    for name in SHIPPED:
+        copy(root / name, folder / name)
+    shutil.copy(root / "requirements.txt", folder)
+    return folder
+
+
+def _reached() -> str:
+    """The address of a cluster that is there: for one that is not, Ray waits for minutes, and says little."""
+    from ray.util import get_node_ip_address
+
+    address = _address()
+    asked = re.sub(r"^(localhost|127\.0\.0\.1):", f"{get_node_ip_address()}:", address)  # as Ray does
+    if address != "auto" and "://" not in address and not _listens(asked, REACHED_S):
+        remedy = "start the cluster, or unset RAY_ADDRESS to run on this machine"
+        raise RayError(f"RAY_ADDRESS={address}: nothing answers there; {remedy}")
+    return address
 
 
 def _wait_for_workers(ray: Any) -> None:
@@ -77,10 +152,21 @@ def _wait_for_workers(ray: Any) -> None:
         time.sleep(1)
 
 
-def _join(ray: Any, shipped: dict[str, Any]) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": shipped}
-    here = {"include_dashboard": False} if is_own() else {}
-    ray.init(address=_address(), **here, **quiet)
+def is_joined() -> bool:
+    """Whether this process has joined a cluster."""
+    if "ray" not in sys.modules:
+        return False
+    import ray
+
+    return bool(ray.is_initialized())
+
+
+def here() -> Any:
+    """Where a task must run that needs the files of this machine."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def is_own() -> bool:
@@ -97,17 +183,20 @@ def _address() -> str:
 def kept() -> Iterator[None]:
     """A cluster that is joined in this block is left at its end only, however often it is joined and left."""
     global _keeps
-    _keeps = True
+    _keeps += 1
     try:
         yield
     finally:
-        _keeps = False
+        _keeps -= 1
         leave()
 
 
 def leave() -> None:
-    """Leaves the cluster, or ends the one that `join` started."""
-    if not _keeps and "ray" in sys.modules:
+    """Leaves the cluster, or ends the one that `begin` started."""
+    global _own
+    if _keeps:
+        return
+    if "ray" in sys.modules:
         import ray
 
         # Ray ends its core first and forgets it after. A reference that another thread frees in between (the store's,
@@ -118,19 +207,44 @@ def leave() -> None:
             ray.shutdown()
         finally:
             gc.enable()
+    if _own:
+        _own.end()
+        _own = None
 
 
 def check_alive() -> None:
-    """Looks whether the node of this process is still there: without it Tune waits for ever.
+    """Looks whether Ray is still there: without it Tune waits for ever.
 
     Raises:
         LostCluster: if it is not.
     """
+    global _silent_since
+    if _own:
+        if died := _own.died:
+            raise LostCluster(f"{died}; what trials have trained is kept")
+        return
     import ray
 
+    head = ray.get_runtime_context().gcs_address
+    if not _listens(head):  # asking Ray would wait for it
+        _silent_since = _silent_since or time.monotonic()
+        if time.monotonic() - _silent_since > GCS_S:
+            raise LostCluster(f"the head of the cluster ({head}) has not answered for {GCS_S:.0f} s")
+        return
+    _silent_since = None
     here = ray.get_runtime_context().get_node_id()
     if not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == here):
         raise LostCluster("Ray's own process on this machine (its raylet) has died; what trials have trained is kept")
+
+
+def _listens(address: str, timeout_s: float = 1.0) -> bool:
+    """Whether somebody takes connections there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+    except (OSError, ValueError, OverflowError):  # the last two: no such port
+        return False
+    return True
 
 
 def capacity() -> dict[str, float]:

@@ -153,6 +153,15 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a worker that makes no step for so many seconds is ended, and its trial tried again (%(default)s)",
     )
+    group.add_argument(
+        "--nice",
+        type=int,
+        choices=range(20),
+        default=0,
+        metavar="N",
+        help="niceness of the workers, 0 to 19, for a machine that others use (%(default)s; on a cluster its own file "
+        "says it)",
+    )
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
     group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
 
