@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +43,12 @@ def drive(
     storage: Path,
     asked: placement.Asked,
     budget: Budget | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Recorder:
     """Runs every trial of the situation that is not done, and that the budget has room for.
+
+    Args:
+        ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
 
     Returns:
         What came of them: why each failed trial failed, and why others were not started.
@@ -60,7 +64,7 @@ def drive(
         needs = estimate.needs(situation, trials)
         affordable = budget.affordable(near, recorder.times, recorder.stop) if budget else near
         jobs = while_it_makes_sense(affordable, places, needs, storage, recorder)
-        tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked)
+        tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked, ready)
     except LostCluster as error:
         recorder.stop(f"{error}; start again")
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ray.tune import Callback
@@ -72,10 +72,14 @@ class AsProposed(FIFOScheduler):
 
 
 class Told(_Unstored, Callback):
-    """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again."""
+    """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again.
 
-    def __init__(self, listener: Listener) -> None:
-        self.listener, self.failures = listener, Failures()
+    Args:
+        ready: called when a worker has loaded what its trial needs; what it raises ends the sweep.
+    """
+
+    def __init__(self, listener: Listener, ready: Callable[[], None] = lambda: None) -> None:
+        self.listener, self.failures, self.ready = listener, Failures(), ready
         self.ended: set[str] = set()
         self.looked = time.monotonic()
 
@@ -93,7 +97,9 @@ class Told(_Unstored, Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         """A trial says something: an epoch, its result, or why it fails."""
         key, event = key_of(trial), result.get("event")
-        if event == "epoch":
+        if event == "ready":  # its worker waits in this report until Tune goes on
+            self.ready()
+        elif event == "epoch":
             self.listener.epoch(key, result["row"])
         elif event == "finished":
             self.ended.add(key)

@@ -8,11 +8,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find this `datasets`, and no other
@@ -26,12 +27,14 @@ from sweeps.budget import Budget, NoBudget
 from sweeps.cluster import WrongEnvironment
 from sweeps.code import StaleMount, check_mount, code_state
 from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
+from sweeps.own_ray import RayError
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan
 from sweeps.runs import StoreError, read_runs
 from sweeps.search import Search
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
+from sweeps.tuner import Checks
 from trainable import weights
 from trainable.card import BackboneError
 from trainable.place import Place
@@ -47,6 +50,7 @@ REFUSALS = (
     DamagedRecord,
     MissingWeights,
     NoBudget,
+    RayError,
     RemoteError,
     StaleMount,
     StoreError,
@@ -92,6 +96,7 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         StoreError: if the store cannot be read or written.
         RemoteError: if a storage or corpus at a URI cannot be.
         WrongEnvironment: if a node has other versions than this one.
+        RayError: if Ray does not start, or does not answer.
     """
     parser = study_parser(sweep.name, sys.modules["__main__"].__doc__)
     args = parser.parse_args(argv)
@@ -184,18 +189,37 @@ def _driven(
     epochs: Mapping[str, int],
     budget: Budget | None,
 ) -> Recorder:
-    """What came of the trials that are to run."""
-    from sweeps.drive import drive
-    from sweeps.store import Store
-    from trainable.networks import check_starts
+    """What came of the trials that are to run.
 
-    # Before the audio is resampled: what fails should fail first.
-    store = Store(flags.store_uri(args))
-    check_starts(situation.to_run, checkpoints)
-    places = {k: replace(p, gives_up=judge) for k, p in _places(situation, checkpoints, source, args).items()}
-    if storage := flags.remote(args):
-        places = node.share(storage, places, epochs)
-    return drive(situation, places, store, args.storage, flags.asked(args), budget)
+    What fails should fail first, and what takes long goes on side by side: Ray starts in a process of its own, and
+    workers load PyTorch and check the networks while this process loads the store and resamples audio.
+    """
+    began, searching_on = time.monotonic(), cluster.is_joined()
+
+    def say(line: str) -> None:
+        print(f"start    {line}", flush=True)
+
+    with cluster.kept():
+        cluster.begin(args.nice)
+        if not searching_on:  # a search starts once
+            say("Ray on this machine" if cluster.is_own() else "joining the cluster")
+        cluster.join(say)
+        checks = Checks(situation.to_run, checkpoints)
+        if not searching_on:
+            say(f"Ray is up after {time.monotonic() - began:.0f} s; opening the store, and workers load PyTorch")
+        from sweeps import hooks  # noqa: F401 - loads Ray Tune
+        from sweeps.drive import drive
+        from sweeps.store import Store
+
+        store = Store(flags.store_uri(args))
+        places = _places(situation, checkpoints, source, args, checks)
+        places = {k: replace(p, gives_up=judge) for k, p in places.items()}
+        if storage := flags.remote(args):
+            places = node.share(storage, places, epochs)
+        checks.raise_known()
+        return drive(
+            situation, places, store, args.storage, flags.asked(args), budget, ready=lambda: checks.raise_known(None)
+        )
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
@@ -220,15 +244,25 @@ def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[
 
 
 def _places(
-    situation: Situation, checkpoints: Mapping[str, Path | None], source: Source, args: argparse.Namespace
+    situation: Situation,
+    checkpoints: Mapping[str, Path | None],
+    source: Source,
+    args: argparse.Namespace,
+    checks: Checks,
 ) -> dict[str, Place]:
     """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
+
+    def checked(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+        for item in progress.each(items, total, what):
+            checks.raise_known()  # minutes of resampling need not be waited for
+            yield item
+
     storage, places = args.storage, {}
     common = {**code_state(), "storage": reconcile.storage_id(storage)}
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
         if cluster.is_own():  # every file is decoded once for all rates; on other nodes the first trial builds its own
-            prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, progress.each)
+            prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, checked)
         split = splits.write(data.split, storage / "splits")
         scan = manifest.write(data.scan, storage / "scans")
         for trial in trials:

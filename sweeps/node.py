@@ -18,7 +18,7 @@ from types import TracebackType
 from datasets import fetch, manifest
 from datasets.remote import Gone, Remote, RemoteError, one_at_a_time
 from sweeps.remote import FORGOTTEN, Say, epoch_of, newest_epoch
-from trainable import faults, record, weights
+from trainable import checkpoint, faults, record, weights
 from trainable.config import TrialConfig
 from trainable.place import NO_ROOM, Place
 from trainable.watchdog import beat, each_beats
@@ -130,8 +130,6 @@ def _bring_weights(remote: Remote, path: Path, sha256: str) -> None:
 
 
 def _bring_checkpoints(remote: Remote, folder: Path) -> None:
-    from trainable import checkpoint
-
     there = remote.files(f"trials/{folder.name}")
     names = sorted(Path(name).name for name in there if name.count("/") == 2)
     if any(name.startswith(FORGOTTEN) for name in names):  # what lies here may be of the result that was set aside

@@ -23,7 +23,7 @@ from datasets.corpus import CorpusError
 from datasets.remote import Remote, RemoteError
 from sweeps import artefacts, flags, lock, remote
 from sweeps.runs import Run, StoreError, deleted_records, read_all
-from trainable import record
+from trainable import checkpoint, record
 from trainable.config import TrialConfig
 from trainable.record import DamagedRecord, Record
 
@@ -112,8 +112,6 @@ def apply(repair: Repair, store: Store, records: Mapping[Path, Record], storage:
         case Repair(kind="show", folder=Path() as folder, run=earlier):
             record.put_in_place(folder, records[folder])
             record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
-            from trainable import checkpoint  # loads torch, which a look need not wait for
-
             checkpoint.tidy(folder, keep=set())  # what the trial needed to resume, if a kill has kept it
             kept = artefacts.write(folder, TrialConfig(**records[folder].config))
             store.show(records[folder], kept, earlier)

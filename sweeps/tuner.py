@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps import cluster, placement
 from sweeps.failures import HOPELESS, MAX_RETRIES, kind_of
+from sweeps.own_ray import RayError
 from sweeps.placement import Asked, Needs
+from trainable import weights
+from trainable.card import BackboneError
 from trainable.config import TrialConfig
 from trainable.place import STACKS, Place
+from trainable.weights import WrongWeights
 
 if TYPE_CHECKING:
     from sweeps.hooks import Listener
@@ -42,13 +46,16 @@ def run(
     storage: Path,
     name: str,
     asked: Asked,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
         all_needs: of every job, in any order.
+        ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
 
     Raises:
+        Exception: whatever `ready` raises.
         LostCluster: if Ray itself dies.
         WrongEnvironment: if a node has other versions than the driver.
     """
@@ -64,10 +71,60 @@ def run(
         room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
         folder = storage / "tune" / f"{name}-{os.getpid()}"
         at_once = min(asked.max_concurrent or room, room)
-        tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once)
+        tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once, ready)
     finally:
         cluster.leave()
         shutil.rmtree(storage / "tune", ignore_errors=True)
+
+
+class Checks:
+    """A worker that checks the networks which trials start from, while those of the trials load PyTorch.
+
+    Args:
+        trials: those that are to run.
+        checkpoints: the file that each starts from, by key.
+    """
+
+    def __init__(self, trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]) -> None:
+        import ray
+
+        starts = weights.starts(trials, checkpoints)
+        files = {t.key: checkpoints[t.key] for t in starts}
+        task = ray.remote(num_cpus=0, scheduling_strategy=cluster.here())(_check)  # the checkpoints are on this machine
+        self._answers = [task.remote([t.to_dict() for t in starts], files)]
+
+    def raise_known(self, wait_s: float | None = 0.0) -> None:
+        """Raises what is wrong, as far as it is known by then.
+
+        Args:
+            wait_s: how long it waits for an answer; None is for ever.
+
+        Raises:
+            BackboneError: if a network does not exist, or cannot take the clips.
+            WrongWeights: if a checkpoint is damaged, or of another network or front end.
+            RayError: if the worker is lost.
+        """
+        import ray
+
+        ready, self._answers = ray.wait(self._answers, timeout=wait_s) if self._answers else ([], [])
+        try:
+            problem = ray.get(ready[0]) if ready else None
+        except ray.exceptions.RayError as error:
+            reason = (str(error).strip().splitlines() or ["no reason is known"])[-1]
+            raise RayError(f"the worker that checks the networks was lost ({reason}); start again") from None
+        if problem:
+            raise problem
+
+
+def _check(trials: list[dict[str, Any]], checkpoints: Mapping[str, Path | None]) -> Exception | None:
+    """The task: what is wrong, as a value, because Ray would add its stack to what is raised."""
+    from trainable.networks import check_starts
+
+    try:
+        check_starts((TrialConfig(**fields) for fields in trials), checkpoints)
+    except (BackboneError, WrongWeights) as error:
+        return error
+    return None
 
 
 def tune_jobs(
@@ -78,6 +135,7 @@ def tune_jobs(
     folder: Path,
     share: Callable[[Needs], dict[str, float]],
     max_concurrent: int,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """The same on a cluster that was joined, with any function for what runs in a worker.
 
@@ -104,7 +162,7 @@ def tune_jobs(
             trial_name_creator=hooks.name_of,
             trial_dirname_creator=hooks.key_of,
         ),
-        run_config=_run_config(folder, hooks.Told(listener)),
+        run_config=_run_config(folder, hooks.Told(listener, ready)),
     )
     with _named_error():
         tuner.fit()
@@ -128,7 +186,7 @@ def _named_error() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error.__cause__, cluster.LostCluster):
+        if isinstance(error.__cause__, cluster.LostCluster | RayError | BackboneError | WrongWeights):
             raise error.__cause__ from None
         raise
 
@@ -143,7 +201,7 @@ def execute(config: dict[str, Any]) -> None:
     from ray import tune
 
     from sweeps import node
-    from trainable import memory
+    from trainable import memory, trial  # noqa: F401 - loads PyTorch
     from trainable.watchdog import watch
 
     fields = dict(config)
@@ -153,6 +211,7 @@ def execute(config: dict[str, Any]) -> None:
     place = replace(place, tags=tags, num_devices=max(1, len(ray.get_gpu_ids())))  # its GPUs share every batch
     try:
         cluster.check_this_node()
+        tune.report({"event": "ready"})
         with watch(place.hang_s, place.folder / STACKS):
             node.run(
                 TrialConfig(**fields),

@@ -11,11 +11,12 @@ import hashlib
 import io
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from trainable import faults
+
+if TYPE_CHECKING:
+    import torch
 
 
 class DamagedCheckpoint(ValueError):
@@ -24,6 +25,8 @@ class DamagedCheckpoint(ValueError):
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) and its hash; both are on the disk when this returns."""
+    import torch  # here: who only tidies up, as a driver does, need not wait for it
+
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getbuffer()  # not a second gigabyte
@@ -40,6 +43,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     Raises:
         DamagedCheckpoint: if a byte differs, or the hash is missing.
     """
+    import torch
+
     state: dict[str, Any] = torch.load(io.BytesIO(_verified(path)), map_location=device, weights_only=True)
     return state
 

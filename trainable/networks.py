@@ -13,7 +13,7 @@ from trainable import pretrained
 from trainable.card import BackboneError, family, module
 from trainable.depthwise import use_fast_gradients
 from trainable.randomness import generator
-from trainable.weights import WrongWeights
+from trainable.weights import WrongWeights, starts
 
 if TYPE_CHECKING:
     from trainable.backbone import Backbone
@@ -62,11 +62,10 @@ def check_starts(trials: Iterable[TrialConfig], checkpoints: Mapping[str, Path |
         BackboneError: if one does not exist, or cannot take such clips; all are named at once.
         WrongWeights: if a checkpoint is damaged, or of another network or front end; all are named at once.
     """
-    starts = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width, t.input_norm, t.num_samples): t for t in trials}
     problems: dict[str, type[ValueError]] = {}
-    for (path, *_), trial in starts.items():
+    for trial in starts(trials, checkpoints):
         try:
-            _show(start_network(trial, 2, path), trial)
+            _show(start_network(trial, 2, checkpoints[trial.key]), trial)
         except (BackboneError, WrongWeights) as error:
             problems[str(error)] = type(error)
     if problems:

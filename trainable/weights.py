@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +41,16 @@ def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> 
     if problems:
         raise (MissingWeights if MissingWeights in problems.values() else WrongWeights)("\n".join(problems))
     return found
+
+
+def starts(configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None]) -> list[TrialConfig]:
+    """One trial for each different network, checkpoint and shape of clips that trials start from.
+
+    Args:
+        checkpoints: the file of each trial, by key.
+    """
+    found = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width, t.input_norm, t.num_samples): t for t in configs}
+    return list(found.values())
 
 
 def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | None:
