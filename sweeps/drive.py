@@ -189,6 +189,7 @@ class Recorder:
     def close(self) -> None:
         """Ends what was cut off, and the sweep's own run."""
         self._wall_s = time.monotonic() - self._began
+        self._progress.waiting("writing the last results")
         patience_s = PATIENCE_S if sys.exception() or self.stopped else COMMIT_S
         if self._commits and not self._commits.close(patience_s):
             self._progress.note("some results are in the storage, but not committed yet; the next start does it")

@@ -58,7 +58,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "lightning": ("benchmarks/",),
     "threadpoolctl": ("benchmarks/",),
     "jaxtyping": ("datasets/", "trainable/", "analysis/"),
-    "tqdm": ("sweeps/progress.py",),
+    "rich": ("sweeps/screen.py",),
     "numpy": ("datasets/", "trainable/", "sweeps/artefacts.py", "analysis/", "benchmarks/"),
 }
 FORBIDDEN_CALLS = {  # and why

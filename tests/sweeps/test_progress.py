@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sweeps import progress
 from sweeps.budget import Times
 from sweeps.plan import grid
-from sweeps.progress import TrialProgress, duration, each
+from sweeps.progress import Failed, Finished, Running, TrialProgress, duration, each
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(
@@ -138,6 +140,93 @@ def test_an_eta_needs_no_trial_to_have_an_end(clock: Clock) -> None:
     clock.now_s = 60.0
     shown.epoch(trial.key, {"epoch": 1})
     assert shown.eta_s == 60
+
+
+def test_workers_that_start_take_no_time_of_the_work(shown: TrialProgress, clock: Clock) -> None:
+    """A minute until the first trial begins, and a fifth of the work in the 20 s after it: 80 s are left."""
+    clock.now_s = 60.0
+    shown.started(TRIALS[2].key)
+    clock.now_s = 80.0
+    shown.epoch(TRIALS[2].key, {"epoch": 5})
+    assert shown.eta_s == pytest.approx(80, rel=0.02)
+
+
+def test_a_running_trial_is_known_by_its_epochs(shown: TrialProgress, clock: Clock) -> None:
+    """The last epoch's numbers, the best accuracy of all, and the time left, which a late epoch does not shorten."""
+    first, second = TRIALS[0], TRIALS[1]
+    shown.started(first.key)
+    shown.started(second.key)
+    row = {"train_loss": 0.5, "val_loss": 0.75, "epoch_s": 4.0}
+    shown.epoch(first.key, {**row, "epoch": 1, "val_accuracy": 0.875})
+    shown.epoch(first.key, {**row, "epoch": 2, "val_accuracy": 0.625})
+    clock.now_s = 1.0
+    known = Running("cnn14-32k on 8 kHz, seed 1", 10, 2, 0.875, 0.5, 0.75, 4.0, left_s=31.0)
+    assert shown.standing().running == [known, Running("cnn14-32k on 8 kHz, seed 2", 10)]
+    clock.now_s = 100.0
+    assert shown.standing().running[0].left_s == 28.0
+    shown.epoch(first.key, {**row, "epoch": 10, "val_accuracy": 0.5})
+    assert shown.standing().running[0].left_s == 0.0
+
+
+def test_the_whole_is_counted(shown: TrialProgress, clock: Clock) -> None:
+    """What has ended with which result, the newest first, and what is waited for until the first trial starts."""
+    shown.waiting("starting Ray")
+    clock.now_s = 5.0
+    assert (shown.standing().waiting, shown.standing().waited_s) == ("starting Ray", 5.0)
+    for trial in TRIALS[:3]:
+        shown.started(trial.key)
+    clock.now_s = 15.0
+    shown.failed(TRIALS[0].key, "Traceback:\nlost")
+    shown.finished(TRIALS[1].key, SCORES)
+    shown.finished(TRIALS[2].key, {"epochs_run": 2, "diverged": 1.0})
+    now = shown.standing()
+    assert (now.total, now.num_finished, now.num_failed, now.waiting, now.running) == (4, 2, 1, "", [])
+    assert now.finished == [
+        Finished("cnn14-32k on 32 kHz, seed 1", None, 0, 2, 10.0),
+        Finished("cnn14-32k on 8 kHz, seed 2", 0.8123, 3, 5, 10.0),
+    ]
+    assert now.failed == [Failed("cnn14-32k on 8 kHz, seed 1", "lost")]
+    assert now.best == (0.75, "cnn14-32k on 8 kHz, seed 2")
+    assert now.part_done == pytest.approx(0.6, rel=0.02)
+
+
+def test_events_come_from_several_threads() -> None:
+    """A look at a sweep sees no event half done, while trials start and end in another thread."""
+    trials = grid(BASE, seed=range(1, 1001))
+    shown = TrialProgress(trials)
+    for trial in trials[:200]:
+        shown.started(trial.key)
+
+    def look() -> None:
+        while (now := shown.standing()).num_finished < 800:
+            assert len(now.running) in (200, 201)
+            assert len(shown.times().running) >= 200
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor() as pool:
+            looking = pool.submit(look)
+            for ends, starts in zip(trials[:800], trials[200:], strict=True):
+                shown.started(starts.key)
+                shown.finished(ends.key, {})
+            looking.result(timeout=60)
+    finally:
+        sys.setswitchinterval(interval_s)
+
+
+def test_trials_of_a_search_are_told_apart() -> None:
+    """They differ in what is searched, and have no test accuracy."""
+    base = dataclasses.replace(BASE, score_on="validation")
+    trials = grid(base, lr=(1.234e-4, 1e-3), batch=(16, 32))
+    shown = TrialProgress(trials)
+    shown.started(trials[0].key)
+    shown.finished(trials[3].key, {"best_val_accuracy": 0.5, "best_epoch": 1, "epochs_run": 2})
+    now = shown.standing()
+    assert [one.name for one in now.running] == ["lr=0.000123, batch=16"]
+    assert (now.tested, now.finished) == (False, [Finished("lr=0.001, batch=32", 0.5, 1, 2, 0.0)])
+    both = TrialProgress(grid(base, backbone=("cnn10", "cnn14"), lr=(1e-4, 1e-3)))
+    assert both.standing().longest_name == "lr=0.0001, cnn10-32k on 32 kHz, seed 1"
 
 
 @pytest.mark.parametrize(
