@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 import soxr
+
+from datasets.containers import BadAudio, Header, header
+from datasets.files import opened
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int16
@@ -24,10 +26,6 @@ RESAMPLER = f"soxr HQ {soxr.__version__}"  # a scientific parameter of a study o
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 1_000_000
 BLOCK = 2**16  # samples that fit the cache; at 64 kHz a scaled copy of DeepShip's longest recording would be 0.3 GB
 MAX_PEAK = 2.0  # 6 dB above full scale: beyond, samples are not scaled to [-1, 1] and would only clip
-
-
-class BadAudio(ValueError):
-    """A file that must not be used; the message is the reason, without the path."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,13 @@ class AudioFacts:
         return self.num_frames / self.rate_hz
 
 
+class _Bytes(io.BytesIO):
+    """The bytes of a file, which begin at 0 even if a damaged header leads before it: a callback cannot raise."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return super().seek(max(offset, 0) if whence == 0 else offset, whence)
+
+
 def decode(path: Path) -> tuple[Wave, AudioFacts]:
     """The waveform of a file, channels averaged, and its facts.
 
@@ -55,22 +60,20 @@ def decode(path: Path) -> tuple[Wave, AudioFacts]:
         BadAudio: if the file is empty, not audio, truncated, silent, without samples, not finite, or not scaled.
     """
     try:
-        if path.is_dir() or path.is_fifo():  # a pipe would be waited for without end
-            raise BadAudio("not a file")
-        data = path.read_bytes()
+        with opened(path) as file:
+            data = file.read()
     except OSError as error:
         raise BadAudio(f"cannot be read ({error.strerror})") from None
-    _check_container(data)
-    channels, rate_hz = _samples(data)
+    channels, rate_hz = _samples(data, header(data))
     peak = float(max(-channels.min(), channels.max()))
     if not math.isfinite(peak):
         num_bad = channels.size - np.count_nonzero(np.isfinite(channels))
         raise BadAudio(f"{num_bad} of {channels.size} samples are NaN or infinite")
-    wave = channels.mean(axis=1) if channels.shape[1] > 1 else channels[:, 0]
-    if wave.min() == wave.max():
-        raise BadAudio(f"silent: every sample is {wave[0]:g}")
     if peak > MAX_PEAK:
         raise BadAudio(f"samples reach {peak:g}, not scaled to [-1, 1]; scale the file")
+    wave = channels.mean(axis=1) if channels.shape[1] > 1 else channels[:, 0]
+    if _constant(wave):
+        raise BadAudio(f"silent: {_silence(channels, wave, peak)}")
     power = np.einsum("ij,ij->", channels, channels, dtype=np.float64) / channels.size
     facts = AudioFacts(
         sha256=hashlib.sha256(data).hexdigest(),
@@ -104,15 +107,16 @@ def to_int16(wave: Wave) -> Int16[np.ndarray, " samples"]:
 def duration_s(path: Path) -> float | None:
     """Length by the file's header [s]; None where there is no readable header."""
     try:
-        return float(soundfile.info(str(path)).duration)
+        with opened(path):
+            return float(soundfile.info(str(path)).duration)
     except (soundfile.LibsndfileError, RuntimeError, OSError):
         return None
 
 
-def _samples(data: bytes) -> tuple[Float32[np.ndarray, "samples channels"], int]:
-    """All samples of a file, and their rate [Hz]."""
+def _samples(data: bytes, told: Header) -> tuple[Float32[np.ndarray, "samples channels"], int]:
+    """All samples of a file, and their rate [Hz], held against what its container says."""
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Bytes(data)) as file:
             promised, rate_hz = file.frames, file.samplerate
             channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -120,48 +124,45 @@ def _samples(data: bytes) -> tuple[Float32[np.ndarray, "samples channels"], int]
     except (RuntimeError, ValueError, MemoryError) as error:  # what a damaged header provokes
         raise BadAudio(f"its header cannot be right ({error})") from None
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise BadAudio(f"its header says {rate_hz} Hz, which is no sampling rate of sound; mend the header")
+        raise BadAudio(f"its header says {rate_hz} Hz, which is no sampling rate of sound; fix the header")
     if len(channels) == 0:
         raise BadAudio("holds no samples")
     if len(channels) < promised:
         raise BadAudio(f"truncated: {len(channels)} of {promised} frames are there")
+    for what, said, read in (
+        ("Hz", told.rate_hz, rate_hz),
+        ("channels", told.num_channels, channels.shape[1]),
+        ("frames", told.num_frames, len(channels)),
+    ):
+        if said not in (None, read):
+            raise BadAudio(f"its header cannot be right: it says {said} {what}, libsndfile reads {read}")
+    if told.md5 and told.md5 != _md5(channels, told.bits):
+        raise BadAudio("damaged: its samples have another MD5 than its header says; get the file again")
     return channels, rate_hz
 
 
-def _check_container(data: bytes) -> None:
-    """Refuses what libsndfile opens without a word: a truncated WAV is a shorter one to it (1999 of 2000 cuts)."""
-    if not data:
-        raise BadAudio("empty file (0 bytes)")
-    if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{"):
-        raise BadAudio(f"not audio: it begins with {data[:20].decode('latin-1')!r}; download it again")
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        _check_wav(data)
-    elif data[:4] == b"OggS":
-        _check_ogg(data)
-    elif data[:4] != b"fLaC":  # others are read too, but a cut cannot be told there; FLAC counts its own samples
-        raise BadAudio(f"neither WAV, FLAC nor Ogg: it begins with {data[:12]!r}; convert it to WAV")
+def _md5(channels: Float32[np.ndarray, "samples channels"], bits: int) -> bytes:
+    """The MD5 of samples as whole numbers of `bits` bits, in as few bytes as hold them: FLAC's."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for start in range(0, len(channels), BLOCK):
+        samples = (channels[start : start + BLOCK] * np.float32(2 ** (bits - 1))).astype("<i4")
+        packed = np.empty((samples.size, -(-bits // 8)), np.uint8)
+        for byte in range(packed.shape[1]):  # one after the other: all three at once take eight times as long
+            packed[:, byte] = samples.view(np.uint8).reshape(-1, 4)[:, byte]
+        digest.update(packed.data)
+    return digest.digest()
 
 
-def _check_ogg(data: bytes) -> None:
-    """The last page is whole and marked as the last."""
-    last = data.rfind(b"OggS")
-    num_segments = data[last + 26] if last + 26 < len(data) else 255
-    end = last + 27 + num_segments + sum(data[last + 27 : last + 27 + num_segments])
-    if end > len(data) or not data[last + 5] & 4:
-        raise BadAudio("truncated: its last Ogg page is missing or cut")
+def _constant(wave: Wave) -> bool:
+    """Whether nothing is left of a wave in 16 bits, which is how trials have it."""
+    low, high = to_int16(np.array([wave.min(), wave.max()]))
+    return bool(low == high)
 
 
-def _check_wav(data: bytes) -> None:
-    """The samples that the header promises are there."""
-    at, riff_end = 12, 8 + struct.unpack("<I", data[4:8])[0]
-    while at + 8 <= len(data):
-        name, size = struct.unpack("<4sI", data[at : at + 8])
-        if name == b"data":
-            if size != 0xFFFFFFFF and at + 8 + size > len(data):  # all ones: a stream of unknown length
-                raise BadAudio(
-                    f"truncated: its header promises {size} bytes of samples, {len(data) - at - 8} are there"
-                )
-            return
-        at += 8 + size + size % 2
-    if riff_end > len(data):
-        raise BadAudio(f"truncated: its header promises {riff_end} bytes, the file has {len(data)}")
+def _silence(channels: Float32[np.ndarray, "samples channels"], wave: Wave, peak: float) -> str:
+    """Why a wave is constant in 16 bits."""
+    if channels.min() == channels.max():
+        return f"every sample is {wave[0]:g}"
+    if all(_constant(channel) for channel in channels.T):
+        return f"every sample is {to_int16(wave[:1])[0]} in 16 bits, of a peak of {peak:g}; scale the file"
+    return f"its {channels.shape[1]} channels cancel when they are averaged; keep one of them"

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 
@@ -143,7 +144,7 @@ def recording_id(*parts: str) -> str:
     return unicodedata.normalize("NFC", "/".join(parts))
 
 
-def audio_files(folder: Path, suffixes: Sequence[str] = (".wav", ".flac")) -> list[Path]:
+def audio_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Whatever below `folder` is named like audio, sorted; hidden ones (`._x.wav` of macOS) are not audio.
 
     Raises:

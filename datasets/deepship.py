@@ -7,7 +7,6 @@ metafile has rows `id,AIS code,ship,YYYYMMDD,HHMMSS,duration_s,start-end range_m
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from datasets.audio import duration_s
 from datasets.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
+from datasets.files import NUMBER, SEPARATORS, BadText, cells, read_lines, separator
 from datasets.splits import ROLES, Split
 
 CLASSES = {
@@ -25,8 +25,10 @@ CLASSES = {
     "tanker": "Tanker",
     "tug": "Tug",
 }
-ROW = (r"\d+", r"\d*", r".+", r"\d{8}", r"\d{6}", r"\d+")
+ROW = (NUMBER, r"[0-9]*", r".+", r"[0-9]{8}", r"[0-9]{6}", NUMBER)
 FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
+
+SPLIT_COLUMNS = ["split", "class", "recording_dir", "wav_stem", "n_segments_5s"]
 
 # What the authors' split holds of the whole corpus (Mohammadi et al. 2024, section II.B): recordings and 5 s clips.
 PUBLISHED_COUNTS = {"train": (428, 23_088), "validation": (60, 3_974), "test": (121, 6_708)}
@@ -149,22 +151,23 @@ def _passage(
 
 def _read_metafiles(folders: list[Path]) -> tuple[list[Passage], list[Problem]]:
     passages, problems = [], []
-    for path in (p for folder in folders for p in sorted(folder.glob("[!.]*metafile*")) if p.is_file()):
+    for path in (p for folder in folders for p in sorted(folder.glob("[!.]*metafile*")) if not p.is_dir()):
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(path, f"cannot be read as UTF-8 text ({error})"))
+            lines = read_lines(path)
+        except BadText as error:
+            problems.append(Problem(path, str(error)))
             continue
+        separated_by = separator(next((line for line in lines if line.strip(SEPARATORS)), ""))
         for number, line in enumerate(lines, 1):
-            cells = [cell.strip() for cell in line.split(",")]
-            if not any(cells):
+            row = [cell.strip() for cell in cells(line, separated_by)]
+            if not any(row):
                 continue
-            if len(cells) < 6 or not all(re.fullmatch(p, c) for p, c in zip(ROW, cells, strict=False)):
+            if len(row) < 6 or not all(re.fullmatch(p, c) for p, c in zip(ROW, row, strict=False)):
                 problems.append(
                     Problem(path, f"line {number} is not id,code,ship,YYYYMMDD,HHMMSS,duration,...: {line[:60]!r}")
                 )
                 continue
-            passages.append(Passage(int(cells[0]), _vessel(cells[2]), cells[3], cells[4], int(cells[5])))
+            passages.append(Passage(int(row[0]), _vessel(row[2]), row[3], row[4], int(row[5])))
     return list(dict.fromkeys(passages)), problems  # a copy of a metafile beside it must not make its rows ambiguous
 
 
@@ -219,21 +222,37 @@ def _published_rows(file: Path | None) -> list[_PublishedRow]:
     if file is None:
         raise CorpusError("split=published: name the authors' file with --split-file split_indices.txt")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"--split-file {file}: cannot be read ({error})") from None
+        lines = read_lines(file)
+        is_table = cells(lines[0], separator(lines[0]))[: len(SPLIT_COLUMNS)] == SPLIT_COLUMNS
+        segments = _split_table(lines) if is_table else _split_indices(lines)
+    except BadText as error:
+        raise CorpusError(f"--split-file {file}: {error}") from None
+    if {key[0] for key in segments} != set(ROLES):
+        raise CorpusError(f"--split-file {file}: neither the authors' split_indices.txt nor its csv")
+    return [_PublishedRow(*key, count) for key, count in segments.items()]
+
+
+def _split_table(lines: list[str]) -> Counter[tuple[str, str, str, str]]:
+    """The clips of each (role, class, folder, stem) by the csv."""
     segments: Counter[tuple[str, str, str, str]] = Counter()
-    if lines and lines[0].startswith("split,class,recording_dir,wav_stem,n_segments_5s"):
-        for number, row in enumerate(csv.reader(lines[1:]), 2):
-            if len(row) < 5 or not row[4].isdecimal():
-                raise CorpusError(f"--split-file {file}: line {number} is not {lines[0]}: {','.join(row)[:60]!r}")
-            segments[row[0], row[1], row[2], row[3]] = int(row[4])
+    separated_by = separator(lines[0])
+    for number, line in enumerate(lines[1:], 2):
+        row = cells(line, separated_by)
+        if not any(row):
+            continue
+        if len(row) < 5 or row[0] not in ROLES or not re.fullmatch(NUMBER, row[4]):
+            raise BadText(f"line {number} is not {','.join(SPLIT_COLUMNS)}: {line[:60]!r}")
+        segments[row[0], row[1], row[2], row[3]] = int(row[4])
+    return segments
+
+
+def _split_indices(lines: list[str]) -> Counter[tuple[str, str, str, str]]:
+    """The same by the authors' own file, which names every clip below a heading for each role."""
+    segments: Counter[tuple[str, str, str, str]] = Counter()
     role = ""
-    for line in map(str.strip, lines):
+    for line in (line.strip(' \t"').replace("\\", "/") for line in lines):
         if heading := re.fullmatch(r"(Train|Validation|Test) indices and paths:", line):
             role = heading[1].lower()
         elif entry := re.fullmatch(r"\d+: .*/([^/]+)/([^/]+)/([^/]+)_[^/_]+-Segment_\d+\.wav", line):
             segments[role, entry[1], entry[2], entry[3]] += 1
-    if {key[0] for key in segments} != set(ROLES):
-        raise CorpusError(f"--split-file {file}: neither the authors' split_indices.txt nor its csv")
-    return [_PublishedRow(*key, count) for key, count in segments.items()]
+    return segments

@@ -6,11 +6,11 @@ Fragments of one source recording share `src_file` and a fold; the five folds ar
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.corpus import Corpus, CorpusError, Problem, Recording, chosen, recording_id
+from datasets.files import SEPARATORS, BadText, cells, read_lines, separator
 from datasets.splits import Split
 
 COLUMNS = ("filename", "fold", "category", "src_file")
@@ -44,18 +44,24 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
 
 def _rows(table: Path) -> list[dict[str, str]]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{table}: cannot be read ({error}); {LAYOUT}") from None
-    if not rows or (missing := [c for c in COLUMNS if c not in rows[0]]):
+        head, *lines = read_lines(table)
+    except BadText as error:
+        raise CorpusError(f"{table}: {error}; {LAYOUT}") from None
+    separated_by = separator(head)
+    columns = cells(head, separated_by)
+    rows = {
+        number: dict(zip(columns, cells(line, separated_by), strict=False))
+        for number, line in enumerate(lines, 2)
+        if line.strip(SEPARATORS)
+    }
+    if not rows or (missing := [c for c in COLUMNS if c not in columns]):
         what = f"has no column {', '.join(missing)}" if rows else "has no rows"
         raise CorpusError(f"{table}: {what}; it needs {', '.join(COLUMNS)}")
-    for number, row in enumerate(rows, 2):
-        if not all(row[c] for c in COLUMNS) or row["fold"] not in FOLD_ROLES:
-            held = ", ".join(f"{c}={row[c]!r}" for c in COLUMNS)
-            raise CorpusError(f"{table}: row {number} has {held}; it needs all of them, and a fold of 1 to 5")
-    return rows
+    for number, row in rows.items():
+        if not all(row.get(c) for c in COLUMNS) or row["fold"] not in FOLD_ROLES:
+            held = ", ".join(f"{c}={row.get(c, '')[:60]!r}" for c in COLUMNS)
+            raise CorpusError(f"{table}: line {number} has {held}; it needs all of them, and a fold of 1 to 5")
+    return list(rows.values())
 
 
 def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:

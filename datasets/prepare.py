@@ -60,7 +60,7 @@ def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) ->
     """Reads a corpus, refuses or drops what is bad, and splits it.
 
     Raises:
-        CorpusError: if anything must be mended first; all bad files are named at once.
+        CorpusError: if anything must be fixed first; all bad files are named at once.
     """
     found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
     return _split(scan.scan(found, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)

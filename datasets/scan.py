@@ -1,6 +1,7 @@
 """Reads every file of a corpus once: what it holds, and all that is wrong with it, before anything is trained.
 
-A file's facts are remembered by its path, size and modification time, so that a second look costs no reading.
+A file's facts are remembered by its path, size and modification time, so that a second look costs no reading. Once the
+rules have changed by which a file is good, each is read again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from datasets.audio import AudioFacts, BadAudio, decode
 from datasets.corpus import Corpus, CorpusError, Problem
 
 INDEX = "facts.sqlite"  # in the cache folder
+RULES = 2  # raise it when a file that was good may be refused, or be read as other samples
 
 OnBad = Literal["refuse", "drop"]
 Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, what) -> the same items, shown as they pass
@@ -30,7 +32,7 @@ Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, what) -> t
 NUM_THREADS = min(16, len(os.sched_getaffinity(0)))
 
 Outcome = AudioFacts | str  # or why the file is bad
-Stat = tuple[int, int]  # size and modification time
+Stat = tuple[int, int, int]  # size, modification time, and the rules the file was held to
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def scan(
     for recording in corpus.recordings:
         outcome = outcomes[recording.path]
         if isinstance(outcome, AudioFacts) and outcome.duration_s < clip_s:
-            outcome = f"{outcome.duration_s:.2f} s long, shorter than one clip of {clip_s:g} s"
+            outcome = f"{_unlike(outcome.duration_s, clip_s)} s long, shorter than one clip of {clip_s:g} s"
         if isinstance(outcome, str):
             problems.append(Problem(recording.path, outcome))
         else:
@@ -80,9 +82,9 @@ def scan(
     lost = set(corpus.classes) - {r.label for r in kept}
     if problems and (on_bad == "refuse" or lost):
         listed = "\n  ".join(map(str, problems))
-        remedy = "mend or remove them, or leave them out and have that recorded: --bad-files drop"
+        remedy = "fix or remove them, or leave them out and have that recorded: --bad-files drop"
         if lost:
-            remedy = f"without them nothing is left of class {', '.join(sorted(lost))}; mend them"
+            remedy = f"without them nothing is left of class {', '.join(sorted(lost))}; fix them"
         raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {listed}\n{remedy}")
     return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
 
@@ -109,8 +111,9 @@ def _outcomes(paths: Sequence[Path], cache_dir: Path, progress: Progress) -> dic
                 zip(new, pool.map(_examine, new), strict=True), len(new), "reading audio"
             ):
                 known[path] = outcome
-                if stat and isinstance(outcome, AudioFacts):  # a bad file is looked at again: it may have been mended
-                    row = (str(path), *stat, json.dumps(dataclasses.asdict(outcome)))
+                if stat and isinstance(outcome, AudioFacts):  # a bad file is looked at again: it may have been fixed
+                    size, mtime_ns, rules = stat
+                    row = (str(path), size, mtime_ns, json.dumps({"rules": rules, **dataclasses.asdict(outcome)}))
                     with connection:
                         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", row)
     except (OSError, sqlite3.Error) as error:
@@ -130,7 +133,13 @@ def _examine(path: Path) -> tuple[Stat | None, Outcome]:
 
 def _stat(path: Path) -> Stat:
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns, RULES
+
+
+def _unlike(seconds: float, clip_s: float) -> str:
+    """A duration with as many digits as tell it from a clip's: 4.99995 s are not 5.00 s."""
+    shown = (f"{seconds:.{digits}f}" for digits in range(2, 18))
+    return next((text for text in shown if float(text) < clip_s), repr(seconds))
 
 
 def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
@@ -146,7 +155,7 @@ def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
 
 
 def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
-    """Every file that was ever found good: its size and time then, and what it held; whatever has become of it."""
+    """Every file that was ever found good, under whatever rules: its size and time then, and what it held."""
     index = cache_dir / INDEX
     if not index.exists():
         return {}
@@ -159,8 +168,9 @@ def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
         return {}
     found = {}
     for path, size, mtime_ns, facts in rows:
-        with suppress(ValueError, TypeError):  # facts that are damaged or of other fields
-            found[Path(path)] = (size, mtime_ns), AudioFacts(**json.loads(facts))
+        with suppress(ValueError, TypeError, AttributeError):  # facts that are damaged or of other fields
+            told = json.loads(facts)
+            found[Path(path)] = (size, mtime_ns, told.pop("rules", 1)), AudioFacts(**told)
     return found
 
 

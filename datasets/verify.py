@@ -19,6 +19,7 @@ from pathlib import Path
 
 from datasets.clips import open_clips
 from datasets.corpus import Corpus, CorpusError, Problem, find
+from datasets.files import opened
 from datasets.scan import INDEX, NUM_THREADS, memory
 
 
@@ -53,7 +54,7 @@ def damaged_entries(cache_dir: Path) -> Iterator[Problem]:
 
 def _sha256(path: Path) -> str | OSError:
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return error

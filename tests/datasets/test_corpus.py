@@ -10,7 +10,9 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from datasets.corpus import Corpus, CorpusError, audio_files, find
 from datasets.scan import scan
@@ -220,6 +222,18 @@ def test_names_of_all_kinds_are_read(tmp_path: Path, write_wav: WriteWav) -> Non
     corpus = find("deepship", tmp_path / "data", ("Tug",))
     assert {r.path.name for r in corpus.recordings} == set(names)
     assert len(scan(corpus, 0.5, tmp_path / "cache").facts) == len(names)
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF", "FLAC"])
+def test_what_long_recorders_write_is_found_and_read(container: str, tmp_path: Path) -> None:
+    """Each container by each of its suffixes, in either case of letters."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
+    suffixes = {"AIFF": (".aif", ".aiff", ".aifc")}.get(container, (f".{container.lower()}", f".{container}"))
+    for number, suffix in enumerate(suffixes):
+        (tmp_path / "data/Tug").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / f"data/Tug/{number}{suffix}", noise, 8_000, format=container, subtype="PCM_16")
+    corpus = find("deepship", tmp_path / "data", ("Tug",))
+    assert len(scan(corpus, 0.5, tmp_path / "cache").facts) == len(suffixes)
 
 
 @pytest.mark.parametrize("name", [b"line\nbreak.wav", b"no utf-8 \xff.wav", b"bell\x07.wav"])

@@ -125,6 +125,44 @@ def test_a_metafile_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     assert str(problem).startswith(f"{path}: cannot be read as UTF-8 text")
 
 
+ROWS = "1,52,A SHIP,20171104,101500,60,1-2,\n2,52,B SHIP,20171105,101500,60,1-2,\n"
+METAFILES = {
+    "Windows": ROWS.replace("\n", "\r\n").encode(),
+    "semicolons": ROWS.replace(",", ";").encode(),
+    "tabs, UTF-16": ROWS.replace(",", "\t").encode("utf-16"),
+    "quotes": ROWS.replace("A SHIP", '"A SHIP"').replace("52", '"52"').encode(),
+    "an empty row before": b",,,,,,,\n" + ROWS.encode(),
+}
+
+
+@pytest.mark.parametrize("form", METAFILES)
+def test_a_metafile_is_read_as_a_spreadsheet_writes_it(form: str, tmp_path: Path) -> None:
+    """Separators, quotation marks, encodings and line ends make no other vessels."""
+    touch(tmp_path, "Tug/1.wav", "Tug/2.wav")
+    metafile(tmp_path, "").write_bytes(METAFILES[form])
+    assert vessels(tmp_path) == {"Tug/1": "A SHIP", "Tug/2": "B SHIP"}
+    assert not find("deepship", tmp_path, ("Tug",)).problems
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "9" * 400, "1" + "0" * 400, "٣"])
+def test_a_number_that_is_none_is_a_problem(number: str, tmp_path: Path) -> None:
+    """More digits than Python converts or a float holds, and digits of other scripts: named by line, nothing breaks."""
+    touch(tmp_path, "Tug/1.wav", "Tug/2.wav")
+    row = "1,52,A SHIP,20171104,101500,60,1-2,"
+    metafile(tmp_path, row, row.replace("60", number), number + row[1:], row.replace("52", number))
+    problems = find("deepship", tmp_path, ("Tug",)).problems
+    numbered = [2, 3] if number.isascii() else [2, 3, 4]  # a code of any length is only skipped
+    assert [problem.reason.split(" is not ")[0] for problem in problems] == [f"line {n}" for n in numbered]
+
+
+def test_a_metafile_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
+    """A link to a device is not read."""
+    touch(tmp_path, "Tug/1.wav")
+    (tmp_path / "Tug/tug-metafile").symlink_to("/dev/zero")
+    (problem,) = find("deepship", tmp_path, ("Tug",)).problems
+    assert problem.reason == "cannot be read (not a file)"
+
+
 def test_what_lies_beside_a_metafile_changes_nothing(tmp_path: Path) -> None:
     """A copy, macOS's hidden twin and a folder of that name leave the joins as they were."""
     touch(tmp_path, "Tug/1.wav", "Tug/old metafiles/notes.txt")
@@ -209,6 +247,30 @@ def test_the_published_split_is_read_in_both_forms(form: str, tmp_path: Path) ->
     assert split.notes == ("3 of the split's 6 recordings are not here",)
 
 
+SAVED = {
+    "a byte-order mark": lambda text: text.encode("utf-8-sig"),
+    "Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "Windows with a mark": lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "tabs, UTF-16": lambda text: text.replace(",", "\t").encode("utf-16"),
+    "quotes": lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text).encode(),
+    "backslashes": lambda text: text.replace("/", "\\").encode(),
+    "empty lines": lambda text: text.replace("\n", "\n\n").encode(),
+}
+
+
+@pytest.mark.parametrize("form", ["txt", "csv"])
+@pytest.mark.parametrize("saved", SAVED)
+def test_the_published_split_is_read_as_other_machines_save_it(saved: str, form: str, tmp_path: Path) -> None:
+    """As Windows, Excel and editors write it, the roles are the same."""
+    corpus = split_corpus(tmp_path / "data", absent=1)
+    file = split_file(tmp_path, form)
+    file.write_bytes(SAVED[saved](file.read_text()))
+    split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, file)
+    assert split.roles == {names[1]: role for role, names in SPLIT.items()}
+
+
 def test_a_flat_file_takes_the_role_of_its_id(tmp_path: Path) -> None:
     """`Cargo/44.wav` of the public sample is `Cargo/20171106-44/44.wav` of the split."""
     touch(tmp_path / "data", "Cargo/44.wav")
@@ -255,9 +317,15 @@ def test_a_recording_without_a_role_is_refused(tmp_path: Path) -> None:
     [
         (b"", "neither the authors' split_indices.txt nor its csv"),
         (b"Train indices and paths:\n0: ./x\n", "neither the authors' split_indices.txt nor its csv"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xff\xfe", "neither the authors' split_indices.txt nor its csv"),
+        (b"\xff\xfe\x00", "cannot be read as UTF-16 text"),
+        (b"train,Zo\xeb", r"cannot be read as UTF-8 text \(byte 0xeb in line 1\); save it as UTF-8"),
         (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain,Cargo,a,b,1\ntrain,Cargo\n", "line 3 is not split,"),
         (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain,Cargo,a,b,many\n", "line 2 is not split,"),
+        (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain,Cargo,a,b," + b"9" * 5_000, "line 2 is not split,"),
+        (b"split,class,recording_dir,wav_stem,n_segments_5s\ntraining,Cargo,a,b,1\n", "line 2 is not .*: 'training,Ca"),
+        (b'split;class;recording_dir;wav_stem;n_segments_5s\ntrain;"Cargo;a;b;1\n', "line 2 is not .*: 'train;"),
+        (b"split,class,recording_dir,wav_stem,n_segments_5s\ntrain," + b"x" * 200_000, "line 2 is not .*: 'train,x+'$"),
         (None, "cannot be read"),
     ],
 )
@@ -268,6 +336,12 @@ def test_a_file_that_is_no_split_is_refused(content: bytes | None, reason: str, 
         file.write_bytes(content)
     with pytest.raises(CorpusError, match=f"--split-file {file}: .*{reason}"):
         published_split(split_corpus(tmp_path / "data"), {}, 5.0, file)
+
+
+def test_a_split_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A device has no end."""
+    with pytest.raises(CorpusError, match=r"--split-file /dev/zero: cannot be read \(not a file\)"):
+        published_split(split_corpus(tmp_path / "data"), {}, 5.0, Path("/dev/zero"))
 
 
 def test_the_published_split_needs_its_file(tmp_path: Path) -> None:

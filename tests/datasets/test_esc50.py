@@ -73,7 +73,7 @@ def test_a_row_that_is_not_whole_is_refused(row: str, root: Path) -> None:
     """It is named by its place in the file, with what it holds."""
     write_table(root, *lines_of(root)[:4], row, *lines_of(root)[4:])
     with pytest.raises(
-        CorpusError, match=r"esc50.csv: row 5 has filename=.*; it needs all of them, and a fold of 1 to"
+        CorpusError, match=r"esc50.csv: line 5 has filename=.*; it needs all of them, and a fold of 1 to"
     ):
         find("esc50", root)
 
@@ -93,6 +93,33 @@ def test_a_table_that_is_no_text_is_refused(root: Path) -> None:
     table(root).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CorpusError, match=r"esc50.csv: cannot be read .*must hold meta/esc50.csv and audio/"):
         find("esc50", root)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_read_as_a_spreadsheet_writes_it(separator: str, encoding: str, root: Path) -> None:
+    """Other separators, quotation marks, encodings and an empty row at the end give the same corpus."""
+    before = find("esc50", root)
+    lines = [*lines_of(root), ",,,,,,"]
+    text = "\r\n".join(lines).replace("dog", '"dog"').replace(",", separator)
+    table(root).write_bytes(text.encode(encoding))
+    assert find("esc50", root) == before
+
+
+def test_a_table_that_is_no_file_is_refused(root: Path) -> None:
+    """A link to a device is not read."""
+    table(root).unlink()
+    table(root).symlink_to("/dev/zero")
+    with pytest.raises(CorpusError, match=r"esc50.csv: cannot be read \(not a file\); --data-root must hold"):
+        find("esc50", root)
+
+
+def test_a_cell_without_end_is_refused(root: Path) -> None:
+    """A quotation mark that is never closed, and a cell of 200,000 characters: their line is named."""
+    for odd in ('x.wav,1,0,"dog,True,5,A', "x" * 200_000):
+        write_table(root, *lines_of(root)[:11], odd)
+        with pytest.raises(CorpusError, match=r"esc50.csv: line 12 has filename='x.{0,63}', fold="):
+            find("esc50", root)
 
 
 def test_a_corpus_without_audio_folder_is_refused(root: Path) -> None:

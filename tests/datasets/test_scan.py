@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 import soundfile
 
 from datasets.corpus import Corpus, CorpusError, Problem
-from datasets.scan import Scan, remembered, scan
+from datasets.scan import Scan, memory, remembered, scan
 
 MakeCorpus = Callable[..., Corpus]
 WriteWav = Callable[..., Path]
@@ -88,6 +90,16 @@ def test_a_clip_as_long_as_its_recording_fits(make_corpus: MakeCorpus, cache_dir
         scan(corpus, 0.7 + 1 / 8_000, cache_dir)
 
 
+@pytest.mark.parametrize(("num_missing", "shown"), [(1, "0.4999"), (2, "0.4998"), (400, "0.45"), (3_990, "0.00")])
+def test_a_short_recording_is_shown_shorter(
+    num_missing: int, shown: str, make_corpus: MakeCorpus, cache_dir: Path
+) -> None:
+    """It has as many digits as tell it from a clip."""
+    corpus = make_corpus(num=1, seconds=0.5 - num_missing / 8_000)
+    with pytest.raises(CorpusError, match=rf"0\.wav: {re.escape(shown)} s long, shorter than one clip of 0\.5 s"):
+        scan(corpus, 0.5, cache_dir)
+
+
 def test_the_tail_is_dropped(make_corpus: MakeCorpus, cache_dir: Path) -> None:
     """1.45 s are four clips of 0.3 s, and five where the length is met exactly."""
     scanned = scan(make_corpus(seconds=1.45), 0.3, cache_dir)
@@ -113,7 +125,7 @@ def test_a_changed_file_is_read_again(make_corpus: MakeCorpus, write_wav: WriteW
     assert scan(corpus, 0.5, cache_dir).sha256 != first.sha256
 
 
-def test_a_mended_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+def test_a_fixed_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path) -> None:
     """That a file is bad is never remembered, even if size and time stay."""
     corpus = make_corpus()
     path = corpus.recordings[0].path
@@ -123,6 +135,23 @@ def test_a_mended_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path)
         scan(corpus, 0.5, cache_dir)
     keep_times(path, lambda: path.write_bytes(good))
     assert len(scan(corpus, 0.5, cache_dir).facts) == 4
+
+
+def test_what_other_rules_found_good_is_read_again(make_corpus: MakeCorpus, cache_dir: Path) -> None:
+    """A header that contradicts itself was good to an older version, whose memory says nothing of rules."""
+    corpus = make_corpus()
+    first = scan(corpus, 0.5, cache_dir)
+    path = corpus.recordings[0].path
+    content = path.read_bytes()
+    keep_times(path, lambda: path.write_bytes(content[:24] + struct.pack("<I", 9_000) + content[28:]))
+    assert scan(corpus, 0.5, cache_dir) == remembered(corpus, 0.5, cache_dir) == first
+    with sqlite3.connect(cache_dir / "facts.sqlite") as connection:
+        connection.execute("UPDATE facts SET facts = json_remove(facts, '$.rules')")
+    connection.close()
+    assert remembered(corpus, 0.5, cache_dir) is None
+    with pytest.raises(CorpusError, match=r"Cargo/0\.wav: its header contradicts itself: 9000 Hz"):
+        scan(corpus, 0.5, cache_dir)
+    assert {facts for _, facts in memory(cache_dir).values()} >= set(first.facts.values())  # `verify` compares them
 
 
 def _garbage(index: Path) -> None:

@@ -53,6 +53,14 @@ def test_what_is_as_it_was_is_no_problem(corpus: Corpus, told: Told) -> None:
     assert told() == (0, [f"{corpus.root}: 4 files, 0 problems"])
 
 
+def test_a_link_to_a_device_is_not_read(corpus: Corpus, told: Told) -> None:
+    """It has no end; the rest is verified."""
+    path = corpus.recordings[0].path
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert told() == (1, [f"{path}: missing: cannot be read (not a file)", f"{corpus.root}: 4 files, 1 problems"])
+
+
 def test_changed_missing_and_new_files_are_named(corpus: Corpus, told: Told, write_wav: WriteWav) -> None:
     """All at once, by path, and the exit code is 1."""
     changed, missing = corpus.recordings[0].path, corpus.recordings[3].path

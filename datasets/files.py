@@ -1,0 +1,67 @@
+"""Files as users have them: only what is a file is opened, and a text is read in whatever form its program wrote it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import errno
+import io
+import re
+import stat
+from pathlib import Path
+
+NUMBER = r"[0-9]{1,9}"  # in a table; Python refuses to convert 5000 digits, and no count, id or duration has ten
+SEPARATORS = ",;\t"
+SAVE_AS = "save it as UTF-8 (in Excel: CSV UTF-8)"
+
+
+class BadText(ValueError):
+    """A text that cannot be read; the message is the reason, without the path."""
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """A file, open for reading bytes; what a link leads to counts.
+
+    Raises:
+        OSError: if it cannot be opened, or is none: a device has no end, and a pipe waits for one.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return path.open("rb")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8, with or without a byte-order mark, or in UTF-16 with one, as Excel writes it.
+
+    Raises:
+        BadText: if it is no file, or not such a text; the message says what to do.
+    """
+    try:
+        with opened(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise BadText(f"cannot be read ({error.strerror})") from None
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        name, line = "UTF-16" if is_utf16 else "UTF-8", content.count(b"\n", 0, error.start) + 1
+        raise BadText(
+            f"cannot be read as {name} text (byte 0x{content[error.start]:02x} in line {line}); {SAVE_AS}"
+        ) from None
+    if "\0" in text:
+        raise BadText(f"cannot be read as text (it holds zeros: UTF-16 without its mark, or no text); {SAVE_AS}")
+    return re.split("\r\n|\r|\n", text)  # not splitlines(), which also splits at characters that a name may hold
+
+
+def separator(line: str) -> str:
+    """What separates the cells of a table, by one of its lines: a comma, or as some spreadsheets write it."""
+    return max(SEPARATORS, key=line.count)
+
+
+def cells(line: str, separated_by: str) -> list[str]:
+    """The cells of one line of a table, quoted or not; the line itself where a quotation mark is never closed."""
+    try:
+        return next(csv.reader([line], delimiter=separated_by, strict=True), [])
+    except csv.Error:
+        return [line]
