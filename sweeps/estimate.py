@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from datasets.corpus import shown
 from datasets.splits import ROLES
 from sweeps import budget, flags, placement, probe
 from sweeps.budget import Budget, NoBudget
@@ -107,29 +109,31 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--probe", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
     )
-    group.add_argument("--why", metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing")
+    group.add_argument(
+        "--why", type=key, metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing"
+    )
     group.add_argument("--budget", type=budget.limit, metavar="12gpu-h", help="start no trial that no longer fits")
     group.add_argument(
-        "--tflops", type=positive, metavar="X", help="assume this speed of a device instead of what a probe measured"
+        "--tflops",
+        type=flags.positive,
+        metavar="X",
+        help="assume this speed of a device instead of what a probe measured",
     )
-    group.add_argument("--gpus", type=whole, metavar="N", help="plan for so many (default: as the last probe found)")
+    group.add_argument(
+        "--gpus", type=flags.whole, metavar="N", help="plan for so many (default: as the last probe found)"
+    )
     group.add_argument("--cpus", type=flags.count, metavar="N", help="the same of cores")
-    group.add_argument("--price-per-hour", type=positive, metavar="X", help="of one GPU, or core where there is none")
-    group.add_argument("--watts", type=positive, metavar="W", help="that one GPU, or core, takes while it works")
+    group.add_argument(
+        "--price-per-hour", type=flags.positive, metavar="X", help="of one GPU, or core where there is none"
+    )
+    group.add_argument("--watts", type=flags.positive, metavar="W", help="that one GPU, or core, takes while it works")
 
 
-def whole(word: str) -> int:
-    """A number of GPUs on the command line; 0 is a plan for cores."""
-    if (number := int(word)) < 0:
-        raise argparse.ArgumentTypeError(f"{word}: must be at least 0")
-    return number
-
-
-def positive(word: str) -> float:
-    """A number above 0 on the command line."""
-    if not (number := float(word)) > 0:
-        raise argparse.ArgumentTypeError(f"{word}: must be above 0")
-    return number
+def key(word: str) -> str:
+    """A trial's key on the command line, or its first digits."""
+    if not re.fullmatch("[0-9a-f]{1,12}|all", word):
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a trial's key or its first digits, or all")
+    return word
 
 
 def budget_of(situation: Situation, args: argparse.Namespace) -> Budget | None:
