@@ -56,11 +56,22 @@ class Prepared:
         return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
 
 
+def check(wanted: Wanted, split_file: Path | None = None) -> None:
+    """Refuses what no folder can put right: no such corpus, or a class or split that it never has.
+
+    Raises:
+        CorpusError: with what there is.
+    """
+    if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
+        corpus.chosen(names, wanted.classes)
+    splits.check_name(wanted.split, wanted.corpus, file=split_file)
+
+
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
     """Reads a corpus, refuses or drops what is bad, and splits it.
 
     Raises:
-        CorpusError: if anything must be mended first; all bad files are named at once.
+        CorpusError: if anything must be fixed first; all bad files are named at once.
     """
     found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
     return _split(scan.scan(found, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)

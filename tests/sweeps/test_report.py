@@ -104,12 +104,11 @@ def test_clips_are_counted_once_for_a_rate() -> None:
 def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:
     """What is done depends on the data."""
     print_plan(situation(known=False), arguments("--dry-run"))
-    assert lines_of(capsys)["trials"] == [
-        "4 planned, what is done is not known, because",
-        "no corpus is named (--data-root)",
-    ]
+    said = lines_of(capsys)
+    assert said["trials"] == ["4 planned; how many are done is unknown: name the corpus with --data-root"]
+    assert said["clips"] == ["/results/cache: size unknown without a corpus"]
     print_plan(situation(known=False), arguments("--dry-run", "--data-root", "/ships"))
-    assert "/ships was not read yet" in lines_of(capsys)["trials"][1]
+    assert "unknown: /ships was not read yet" in lines_of(capsys)["trials"][0]
 
 
 def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +116,7 @@ def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFi
     one, *others = (t.key for t in SWEEP.trials)
     refused = {one: "x.pth is missing", **dict.fromkeys(others, "y.pth is missing")}
     print_plan(dataclasses.replace(situation(), refused=refused), arguments("--dry-run"))
-    assert lines_of(capsys)["refused"] == ["1 trials: x.pth is missing", "3 trials: y.pth is missing"]
+    assert lines_of(capsys)["refused"] == ["1 trial: x.pth is missing", "3 trials: y.pth is missing"]
 
 
 @pytest.mark.parametrize(
