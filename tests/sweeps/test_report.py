@@ -151,6 +151,24 @@ class TestTime:
         assert said["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
         assert said["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
 
+    def test_says_that_it_rests_on_finished_trials(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Their number, their device, and of how many cells; where all have run, early stopping is no guess."""
+        hour, basis = Span(3000, 3600, 4200), Basis(cluster=Cluster(2), ran_on="CPU (toy)", flops_per_s=Span(1, 1, 1))
+        past = {t.key: Prediction(hour, num_finished=3) for t in SWEEP.trials}
+        print_plan(dataclasses.replace(situation(), predictions=past, basis=basis), arguments())
+        said = lines_of(capsys)["time"]
+        assert said[0].startswith("2 h 00 min (1 h 40 min to 2 h 20 min) on 2 CPUs: 4 CPU-hours")
+        assert said[1:] == [
+            "2 of 2 cells as 6 finished trials of theirs took on CPU (toy)",
+            "without reading and resampling the audio",
+        ]
+        mixed = past | {t.key: Prediction(hour) for t in SWEEP.trials[2:]}
+        print_plan(dataclasses.replace(situation(), predictions=mixed, basis=basis), arguments())
+        said = lines_of(capsys)["time"]
+        assert said[1] == "1 of 2 cells as 3 finished trials of theirs took on CPU (toy)"
+        assert said[2].startswith("1 cells by their operations")
+        assert said[3].startswith("for 51 to 100 epochs each (early stopping)")
+
     def test_needs_the_corpus(self, capsys: pytest.CaptureFixture[str]) -> None:
         """How many clips there are is the corpus's."""
         print_plan(situation(known=False), arguments("--dry-run"))
