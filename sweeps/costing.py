@@ -61,7 +61,7 @@ def _witnesses(trials: Sequence[TrialConfig], situation: Situation) -> Iterator[
     measured = len((cells & basis.measured.keys()) - finished.keys())
     if finished:
         number = sum(finished.values())
-        yield "", f"{len(finished)} of {len(cells)} cells as {number} finished trials of theirs took on {basis.ran_on}"
+        yield "", f"{len(finished)} of {len(cells)} cells from {number} finished trials on {basis.ran_on}"
     if measured:
         busy = f", which was {basis.load.mid:.1f} times as slow as alone" if basis.load.mid >= BUSY else ""
         yield "", f"{measured} of {len(cells)} cells measured on {basis.device}{busy}"

@@ -159,13 +159,13 @@ class TestTime:
         said = lines_of(capsys)["time"]
         assert said[0].startswith("2 h 00 min (1 h 40 min to 2 h 20 min) on 2 CPUs: 4 CPU-hours")
         assert said[1:] == [
-            "2 of 2 cells as 6 finished trials of theirs took on CPU (toy)",
+            "2 of 2 cells from 6 finished trials on CPU (toy)",
             "without reading and resampling the audio",
         ]
         mixed = past | {t.key: Prediction(hour) for t in SWEEP.trials[2:]}
         print_plan(dataclasses.replace(situation(), predictions=mixed, basis=basis), arguments())
         said = lines_of(capsys)["time"]
-        assert said[1] == "1 of 2 cells as 3 finished trials of theirs took on CPU (toy)"
+        assert said[1] == "1 of 2 cells from 3 finished trials on CPU (toy)"
         assert said[2].startswith("1 cells by their operations")
         assert said[3].startswith("for 51 to 100 epochs each (early stopping)")
 
