@@ -49,7 +49,7 @@ def count(word: str) -> int:
 
 
 def positive(word: str, most: float = 1e9, least: float = 1e-9) -> float:
-    """A finite number above 0 on the command line.
+    """A finite number on the command line, above 0 if `least` is.
 
     Raises:
         ArgumentTypeError: if it is none.
@@ -59,19 +59,19 @@ def positive(word: str, most: float = 1e9, least: float = 1e-9) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{shown(word)}: write a number") from None
     if not least <= number <= most:  # no comparison with nan holds
-        low = "above 0" if not number > 0 else f"at least {least:g}"
+        low = "above 0" if not number > 0 and least else f"at least {least:g}"
         raise argparse.ArgumentTypeError(f"{shown(word)}: must be {low} and at most {most:g}")
     return number
 
 
 def points(word: str) -> float:
     """A difference in points of per cent on the command line."""
-    return 0.0 if word.strip() == "0" else positive(word, most=100)
+    return positive(word, most=100, least=0)
 
 
 def share(word: str) -> float:
     """A share of a GPU on the command line, or how many whole ones."""
-    if (number := positive(word)) > 1 and not number.is_integer():
+    if (number := positive(word, most=1_000)) > 1 and not number.is_integer():
         raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1, or a whole number of GPUs")
     return number
 

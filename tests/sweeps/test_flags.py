@@ -220,6 +220,12 @@ def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, share: float) -> No
     assert flags.share(word) == share
 
 
+@pytest.mark.parametrize(("word", "points"), [("0", 0), ("0.0", 0), ("2.5", 2.5), ("100", 100)])
+def test_a_margin_may_be_nothing(word: str, points: float) -> None:
+    """Then every difference matters."""
+    assert flags.points(word) == points
+
+
 @pytest.mark.parametrize("word", ["0", "-1", "1.5"])
 def test_no_trial_takes_one_gpu_and_a_half(word: str) -> None:
     """What cannot be is refused with the value."""
