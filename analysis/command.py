@@ -14,7 +14,7 @@ from analysis.cells import Table
 from analysis.mixed import MADE_BY
 from analysis.protocol import Published, read_published
 from analysis.runs import Predictions, finished_runs, held, read_predictions, table_rows
-from sweeps.flags import add_plan_flags, add_store_flags, folder, planned, store_uri
+from sweeps.flags import add_plan_flags, add_store_flags, folder, planned, points, store_uri
 from sweeps.plan import Sweep
 from sweeps.runs import Run, StoreError, read_runs
 
@@ -108,6 +108,6 @@ def parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
     )
     found.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
     found.add_argument(
-        "--margin", type=float, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
+        "--margin", type=points, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
     )
     return found

@@ -21,6 +21,7 @@ from analysis.mixed import MADE_BY
 from analysis.runs import finished_runs, held, table_rows
 from datasets import prepare
 from datasets.clips import open_clips
+from datasets.corpus import shown
 from datasets.prepare import Source
 from sweeps import flags, progress
 from sweeps.plan import Sweep, trial_name
@@ -38,7 +39,7 @@ DONE, REFUSED = 0, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the figure and the focus of the networks; 0 when done, 2 when something must be mended first."""
+    """Writes the figure and the focus of the networks; 0 when done, 2 when something must be fixed first."""
     parser = _parser()
     args = parser.parse_args(argv)
     if args.data_root is None:
@@ -124,10 +125,10 @@ def _sweep(name: str) -> Sweep:
     Raises:
         ValueError: if there is none of that name.
     """
-    found = importlib.import_module(f"sweeps.{name}") if (flags.ROOT / "sweeps" / f"{name}.py").is_file() else None
-    sweep: Sweep | None = getattr(found, "SWEEP", None)
-    if sweep is None:
-        raise ValueError(f"{name}: there is no sweep sweeps/{name}.py; name one, such as deepship_backbones")
+    there = {path.stem for path in (flags.ROOT / "sweeps").glob("*.py")}
+    sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in there else None, "SWEEP", None)
+    if not isinstance(sweep, Sweep):
+        raise ValueError(f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones")
     return sweep
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from clusters import kuberay, launcher
+from clusters.shape import knotted
 from clusters.text import open_networks, placeholders, problem, secrets
 
 
@@ -29,9 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("ray.autoscaler").setLevel(logging.WARNING)  # it tells each default that it fills in
     code = 0
     for file in args.files:
-        text = file.read_text(encoding="utf-8")
-        found = problems(text, args.template) + ([] if args.template else list(missing_here(text)))
-        print("\n".join(f"{file}: {line}" for line in found) or f"{file}: ok")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            found = [problem("the file", error, "name a file of text in UTF-8 that you may read")]
+        else:
+            found = problems(text, args.template) or ([] if args.template else list(missing_here(text)))
+        print("\n".join(f"{ascii(str(file))[1:-1]}: {line}" for line in found) or f"{file}: ok")
         code |= bool(found)
     return code
 
@@ -45,11 +51,15 @@ def problems(text: str, template: bool = False) -> list[str]:
     """
     try:
         documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        return [problem("the file", error, "is no YAML; mend it")]
-    if not documents or not all(isinstance(document, dict) for document in documents):
-        return [problem("the file", type(documents[0]).__name__ if documents else "empty", "is no mapping; mend it")]
-    found = [*([] if template else placeholders(text)), *secrets(text), *open_networks(text)]
+        knots = list(knotted(text))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist, too deep a list
+        return [problem("the file", error, "is no YAML; fix it")]
+    odd = [type(document).__name__ for document in documents if not isinstance(document, dict)]
+    if odd or not documents:
+        return [problem("the file", odd[0] if odd else "empty", "is no mapping; fix it")]
+    found = [*([] if template else placeholders(text)), *secrets(text), *open_networks(text), *knots]
+    if knots:
+        return found
     if any(document.get("kind") == "RayCluster" for document in documents):
         return [*found, *kuberay.problems(documents)]
     if len(documents) > 1:
@@ -58,11 +68,11 @@ def problems(text: str, template: bool = False) -> list[str]:
 
 
 def missing_here(text: str) -> Iterator[str]:
-    """What the file takes from this machine and is not there, or may be read by others."""
+    """What a file without problems takes from this machine and is not there, or may be read by others."""
     document: Mapping[str, Any] = next(yaml.safe_load_all(text))
     for remote, local in (document.get("file_mounts") or {}).items():
-        path = Path(local).expanduser()
-        if not path.exists():
+        path = Path(os.path.expanduser(local))  # noqa: PTH111 - which leaves a home alone that nobody has
+        if not os.path.exists(path):  # noqa: PTH110 - which says so of a path that is too long, too
             remedy = "make it: ray get-auth-token --generate" if remote == launcher.TOKEN else "name what there is"
             yield problem(f"file_mounts.{remote}", f"{local} is not on this machine", remedy)
         elif remote == launcher.TOKEN and path.stat().st_mode & 0o077:

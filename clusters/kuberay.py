@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clusters.shape import NETWORK_POLICY, RAY_CLUSTER, misshapen
 from clusters.text import PLACEHOLDER, problem
 
 Config = Mapping[str, Any]
@@ -13,11 +14,15 @@ HEAD = "spec.headGroupSpec"
 
 def problems(documents: Sequence[Config]) -> Iterator[str]:
     """What is wrong with the documents of a file for `kubectl apply`, one of which is a RayCluster."""
+    shapes = {"RayCluster": RAY_CLUSTER, "NetworkPolicy": NETWORK_POLICY}
+    if wrong := [line for d in documents for line in misshapen(d, shapes.get(str(d.get("kind")), {}))]:
+        yield from wrong
+        return
     cluster = next(d for d in documents if d.get("kind") == "RayCluster")
     try:
         accepted_by_ray(cluster)
     except Exception as error:  # a missing part, or what Ray's schema says
-        yield problem("spec", f"{type(error).__name__} {error}", "Ray's autoscaler refuses it; mend it")
+        yield problem("spec", f"{type(error).__name__} {error}", "Ray's autoscaler refuses it; fix it")
         return
     yield from cost(cluster)
     yield from doors(cluster["spec"])

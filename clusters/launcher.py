@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from clusters.shape import LAUNCHER, misshapen
 from clusters.text import problem
 
 Config = Mapping[str, Any]
@@ -22,7 +23,10 @@ def problems(document: Config) -> Iterator[str]:
 
     The rules look at what Ray makes of the file, defaults and all: what is left out, Ray fills in, and not safely.
     """
-    provider = (document.get("provider") or {}).get("type")
+    if shapes := list(misshapen(document, LAUNCHER)):
+        yield from shapes
+        return
+    provider = document["provider"]["type"]
     if provider not in MACHINES:
         yield problem("provider.type", provider, f"one of {', '.join(MACHINES)}")
         return
@@ -30,7 +34,7 @@ def problems(document: Config) -> Iterator[str]:
         config = prepared(document)
     except Exception as error:  # whatever Ray raises is why `ray up` would stop
         path = ".".join(map(str, getattr(error, "absolute_path", []))) or "the file"
-        yield problem(path, getattr(error, "message", error), "Ray refuses it; mend it as its schema says")
+        yield problem(path, getattr(error, "message", error), "Ray refuses it; fix it as its schema says")
         return
     yield from cost(document)
     yield from start_commands(config)

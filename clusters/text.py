@@ -13,7 +13,7 @@ SECRETS = {
     "an access key of AWS": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "a token of GitHub, Hugging Face or Slack": re.compile(r"\b(?:gh[opsu]_|github_pat_|hf_|xox[abp]-)\w{16,}"),
-    "an address with a password": re.compile(r"://[^/\s:@]+:[^/\s@]+@"),
+    "an address with a password": re.compile(r"://[^/\s:@]+:[^/\s@]+@|https?://[^/\s@]+@"),
     # A name that says so with a value that is no path, variable, placeholder, switch or beginning of a mapping.
     "a secret in the open": re.compile(
         r"(?i)(?:password|passwd|secret|token|api_?key|access_?key)[\"']?\s*[:=]\s*[\"']?"

@@ -4,7 +4,9 @@ A corpus is one file in this folder with a function
 
     find(root: Path, classes: Sequence[str] = ()) -> Corpus
 
-and, where its authors published a split, `published_split(corpus, num_clips, clip_s, file) -> Split`.
+and, where its authors published a split, `published_split(corpus, num_clips, clip_s, file) -> Split`. What holds for
+every copy of it, whatever the folder, it may say too, so that a wrong word is refused before a folder is named:
+`CLASS_NAMES`, `GROUPS` (of its recordings), and `SPLIT_FILE`, what the file of the published split is called.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from types import ModuleType
 
 SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
+
+MAX_SHOWN = 80  # characters of a value in a message
 
 
 class CorpusError(ValueError):
@@ -72,21 +76,47 @@ class Corpus:
         return tuple(sorted(shared))
 
 
+def shown(value: object) -> str:
+    """A value for a message: what cannot be printed is escaped, and what is long is cut."""
+    text = ascii(value) if isinstance(value, str) and UNWRITABLE.search(value) else repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
+
+
+def folder(word: str | Path, flag: str = "") -> Path:
+    """A path that a user has given, absolute and with its home folder.
+
+    Raises:
+        CorpusError: if it is empty, cannot be printed, or cannot be a path on this machine; `flag` stands before it.
+    """
+    if not (text := str(word)) or UNWRITABLE.search(text):
+        remedy = "rename the folder, without control characters, in UTF-8" if text else "name a folder or a file"
+        raise CorpusError(f"{flag}{shown(text)}: {remedy}")
+    try:
+        path = Path(text).expanduser().resolve()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # too long, not to be looked at, or the home of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise CorpusError(f"{flag}{shown(text)}: cannot be used ({reason}); name another") from None
+    return path
+
+
 def module(name: str) -> ModuleType:
     """The module of a corpus.
 
     Raises:
         CorpusError: if `name` is not a corpus of this package.
     """
-    full = f"datasets.{name}"
-    try:
-        found = importlib.import_module(full)
-    except ModuleNotFoundError as error:
-        if error.name != full:
-            raise
-        found = None
-    if found is None or not hasattr(found, "find"):
-        raise CorpusError(f"corpus={name!r}: there is no corpus datasets/{name}.py")
+    full, found = f"datasets.{name}", None
+    if re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        try:
+            found = importlib.import_module(full)
+        except ModuleNotFoundError as error:
+            if error.name != full:
+                raise
+    if found is None or getattr(found, "find", find) is find:  # which other modules of this folder have too
+        files = sorted(Path(__file__).parent.glob("*.py"))
+        there = [p.stem for p in files if re.search(r"^def find\(\s*root\b", p.read_text("utf-8"), re.MULTILINE)]
+        raise CorpusError(f"corpus={shown(name)}: datasets/ has no corpus of that name; it has {', '.join(there)}")
     return found
 
 
@@ -102,9 +132,7 @@ def find(name: str, root: Path, classes: Sequence[str] = ()) -> Corpus:
     Raises:
         CorpusError: if the folder or a class has no audio, a class is unknown, or two files have one id.
     """
-    root = Path(root).expanduser().resolve()
-    if UNWRITABLE.search(str(root)):
-        raise CorpusError(f"--data-root {str(root)!a}: rename the folder, without control characters, in UTF-8")
+    root = folder(root, "--data-root ")
     if not root.is_dir():
         raise CorpusError(f"--data-root {root}: there is no such folder")
     corpus = _without_unwritable(module(name).find(root, classes))

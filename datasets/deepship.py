@@ -25,6 +25,8 @@ CLASSES = {
     "tanker": "Tanker",
     "tug": "Tug",
 }
+CLASS_NAMES, GROUPS = tuple(sorted(set(CLASSES.values()))), ("day", "vessel")
+SPLIT_FILE = "split_indices.txt"
 ROW = (NUMBER, r"[0-9]*", r".+", r"[0-9]{8}", r"[0-9]{6}", NUMBER)
 FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
 
@@ -67,10 +69,8 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
     """
     folders = {p: CLASSES[p.name.lower()] for p in sorted(root.iterdir()) if p.is_dir() and p.name.lower() in CLASSES}
     if not folders:
-        raise CorpusError(
-            f"{root}: no class folder; DeepShip has {', '.join(sorted(set(CLASSES.values())))}, one folder each"
-        )
-    wanted = chosen(CLASSES.values(), classes)
+        raise CorpusError(f"{root}: no class folder; DeepShip has {', '.join(CLASS_NAMES)}, one folder each")
+    wanted = chosen(CLASS_NAMES, classes)
     recordings, notes, problems = [], [], []
     for label in wanted:
         own = [folder for folder, its in folders.items() if its == label]

@@ -13,6 +13,7 @@ from datasets.corpus import Corpus, CorpusError, Problem, Recording, chosen, rec
 from datasets.files import SEPARATORS, BadText, cells, read_lines, separator
 from datasets.splits import Split
 
+GROUPS = ("fold", "source")
 COLUMNS = ("filename", "fold", "category", "src_file")
 LAYOUT = "--data-root must hold meta/esc50.csv and audio/"
 FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}

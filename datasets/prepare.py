@@ -56,6 +56,17 @@ class Prepared:
         return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
 
 
+def check(wanted: Wanted, split_file: Path | None = None) -> None:
+    """Refuses what no folder can put right: no such corpus, or a class or split that it never has.
+
+    Raises:
+        CorpusError: with what there is.
+    """
+    if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
+        corpus.chosen(names, wanted.classes)
+    splits.check_name(wanted.split, wanted.corpus, file=split_file)
+
+
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
     """Reads a corpus, refuses or drops what is bad, and splits it.
 

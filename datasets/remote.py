@@ -8,6 +8,7 @@ for the rest.
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import time
 import uuid
@@ -17,8 +18,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from datasets.corpus import UNWRITABLE, CorpusError, shown
 
 CHUNK_BYTES = 8 << 20
+# Of a query: tokens, passwords, keys, and what signs an address so that whoever has it may read (presigned, SAS).
+SECRET_WORD = re.compile(r"token|passw|pwd|secret|key|credential|auth|signature|^sig$", re.IGNORECASE)
+# Names of users: a database's server asks for the password, and `anonymous` is how pyarrow's Google Cloud has no login.
+NO_SECRET_USER = re.compile(r"(postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://[^/?#:@]+@|gs://anonymous@")
 NUM_AT_ONCE = 8  # requests under way: one waits for the network, not for this machine
 
 
@@ -151,6 +159,28 @@ class Remote:
                 f"{self.uri}: {name} cannot be {what} ({_first_line(error)}); look at the address, the network and "
                 "the credentials in the environment, and start again"
             ) from None
+
+
+def check_address(uri: str, instead: str) -> None:
+    """Refuses an address that cannot be one, or that holds what nobody else may know; it is not repeated.
+
+    Args:
+        instead: where a secret is read from.
+
+    Raises:
+        CorpusError: saying what is wrong with it.
+    """
+    if UNWRITABLE.search(uri):
+        raise CorpusError(f"{shown(uri.partition(':')[0])}:...: an address has no control characters and is in UTF-8")
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise CorpusError(f"the address cannot be read ({error}); write scheme://host/path") from None
+    # As text, because without a scheme nothing is a host; the path of a file may have the sign in it.
+    login = "@" in parts.netloc or (not parts.netloc and parts.scheme != "sqlite" and re.match("[^/?#]*@", parts.path))
+    names = [name for text in (parts.query, parts.fragment) for name, _ in parse_qsl(text.replace(";", "&"), True)]
+    if (login and not NO_SECRET_USER.match(uri)) or any(map(SECRET_WORD.search, names)):
+        raise CorpusError(f"the address holds a password, a token or a signature; leave it out: {instead}")
 
 
 @lru_cache(maxsize=8)

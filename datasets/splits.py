@@ -7,12 +7,12 @@ import hashlib
 import io
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.corpus import Corpus, CorpusError, Recording, module
+from datasets.corpus import Corpus, CorpusError, Recording, module, shown
 
 ROLES = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)
@@ -88,14 +88,10 @@ def make(
     Raises:
         CorpusError: if the corpus has no such group or split, or a class has too few groups for three roles.
     """
+    check_name(name, corpus.name, corpus.group_names, file)
     if name == "published":
-        if not hasattr(module(corpus.name), "published_split"):
-            raise CorpusError(f"split=published: corpus {corpus.name} has no published split")
         published: Split = module(corpus.name).published_split(corpus, num_clips, clip_s, file)
         return published
-    if name != "recording" and name not in corpus.group_names:
-        choice = ", ".join(("recording", "published", *corpus.group_names))
-        raise CorpusError(f"split={name!r}: {corpus.name} in {corpus.root} can be split by {choice}")
     groups = defaultdict(list)
     for recording in corpus.recordings:
         groups[recording.id if name == "recording" else recording.groups[name]].append(recording)
@@ -107,6 +103,27 @@ def make(
         assigned = _assign(label, name, strata.get(label, []))
         roles |= {r.id: role for group, role in assigned.items() for r in groups[group]}
     return Split(name, roles)
+
+
+def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file: Path | None = None) -> None:
+    """Refuses a split that a corpus cannot have, or that needs the authors' file.
+
+    Args:
+        groups: of its recordings; None for what the corpus's module says, which may be nothing.
+
+    Raises:
+        CorpusError: with what there is.
+    """
+    known = module(corpus)
+    groups = getattr(known, "GROUPS", None) if groups is None else groups
+    published = ("published",) * hasattr(known, "published_split")
+    if name == "recording" or (name != "published" and groups is None):
+        return
+    if name not in (*published, *(groups or ())):
+        choice = ", ".join(("recording", *published, *(groups or ("a group of its recordings",))))
+        raise CorpusError(f"split={shown(name)}: {corpus} can be split by {choice}")
+    if name == "published" and file is None and (needed := getattr(known, "SPLIT_FILE", "")):
+        raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
 
 
 def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from datasets.corpus import folder
 from datasets.synthetic_events import CLIP_S, EVENTS, MIN_RATE_HZ, event_sound
 from datasets.synthetic_ships import KINDS, draw_passage, draw_vessel, ship_sound
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 SYLLABLES = ("BAR", "DO", "FEN", "GA", "HOL", "KI", "LU", "MER", "NOR", "PEL", "QUA", "RI", "SOL", "TA", "VO", "WEN")
+MOST, MOST_FILES = 1_000_000, 10_000  # of hertz and seconds, and of files of a class
 FIRST_DAY = datetime.date(2017, 11, 4)
 
 
@@ -49,10 +51,13 @@ def write_deepship(
         FileExistsError: if there is something in `root`.
         ValueError: if a number is out of its range.
     """
-    if num_per_class < 1 or not 0.1 <= seconds[0] <= seconds[1] or rate_hz < 1_000:
+    shortest_s, longest_s = seconds
+    numbers = 0 < num_per_class <= MOST_FILES and seed >= 0
+    if not (numbers and 0.1 <= shortest_s <= longest_s <= MOST and 1_000 <= rate_hz <= MOST):
         raise ValueError(
-            f"num_per_class={num_per_class}, seconds={seconds}, rate_hz={rate_hz}: take at least 1 recording, "
-            "0.1 s <= shortest <= longest, and at least 1000 Hz"
+            f"num_per_class={num_per_class}, seconds={seconds}, rate_hz={rate_hz}, seed={seed}: take 1 to "
+            f"{MOST_FILES:,} recordings, 0.1 s <= shortest <= longest <= {MOST:,} s, 1,000 to {MOST:,} Hz, and a seed "
+            "of at least 0"
         )
     _claim(root)
     total_s = sum(
@@ -74,10 +79,11 @@ def write_esc50(
         FileExistsError: if there is something in `root`.
         ValueError: if a number is out of its range.
     """
-    if num_per_class < 1 or not 1 <= num_classes <= len(EVENTS) or rate_hz < MIN_RATE_HZ:
+    numbers = 0 < num_per_class <= MOST_FILES and 0 < num_classes <= len(EVENTS) and seed >= 0
+    if not (numbers and MIN_RATE_HZ <= rate_hz <= MOST):
         raise ValueError(
-            f"num_per_class={num_per_class}, num_classes={num_classes}, rate_hz={rate_hz}: take at least 1 clip, "
-            f"1 to {len(EVENTS)} classes, and at least {MIN_RATE_HZ} Hz"
+            f"num_per_class={num_per_class}, num_classes={num_classes}, rate_hz={rate_hz}, seed={seed}: take 1 to "
+            f"{MOST_FILES:,} clips, 1 to {len(EVENTS)} classes, {MIN_RATE_HZ:,} to {MOST:,} Hz, a seed of at least 0"
         )
     _claim(root)
     (root / "audio").mkdir()
@@ -192,19 +198,20 @@ def _parser() -> argparse.ArgumentParser:
     esc50.add_argument("--rate", dest="rate_hz", type=int, default=44_100, metavar="HZ")
     esc50.set_defaults(write=write_esc50)
     for layout in (deepship, esc50):
-        layout.add_argument("root", type=Path, metavar="DIR")
+        layout.add_argument("root", metavar="DIR")
         layout.add_argument("--seed", type=int, default=0, metavar="S")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the corpus that the command line names."""
-    options = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
     write, _ = options.pop("write"), options.pop("layout")
     try:
-        write(**options)
-    except (FileExistsError, ValueError) as error:
-        raise SystemExit(f"datasets.synthetic: {error}") from None
+        write(**options | {"root": folder(options["root"], "DIR ")})
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"datasets.synthetic: {error}\n")
 
 
 if __name__ == "__main__":

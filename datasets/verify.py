@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets.clips import open_clips
-from datasets.corpus import Corpus, CorpusError, Problem, find
+from datasets.corpus import Corpus, CorpusError, Problem, find, folder
 from datasets.files import opened
 from datasets.scan import INDEX, NUM_THREADS, memory
 
@@ -45,11 +45,11 @@ def verify(corpus: Corpus, cache_dir: Path) -> Iterator[Problem]:
 
 def damaged_entries(cache_dir: Path) -> Iterator[Problem]:
     """The entries of the clip cache that are not whole."""
-    for folder in sorted((cache_dir / "clips").glob("[!.]*")):
+    for entry in sorted((cache_dir / "clips").glob("[!.]*")):
         try:
-            open_clips(folder)
+            open_clips(entry)
         except CorpusError as error:
-            yield Problem(folder, str(error).removeprefix(f"{folder}: "))
+            yield Problem(entry, str(error).removeprefix(f"{entry}: "))
 
 
 def _sha256(path: Path) -> str | OSError:
@@ -68,13 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m datasets.verify", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus", metavar="CORPUS", help="deepship, esc50, ...")
-    parser.add_argument("--data-root", type=Path, required=True, metavar="DIR", help="the folder of the corpus")
-    parser.add_argument("--cache-dir", type=Path, required=True, metavar="DIR", help="where sweeps keep their cache")
+    parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
+    parser.add_argument("--cache-dir", required=True, metavar="DIR", help="where sweeps keep their cache")
     parser.add_argument("--classes", default="", metavar="A,B", help="if only these classes are there")
     args = parser.parse_args(argv)
     try:
         corpus = find(args.corpus, args.data_root, [name for name in args.classes.split(",") if name])
-        problems = [*verify(corpus, args.cache_dir), *damaged_entries(args.cache_dir)]
+        cache_dir = folder(args.cache_dir, "--cache-dir ")
+        problems = [*verify(corpus, cache_dir), *damaged_entries(cache_dir)]
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 2

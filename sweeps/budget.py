@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from datasets.corpus import shown
 from sweeps.plan import trial_name
 from trainable.config import TrialConfig
 
@@ -27,8 +28,9 @@ class Limit:
 
 def limit(word: str) -> Limit:
     """A budget on the command line: `12gpu-h`, `0.5cpu-h`."""
-    if not (found := re.fullmatch(r"(\d+\.?\d*)(gpu|cpu)-h", word.lower())) or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{word}: write a number of hours and of what, 12gpu-h or 3.5cpu-h")
+    found = re.fullmatch(r"(\d{1,9}\.?\d{0,9})(gpu|cpu)-h", word.lower(), re.ASCII)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a number of hours and of what, 12gpu-h or 3.5cpu-h")
     return Limit(float(found[1]), found[2].upper())
 
 

@@ -72,6 +72,7 @@ class Basis:
     device: str = ""
     flops_per_s: Span | None = None  # that a device reaches, for cells that nobody has measured
     cluster: Cluster = Cluster(1)
+    ran_on: str = ""  # the device of the finished trials that predictions rest on
 
     @property
     def load(self) -> Span:
@@ -86,12 +87,22 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class Took:
+    """What a finished trial took."""
+
+    epochs: float
+    epoch_s: float  # of its last
+    whole_s: float = 0.0  # with the time between, if it was cut off and went on; 0 where nobody knows
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What one trial will take."""
 
     seconds: Span
     network_gb: float | None = None  # as measured; None where only operations are known
     epochs_s: Span | None = None  # of `seconds`, what its epochs take by themselves; None likewise
+    num_finished: int = 0  # trials of the same settings and clips that it rests on
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,25 @@ def predict(trial: TrialConfig, clips: Clips, basis: Basis) -> Prediction | None
     num, rate, load = epochs(trial), basis.flops_per_s, basis.load
     least, mid, most = num.low / rate.high, num.mid / rate.mid, num.high / rate.low
     return Prediction(Span(load.low * flops * least, load.mid * flops * mid, load.high * flops * most))
+
+
+def predict_again(trial: TrialConfig, finished: Sequence[Took], network_gb: float | None = None) -> Prediction:
+    """What a trial will take, from those that differ from it in nothing but the seed, on the same clips and device.
+
+    The interval is that of one trial more: two standard deviations of theirs, and of their mean. One alone does not
+    tell how epochs vary; then it is as wide as early stopping lets it be.
+
+    Args:
+        network_gb: as a probe has measured it, if one has.
+    """
+    took = [t.epochs * t.epoch_s for t in finished]
+    mean, num = statistics.fmean(took), epochs(trial)
+    error = 2 * statistics.stdev(took) * (1 + 1 / len(took)) ** 0.5 if len(took) > 1 else math.inf
+    least, most = num.low * min(t.epoch_s for t in finished), num.high * max(t.epoch_s for t in finished)
+    in_epochs = Span(min(mean, max(least, mean - error)), mean, max(mean, min(most, mean + error)))
+    beside = (t.whole_s - s for t, s in zip(finished, took, strict=True) if t.whole_s > s)
+    once_s = max(OVERHEAD_S, min(beside, default=OVERHEAD_S))  # the least, which was not cut off
+    return Prediction(in_epochs + Span(once_s, once_s, once_s), network_gb, in_epochs, len(took))
 
 
 def _measured(trial: TrialConfig, clips: Clips, found: Measured, load: Span) -> tuple[Span, Span]:
@@ -186,7 +216,8 @@ def forecast(
     cluster = basis.cluster
     found = {need: shares(need, basis, asked) for _, _, need in keyed}
     # Without a probe a device's rate is that of one trial alone: several at once share it.
-    parts = [1.0 if p.network_gb is None and cluster.num_gpus else device_share(found[n]) for _, p, n in keyed]
+    alone = [p.network_gb is None and not p.num_finished and cluster.num_gpus for _, p, _ in keyed]
+    parts = [1.0 if a else device_share(found[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
     total = {"CPU": cluster.num_cpus, "GPU": cluster.num_gpus, "memory": cluster.memory_gb * 1e9}
     at_once = min(asked.max_concurrent or math.inf, placement.room(list(found.values()), total))
     devices = round(cluster.num_gpus) or int(at_once)

@@ -31,7 +31,7 @@ def plan_lines(situation: Situation, args: argparse.Namespace) -> Iterator[tuple
     basis = situation.basis
     found = estimate.forecast_of(situation, trials, args)
     if found.num_unknown < len(trials):
-        yield from _time(trials, found, basis)
+        yield from _time([t for t in trials if t.key in situation.predictions], found, situation)
         yield from _money(found, basis, args)
     if found.num_unknown:
         yield "time", f"of {found.num_unknown} trials it is not known{_work(situation, trials)}"
@@ -41,22 +41,34 @@ def plan_lines(situation: Situation, args: argparse.Namespace) -> Iterator[tuple
         yield "memory", f"at most {most.network_gb:.2f} GB for a network, as measured, and {most.data_gb:.2f} for clips"
 
 
-def _time(trials: Sequence[TrialConfig], found: Forecast, basis: Basis) -> Iterator[tuple[str, str]]:
-    cluster = basis.cluster
-    yield "time", f"{_interval(found.wall_s)} on {_devices(basis)}: {_hours(found.device_s, cluster.device)}"
-    cells = {cell_of(t) for t in trials}
-    measured = len(cells & basis.measured.keys())
+def _time(trials: Sequence[TrialConfig], found: Forecast, situation: Situation) -> Iterator[tuple[str, str]]:
+    basis = situation.basis
+    yield "time", f"{_interval(found.wall_s)} on {_devices(basis)}: {_hours(found.device_s, basis.cluster.device)}"
+    yield from _witnesses(trials, situation)
+    spans = [epochs(t) for t in trials if not situation.predictions[t.key].num_finished]
+    if spans:
+        low, high = min(s.low for s in spans), max(s.high for s in spans)
+        stops = f"for {high:g} epochs each" if low == high else f"for {low:g} to {high:g} epochs each (early stopping)"
+        yield "", f"{stops}, {NOT_COUNTED}"
+    else:
+        yield "", NOT_COUNTED
+
+
+def _witnesses(trials: Sequence[TrialConfig], situation: Situation) -> Iterator[tuple[str, str]]:
+    """What the time of trials that have a prediction rests on."""
+    basis, cells = situation.basis, {cell_of(t) for t in trials}
+    finished = {cell_of(t): p.num_finished for t in trials if (p := situation.predictions[t.key]).num_finished}
+    measured = len((cells & basis.measured.keys()) - finished.keys())
+    if finished:
+        number = sum(finished.values())
+        yield "", f"{len(finished)} of {len(cells)} cells from {number} finished trials on {basis.ran_on}"
     if measured:
         busy = f", which was {basis.load.mid:.1f} times as slow as alone" if basis.load.mid >= BUSY else ""
         yield "", f"{measured} of {len(cells)} cells measured on {basis.device}{busy}"
-    if measured < len(cells) and basis.flops_per_s:
+    if (counted := len(cells) - len(finished) - measured) and basis.flops_per_s:
         source = "as the measured cells reach" if basis.measured else "as assumed"
         speed = f"{basis.flops_per_s.mid / 1e12:.3g} TFLOP/s, {source}"
-        yield "", f"{len(cells) - measured} cells by their operations, at {speed}"
-    spans = [epochs(t) for t in trials]
-    low, high = min(s.low for s in spans), max(s.high for s in spans)
-    stops = f"for {high:g} epochs each" if low == high else f"for {low:g} to {high:g} epochs each (early stopping)"
-    yield "", f"{stops}, {NOT_COUNTED}"
+        yield "", f"{counted} cells by their operations, at {speed}"
 
 
 def _money(found: Forecast, basis: Basis, args: argparse.Namespace) -> Iterator[tuple[str, str]]:

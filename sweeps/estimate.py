@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
+from datasets.corpus import shown
 from datasets.splits import ROLES
 from sweeps import budget, flags, placement, probe
 from sweeps.budget import Budget, NoBudget
@@ -17,17 +20,24 @@ from sweeps.cost import (
     Forecast,
     Prediction,
     Span,
+    Took,
     device_share,
     forecast,
     predict,
+    predict_again,
     reached,
     shares,
 )
 from sweeps.placement import Needs
 from sweeps.plan import trial_name
+from sweeps.runs import Run
 from sweeps.state import Situation, wanted_by
 from trainable.config import TrialConfig
 from trainable.cost import cell_of
+
+DEFAULTS = {f.name: str(f.default) for f in fields(TrialConfig) if f.name != "seed"}
+Settings = tuple[str, ...]  # the values of these
+History = dict[Settings, list[tuple[Run, Took]]]
 
 
 @dataclass(frozen=True)
@@ -52,18 +62,85 @@ def basis(trials: Sequence[TrialConfig], args: argparse.Namespace) -> Basis:
 
 
 def predicted(situation: Situation, args: argparse.Namespace) -> Situation:
-    """The situation with what each of its trials will take, where that is known."""
-    found = basis(situation.sweep.trials, args)
-    seeds: dict[tuple[object, ...], Prediction | None] = {}  # which take the same
+    """The situation with what each of its trials will take, where that is known.
+
+    Finished trials of the same settings, clips and device are the best witnesses, because they have shown how many
+    epochs it takes too; then come a probe's measurements, then operations. An assumed speed (--tflops) is for all.
+    """
+    trials, found = situation.sweep.trials, basis(situation.sweep.trials, args)
+    past: History = {}
+    if args.tflops is None:
+        found, past = history({settings(t) for t in trials}, situation.runs, found, args)
+    seeds: dict[Settings, Prediction | None] = {}  # which take the same
     predictions = {}
-    for trial in situation.sweep.trials:
-        alike = (cell_of(trial), trial.epochs, trial.patience, wanted_by(trial))
-        if alike not in seeds:
-            clips = clips_of(situation, trial)
-            seeds[alike] = predict(trial, clips, found) if clips else None
+    for trial in trials:
+        if (alike := settings(trial)) not in seeds:
+            seeds[alike] = _prediction(situation, trial, found, past.get(alike, []))
         if prediction := seeds[alike]:
             predictions[trial.key] = prediction
     return replace(situation, predictions=predictions, basis=found)
+
+
+def _prediction(
+    situation: Situation, trial: TrialConfig, found: Basis, past: Sequence[tuple[Run, Took]]
+) -> Prediction | None:
+    if not (clips := clips_of(situation, trial)):
+        return None
+    if past:
+        data = situation.data[wanted_by(trial)]
+        inputs = {"data_sha256": data.scan.sha256, "split_sha256": data.split.sha256}
+        if finished := [took for run, took in past if inputs.items() <= run.tags.items()]:
+            measured = found.measured.get(cell_of(trial))
+            return predict_again(trial, finished, measured.peak_gb if measured else None)
+    return predict(trial, clips, found)
+
+
+def settings(trial: TrialConfig) -> Settings:
+    """All but the seed, as a store has it."""
+    return tuple(str(getattr(trial, name)) for name in DEFAULTS)
+
+
+def history(
+    wanted: Collection[Settings], runs: Iterable[Run], found: Basis, args: argparse.Namespace
+) -> tuple[Basis, History]:
+    """What finished trials of these settings have taken on one device: the probe's, or the last that one of them had.
+
+    Args:
+        found: what is known without them; of a cluster that nobody has looked at, they tell whether it has GPUs.
+    """
+    past: dict[str, History] = defaultdict(lambda: defaultdict(list))  # by device
+    device = ""
+    for run in runs:
+        alike = tuple(run.params.get(name, default) for name, default in DEFAULTS.items())
+        if alike in wanted and (took := _took(run)) and _shared_as_now(run, args):
+            device = run.tags["device"]
+            past[device][alike].append((run, took))
+    if found.device:
+        device = next((there for there in past if found.device.startswith(f"{there}, ")), "")
+    if not device:
+        return found, {}
+    on_gpu = not device.startswith("CPU")
+    if on_gpu and args.gpus is None and args.cpus is None and probe.read(args.storage).cluster is None:
+        found = replace(found, cluster=replace(found.cluster, num_gpus=1))
+    if on_gpu != (found.cluster.num_gpus > 0):
+        return found, {}
+    return replace(found, ran_on=device), past[device]
+
+
+def _took(run: Run) -> Took | None:
+    """None of a run that is not finished, or ended before its time."""
+    numbers = run.metrics
+    whole = run.status == "FINISHED" and not numbers.get("gave_up") and not numbers.get("diverged")
+    if not whole or "device" not in run.tags or not {"epochs_run", "epoch_s"} <= numbers.keys():
+        return None
+    return Took(numbers["epochs_run"], numbers["epoch_s"], run.took_s)
+
+
+def _shared_as_now(run: Run, args: argparse.Namespace) -> bool:
+    """Whether a trial had as many cores, or GPUs, as one would have now."""
+    if run.tags["device"].startswith("CPU"):
+        return run.tags.get("num_threads") == str(args.cpus_per_trial)
+    return run.tags.get("num_devices", "1") == str(max(1, int(args.gpus_per_trial or 1)))
 
 
 def clips_of(situation: Situation, trial: TrialConfig) -> Clips | None:
@@ -107,29 +184,31 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--probe", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
     )
-    group.add_argument("--why", metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing")
+    group.add_argument(
+        "--why", type=key, metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing"
+    )
     group.add_argument("--budget", type=budget.limit, metavar="12gpu-h", help="start no trial that no longer fits")
     group.add_argument(
-        "--tflops", type=positive, metavar="X", help="assume this speed of a device instead of what a probe measured"
+        "--tflops",
+        type=flags.positive,
+        metavar="X",
+        help="assume this speed of a device instead of what a probe measured",
     )
-    group.add_argument("--gpus", type=whole, metavar="N", help="plan for so many (default: as the last probe found)")
+    group.add_argument(
+        "--gpus", type=flags.whole, metavar="N", help="plan for so many (default: as the last probe found)"
+    )
     group.add_argument("--cpus", type=flags.count, metavar="N", help="the same of cores")
-    group.add_argument("--price-per-hour", type=positive, metavar="X", help="of one GPU, or core where there is none")
-    group.add_argument("--watts", type=positive, metavar="W", help="that one GPU, or core, takes while it works")
+    group.add_argument(
+        "--price-per-hour", type=flags.positive, metavar="X", help="of one GPU, or core where there is none"
+    )
+    group.add_argument("--watts", type=flags.positive, metavar="W", help="that one GPU, or core, takes while it works")
 
 
-def whole(word: str) -> int:
-    """A number of GPUs on the command line; 0 is a plan for cores."""
-    if (number := int(word)) < 0:
-        raise argparse.ArgumentTypeError(f"{word}: must be at least 0")
-    return number
-
-
-def positive(word: str) -> float:
-    """A number above 0 on the command line."""
-    if not (number := float(word)) > 0:
-        raise argparse.ArgumentTypeError(f"{word}: must be above 0")
-    return number
+def key(word: str) -> str:
+    """A trial's key on the command line, or its first digits."""
+    if not re.fullmatch("[0-9a-f]{1,12}|all", word):
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a trial's key or its first digits, or all")
+    return word
 
 
 def budget_of(situation: Situation, args: argparse.Namespace) -> Budget | None:

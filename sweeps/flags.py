@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import overload
-from urllib.parse import urlsplit
+from typing import TypeVar, overload
 
-from datasets.remote import Remote
+from datasets.corpus import CorpusError, shown
+from datasets.remote import Remote, check_address
 from sweeps.located import Located, default_data, default_storage, folder, from_environment
 from sweeps.placement import Asked
 from sweeps.plan import Sweep, varied
@@ -16,6 +18,9 @@ from sweeps.search import Search
 from trainable.config import parse_fields
 
 ROOT = Path(__file__).resolve().parents[1]
+Value = TypeVar("Value")
+MOST = 1_000_000  # of anything that is counted
+MAX_SEEDS = 10_000
 
 
 def remote(args: argparse.Namespace) -> Remote | None:
@@ -23,26 +28,69 @@ def remote(args: argparse.Namespace) -> Remote | None:
     return Remote(args.remote, args.storage) if args.remote else None
 
 
-def count(word: str) -> int:
-    """A number of trials on the command line."""
-    if (number := int(word)) < 1:
-        raise argparse.ArgumentTypeError(f"{word}: must be at least 1")
+def whole(word: str, least: int = 0) -> int:
+    """A whole number on the command line.
+
+    Raises:
+        ArgumentTypeError: if it is none, or nothing can have so many.
+    """
+    try:
+        number = int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a whole number") from None
+    if not least <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"{shown(number)}: must be at least {least} and at most {MOST:,}")
     return number
+
+
+def count(word: str) -> int:
+    """A number of things on the command line, of which there must be one."""
+    return whole(word, least=1)
+
+
+def positive(word: str, most: float = 1e9, least: float = 1e-9) -> float:
+    """A finite number on the command line, above 0 if `least` is.
+
+    Raises:
+        ArgumentTypeError: if it is none.
+    """
+    try:
+        number = float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a number") from None
+    if not least <= number <= most:  # no comparison with nan holds
+        low = "above 0" if not number > 0 and least else f"at least {least:g}"
+        raise argparse.ArgumentTypeError(f"{shown(word)}: must be {low} and at most {most:g}")
+    return number
+
+
+def points(word: str) -> float:
+    """A difference in points of per cent on the command line."""
+    return positive(word, most=100, least=0)
 
 
 def share(word: str) -> float:
     """A share of a GPU on the command line, or how many whole ones."""
-    if not (0 < (number := float(word)) <= 1 or (number > 1 and number.is_integer())):
+    if (number := positive(word, most=1_000)) > 1 and not number.is_integer():
         raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1, or a whole number of GPUs")
     return number
 
 
 def address(word: str) -> str:
     """A store on the command line; without a password, which would stand in messages and in the shell's history."""
-    if urlsplit(word).password:
-        raise argparse.ArgumentTypeError(
-            "the address holds a password; leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; name a store, or leave the flag out")
+    try:
+        check_address(word, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")
+    except CorpusError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return word
+
+
+def accelerator(word: str) -> str:
+    """Ray's name of a GPU on the command line."""
+    if not re.fullmatch(r"[\w.-]{1,64}", word, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write Ray's name of a GPU, such as H100")
     return word
 
 
@@ -53,7 +101,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split", help="recording, published, or a group that no two roles may share (vessel, day, ...)"
     )
-    group.add_argument("--seeds", metavar="1,2,3", help="these seeds instead of the study's")
+    group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
     group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
     )
@@ -62,13 +110,13 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """Where results are."""
-    uri, path = default_storage()
+    uri, path = _environment(parser, default_storage)
     group = parser.add_argument_group("results")
     group.add_argument(
         "--store",
         type=address,
         metavar="URI",
-        default=os.environ.get("SOUNDINGS_STORE"),
+        default=os.environ.get("SOUNDINGS_STORE") or None,
         help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)",
     )
     group.add_argument(
@@ -90,7 +138,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
-    uri, path = default_data()
+    uri, path = _environment(parser, default_data)
     group = parser.add_argument_group("the data on this machine")
     group.add_argument(
         "--data-root",
@@ -112,7 +160,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=folder,
         metavar="DIR",
-        default=from_environment("CACHE_DIR"),
+        default=_environment(parser, lambda: from_environment("CACHE_DIR")),
         help="resampled clips, best on a disk of each node (default: cache in --storage)",
     )
 
@@ -124,7 +172,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--weights-dir",
         type=folder,
         metavar="DIR",
-        default=from_environment("WEIGHTS_DIR"),
+        default=_environment(parser, lambda: from_environment("WEIGHTS_DIR")),
         help="published checkpoints (default: weights in --storage)",
     )
     group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
@@ -143,9 +191,11 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "length of its input)",
     )
     group.add_argument(
-        "--gpu-memory-gb", type=float, metavar="GB", default=24.0, help="of one GPU, for that rule (%(default)g)"
+        "--gpu-memory-gb", type=positive, metavar="GB", default=24.0, help="of one GPU, for that rule (%(default)g)"
     )
-    group.add_argument("--accelerator", metavar="TYPE", default="", help="Ray's name of the GPU to use, such as H100")
+    group.add_argument(
+        "--accelerator", type=accelerator, metavar="TYPE", help="Ray's name of the GPU to use, such as H100"
+    )
     group.add_argument(
         "--hang-after",
         type=count,
@@ -164,6 +214,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
     group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
+
+
+def _environment(parser: argparse.ArgumentParser, look: Callable[[], Value]) -> Value:
+    """What the environment says; what cannot be used ends the command as a flag's value would."""
+    try:
+        return look()
+    except CorpusError as error:
+        parser.error(str(error))
 
 
 @overload
@@ -190,7 +248,9 @@ def settings(args: argparse.Namespace) -> dict[str, str | int | float]:
 
 def asked(args: argparse.Namespace) -> Asked:
     """What the flags ask of the nodes."""
-    return Asked(args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator)
+    return Asked(
+        args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator or ""
+    )
 
 
 def variant(args: argparse.Namespace) -> str:
@@ -223,15 +283,21 @@ def _sqlite(path: Path) -> str:
 
 
 def parse_seeds(text: str | None) -> list[int]:
-    """The seeds in `1,2,3`.
+    """The seeds in `1,2,3`, or in `1-3,7`.
 
     Raises:
-        ValueError: if one is not a whole number, or stands there twice.
+        ValueError: if one is not a whole number or stands there twice, or a range is reversed or too long.
     """
-    try:
-        seeds = [int(word) for word in text.split(",")] if text is not None else []
-    except ValueError:
-        raise ValueError(f"--seeds {text}: write whole numbers, 1,2,3") from None
+    seeds: list[int] = []
+    for word in text.split(",") if text is not None else []:
+        if not (found := re.fullmatch(r"\s*(\d{1,16})(?:\s*-\s*(\d{1,16}))?\s*", word, re.ASCII)):
+            raise ValueError(f"--seeds {shown(text)}: write whole numbers, 1,2,3 or 1-3,7")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise ValueError(f"--seeds {shown(text)}: write the smaller number first, {last}-{first}")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise ValueError(f"--seeds {shown(text)}: names more than {MAX_SEEDS:,} seeds; name fewer")
+        seeds += range(first, last + 1)
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"--seeds {text}: a seed stands there twice")
+        raise ValueError(f"--seeds {shown(text)}: a seed stands there twice")
     return seeds

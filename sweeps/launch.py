@@ -63,7 +63,7 @@ COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 13
 def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
     """Runs a sweep or a search from the command line and exits: 0 when all of it is finished, and only then.
 
-    Exits with 2 for input that must be mended first, 3 when trials are missing, 4 when some failed, 5 when another
+    Exits with 2 for input that must be fixed first, 3 when trials are missing, 4 when some failed, 5 when another
     driver runs the same sweep here, 130 when interrupted.
     """
 
@@ -89,9 +89,8 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: if a flag asks for what cannot be.
         BackboneError: if a network does not exist, or cannot take the clips.
-        CorpusError: if the corpus must be mended first.
-        MissingWeights: if a checkpoint is missing.
-        WrongWeights: if a checkpoint is not the one that it should be.
+        CorpusError: if the corpus must be fixed first.
+        MissingWeights, WrongWeights: if a checkpoint is missing, or not the one that it should be.
         NoBudget: if what the trials take is not known, and they may not take more than so much.
         StoreError: if the store cannot be read or written.
         RemoteError: if a storage or corpus at a URI cannot be.
@@ -102,8 +101,8 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     args.weights_dir = args.weights_dir or args.storage / "weights"
     args.cache_dir = args.cache_dir or args.storage / "cache"
-    if isinstance(sweep, Search) and args.budget:
-        parser.exit(BAD_INPUT, f"{sweep.name}: --budget: what a search will train is not known before; use --limit\n")
+    if isinstance(sweep, Search) and (flag := "--budget" if args.budget else "--why" if args.why else ""):
+        parser.exit(BAD_INPUT, f"{sweep.name}: {flag}: what a search will train is not known before; use --limit\n")
     try:
         plan = flags.planned(sweep, args)
     except ValueError as error:
@@ -111,14 +110,14 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
     source = Source(args.data_root, args.cache_dir, args.split_file, args.bad_files) if args.data_root else None
     if args.report:
         return _report(sweep.name, args)
-    first = plan.base if isinstance(plan, Search) else plan.trials[0]
+    for wanted in all_wanted((plan.base,) if isinstance(plan, Search) else plan.trials):
+        prepare.check(wanted, args.split_file)
     if args.dry_run or args.probe or args.why:
-        if isinstance(plan, Search):
-            print(plan)
-            plan = Sweep(plan.name, (first,))
         return look(plan, source, args)
     if source is None:
-        raise CorpusError(f"--data-root: name the folder that holds {first.corpus}, or look at the plan with --dry-run")
+        raise CorpusError(
+            f"--data-root: name the folder that holds {wanted.corpus}, or look at the plan with --dry-run"
+        )
     with lock.only_driver(args.storage) as alone:
         if not alone:
             print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)

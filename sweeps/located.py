@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from datasets import corpus
 from datasets.corpus import CorpusError
+from datasets.remote import check_address
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = {"storage": "storage-", "data_root": "corpora/"}  # of what lies in an object store: how their names begin
@@ -18,13 +18,16 @@ COPIES = {"storage": "storage-", "data_root": "corpora/"}  # of what lies in an 
 
 def folder(word: str) -> Path:
     """A path on the command line, absolute: workers run in folders of their own."""
-    return Path(word).expanduser().resolve()
+    try:
+        return corpus.folder(word)
+    except CorpusError as error:  # of a ValueError argparse would not tell the reason
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def from_environment(name: str) -> Path | None:
     """The folder that a cluster's file has set for all its nodes, as in SOUNDINGS_DATA_ROOT; None if it has not."""
     word = os.environ.get(f"SOUNDINGS_{name}")
-    return folder(word) if word else None
+    return corpus.folder(word, f"SOUNDINGS_{name}=") if word else None
 
 
 def located(word: str, copies: str) -> tuple[str, Path]:
@@ -34,16 +37,12 @@ def located(word: str, copies: str) -> tuple[str, Path]:
         copies: how the names of copies begin, below SOUNDINGS_CACHE_DIR.
 
     Raises:
-        CorpusError: if the URI holds a password.
+        CorpusError: if the URI holds a secret, or the path cannot be one.
     """
     if "://" not in word:
-        return "", folder(word)
-    parts = urlsplit(word)
-    if parts.password or re.search("secret|password|token", parts.query, re.IGNORECASE):
-        raise CorpusError(
-            "the address holds a password; leave it out: it is read from the environment, as pyarrow does"
-        )
-    uri, cache = word.rstrip("/"), from_environment("CACHE_DIR") or folder("~/.cache/soundings")
+        return "", corpus.folder(word)
+    check_address(word, "it is read from the environment, as pyarrow does")
+    uri, cache = word.rstrip("/"), from_environment("CACHE_DIR") or corpus.folder("~/.cache/soundings")
     return uri, cache / f"{copies}{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
 
 
@@ -62,10 +61,16 @@ class Located(argparse.Action):
 
 def default_storage() -> tuple[str, Path]:
     """Where results are when no flag says so: a URI, or none, and the folder."""
-    return located(os.environ.get("SOUNDINGS_STORAGE") or str(ROOT / "results"), COPIES["storage"])
+    return _from_environment("SOUNDINGS_STORAGE", COPIES["storage"]) or ("", ROOT / "results")
 
 
 def default_data() -> tuple[str, Path | None]:
     """Where the corpus is when no flag says so."""
-    word = os.environ.get("SOUNDINGS_DATA_ROOT")
-    return located(word, COPIES["data_root"]) if word else ("", None)
+    return _from_environment("SOUNDINGS_DATA_ROOT", COPIES["data_root"]) or ("", None)
+
+
+def _from_environment(name: str, copies: str) -> tuple[str, Path] | None:
+    try:
+        return located(word, copies) if (word := os.environ.get(name)) else None
+    except CorpusError as error:
+        raise CorpusError(f"{name}: {error}") from None

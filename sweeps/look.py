@@ -14,6 +14,7 @@ from sweeps.plan import Sweep
 from sweeps.reconcile import Repair
 from sweeps.report import print_plan
 from sweeps.runs import read_runs
+from sweeps.search import Search
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
 from trainable import weights
 from trainable.record import Record
@@ -29,22 +30,28 @@ def study_parser(study: str, description: str | None = None) -> argparse.Argumen
     return made
 
 
-def look(plan: Sweep, source: Source | None, args: argparse.Namespace) -> int:
+def look(plan: Sweep | Search, source: Source | None, args: argparse.Namespace) -> int:
     """Measures the plan's cells if it is asked to, and prints the plan, or why its trials will run.
 
     Returns:
         Exit code: 0, or 2 if --why names no trial of the plan, 3 if a cell could not be measured.
 
     Raises:
-        CorpusError: for a probe, if the corpus must be mended first.
+        CorpusError: for a probe, if the corpus must be fixed first.
         StoreError: if the store cannot be read.
         RemoteError: if a storage or corpus at a URI cannot be.
     """
+    planned = ""
+    if isinstance(plan, Search):
+        print(plan)
+        planned = f"{plan.num_trials} evaluations and {len(plan.confirm_seeds)} confirmations planned"
+        args.max_concurrent = min(args.max_concurrent or plan.at_once, plan.at_once)
+        plan = Sweep(plan.name, plan.stand_ins())
     refused = _probe(plan, source, args) if args.probe else {}
     situation = from_memory(plan, source, args)
     if args.why:
         return why.explain(situation, args)
-    print_plan(situation, args)
+    print_plan(situation, args, planned)
     for cell, reason in refused.items():
         print(f"no probe {cell}: {reason}")
     return 3 if refused else 0
@@ -69,12 +76,13 @@ def from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) ->
     data = {wanted: prepared for wanted, prepared in known.items() if prepared}
     inputs, refused = {}, {}
     for trial in plan.trials:
-        if prepared := data.get(wanted_by(trial)):
-            try:
-                checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
+        try:
+            checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
+        except (MissingWeights, WrongWeights) as error:
+            refused[trial.key] = str(error)
+        else:
+            if prepared := data.get(wanted_by(trial)):
                 inputs[trial.key] = inputs_of(prepared, checkpoint)
-            except (MissingWeights, WrongWeights) as error:
-                refused[trial.key] = str(error)
     records = committed(plan, inputs, args.storage)
     if records:
         forgotten = {r.folder for r in out_of_step(records, args) if r.kind == "forget"}

@@ -198,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Reconciles a whole storage with its store.
 
     Returns:
-        Exit code: 0 if they are in step now, 2 if something must be mended first, 5 while a driver works there.
+        Exit code: 0 if they are in step now, 2 if something must be fixed first, 5 while a driver works there.
     """
     parser = argparse.ArgumentParser(prog="python -m sweeps.reconcile", description=__doc__)
     flags.add_store_flags(parser)

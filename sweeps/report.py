@@ -21,45 +21,59 @@ if TYPE_CHECKING:
 MAX_LINES = 24
 
 
-def print_plan(situation: Situation, args: argparse.Namespace) -> None:
-    """Trials, what is done, what is to run, on which data, and where everything goes."""
-    sweep, data = situation.sweep, situation.data
-    done, to_run = situation.done, situation.to_run
+def print_plan(situation: Situation, args: argparse.Namespace, planned: str = "") -> None:
+    """Trials, what is done, what is to run, on which data, and where everything goes.
+
+    Args:
+        planned: what a search plans; its trials only stand for those that it will propose.
+    """
+    sweep, data, to_run = situation.sweep, situation.data, situation.to_run
     say = _Lines()
     say("sweep", sweep.name + (f" with {situation.variant}" if situation.variant else ""))
+    say("trials", planned or f"{len(sweep.trials)} planned{_state(situation, args)}")
+    _say_data(say, situation)
+    for trial in {t.weights: t for t in sweep.trials}.values():
+        say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
+    for reason, number in Counter(situation.refused.values()).items():
+        say("refused", f"{number} trial{'s' * (number > 1)}: {reason}")
+    size = f"{clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan" if data else "size unknown without a corpus"
+    say("clips", f"{args.cache_dir}: {size}")
+    say("store", flags.store_uri(args))
+    kept = [t for t in to_run if t.score_on == "test"]  # a search keeps numbers alone
+    num_bytes = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in kept)
+    least = "at least " * any(t.card.num_parameters is None for t in kept)
+    held = f"{least}{num_bytes / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
+    say("storage", f"{args.remote or args.storage}: {held}")
+    for heading, line in costing.plan_lines(situation, args):
+        say(heading, line)
     known = len(situation.inputs) == len(sweep.trials)
-    state = f"{len(done)} done, {len(to_run)} to run" if known else "what is done is not known, because"
-    say("trials", f"{len(sweep.trials)} planned, {state}")
-    for prepared in data.values():
+    lines = [] if planned else _cells(to_run)
+    for line in lines[:MAX_LINES]:
+        say("to run" if known else "planned", line)
+    if len(lines) > MAX_LINES:
+        say("", f"and {len(lines) - MAX_LINES} cells more")
+    print(flush=True)
+
+
+def _state(situation: Situation, args: argparse.Namespace) -> str:
+    """How many trials are done, as far as that is known."""
+    if not situation.data:
+        if not args.data_root:
+            return "; how many are done is unknown: name the corpus with --data-root"
+        return f"; how many are done is unknown: {args.data_root} was not read yet, or has bad files; a run reads it"
+    unknown = len(situation.sweep.trials) - len(situation.inputs)
+    rest = f"; of {unknown} it is unknown without their checkpoints or corpus" if unknown else ""
+    return f", {len(situation.done)} done, {len(situation.to_run) - unknown} to run{rest}"
+
+
+def _say_data(say: _Lines, situation: Situation) -> None:
+    for prepared in situation.data.values():
         corpus, recordings = prepared.scan.corpus, prepared.scan.corpus.recordings
         say("data", f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}")
         for note in prepared.notes:
             say("", note)
         roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
         say("split", f"{prepared.split.name}: {roles}")
-    if args.dry_run and not data:
-        say("", _unknown(args))
-    for trial in {t.weights: t for t in sweep.trials}.values():
-        say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
-    for reason, number in Counter(situation.refused.values()).items():
-        say("refused", f"{number} trials: {reason}")
-    say(
-        "clips",
-        f"{args.cache_dir}: {clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan",
-    )
-    say("store", flags.store_uri(args))
-    kept = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in to_run)
-    least = "at least " * any(t.card.num_parameters is None for t in to_run)
-    held = f"{least}{kept / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
-    say("storage", f"{args.remote or args.storage}: {held}")
-    for heading, line in costing.plan_lines(situation, args):
-        say(heading, line)
-    lines = _cells(to_run)
-    for line in lines[:MAX_LINES]:
-        say("to run" if known else "planned", line)
-    if len(lines) > MAX_LINES:
-        say("", f"and {len(lines) - MAX_LINES} cells more")
-    print(flush=True)
 
 
 def print_outcome(
@@ -114,12 +128,6 @@ def _which_data(situation: Situation) -> list[str]:
     keys = {t.key for t in situation.sweep.trials}
     others = {r.tags.get("data_sha256") for r in situation.runs if r.key in keys and r.status == "FINISHED"} - mine
     return ["--data", mine.pop()[:12]] if others and len(mine) == 1 else []
-
-
-def _unknown(args: argparse.Namespace) -> str:
-    if not args.data_root:
-        return "no corpus is named (--data-root)"
-    return f"{args.data_root} was not read yet, or has bad files; a run reads it first"
 
 
 class _Lines:

@@ -31,7 +31,8 @@ QUERIES = {
     "metrics": "SELECT run_uuid, key, CASE is_nan WHEN 1 THEN 'nan' ELSE value END FROM latest_metrics",
 }
 ACTIVE_RUNS = """
-    SELECT r.run_uuid, e.name, r.name, r.status, r.artifact_uri FROM runs r JOIN experiments e USING (experiment_id)
+    SELECT r.run_uuid, e.name, r.name, r.status, r.artifact_uri, r.start_time, r.end_time
+    FROM runs r JOIN experiments e USING (experiment_id)
     WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' ORDER BY r.start_time
 """
 
@@ -66,6 +67,7 @@ class Run:
     tags: dict[str, str]
     artifact_uri: str
     store: str = ""  # where the run was read
+    took_s: float = 0.0  # from its begin to its end, and all between if it was cut off; 0 where it has not ended
 
     @property
     def key(self) -> str:
@@ -134,9 +136,14 @@ def _read_sqlite(path: Path) -> list[Run]:
             metrics={k: float(v) for k, v in tables["metrics"][run_id].items()},
             tags=tables["tags"][run_id],
             artifact_uri=uri,
+            took_s=_seconds(began, ended),
         )
-        for run_id, experiment, name, status, uri in found
+        for run_id, experiment, name, status, uri, began, ended in found
     ]
+
+
+def _seconds(began_ms: int | None, ended_ms: int | None) -> float:
+    return max(0.0, (ended_ms - began_ms) / 1000) if began_ms and ended_ms else 0.0
 
 
 def _query(path: Path, *queries: str) -> list[list[Any]]:
@@ -169,6 +176,7 @@ def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
                 tags=tags,
                 artifact_uri=info["artifact_uri"],
                 store=uri,
+                took_s=_seconds(info.get("start_time"), info.get("end_time")),
             )
         )
     return runs

@@ -90,6 +90,11 @@ class Search:
         """Of the metric: "maximize" or "minimize"."""
         return METRICS[self.metric][1]
 
+    def stand_ins(self) -> tuple[TrialConfig, ...]:
+        """As many trials as the search has, of what is fixed in it: what it will propose is not known before."""
+        evaluations = [dataclasses.replace(self.base, seed=seed) for seed in range(self.num_trials)]
+        return (*evaluations, *self.confirmed(self.base))
+
     def confirmed(self, best: TrialConfig) -> list[TrialConfig]:
         """The trials that train the best again, on seeds that had no part in choosing it, and score it on test."""
         return [dataclasses.replace(best, seed=seed, score_on="test") for seed in self.confirm_seeds]

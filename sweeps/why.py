@@ -88,18 +88,27 @@ def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], stor
         return [f"cannot start: {reason}"]
     if key not in situation.inputs:
         return ["whether it will run is not known: its corpus was not read yet (--data-root)"]
-    folder = storage / "trials" / folder_name(trial, situation.inputs[key])
-    if unfinished := [p for p in mine if p.status != "FINISHED" and _same_inputs(p, situation, key)]:
-        last = unfinished[-1]
-        failure = last.tags.get("failure", "").strip().splitlines()[-1:]
-        return [f"will run: an attempt at it ended as {last.status}", *failure, *_resumes(folder), *_code([last], code)]
-    if any(folder.glob("forgotten-*.json")):
+    same = [p for p in mine if _same_inputs(p, situation, key)]
+    if unfinished := [p for p in same if p.status != "FINISHED"]:
+        folder = storage / "trials" / folder_name(trial, situation.inputs[key])
+        failure = unfinished[-1].tags.get("failure", "").strip().splitlines()[-1:]
+        return [f"will run: {_ended(unfinished[-1])}", *failure, *_resumes(folder), *_code(unfinished[-1:], code)]
+    if same or any((storage / "trials").glob(f"{folder_name(trial, situation.inputs[key])}/forgotten-*.json")):
         return ["will run: it was finished, and its run was deleted from the store"]
-    if finished := [p for p in mine if p.status == "FINISHED"]:
-        changed = _changed_inputs(finished[-1], trial, situation, storage)
-        kinds = ", ".join(kind for name, kind in INPUTS.items() if _input_differs(finished[-1], situation, key, name))
-        return [f"will run: it was finished on other {kinds}", *changed, *_code(finished[-1:], code)]
+    if mine:
+        last = next((p for p in reversed(mine) if p.status == "FINISHED"), mine[-1])
+        kinds = ", ".join(kind for name, kind in INPUTS.items() if _input_differs(last, situation, key, name))
+        how = f"it was finished on other {kinds}" if last.status == "FINISHED" else _ended(last, f" on other {kinds}")
+        changed = _changed_inputs(last, trial, situation, storage)
+        return [f"will run: {how}", *changed, *_code([last], code)]
     return _nearest(trial, past, code)
+
+
+def _ended(past: Past, on: str = "") -> str:
+    """What has become of an attempt that did not finish."""
+    if past.status == "RUNNING":
+        return f"an attempt at it{on} is RUNNING elsewhere, or its driver has died"
+    return f"an attempt at it{on} ended as {past.status}"
 
 
 def _nearest(trial: TrialConfig, past: list[Past], code: str) -> list[str]:

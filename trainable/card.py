@@ -6,6 +6,7 @@ Nothing here imports torch, so that a grid of ten thousand trials is checked in 
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -88,7 +89,7 @@ def module(backbone: str) -> ModuleType:
     """
     name = f"trainable.backbones.{family(backbone)}"
     unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{family(backbone)}.py")
-    if "_" in family(backbone):  # a part of a family, such as panns_networks
+    if not re.fullmatch("[A-Za-z0-9]+", family(backbone)):  # another folder, or a part of a family (panns_networks)
         raise unknown
     try:
         return importlib.import_module(name)

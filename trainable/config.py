@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from datasets.corpus import UNWRITABLE, shown
 from trainable.card import Card, card
 
 CHOICES = {
@@ -20,6 +21,22 @@ CHOICES = {
     "score_on": ("test", "validation"),
     "mode": ("finetune", "probe"),
     "precision": ("float32", "bfloat16"),
+}
+LIMITS: dict[str, tuple[float, float]] = {  # the least and the most that can be trained
+    "data_hz": (1, 10_000_000),
+    "clip_s": (1e-6, 3_600),
+    "width": (1 / 1024, 16),  # below, every layer of every network has one channel
+    "lr": (1e-38, 1e38),  # what float32 holds, as of the next two
+    "weight_decay": (0, 1e38),
+    "batch": (1, 1_000_000),
+    "epochs": (1, 9_999),  # the names of checkpoints have four digits
+    "patience": (1, 1_000_000),
+    "seed": (0, 2**53 - 1),  # above, floats skip numbers
+}
+NAMES = {  # how a module, a network and a group of recordings can be called, in words
+    "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
+    "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
+    "split": (r"\w[\w. -]{0,63}", "recording, published, or a group of the corpus, such as vessel"),
 }
 
 
@@ -67,20 +84,22 @@ class TrialConfig:
             object.__setattr__(self, field.name, _coerced(field.name, str(field.type), getattr(self, field.name)))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        for name in ("data_hz", "clip_s", "width", "lr", "batch", "epochs", "patience"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)!r}: must be above 0")
+                raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}")
+        for name, (pattern, remedy) in NAMES.items():
+            if not re.fullmatch(pattern, getattr(self, name)):
+                raise ValueError(f"{name}={shown(getattr(self, name))}: is no such name; write {remedy}")
+        for name, (least, most) in LIMITS.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                low = "above 0" if value <= 0 < least else f"at least {least:,}"
+                raise ValueError(f"{name}={shown(value)}: must be {low} and at most {most:,}")
         if not 0 <= self.head_dropout < 1:
             raise ValueError(f"head_dropout={self.head_dropout!r}: must be at least 0 and below 1")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay={self.weight_decay!r}: must be at least 0")
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed!r}: must be at least 0")
         if len(class_list := self.class_list) != len(set(class_list)) or len(class_list) == 1:
-            raise ValueError(f"classes={self.classes!r}: name two or more different classes, or none for all")
+            raise ValueError(f"classes={shown(self.classes)}: name two or more different classes, or none for all")
         if not re.fullmatch(r"published|none|run:[0-9a-f]{12}", self.weights):
-            raise ValueError(f"weights={self.weights!r}: choose published, none, or run:KEY with a run's 12-digit key")
+            raise ValueError(
+                f"weights={shown(self.weights)}: choose published, none, or run:KEY with a run's 12-digit key"
+            )
         if self.weights == "published" and self.width != 1:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
@@ -122,11 +141,12 @@ class TrialConfig:
         if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
             raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
         card = self.card
-        if self.num_samples >= card.min_samples:
+        least = max(card.min_samples, 0 if card.input == "wave" else card.front_end.window // 2 + 1)  # it is reflected
+        if self.num_samples >= least:
             return
-        given, needed, unit = self.num_samples, card.min_samples, "samples"
-        if card.input == "logmel":
-            given, needed, unit = self.num_frames, card.front_end.num_frames(card.min_samples), "frames"
+        given, needed, unit = self.num_samples, least, "samples"
+        if card.input == "logmel" and self.num_frames < card.front_end.num_frames(least):
+            given, needed, unit = self.num_frames, card.front_end.num_frames(least), "frames"
         raise ValueError(
             f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {given} {unit} to {self.backbone} "
             f"pre-trained at {self.pretrain_hz} Hz, which needs {needed}; raise data_hz or clip_s"
@@ -181,11 +201,11 @@ def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
     for word in assignments:
         name, equals, text = word.partition("=")
         if not equals:
-            raise ValueError(f"{word!r}: write field=value")
+            raise ValueError(f"{shown(word)}: write field=value")
         if name not in types:
-            raise ValueError(f"{word!r}: TrialConfig has no field {name!r}; it has {', '.join(types)}")
+            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(types)}")
         if name in fields:
-            raise ValueError(f"{word!r}: {name} is set twice")
+            raise ValueError(f"{shown(word)}: {name} is set twice")
         fields[name] = _coerced(name, types[name], text)
     return fields
 
@@ -193,7 +213,7 @@ def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
 def _coerced(name: str, kind: str, value: object) -> str | int | float:
     """`value` as the field's type and in one form, so that equal configs have one key; a lossy change is refused."""
     try:
-        if kind == "str" and isinstance(value, str):
+        if kind == "str" and isinstance(value, str) and not UNWRITABLE.search(value):
             return ",".join(sorted(filter(None, map(str.strip, value.split(","))))) if name == "classes" else value
         if kind != "str" and isinstance(value, int | float | str) and not isinstance(value, bool):
             number = float(value)
@@ -203,4 +223,5 @@ def _coerced(name: str, kind: str, value: object) -> str | int | float:
                 return int(number)
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{name}={value!r}: must be of type {kind}")
+    wanted = {"str": "text in UTF-8 without control characters", "int": "a whole number below 2**53"}
+    raise ValueError(f"{name}={shown(value)}: must be of type {kind}, {wanted.get(kind, 'a finite number')}")

@@ -166,7 +166,7 @@ def test_a_sweep_that_does_not_exist_is_refused(finished: Finished, capsys: pyte
     """Neither a file that is not there nor one that is no study."""
     for name in ("deepship_nothing", "plan"):
         assert gradcam.main([name, "--data-root", str(finished.ships), "--storage", str(finished.storage)]) == 2
-        assert f"{name}: there is no sweep sweeps/{name}.py" in capsys.readouterr().err
+        assert f"'{name}': sweeps/ has no sweep of that name" in capsys.readouterr().err
 
 
 def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_path: Path) -> None:

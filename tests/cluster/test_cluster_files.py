@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from clusters import check, launcher
+from clusters import check, kuberay, launcher
 from clusters.text import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,7 +225,7 @@ BROKEN = [  # a file, what is taken out of it, what is put in its place, and wha
     (AWS, "--dashboard-host=127.0.0.1", "--dashboard-host=127.0.0.1.example.org", "head_start_ray_commands"),
     (AWS, " --dashboard-host=127.0.0.1", "", "head_start_ray_commands"),
     (AWS, "  ~/.ray/auth_token: ~/.ray/auth_token\n", "", "file_mounts"),
-    (AWS, "head_setup_commands: []", "worker_setup_commands: []", "head_setup_commands: pip install 'boto3"),
+    (AWS, "head_setup_commands: []", "# none", "head_setup_commands: pip install 'boto3"),
     (AWS, "--quiet --require-hashes", "--quiet", "uv/uv.txt"),
     (AWS, "- mkdir -p ~/shared", "- curl https://example.org/uv | sh", "curl https"),
     (AWS, "max_workers: 4\n", "", "max_workers"),
@@ -244,7 +247,7 @@ BROKEN = [  # a file, what is taken out of it, what is put in its place, and wha
         "head.node_config",
     ),
     (GCP, "machineType: n2-standard-4", "machineType: n2\n      scheduling: [{preemptible: true}]", "head.node_config"),
-    (GCP, "head_setup_commands: []", "worker_setup_commands: []", "head_setup_commands: pip install google"),
+    (GCP, "head_setup_commands: []", "# none", "head_setup_commands: pip install google"),
     (OWN, "RAY_AUTH_MODE=token ray start --head", "ray start --head", "head_start_ray_commands"),
     (OWN, "max_workers: 2", "#", "max_workers"),
     (OWN, "  head_ip: *head\n", "", "Ray refuses it"),
@@ -336,6 +339,139 @@ class TestCheck:
     def test_says_what_is_no_cluster_file(self, text: str) -> None:
         """Whatever it is given, it answers in words."""
         assert check.problems(text)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BROKEN: dict[str, tuple[bytes, str]] = {  # what is in a file, and what is said of it
+    "empty": (b"", "the file: empty: is no mapping"),
+    "null": (b"---\n", "the file: NoneType: is no mapping"),
+    "a scalar": (b"provider\n", "the file: str: is no mapping"),
+    "a list": (b"- provider\n", "the file: list: is no mapping"),
+    "not UTF-8": (b"cluster_name: \xff\n", "codec can't decode byte"),
+    "binary": (bytes(range(32)), "is no YAML"),
+    "control characters": (b"cluster_name: a\x01\n", "is no YAML"),
+    "an open list": (b"a: [\n", "is no YAML"),
+    "a tab": (b"a:\n\tb: 1\n", "is no YAML"),
+    "a date that does not exist": (b"a: 2026-99-99\n", "month must be in 1..12"),
+    "too deep": (b"a: " + 1500 * b"[", "is no YAML"),
+    "a class of Python": (b"a: !!python/object/apply:os.getcwd []\n", "is no YAML"),
+    "a key that is a list": (b"? [a]\n: b\n", "is no YAML"),
+    "an alias of nothing": (b"a: *b\n", "is no YAML"),
+    "a key twice": (
+        b"provider: {type: aws}\nprovider: {type: gcp}\n",
+        "line 2: provider: stands on line 1 too; take one out",
+    ),
+    "a key twice in a line": (b"provider: {type: aws, type: gcp}\n", "line 1: type: stands on line 1 too"),
+    "an alias bomb": (BOMB.encode(), "write out what they stand for"),
+    "an alias in itself": (b"provider: &a {type: aws, more: *a}\n", "write out what they stand for"),
+    "no provider": (b"cluster_name: x\n", "provider: missing: write it"),
+    "two documents, one null": (b"cluster_name: x\n---\n", "the file: NoneType: is no mapping"),
+    "an empty cluster of KubeRay": (b"kind: RayCluster\n", "spec: missing: write it"),
+}
+WRONG = {  # of a file that is filled in: another value in a place, and what is said of it
+    AWS: [
+        ("provider", "aws", "provider: 'aws': must be a mapping"),
+        ("provider", ["aws"], "provider: ['aws']: must be a mapping"),
+        ("provider", None, "provider: None: must be a mapping; write one, or leave it out"),
+        ("provider.type", 3, "provider.type: 3: must be text"),
+        ("provider.type", "azure", "provider.type: azure: one of aws, gcp, local"),
+        ("auth", "ubuntu", "auth: 'ubuntu': must be a mapping"),
+        ("max_workers", "four", "max_workers: 'four': must be a whole number"),
+        ("max_workers", True, "max_workers: True: must be a whole number"),
+        ("idle_timeout_minutes", "10", "idle_timeout_minutes: '10': must be a number"),
+        ("idle_timeout_minutes", float("nan"), "idle_timeout_minutes: nan: say 1 to 60"),
+        ("available_node_types", [], "available_node_types: []: must be a mapping"),
+        ("available_node_types.worker", None, "available_node_types.worker: None: must be a mapping"),
+        ("available_node_types.worker.node_config", None, "worker.node_config: None: must be a mapping"),
+        ("available_node_types.worker.node_config.MetadataOptions", "x", "MetadataOptions: 'x': must be a mapping"),
+        ("available_node_types.worker.node_config.BlockDeviceMappings", {}, "BlockDeviceMappings: {}: must be a list"),
+        ("available_node_types.worker.node_config.BlockDeviceMappings", [3], "Mappings.0: 3: must be a mapping"),
+        ("available_node_types.worker.resources", "GPU", "worker.resources: 'GPU': must be a mapping"),
+        ("available_node_types.worker.resources", {"GPU": "1"}, "worker.resources.GPU: '1': must be a number"),
+        ("head_node_type", ["head"], "head_node_type: ['head']: must be text"),
+        ("file_mounts", ["~/soundings"], "file_mounts: ['~/soundings']: must be a mapping"),
+        ("file_mounts", {"~/soundings": None}, "file_mounts.~/soundings: None: must be text"),
+        ("file_mounts", {3: 3}, "file_mounts.3: 3: must be text"),
+        ("setup_commands", [1, 2], "setup_commands.0: 1: must be text"),
+        ("head_start_ray_commands", "ray start", "head_start_ray_commands: 'ray start': must be a list"),
+        ("head_start_ray_commands", [None], "head_start_ray_commands.0: None: must be text"),
+    ],
+    KUBE: [
+        ("metadata", None, "metadata: None: must be a mapping"),
+        ("spec", [], "spec: []: must be a mapping"),
+        ("spec.authOptions", "token", "spec.authOptions: 'token': must be a mapping"),
+        ("spec.autoscalerOptions.idleTimeoutSeconds", "600", "idleTimeoutSeconds: '600': must be a number"),
+        ("spec.headGroupSpec.template", {}, "spec.headGroupSpec.template.spec: missing"),
+        ("spec.headGroupSpec.template.spec.containers", {}, "containers: {}: must be a list"),
+        ("spec.headGroupSpec.template.spec.containers", [], "Ray's autoscaler refuses it"),
+        ("spec.headGroupSpec.template.spec.containers", [{"image": "x"}], "containers.0.name: missing"),
+        ("spec.headGroupSpec.template.spec.volumes", ["x"], "volumes.0: 'x': must be a mapping"),
+        ("spec.workerGroupSpecs", {}, "spec.workerGroupSpecs: {}: must be a list"),
+        ("spec.workerGroupSpecs", [{}], "spec.workerGroupSpecs.0.groupName: missing"),
+    ],
+}
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy of a document with another value in one place."""
+    if not path:
+        return new
+    changed = copy.copy(value)
+    changed[path[0]] = replaced(value[path[0]], path[1:], new)
+    return changed
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where every value of a document stands."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+class TestBroken:
+    @pytest.mark.parametrize("what", BROKEN)
+    def test_a_file_that_is_none_is_answered_in_words(
+        self, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Exit code 1 and what is wrong, whatever is in it."""
+        content, told = BROKEN[what]
+        (tmp_path / "x.yaml").write_bytes(content)
+        assert check.main([str(tmp_path / "x.yaml")]) == 1
+        assert told in capsys.readouterr().out
+
+    def test_so_is_one_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """It is missing, a folder, or no path; the others are looked at all the same."""
+        names = [str(tmp_path / "none.yaml"), str(tmp_path), "\0", "x" * 5000, "\udcff"]
+        assert check.main(["--template", *names, str(ROOT / KUBE)]) == 1
+        *lines, last = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if "name a file of text in UTF-8 that you may read" not in line] == []
+        assert (len(lines), last) == (len(names), f"{ROOT / KUBE}: ok")
+
+    @pytest.mark.parametrize(
+        ("file", "place", "value", "told"), [(file, *row) for file, rows in WRONG.items() for row in rows]
+    )
+    def test_a_value_of_another_kind_is_named(self, file: str, place: str, value: Any, told: str) -> None:
+        """With its place and what must be there, before Ray reads it."""
+        documents = list(yaml.safe_load_all(filled(file)))
+        documents[0] = replaced(documents[0], tuple(place.split(".")), value)
+        assert told in "\n".join(check.problems(yaml.safe_dump_all(documents)))
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_no_value_anywhere_is_a_traceback(self, file: str, caplog: pytest.LogCaptureFixture) -> None:
+        """In every place another kind, in turn: it is refused or accepted. All of them in all places take minutes."""
+        caplog.set_level(logging.ERROR)
+        documents = list(yaml.safe_load_all(filled(file)))
+        for number, path in enumerate(places(documents[0])):
+            new = (None, 3, "x", [], {}, True)[number % 6]
+            changed = [replaced(documents[0], path, new), *documents[1:]]
+            if file != KUBE:
+                found = list(launcher.problems(changed[0]))
+            elif changed[0].get("kind") == "RayCluster":
+                found = list(kuberay.problems(changed))
+            assert all(re.match(r"\S.*: .*: .*", line) for line in found)
 
 
 class TestCommand:

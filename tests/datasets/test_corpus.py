@@ -191,10 +191,26 @@ def test_a_root_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
             find(name, root)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "cache", "synthetic", "no such"])
+NO_CORPORA = (
+    "nowhere",
+    "cache",
+    "corpus",
+    "verify",
+    "no such",
+    "../x",
+    "engine.x",
+    "__init__",
+    ".",
+    "",
+    "x\n",
+    "x" * 9999,
+)
+
+
+@pytest.mark.parametrize("name", NO_CORPORA)
 def test_a_name_that_is_no_corpus_is_refused(name: str, tmp_path: Path) -> None:
-    """A module that does not exist, and one that is not a corpus."""
-    with pytest.raises(CorpusError, match=f"corpus='{name}': there is no corpus datasets/{name}.py"):
+    """A module that does not exist, one that is not a corpus, and what can be no module; those there are, are named."""
+    with pytest.raises(CorpusError, match=r"^corpus='.*: datasets/ has no corpus of that name; it has deepship, esc50"):
         find(name, tmp_path)
 
 

@@ -356,10 +356,34 @@ def test_command_line_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"8 recordings, 8 s at 32000 Hz in {tmp_path / 'ships'}\n"
 
 
-def test_command_line_refuses_in_one_line(tmp_path: Path) -> None:
-    """A wrong number ends the program with the message alone."""
-    with pytest.raises(SystemExit, match=r"^datasets.synthetic: num_per_class=0"):
-        main(["esc50", str(tmp_path / "events"), "--clips-per-class", "0"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["esc50", "--clips-per-class", "0"], "num_per_class=0"),
+        (["esc50", "--clips-per-class", "999999999999"], "num_per_class=999999999999"),
+        (["esc50", "--rate", "99999999999"], "rate_hz=99999999999"),
+        (["esc50", "--seed", "-1"], "seed=-1"),
+        (["deepship", "--seconds", "nan", "1"], "seconds=[nan, 1.0]"),
+        (["deepship", "--seconds", "1", "inf"], "seconds=[1.0, inf]"),
+        (["deepship", "--recordings-per-class", "1e3"], "invalid int value: '1e3'"),
+    ],
+)
+def test_command_line_refuses_in_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that cannot be ends the program with the message alone, and leaves no folder."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main([*words, str(tmp_path / "corpus")])
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "corpus").exists()
+
+
+@pytest.mark.parametrize("root", ["", "\0", "x" * 5000, "~nobody-has-this-name/x", "/proc/version/x"])
+def test_a_folder_that_cannot_be_made_is_refused(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words, whatever the system says of it."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["esc50", root])
+    assert capsys.readouterr().err.startswith("datasets.synthetic: ")
 
 
 def test_nothing_heavy_is_loaded() -> None:

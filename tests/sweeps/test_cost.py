@@ -17,12 +17,14 @@ from sweeps.cost import (
     Cluster,
     Prediction,
     Span,
+    Took,
     effort,
     epochs,
     forecast,
     longest_first,
     makespan,
     predict,
+    predict_again,
     reached,
 )
 from sweeps.placement import Asked, Needs
@@ -97,6 +99,46 @@ class TestATrial:
     def test_stops_after_its_patience_at_the_earliest(self, patience: int, low: int) -> None:
         """The first epoch may be the best, and no trial has more epochs than it may."""
         assert epochs(dataclasses.replace(BASE, patience=patience)) == Span(low, (low + 8) / 2, 8)
+
+
+class TestAgain:
+    def test_is_the_mean_of_those_that_finished(self) -> None:
+        """Six epochs of 10 s, six of 12 and eight of 11: 60, 72 and 88 s; and 5 s beside them, the least."""
+        found = predict_again(BASE, [Took(6, 10, 65), Took(6, 12, 79), Took(8, 11, 3688)], 1.5)
+        assert found.seconds.mid == pytest.approx(220 / 3 + 5)
+        assert found.epochs_s is not None
+        assert found.epochs_s.mid == pytest.approx(220 / 3)
+        assert (found.network_gb, found.num_finished) == (1.5, 3)
+
+    def test_lies_where_one_trial_more_would(self) -> None:
+        """Of 50 and 54 s the deviation is 2.83, and of one trial more 3.46: twice that on either side of 52."""
+        found = predict_again(BASE, [Took(5, 10), Took(6, 9)]).seconds
+        assert found.mid - OVERHEAD_S == 52
+        assert found.high - found.mid == pytest.approx(2 * 8**0.5 * 1.5**0.5)
+        assert found.mid - found.low == pytest.approx(2 * 8**0.5 * 1.5**0.5)
+
+    def test_is_no_shorter_than_patience_and_no_longer_than_all_epochs(self) -> None:
+        """At least 4 epochs, at most 8, of 10 s: 40 and 80 s on either side, where deviations would lie beyond."""
+        found = predict_again(BASE, [Took(4, 10), Took(8, 10)]).seconds
+        assert found == Span(40 + OVERHEAD_S, 60 + OVERHEAD_S, 80 + OVERHEAD_S)
+
+    def test_of_one_is_as_wide_as_early_stopping(self) -> None:
+        """Six of 4 to 8 epochs; without early stopping it is that one's."""
+        assert predict_again(BASE, [Took(6, 10, 61)]).seconds == Span(41, 61, 81)
+        whole = dataclasses.replace(BASE, patience=50)
+        assert predict_again(whole, [Took(8, 10, 81)]).seconds == Span(81, 81, 81)
+
+    def test_does_not_count_the_time_between_two_starts(self) -> None:
+        """Nor a run that was written when the trial had ended: beside its epochs a trial takes what others took."""
+        runs = [Took(8, 10, 90_000), Took(8, 10, 0.5), Took(8, 10, 84), Took(8, 10)]
+        assert predict_again(BASE, runs).seconds.mid == 84
+        assert predict_again(BASE, runs[1:2]).seconds.mid == 80 + OVERHEAD_S
+
+    @given(st.lists(st.tuples(st.integers(1, 8), st.floats(0.01, 1e4)), min_size=1, max_size=20))
+    def test_is_an_interval(self, took: list[tuple[int, float]]) -> None:
+        """Its middle lies in it, whatever there was."""
+        found = predict_again(BASE, [Took(*one) for one in took]).seconds
+        assert 0 < found.low <= found.mid <= found.high < math.inf
 
 
 class TestLoad:
@@ -228,6 +270,12 @@ class TestForecast:
         unmeasured = {key: Prediction(p.seconds) for key, p in self.PREDICTIONS.items()}
         found = forecast(self.TRIALS, unmeasured, self.SMALL, Basis(cluster=Cluster(8, 1)), Asked(gpu_memory_gb=40))
         assert found.wall_s.mid == found.device_s.mid == 7200
+
+    def test_what_has_run_here_had_its_share_of_a_gpu(self) -> None:
+        """Finished trials took their seconds beside others."""
+        past = {key: Prediction(p.seconds, num_finished=3) for key, p in self.PREDICTIONS.items()}
+        found = forecast(self.TRIALS, past, self.SMALL, Basis(cluster=Cluster(8, 1)), Asked(gpu_memory_gb=40))
+        assert (found.wall_s.mid, found.device_s.mid) == (3600, 7200 / 8)
 
     def test_memory_limits_how_many_run(self) -> None:
         """Two cores are of no use where a trial takes all memory."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from datasets.audio import AudioFacts
 from datasets.corpus import Corpus, Recording
 from datasets.prepare import Prepared
 from datasets.scan import Scan
@@ -17,6 +19,7 @@ from sweeps.budget import NoBudget
 from sweeps.cost import Cluster
 from sweeps.plan import Sweep, grid
 from sweeps.probe import Probes, versions
+from sweeps.runs import Run
 from sweeps.state import Situation, wanted_by
 from trainable.config import TrialConfig
 from trainable.cost import Measured, cell_of, forward_flops
@@ -104,6 +107,88 @@ def test_memory_is_as_measured(probed: Path) -> None:
 def test_predicted_seconds_order_what_is_to_run(probed: Path) -> None:
     """The longest first."""
     assert [t.data_hz for t in situation(probed).to_run] == [32_000, 32_000, 8_000, 8_000]
+
+
+GPU = "NVIDIA H100"
+FACTS = {"Tug/1": AudioFacts("a" * 64, 160_000, 32_000, 1, 0.5, 0.1)}
+READ = dataclasses.replace(DATA, scan=dataclasses.replace(DATA.scan, facts=FACTS))
+HASHES = {"data_sha256": READ.scan.sha256, "split_sha256": READ.split.sha256}
+
+
+def finished(trial: TrialConfig, epoch_s: float, status: str = "FINISHED", took_s: float = 0.0, **tags: str) -> Run:
+    """A run of all eight epochs on an H100."""
+    params = {name: str(value) for name, value in trial.to_dict().items()}
+    known = {"key": trial.key, "device": GPU, "num_threads": "1", **HASHES, **tags}
+    return Run("r", "toy", "n", status, params, {"epochs_run": 8.0, "epoch_s": epoch_s}, known, "", took_s=took_s)
+
+
+class TestHistory:
+    SMALL, LARGE = SWEEP.trials[0], SWEEP.trials[2]
+
+    def look(self, storage: Path, runs: Sequence[Run], *words: str) -> Situation:
+        """Seeds 4 and 5 of both cells, which have never run."""
+        plan = Sweep("toy", grid(BASE, data_hz=(8_000, 32_000), seed=(4, 5)))
+        return estimate.predicted(Situation(plan, "", {wanted_by(BASE): READ}, {}, runs), arguments(storage, *words))
+
+    def seconds(self, found: Situation) -> list[float | None]:
+        """What each trial will take."""
+        return [p.seconds.mid if (p := found.predictions.get(t.key)) else None for t in found.sweep.trials]
+
+    def test_of_other_seeds_tells_of_a_new_one(self, tmp_path: Path) -> None:
+        """Of the cells that have run: eight epochs of 10 and 12 s, and 4 s beside them."""
+        runs = [finished(self.LARGE, 10, took_s=84), finished(SWEEP.trials[3], 12, took_s=100)]
+        found = self.look(tmp_path, runs)
+        assert self.seconds(found) == [None, None, 92, 92]
+        assert (found.basis.ran_on, found.basis.cluster.device) == (GPU, "GPU")
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"data_sha256": "0" * 64},
+            {"split_sha256": "0" * 64},
+            {"num_devices": "2"},
+            {"status": "KILLED"},
+        ],
+    )
+    def test_of_something_else_tells_nothing(self, other: dict[str, str], tmp_path: Path) -> None:
+        """Other clips, another share of the node, or a trial that did not finish."""
+        assert self.look(tmp_path, [finished(self.LARGE, 10, **other)]).predictions == {}  # type: ignore[arg-type]
+
+    def test_of_other_settings_tells_nothing(self, tmp_path: Path) -> None:
+        """Nor of a trial that gave up before its end."""
+        slower = finished(dataclasses.replace(self.LARGE, lr=1e-4), 10)
+        gave_up = finished(self.LARGE, 10)
+        gave_up.metrics["gave_up"] = 1.0
+        assert self.look(tmp_path, [slower, gave_up]).predictions == {}
+
+    def test_counts_on_the_device_of_the_last_run(self, tmp_path: Path) -> None:
+        """A trial of a core is no measure of one on a GPU; a core's has as many threads as it would have now."""
+        core = finished(self.SMALL, 100, device="CPU (toy)")
+        assert self.seconds(self.look(tmp_path, [core, finished(self.LARGE, 10)])) == [None, None, 80.3, 80.3]
+        assert self.seconds(self.look(tmp_path, [finished(self.LARGE, 10), core])) == [800.3, 800.3, None, None]
+        assert self.look(tmp_path, [core], "--cpus-per-trial", "2").predictions == {}
+        assert self.look(tmp_path, [core], "--gpus", "2").predictions == {}
+
+    def test_counts_before_a_probe_of_its_device(self, probed: Path) -> None:
+        """Whose memory is taken all the same; what ran on another device tells nothing there."""
+        measured = self.seconds(self.look(probed, []))
+        runs = [finished(self.LARGE, 10, device="toy"), finished(self.SMALL, 1)]
+        found = self.look(probed, runs)
+        assert self.seconds(found) == [*measured[:2], 80.3, 80.3]
+        assert {p.network_gb for p in found.predictions.values()} == {None, 9.5}
+
+    def test_gives_way_to_an_assumed_speed(self, tmp_path: Path) -> None:
+        """The plan of another cluster."""
+        found = self.look(tmp_path, [finished(self.LARGE, 10)], "--tflops", "1", "--gpus", "1")
+        assert {p.num_finished for p in found.predictions.values()} == {0}
+
+    def test_is_enough_for_a_budget(self, tmp_path: Path) -> None:
+        """No probe is needed where every cell has run."""
+        runs = [finished(self.LARGE, 450), finished(self.SMALL, 225)]
+        args = arguments(tmp_path, "--budget", "1gpu-h")
+        found = estimate.budget_of(self.look(tmp_path, runs), args)
+        assert found is not None
+        assert sorted(found.predicted_s.values()) == pytest.approx([1800.3, 1800.3, 3600.3, 3600.3])
 
 
 class TestBudget:

@@ -30,6 +30,7 @@ def parse(*words: str) -> argparse.Namespace:
     [
         (),
         ("--seeds", "1,2,3,4"),
+        ("--seeds", "1-3,7"),
         ("--limit", "2"),
         ("--classes", "Tug,Cargo", "--split", "vessel"),
         ("--set", "epochs=2", "--set", "clip_s=2.5", "--seeds", "9"),
@@ -85,9 +86,13 @@ def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--seeds", "1,x"), "--seeds 1,x: write whole numbers, 1,2,3"),
-        (("--seeds", ""), "--seeds : write whole numbers"),
-        (("--seeds", "1,2,1"), "--seeds 1,2,1: a seed stands there twice"),
+        (("--seeds", "1,x"), "--seeds '1,x': write whole numbers, 1,2,3 or 1-3,7"),
+        (("--seeds", ""), "--seeds '': write whole numbers"),
+        (("--seeds", "3-1"), "--seeds '3-1': write the smaller number first, 1-3"),
+        (("--seeds", "1-10001"), "--seeds '1-10001': names more than 10,000 seeds"),
+        (("--seeds", "0-9999,10000"), "names more than 10,000 seeds"),
+        (("--seeds", "1-3,2"), "a seed stands there twice"),
+        (("--seeds", "1,2,1"), "--seeds '1,2,1': a seed stands there twice"),
         (("--set", "epochs"), "'epochs': write field=value"),
         (("--set", "epoch=3"), "TrialConfig has no field 'epoch'"),
         (("--set", "data_hz=1000"), "raise data_hz or clip_s"),
@@ -119,21 +124,106 @@ def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: p
     assert flags.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    """It would be logged; the error says where it belongs, and does not hold it."""
+SECRETS = [  # each holds the word hunter2, and must not be repeated
+    "https://me:hunter2@mlflow.example.org",
+    "http://hunter2@mlflow.example.org:5000/a",
+    "hunter2@mlflow.example.org",
+    "https://mlflow.example.org/?token=hunter2",
+    "https://mlflow.example.org/a?b=1&ACCESS_TOKEN=hunter2",
+    "https://mlflow.example.org/?b=1;api-key=hunter2",
+    "https://mlflow.example.org/#access_token=hunter2",
+    "https://mlflow.example.org/?%74oken=hunter2",
+    "postgresql://me:hunter2@db/optuna",
+    "postgresql://db/optuna?password=hunter2",
+    "s3://hunter2@bucket/a",
+    "s3://key:hunter2@bucket/a",
+    "s3://bucket/a?secret_key=hunter2&region=eu",
+    "s3://bucket/a?access_key=hunter2",
+    "gs://someone:hunter2@bucket/a",
+    "https://bucket.s3.amazonaws.com/a?X-Amz-Credential=hunter2&X-Amz-Date=1",
+    "https://bucket.s3.amazonaws.com/a?X-Amz-Signature=hunter2",
+    "https://bucket.s3.amazonaws.com/a?AWSAccessKeyId=hunter2",
+    "https://account.blob.core.windows.net/a?sv=2022&sig=hunter2",
+    "https://host/?auth=hunter2",
+    "https://host/?credential=hunter2",
+    "http://[hunter2",
+    "https://host/hunter2\n",
+]
+NO_SECRETS = [
+    "http://server:5000",
+    "https://server/mlflow?region=eu#runs",
+    "sqlite:////data/me@work/key.db",
+    "sqlite:///results/a%3Fb.db",
+    "postgresql://me@db/optuna",
+    "mysql+pymysql://me@db/optuna",
+    "s3://bucket/secret/folder?region=eu-west-1&endpoint_override=minio%3A9000&scheme=http",
+    "gs://anonymous@bucket/a",
+    "file:///data/me@work",
+]
+
+
+def flagged(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    flags.add_store_flags(parser)
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--store", "https://me:hunter2@mlflow.example.org"])
+    for add in (flags.add_store_flags, flags.add_data_flags):
+        add(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("flag", "uri"),
+    [
+        *((flag, uri) for flag in ("--store", "--optuna") for uri in SECRETS),
+        *((flag, uri) for flag in ("--storage", "--data-root") for uri in SECRETS if "://" in uri),  # else a folder
+    ],
+)
+def test_a_secret_in_an_address_is_refused_and_not_repeated(
+    flag: str, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be logged; the error says where it belongs, and does not hold it."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        flagged(flag, uri)
     told = capsys.readouterr().err
-    assert "MLFLOW_TRACKING_PASSWORD" in told
+    assert flag in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("name", ["STORE", "STORAGE", "DATA_ROOT"])
+def test_a_secret_in_the_environment_is_refused_too(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the flag is not given."""
+    monkeypatch.setenv(f"SOUNDINGS_{name}", "https://host/?token=hunter2")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        flagged()
+    assert "hunter2" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("uri", NO_SECRETS)
+def test_an_address_without_a_secret_is_taken(uri: str) -> None:
+    """A user's name for a database, the public login of Google Cloud, and what only looks like a secret."""
+    assert flagged("--store", uri).store == uri
+    assert flagged("--storage", uri).remote == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1-3", [1, 2, 3]), ("1-3,7", [1, 2, 3, 7]), (" 0 , 2 - 4 ", [0, 2, 3, 4]), ("5-5", [5]), (None, [])],
+)
+def test_seeds_may_be_ranges(text: str | None, seeds: list[int]) -> None:
+    """As a plan prints them."""
+    assert flags.parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize(("word", "share"), [("0.25", 0.25), ("1", 1), ("4", 4)])
 def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, share: float) -> None:
     """A part below one, or a whole number."""
     assert flags.share(word) == share
+
+
+@pytest.mark.parametrize(("word", "points"), [("0", 0), ("0.0", 0), ("2.5", 2.5), ("100", 100)])
+def test_a_margin_may_be_nothing(word: str, points: float) -> None:
+    """Then every difference matters."""
+    assert flags.points(word) == points
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5"])

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from datasets.corpus import CorpusError
 from datasets.synthetic import write_deepship
 from sweeps import look, probe
 from sweeps.cost import Cluster
 from sweeps.deepship_rates import SWEEP
 from sweeps.launch import launch
+from sweeps.learning_rate import SWEEP as SEARCH
 from sweeps.placement import Asked
+from sweeps.plan import Sweep
 from sweeps.probe import Answer, Answers, versions
+from sweeps.progress import duration
+from sweeps.search import Search
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of
+from trainable.cost import Measured, cell_of, epoch_flops
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"toy, {versions()}"
@@ -78,6 +85,65 @@ def test_what_cannot_start_is_said_with_its_remedy(ships: Path, tmp_path: Path) 
     assert {t.key for t in plan.trials} == found.refused.keys()
     assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(found.refused.values()))
     assert found.inputs == {}
+
+
+class TestWithoutACorpus:
+    def test_says_what_is_missing_and_what_is_unknown(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Three checkpoints are looked for, nothing is counted that nobody knows, and it is no refusal."""
+        assert launch(SWEEP, ["--dry-run", "--storage", str(tmp_path)]) == 0
+        said = capfd.readouterr().out
+        assert said.count("18 trials: cnn14 pre-trained at") == 3
+        assert said.count(" is missing; ") == 3
+        assert "54 planned; how many are done is unknown: name the corpus with --data-root" in said
+        assert "0.00 GB" not in said
+
+    def test_counts_the_trials_of_a_search(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Those that it will propose, and those that confirm its best."""
+        assert launch(SEARCH, ["--dry-run", "--storage", str(tmp_path), "--limit", "7", "--seeds", "201-202"]) == 0
+        said = capfd.readouterr().out
+        assert "trials   7 evaluations and 2 confirmations planned\n" in said
+        assert "1 planned" not in said
+        assert "0.65 GB of kept weights" in said  # of the two: evaluations keep none
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--set", "corpus=nowhere"], "it has deepship, esc50"),
+            (["--split", "vesel"], "split='vesel': deepship can be split by recording, published, day, vessel"),
+            (["--set", "corpus=esc50", "--split", "vessel"], "can be split by recording, published, fold, source"),
+            (["--split", "published"], "name the authors' file with --split-file split_indices.txt"),
+            (["--classes", "Cargo,Submarine"], "no class Submarine; there are Cargo, Passengership, Tanker, Tug"),
+        ],
+    )
+    @pytest.mark.parametrize("sweep", [SWEEP, SEARCH])
+    def test_refuses_what_no_folder_can_put_right(
+        self, sweep: Sweep | Search, words: list[str], told: str, tmp_path: Path
+    ) -> None:
+        """The corpus's own file says so, for a plan and for a start."""
+        for more in (["--dry-run"], []):
+            with pytest.raises(CorpusError, match=re.escape(told)):
+                launch(sweep, [*words, *more, "--storage", str(tmp_path)])
+        assert not list(tmp_path.iterdir())
+
+    def test_takes_what_only_a_folder_can_tell(self, tmp_path: Path) -> None:
+        """Whether ESC-50's table has a class, and the published split of a corpus that needs no file."""
+        words = ["--set", "corpus=esc50", "--split", "published", "--classes", "dog,cat"]
+        assert launch(SWEEP, [*words, "--dry-run", "--storage", str(tmp_path)]) == 0
+
+
+def test_a_search_is_forecast_by_what_stands_for_its_trials(
+    ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Eight evaluations, four at once on eight cores, then three confirmations: at the speed that is assumed."""
+    source = look.Source(ships, tmp_path / "cache")
+    for wanted in look.all_wanted((SEARCH.base,)):
+        look.prepare.prepare(wanted, source)
+    words = ["--data-root", str(ships), "--storage", str(tmp_path), "--tflops", "0.001", "--cpus", "8", "--limit", "8"]
+    assert launch(SEARCH, ["--dry-run", *words, "--set", "epochs=1"]) == 0
+    one_s = (epoch_flops(dataclasses.replace(SEARCH.base, epochs=1), 8, 4) or 0) / 1e9
+    said = capfd.readouterr().out
+    assert f"time     {duration(3 * one_s)} " in said
+    assert "planned " not in said.replace("confirmations planned", "")
 
 
 def test_a_budget_that_cannot_be_kept_is_refused(

@@ -104,12 +104,11 @@ def test_clips_are_counted_once_for_a_rate() -> None:
 def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:
     """What is done depends on the data."""
     print_plan(situation(known=False), arguments("--dry-run"))
-    assert lines_of(capsys)["trials"] == [
-        "4 planned, what is done is not known, because",
-        "no corpus is named (--data-root)",
-    ]
+    said = lines_of(capsys)
+    assert said["trials"] == ["4 planned; how many are done is unknown: name the corpus with --data-root"]
+    assert said["clips"] == ["/results/cache: size unknown without a corpus"]
     print_plan(situation(known=False), arguments("--dry-run", "--data-root", "/ships"))
-    assert "/ships was not read yet" in lines_of(capsys)["trials"][1]
+    assert "unknown: /ships was not read yet" in lines_of(capsys)["trials"][0]
 
 
 def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +116,7 @@ def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFi
     one, *others = (t.key for t in SWEEP.trials)
     refused = {one: "x.pth is missing", **dict.fromkeys(others, "y.pth is missing")}
     print_plan(dataclasses.replace(situation(), refused=refused), arguments("--dry-run"))
-    assert lines_of(capsys)["refused"] == ["1 trials: x.pth is missing", "3 trials: y.pth is missing"]
+    assert lines_of(capsys)["refused"] == ["1 trial: x.pth is missing", "3 trials: y.pth is missing"]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +150,24 @@ class TestTime:
         said = lines_of(capsys)
         assert said["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
         assert said["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
+
+    def test_says_that_it_rests_on_finished_trials(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Their number, their device, and of how many cells; where all have run, early stopping is no guess."""
+        hour, basis = Span(3000, 3600, 4200), Basis(cluster=Cluster(2), ran_on="CPU (toy)", flops_per_s=Span(1, 1, 1))
+        past = {t.key: Prediction(hour, num_finished=3) for t in SWEEP.trials}
+        print_plan(dataclasses.replace(situation(), predictions=past, basis=basis), arguments())
+        said = lines_of(capsys)["time"]
+        assert said[0].startswith("2 h 00 min (1 h 40 min to 2 h 20 min) on 2 CPUs: 4 CPU-hours")
+        assert said[1:] == [
+            "2 of 2 cells from 6 finished trials on CPU (toy)",
+            "without reading and resampling the audio",
+        ]
+        mixed = past | {t.key: Prediction(hour) for t in SWEEP.trials[2:]}
+        print_plan(dataclasses.replace(situation(), predictions=mixed, basis=basis), arguments())
+        said = lines_of(capsys)["time"]
+        assert said[1] == "1 of 2 cells from 3 finished trials on CPU (toy)"
+        assert said[2].startswith("1 cells by their operations")
+        assert said[3].startswith("for 51 to 100 epochs each (early stopping)")
 
     def test_needs_the_corpus(self, capsys: pytest.CaptureFixture[str]) -> None:
         """How many clips there are is the corpus's."""

@@ -134,6 +134,39 @@ def test_an_attempt_that_ended_otherwise_is_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("KILLED", "will run: an attempt at it on other data ended as KILLED"),
+        ("FAILED", "will run: an attempt at it on other data ended as FAILED"),
+        ("RUNNING", "will run: an attempt at it on other data is RUNNING elsewhere, or its driver has died"),
+    ],
+)
+def test_no_trial_is_its_own_nearest(status: str, verdict: str, tmp_path: Path) -> None:
+    """An attempt at it on other inputs is named as such, though no field differs; a finished one counts before it."""
+    old = dataclasses.replace(INPUTS, data_sha256="0" * 64)
+    lost = run_of(ONE, status, inputs=old)
+    data = f"data: sha256 000000000000 -> {NOW.scan.sha256[:12]}"
+    assert told(situation(lost, run_of(TWO)), tmp_path) == [verdict, data]
+    finished = run_of(ONE, inputs=dataclasses.replace(INPUTS, weights_sha256="1" * 64))
+    assert told(situation(finished, lost), tmp_path)[0] == "will run: it was finished on other weights"
+
+
+def test_an_attempt_that_seems_to_run_is_not_said_to_have_ended(tmp_path: Path) -> None:
+    """Its driver may live elsewhere."""
+    (verdict,) = told(situation(run_of(ONE, "RUNNING")), tmp_path)
+    assert verdict == "will run: an attempt at it is RUNNING elsewhere, or its driver has died"
+
+
+def test_a_record_whose_run_was_deleted_is_no_other_input(tmp_path: Path) -> None:
+    """It lies in the storage until the next start sets it aside."""
+    folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
+    folder.mkdir(parents=True)
+    found = Record(ONE.key, ONE.to_dict(), {"code_sha256": CODE, **INPUTS.tags}, {}, [], {}, "a", {})
+    (folder / FILE).write_bytes(_encoded(found))
+    assert told(situation(), tmp_path) == ["will run: it was finished, and its run was deleted from the store"]
+
+
 def test_a_deleted_run_is_remembered(tmp_path: Path) -> None:
     """Its record was set aside."""
     folder = tmp_path / "trials" / folder_name(ONE, INPUTS)

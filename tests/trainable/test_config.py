@@ -148,7 +148,7 @@ def test_a_clip_is_a_whole_number_of_samples() -> None:
 
 
 @given(
-    lr=st.floats(1e-300, 1e300),
+    lr=st.floats(1e-38, 1e38),
     clip_s=st.integers(400, 10**6).map(lambda ms: ms / 1000),  # whole samples at every rate
     head_dropout=st.floats(0, 1, exclude_max=True),
     seed=st.integers(0, 2**53 - 1),
@@ -193,7 +193,7 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"clip_s": -1}, "clip_s=-1.0: must be above 0"),
         ({"lr": 0}, "lr=0.0: must be above 0"),
         ({"batch": 0}, "batch=0: must be above 0"),
-        ({"epochs": 0}, "epochs=0: must be above 0"),
+        ({"epochs": 0}, "epochs=0: must be above 0 and at most 9,999"),
         ({"patience": 0}, "patience=0: must be above 0"),
         ({"width": 0, "weights": "none"}, "width=0.0: must be above 0"),
         ({"head_dropout": 1}, "head_dropout=1.0: must be at least 0 and below 1"),
@@ -214,6 +214,20 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"lr": float("inf")}, "lr=inf: must be of type float"),
         ({"epochs": float("inf")}, "epochs=inf: must be of type int"),
         ({"corpus": 3}, "corpus=3: must be of type str"),
+        ({"corpus": "../x"}, "corpus='../x': is no such name; write the name of a file of datasets/"),
+        ({"corpus": "x\n"}, r"corpus='x\\n': must be of type str, text in UTF-8 without control characters"),
+        ({"backbone": "timm/../../x"}, "backbone='timm/../../x': is no such name; write a network's name"),
+        ({"backbone": 99 * "x"}, r"backbone='x{79}\.\.\. \(101 characters\): is no such name"),
+        ({"split": ""}, "split='': is no such name; write recording, published"),
+        ({"data_hz": 10**15}, "data_hz=1000000000000000: must be at least 1 and at most 10,000,000"),
+        ({"clip_s": 1e12}, "clip_s=1000000000000.0: must be at least 1e-06 and at most 3,600"),
+        ({"width": 1e300, "weights": "none"}, r"width=1e\+300: must be at least 0.0009765625 and at most 16"),
+        ({"width": 1e-9, "weights": "none"}, "width=1e-09: must be at least 0.0009765625"),
+        ({"lr": 1e300}, r"lr=1e\+300: must be at least 1e-38 and at most 1e\+38"),
+        ({"weight_decay": 1e300}, r"weight_decay=1e\+300: must be at least 0 and at most 1e\+38"),
+        ({"batch": 10**12}, "batch=1000000000000: must be at least 1 and at most 1,000,000"),
+        ({"epochs": 10_000}, "epochs=10000: must be at least 1 and at most 9,999"),
+        ({"seed": 2**60}, r"seed=1152921504606846976: must be of type int, a whole number below 2\*\*53"),
         ({"lr": None}, "lr=None: must be of type float"),
     ],
 )
@@ -236,6 +250,14 @@ def test_the_shortest_clip_is_just_long_enough() -> None:
     assert dataclasses.replace(BASE, data_hz=just, clip_s=1).num_frames == needed
     with pytest.raises(ValueError, match=f"gives {needed - 1} frames"):
         dataclasses.replace(BASE, data_hz=just - 1, clip_s=1)
+
+
+def test_a_clip_is_as_long_as_half_a_window_of_any_network() -> None:
+    """Its front end reflects half a window (512 samples) at both ends, however few frames the network needs."""
+    timm = dataclasses.replace(BASE, backbone="timm/regnety_320.tv2_in1k", data_hz=513, clip_s=1)
+    assert timm.num_samples == timm.card.front_end.window // 2 + 1
+    with pytest.raises(ValueError, match=r"gives 512 samples to timm/regnety_320.tv2_in1k .* which needs 513"):
+        dataclasses.replace(timm, data_hz=512)
 
 
 def test_a_config_cannot_be_changed() -> None:
