@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis import figures
 from analysis.gradcam_figure import Panels, band_centres_hz, band_ticks, gradcam_figure
@@ -85,3 +88,14 @@ def test_the_same_figure_is_the_same_file() -> None:
     """So that a report that did not change shows no difference."""
     first, second = (figures.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
     assert first == second
+
+
+def test_many_classes_keep_the_figure_readable() -> None:
+    """Twelve side by side, which is said; the picture has at most 6,000 pixels a side."""
+    figure = gradcam_figure([panels("A", 40)], [f"$species_{i}" for i in range(40)])
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title().startswith("$")]
+    assert titles == [f"$species_{i}" for i in range(12)]
+    assert figure.get_supxlabel() == "Time [s]; the first 12 of 40 classes"
+    figure.set_size_inches(4, 900)
+    with Image.open(io.BytesIO(figures.png(figure))) as picture:
+        assert max(picture.size) <= 6_000

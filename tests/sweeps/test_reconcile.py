@@ -238,6 +238,19 @@ class TestStore:
         assert into_step(store, storage) == []
         assert read_all(store.uri) == before
 
+    def test_pictures_that_cannot_be_drawn_are_said_once(
+        self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The runs are finished with their scores, and the next look finds nothing to do."""
+        store = open_store()
+        for trial in (TRIAL, OTHER):
+            commit(storage, trial)
+            (storage / "trials" / trial.key / "confusion.png").mkdir()
+        assert into_step(store, storage) == ["show", "show"]
+        assert {(run.status, run.metrics["test_accuracy"]) for run in read_runs(store.uri)} == {("FINISHED", 0.75)}
+        assert capsys.readouterr().out.count("was not drawn (") == 1
+        assert into_step(store, storage) == []
+
     @pytest.mark.parametrize("epochs", [0, 2, NUM_EPOCHS])
     def test_what_a_lost_driver_wrote_is_completed(
         self, open_store: Callable[..., Store], storage: Path, epochs: int
