@@ -192,6 +192,7 @@ def _driven(
     # Before the audio is resampled: what fails should fail first.
     store = Store(flags.store_uri(args))
     check_starts(situation.to_run, checkpoints)
+    weights.remember(situation.to_run, checkpoints, args.weights_dir, args.storage / "trials")
     places = {k: replace(p, gives_up=judge) for k, p in _places(situation, checkpoints, source, args).items()}
     if storage := flags.remote(args):
         places = node.share(storage, places, epochs)
