@@ -7,41 +7,42 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis import figures
 from analysis.backbone_wording import count, short
 from analysis.backbones import Backbone, BackboneTable
 from analysis.confusion import Confusion
 from analysis.wording import mean_std, percent
+from sweeps.drawing import Axes, Figure, Line2D
 
 MAX_WORDS = 8  # classes: with more, the numbers of a matrix cannot be read
+MAX_NAMES = 20  # beside a matrix; of more classes every second, third, ... is named
+MAX_ROWS, MAX_MATRICES = 60, 24  # the highest backbones, where there are more; the tables have all
 DARK = 0.72  # share from which white is read better than black: a contrast of at least 4.4 on either side
 PUBLISHED_BELOW = 0.26  # of the distance of two rows
 
 
 def accuracy_figure(table: BackboneTable) -> Figure:
     """One row per backbone, the highest mean at the top; an incomplete one keeps its row, with what was published."""
-    rows = len(table.cells)
+    cells = table.cells[:MAX_ROWS]
+    rows = len(cells)
     figure = Figure(figsize=(7.2, 1.2 + 0.36 * rows), layout="constrained")
     axes = figure.add_subplot()
-    families = sorted({backbone.family for backbone in table.cells})
-    for y, backbone in enumerate(table.cells):
+    families = sorted({backbone.family for backbone in cells})
+    for y, backbone in enumerate(cells):
         _dot(axes, y, backbone, figures.look(families.index(backbone.family)))
-    axes.set_yticks(range(rows), [short(backbone) for backbone in table.cells])
+    axes.set_yticks(range(rows), [short(backbone) for backbone in cells])
     axes.set_ylim(rows - 0.4, -0.6)
-    axes.set_xlabel("Test accuracy, clips [%]")
+    axes.set_xlabel(f"Test accuracy, clips [%]{_cut(rows, len(table.cells))}")
     figures.dress(axes, "x")
     right = axes.twinx()
-    right.set_yticks(range(rows), [count(backbone.num_parameters) for backbone in table.cells], color=figures.GREY)
+    right.set_yticks(range(rows), [count(backbone.num_parameters) for backbone in cells], color=figures.GREY)
     right.set_ylim(axes.get_ylim())
     right.tick_params(length=0)
     right.spines[["top", "right", "left"]].set_visible(False)
     right.set_ylabel("trained parameters", color=figures.GREY)
     groups = [(Line2D([], [], linestyle="none", markersize=6, **figures.look(i)), f) for i, f in enumerate(families)]
-    figures.legend(figure, groups, any(backbone.published for backbone in table.cells), upright=False)
+    figures.legend(figure, groups, any(backbone.published for backbone in cells), upright=False)
     return figure
 
 
@@ -55,16 +56,19 @@ def confusion_figure(backbones: Sequence[Backbone], columns: int, inches: float)
     """Row-normalised confusion matrices, mean ± sample standard deviation over seeds, in percent.
 
     Args:
-        backbones: complete ones.
+        backbones: complete ones, the highest first.
         columns: most in a row.
         inches: width of one matrix.
     """
+    number, backbones = len(backbones), backbones[:MAX_MATRICES]
     columns = min(columns, len(backbones)) or 1
     rows = math.ceil(len(backbones) / columns) or 1
     figure = Figure(figsize=(columns * inches, rows * inches * 1.06), layout="constrained")
     if not backbones:
         figure.text(0.5, 0.5, "No backbone is complete yet.", ha="center", va="center")
         return figure
+    if number > len(backbones):
+        figure.suptitle(_cut(len(backbones), number).lstrip("; "), fontsize=2.6 * inches)
     grid = figure.subplots(rows, columns, squeeze=False)
     for i, axes in enumerate(grid.flat):
         if i >= len(backbones):
@@ -93,11 +97,18 @@ def _dot(axes: Axes, y: int, backbone: Backbone, look: dict[str, Any]) -> None:
     axes.errorbar(100 * clip.mean, y, xerr=100 * clip.std, linewidth=1.4, markersize=6, capsize=2.5, zorder=3, **look)
 
 
+def _cut(shown: int, number: int) -> str:
+    return f"; the first {shown} of {number}, the tables have all" if shown < number else ""
+
+
 def _matrix(axes: Axes, found: Confusion, inches: float) -> None:
     mean, std, size = found.mean, found.std, len(found.classes)
     axes.imshow(mean, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(size), found.classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=2.1 * inches)
-    axes.set_yticks(range(size), found.classes, fontsize=2.1 * inches)
+    named = slice(None, None, -(-size // MAX_NAMES))
+    look: dict[str, Any] = {"parse_math": False, "fontsize": 2.1 * inches}
+    places, names = range(size)[named], found.classes[named]
+    axes.set_xticks(places, names, rotation=35, ha="right", rotation_mode="anchor", **look)
+    axes.set_yticks(places, names, **look)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if size > MAX_WORDS:

@@ -7,17 +7,14 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from sweeps.drawing import Artist, Axes, Figure, Line2D, rc_context
 
 # Okabe and Ito's palette: told apart by colour-blind readers; the markers tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE: dict[Any, Any] = {"svg.hashsalt": "soundings", "svg.fonttype": "path", "font.size": 9}
 GREY = "0.35"
+DPI, MAX_PIXELS = 200, 6_000  # of a picture; with more networks or classes than are read, dots become fewer
 
 
 def look(i: int) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG at 200 dots per inch."""
+    """The figure as PNG at 200 dots per inch, fewer where it would have more than 6,000 a side."""
     return _saved(figure, "png")
 
 
@@ -60,8 +57,9 @@ def svg(figure: Figure) -> str:
 
 def _saved(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+    with rc_context(STYLE):
+        dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
 
 

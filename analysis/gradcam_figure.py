@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from analysis.gradcam_focus import KINDS
+from sweeps.drawing import Axes, AxesImage, ConstrainedLayoutEngine, Figure
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from trainable.card import FrontEnd
 
 TITLES = ("correct, by class", "wrong, by prediction")
+MAX_CLASSES = 12  # side by side
 TICK_BANDS = 9  # mel bands between two ticks, at least: what a number needs
 LABEL_HZ = [factor * 10**power for power in range(6) for factor in (1, 2, 5)]
 
@@ -49,7 +47,11 @@ def band_centres_hz(front_end: FrontEnd, data_hz: int) -> Float[np.ndarray, " me
 
 
 def gradcam_figure(networks: Sequence[Panels], classes: Sequence[str]) -> Figure:
-    """The mean log-mel of each class by the first network's front end, and below it the mean maps of every network."""
+    """The mean log-mel of each class by the first network's front end, and below it the mean maps of every network.
+
+    Of many classes it shows the first, and says so.
+    """
+    number, classes = len(classes), classes[:MAX_CLASSES]
     num_rows = 1 + len(KINDS) * len(networks)
     layout = ConstrainedLayoutEngine(hspace=0.02, wspace=0.02)
     figure = Figure(figsize=(1.4 + 1.8 * len(classes), 0.8 + 1.45 * num_rows), layout=layout)
@@ -57,7 +59,7 @@ def gradcam_figure(networks: Sequence[Panels], classes: Sequence[str]) -> Figure
     spectra = _spectra(axes[0], networks[0])
     figure.colorbar(spectra, ax=list(axes[0]), label="Mean log-mel [dB]", aspect=9)
     for one, name in zip(axes[0], classes, strict=True):
-        one.set_title(name, fontweight="bold")
+        one.set_title(name, fontweight="bold", parse_math=False)
     below = axes[1:].reshape(len(networks), len(KINDS), len(classes))
     for panels, rows in zip(networks, below, strict=True):
         for kind, its in enumerate(rows):
@@ -67,14 +69,15 @@ def gradcam_figure(networks: Sequence[Panels], classes: Sequence[str]) -> Figure
         one.tick_params(labelbottom=False)
     for one in axes[:, 1:].ravel():
         one.tick_params(labelleft=False)
-    figure.supxlabel("Time [s]", fontsize="medium")
+    cut = f"; the first {len(classes)} of {number} classes" if len(classes) < number else ""
+    figure.supxlabel(f"Time [s]{cut}", fontsize="medium")
     figure.supylabel("Frequency [Hz]", fontsize="medium")
     return figure
 
 
 def _spectra(row: Sequence[Axes], panels: Panels) -> AxesImage:
     low, high = np.nanpercentile(panels.logmel, (1, 99))
-    for axes, spectrum in zip(row, panels.logmel, strict=True):
+    for axes, spectrum in zip(row, panels.logmel, strict=False):
         image = _image(axes, panels, spectrum, cmap="Greys", vmin=low, vmax=high)
     return image
 
@@ -84,7 +87,7 @@ def _maps(row: Sequence[Axes], panels: Panels, kind: int) -> AxesImage:
     words = f"{panels.name}: {TITLES[kind]}"
     above = row[0].annotate(words, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points")
     above.set_in_layout(False)
-    for axes, mean, count in zip(row, panels.mean[kind], panels.count[kind], strict=True):
+    for axes, mean, count in zip(row, panels.mean[kind], panels.count[kind], strict=False):
         image = _image(axes, panels, mean, cmap="magma", vmin=0, vmax=1)
         if count:
             axes.text(

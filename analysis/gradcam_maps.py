@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
 
+import sweeps.drawing  # noqa: F401 - before captum, which loads matplotlib
 from analysis.gradcam_focus import MEASURES
 from analysis.runs import Predictions
 from trainable import pretrained
@@ -95,6 +95,8 @@ def grad_cam(
         Selvaraju et al. 2017, Eqs. (1) and (2): the channels, weighted by the mean gradient of the logit, summed, above
         0; by captum.
     """
+    from captum.attr import LayerGradCam
+
     logits: list[Tensor] = []
 
     def forward(x: Tensor) -> Tensor:
@@ -109,6 +111,8 @@ def over_input(
     cam: Float[Tensor, "batch rows *columns"], logmel_shape: tuple[int, int]
 ) -> Float[Tensor, "batch frames mels"]:
     """Maps interpolated to the log-mel, each divided by its maximum; one over time alone is constant over frequency."""
+    from captum.attr import LayerAttribution
+
     planes = cam if cam.ndim == 3 else cam.unsqueeze(2)
     maps = LayerAttribution.interpolate(planes.unsqueeze(1), logmel_shape, "bilinear").squeeze(1)
     peak = maps.amax(dim=(1, 2), keepdim=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from analysis import figures
 from analysis.cells import Cell
 from analysis.rates import RateTable
 from analysis.wording import khz
+from sweeps.drawing import Axes, Figure
 
 DODGE = 2 ** (1 / 6)  # between neighbouring lines, so that no whisker hides another
 

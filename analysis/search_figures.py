@@ -9,14 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
-
 from analysis import figures
+from sweeps.drawing import Axes, Figure, LinearSegmentedColormap, MaxNLocator, Rectangle, pyplot, rc_context
 from sweeps.search import Evaluation, Search, best, frozen
 from sweeps.space import Choice, Dimension
 
@@ -77,11 +71,10 @@ def _study(search: Search, evaluations: Sequence[Evaluation]) -> optuna.Study:
 def _optuna_draws() -> Iterator[None]:
     """Keeps to itself what Optuna does to matplotlib: a style for the whole process, and figures that stay open."""
     import optuna
-    from matplotlib import pyplot as plt
 
-    plt.switch_backend("agg")  # no window, also where there is a screen
+    plt = pyplot()
     before = plt.get_fignums()
-    with matplotlib.rc_context({"figure.constrained_layout.use": True}), warnings.catch_warnings():
+    with rc_context({"figure.constrained_layout.use": True}), warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:

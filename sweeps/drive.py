@@ -110,6 +110,7 @@ class Recorder:
         self._began = time.monotonic()
         self._wall_s = 0.0
         self._mirror = Mirror(self._progress.note)
+        self._artefact_lost = artefacts.once(self._progress.note)
         self._mirror.tell(self._open_sweep)
         away = any(place.remote for place in places.values())
         self._commits = Mirror(self._progress.note) if away else None
@@ -231,9 +232,9 @@ class Recorder:
         self._store.end(self._runs[key], "KILLED", "the sweep was stopped")
 
     def _finish(self, key: str, folder: Path, found: Record) -> None:
-        kept = artefacts.write(folder, self._trials[key])
+        kept = artefacts.write(folder, self._trials[key], self._artefact_lost)
         tags = {**found.provenance, "node_id": found.tags.get("node_id", ""), "record": found.sha256}
-        self._store.finish(self._runs[key], found.scores, tags, kept)
+        self._store.finish(self._runs[key], found.scores, tags, kept, self._artefact_lost)
 
     def _sweep_tags(self) -> dict[str, str]:
         data = list(self._situation.data.values())

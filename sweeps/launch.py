@@ -216,9 +216,13 @@ def _driven(
         if storage := flags.remote(args):
             places = node.share(storage, places, epochs)
         checks.raise_known()
-        return drive(
-            situation, places, store, args.storage, flags.asked(args), budget, ready=lambda: checks.raise_known(None)
-        )
+
+        def ready() -> None:
+            if not checks.passed:
+                checks.raise_known(None)
+                weights.remember(situation.to_run, checkpoints, args.weights_dir, args.storage / "trials")
+
+        return drive(situation, places, store, args.storage, flags.asked(args), budget, ready)
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Carries what happens to the store, in a thread of its own: a store that is slow or down stops no trial.
 
 A write that fails because of the store is tried again until it succeeds, and those behind it wait. One that fails for
-another reason (its run was deleted, the disk is full while a picture is drawn, a bug) is left out, and those behind it
+another reason (its run was deleted, a bug) is left out, and those behind it
 go on. What has not arrived when the sweep ends is written by `reconcile`, from the trials' own records.
 """
 

@@ -93,11 +93,18 @@ def _owned(run: Run, storage_id: str) -> bool:
     return run.tags.get("storage") == storage_id
 
 
-def apply(repair: Repair, store: Store, records: Mapping[Path, Record], storage: Remote | None = None) -> None:
+def apply(
+    repair: Repair,
+    store: Store,
+    records: Mapping[Path, Record],
+    storage: Remote | None = None,
+    say: artefacts.Say = print,
+) -> None:
     """Does what a repair says.
 
     Args:
         storage: the object store in which the records are marked, if they are in one.
+        say: told of what is only for looking at and could not be made or kept.
 
     Raises:
         RemoteError: if that cannot be written.
@@ -113,8 +120,8 @@ def apply(repair: Repair, store: Store, records: Mapping[Path, Record], storage:
             record.put_in_place(folder, records[folder])
             record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
             checkpoint.tidy(folder, keep=set())  # what the trial needed to resume, if a kill has kept it
-            kept = artefacts.write(folder, TrialConfig(**records[folder].config))
-            store.show(records[folder], kept, earlier)
+            kept = artefacts.write(folder, TrialConfig(**records[folder].config), say)
+            store.show(records[folder], kept, earlier, say)
         case Repair(kind="supersede", run=Run(run_id=run_id)):
             store.end(run_id, "KILLED", "superseded: another attempt at this trial was committed first")
         case Repair(kind="end", run=Run(run_id=run_id)):
@@ -130,10 +137,10 @@ def apply_all(
         StoreError: if the store cannot be written.
         DamagedRecord: if committed trials' files are gone or changed; all are named at once.
     """
-    problems = []
+    problems, say = [], artefacts.once(print)
     for repair in found:
         try:
-            apply(repair, store, records, storage)
+            apply(repair, store, records, storage, say)
         except DamagedRecord as error:
             problems.append(str(error))
     if problems:

@@ -12,10 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from sweeps.artefacts import FOR_LOOKING, Say, tried
 from sweeps.code import CODE_TAGS
 from sweeps.plan import run_name
 from sweeps.runs import Refused, Run, StoreError, sqlite_path
@@ -153,12 +155,26 @@ class Store:
             faults.reach("epoch is in the store")
 
     @_named
-    def finish(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], artefacts: list[Path]) -> None:
-        """Scores and artefacts, and only then FINISHED."""
+    def finish(
+        self,
+        run_id: str,
+        scores: Mapping[str, float],
+        tags: Mapping[str, str],
+        artefacts: list[Path],
+        say: Say = print,
+    ) -> None:
+        """Scores and artefacts, and only then FINISHED.
+
+        Args:
+            say: told of what is only for looking at and could not be kept.
+        """
         from mlflow.entities import Metric
 
         for path in artefacts:
-            self._client.log_artifact(run_id, str(path))
+            if path.name in FOR_LOOKING:
+                tried(partial(self._client.log_artifact, run_id, str(path)), f"{path} is not in the store", say)
+            else:
+                self._client.log_artifact(run_id, str(path))
         faults.reach("artefacts are in the store")
         now = int(time.time() * 1000)  # at step 0, which the UI draws as bars
         self._client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in scores.items()])
@@ -167,7 +183,7 @@ class Store:
         self._client.set_terminated(run_id, "FINISHED")
         faults.reach("run is finished")
 
-    def show(self, record: Record, artefacts: list[Path], earlier: Run | None) -> None:
+    def show(self, record: Record, artefacts: list[Path], earlier: Run | None, say: Say = print) -> None:
         """Writes the run of a committed trial whole: `earlier`, which an attempt left unfinished, or a new one."""
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
         sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
@@ -176,7 +192,7 @@ class Store:
         title = run_name(TrialConfig(**record.config))
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
         self.log_epoch(run_id, *record.history)
-        self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts)
+        self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts, say)
         self.end(parent, "KILLED" if status == "RUNNING" else status)
 
     @_named

@@ -46,7 +46,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "safetensors": ("trainable/pretrained.py",),
     "huggingface_hub": ("trainable/weights.py",),
     "captum": ("analysis/gradcam",),
-    "matplotlib": ("analysis/", "sweeps/artefacts.py"),
+    "matplotlib": ("sweeps/drawing.py",),  # which no backend of a notebook can break
     "pandas": ("analysis/", "datasets/clips.py"),
     "scipy": ("analysis/",),
     "sklearn": ("analysis/",),

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
+HUB_FILE = "model.safetensors"  # in every repository of timm's
+
 
 class BackboneError(ValueError):
     """A network that does not exist, or that cannot take the clips of a trial."""
@@ -55,6 +57,7 @@ class Passport:
     num_bytes: int | None = None  # None where no public record states it
     sha256: str | None = None
     hub_id: str = ""  # repository of the Hugging Face hub whose cache on this disk may hold the file, as "owner/name"
+    command: str = ""  # of a shell, that gets the file and writes it to {path}; empty where none is known
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]
 STFT = "spectrogram_extractor.stft.conv_"  # with real.weight and imag.weight, in the published state dicts
+NEVER_NEGATIVE = ("running_var", "num_batches_tracked", "norm.std")  # how the names of variances and counts end
+# A flip of the highest bit of an exponent multiplies by 2^128, which shows from 1e-26 on; float16 ends at 65,504.
+LARGEST = 1e12
 TELLTALES = {  # the first of these names that a published state dict has tells the network
     "pre_conv0.weight": "Wavegram_Logmel_Cnn14",
     "resnet.layer7.0.conv1.weight": "Res1dNet31",
@@ -52,9 +57,10 @@ def load(
 
     Raises:
         WrongWeights: if the file is not a checkpoint, is damaged, holds anything but tensors and numbers, belongs to
-            another network or to another front end, or has values that are not finite.
+            another network or to another front end, or has values that no trained network has.
     """
     checkpoint = _read(path)
+    _check_values(checkpoint["model"], path)
     state = _without_front_end(checkpoint["model"], checkpoint.get("front_end"), front_end, path)
     if "key" not in checkpoint:
         try:
@@ -66,8 +72,7 @@ def load(
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     expected |= {f"{head}.weight": (num_classes, network.classifier.in_features), f"{head}.bias": (num_classes,)}
     _check_layout(state, expected, path)
-    if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise WrongWeights(f"{path}: {broken[0]} has values that are not finite; it is damaged, or its run diverged")
+    _check_types(state, network, path)
     network.replace_classifier(num_classes, torch.Generator())
     network.load_state_dict(state)
 
@@ -81,7 +86,8 @@ def _read(path: Path) -> dict[str, Any]:
             with zipfile.ZipFile(path) as archive:
                 if record := archive.testzip():
                     raise zipfile.BadZipFile(f"the checksum of {record} is wrong")
-        with torch.serialization.safe_globals(_numpy_types()):
+        with torch.serialization.safe_globals(_numpy_types()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Validating sparse")  # tensors, which are refused by name
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         why = _why_unreadable(path, str(error))
@@ -106,6 +112,54 @@ def _numpy_types() -> list[Any]:
     makers = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)  # type: ignore[attr-defined]
     names = [(make, f"numpy.{core}.multiarray.{make.__name__}") for make in makers for core in ("core", "_core")]
     return [np.ndarray, np.dtype, *dtypes, *names]
+
+
+def _check_values(state: State, path: Path) -> None:
+    """Refuses what no network has learnt: tensors without values, and values that only damage can explain."""
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            continue  # which the layout does not have
+        if kind := _unusual(value):
+            raise WrongWeights(
+                f"{path}: {name} is a {kind} tensor; save plain ones, with values: "
+                "{name: value.to_dense().cpu() for name, value in network.state_dict().items()}"
+            )
+        if wrong := _impossible(str(name), value):
+            raise WrongWeights(
+                f"{path}: {name} has {wrong}, as no trained network has: it is damaged, or its run diverged"
+            )
+
+
+def _unusual(value: Tensor) -> str:
+    """What kind of tensor it is; empty for a plain one of real numbers."""
+    kinds = {
+        "meta": value.is_meta,
+        "nested": value.is_nested,
+        "quantized": value.is_quantized,
+        "sparse": value.layout != torch.strided,
+        "complex": value.is_complex(),
+    }
+    return next((kind for kind, holds in kinds.items() if holds), "")
+
+
+def _impossible(name: str, value: Tensor) -> str:
+    """What is impossible about a tensor's values; empty if nothing is."""
+    if not value.numel():
+        return ""
+    exact = value if value.dtype in (torch.float32, torch.float64) else value.double()
+    low, high = (float(v) for v in exact.detach().aminmax())  # NaN if one of them is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "values that are not finite"
+    if max(-low, high) > LARGEST:
+        return f"values up to {max(-low, high):.2g}"
+    return f"negative values, down to {low:.2g}" if low < 0 and name.endswith(NEVER_NEGATIVE) else ""
+
+
+def _check_types(state: State, network: Backbone, path: Path) -> None:
+    """Refuses whole numbers where the network has fractions, and the other way round."""
+    for name, own in network.state_dict().items():
+        if state[name].is_floating_point() != own.is_floating_point():
+            raise WrongWeights(f"{path}: {name} holds {state[name].dtype} instead of {own.dtype}; get it again")
 
 
 def _shape(value: object) -> tuple[int, ...] | None:

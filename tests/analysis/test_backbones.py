@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from analysis import backbone_report, backbone_tables, figures
-from analysis.backbone_figures import accuracy_figure, best_confusions
+from analysis.backbone_figures import accuracy_figure, best_confusions, confusion_figure
 from analysis.backbone_wording import against_best, count, differing_captions, p_value, pair_captions
 from analysis.backbones import BackboneTable, backbone_table
 from analysis.command import assemble, write
+from analysis.confusion import Confusion
 from analysis.protocol import Published, read_published
 from sweeps.deepship_backbones import SWEEP
 from sweeps.plan import Sweep, varied
@@ -250,6 +251,20 @@ def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
     colours = {text.get_color() for text in left.texts}
     assert colours == {"white", "black"}
     assert max(len(line) for line in backbone_tables.markdown(found).splitlines() if line[0:1] == "|") <= 200
+
+
+def test_many_networks_and_classes_keep_the_figures_bounded(table: BackboneTable) -> None:
+    """200 networks of 200 classes: the first 60 rows, 24 matrices with 20 names a side; both say so."""
+    confusion = Confusion(tuple(f"$species_{i}" for i in range(200)), np.eye(200)[None])
+    many = [dataclasses.replace(backbone, confusion=confusion) for backbone in table.ranked * 50]
+    figure = confusion_figure(many, columns=4, inches=2.6)
+    assert figure.get_size_inches().max() < 30
+    assert figure.get_suptitle() == "the first 24 of 200, the tables have all"
+    assert [len(axes.get_xticklabels()) for axes in figure.axes] == [20] * 24
+    figures.svg(figure)
+    rows = accuracy_figure(dataclasses.replace(table, cells=tuple(table.cells) * 50))
+    assert rows.get_size_inches().max() < 30
+    assert rows.axes[0].get_xlabel() == "Test accuracy, clips [%]; the first 60 of 200, the tables have all"
 
 
 def test_page_is_self_contained_and_says_what_lacks(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis import figures
 from analysis.gradcam_figure import Panels, band_centres_hz, band_ticks, gradcam_figure
+from sweeps.drawing import Figure
 from trainable.card import FRONT_ENDS
 from trainable.frontend import mel_matrix
 
@@ -85,3 +89,17 @@ def test_the_same_figure_is_the_same_file() -> None:
     """So that a report that did not change shows no difference."""
     first, second = (figures.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
     assert first == second
+
+
+def test_many_classes_keep_the_figure_readable() -> None:
+    """Twelve side by side, which is said."""
+    figure = gradcam_figure([panels("A", 40)], [f"$species_{i}" for i in range(40)])
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title().startswith("$")]
+    assert titles == [f"$species_{i}" for i in range(12)]
+    assert figure.get_supxlabel() == "Time [s]; the first 12 of 40 classes"
+
+
+def test_a_picture_has_a_largest_size() -> None:
+    """6,000 pixels a side, and the same shape, however large the figure is."""
+    with Image.open(io.BytesIO(figures.png(Figure(figsize=(4, 900))))) as picture:
+        assert picture.size == (26, 6_000)

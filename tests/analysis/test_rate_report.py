@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from analysis.rate_report import main
+from sweeps.deepship_rates import SWEEP
 from sweeps.plan import Sweep
 from sweeps.runs import Run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -42,3 +48,17 @@ def test_the_command_says_by_its_exit_code_what_it_found(
     assert main(sweep, "Is it so?", argv=[*flags, "--set", "epochs=7"]) == 2
     assert "8 runs with --set epochs=100" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_a_notebook_starts_it(
+    make_run: Callable[..., Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str], backend: str
+) -> None:
+    """With the backend that it hands to every command: the report is written, with its figure."""
+    store = fill_store(tmp_path / "store", [make_run(trial) for trial in SWEEP.trials[:3]])
+    words = ["--store", store, "--storage", str(tmp_path), "--out", str(tmp_path / "out"), "--limit", "3"]
+    command = [sys.executable, "-m", "analysis.deepship_rates", *words]
+    run = subprocess.run(command, env={**os.environ, "MPLBACKEND": backend}, cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "out" / "figure.png").is_file()

@@ -12,18 +12,20 @@ import pytest
 
 from datasets.corpus import CorpusError
 from datasets.synthetic import write_deepship
-from sweeps import look, probe
+from sweeps import look, probe, tuner
 from sweeps.cost import Cluster
 from sweeps.deepship_rates import SWEEP
-from sweeps.launch import launch
+from sweeps.launch import INCOMPLETE, launch
 from sweeps.learning_rate import SWEEP as SEARCH
 from sweeps.placement import Asked
 from sweeps.plan import Sweep
 from sweeps.probe import Answer, Answers, versions
 from sweeps.progress import duration
 from sweeps.search import Search
+from trainable import networks, weights
 from trainable.config import TrialConfig
 from trainable.cost import Measured, cell_of, epoch_flops
+from trainable.weights import WrongWeights
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"toy, {versions()}"
@@ -154,3 +156,27 @@ def test_a_budget_that_cannot_be_kept_is_refused(
     with pytest.raises(look.estimate.NoBudget, match="--probe"):
         launch(SWEEP, words)
     assert not (tmp_path / "trials").exists()
+
+
+def test_a_dry_run_remembers_no_digest_and_a_start_does(
+    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a checkpoint that nobody vouches for; a bit that flips after its first use stops the next start, in words."""
+    key = "0123456789ab"
+    checkpoint, memory = (tmp_path / "weights" / f"{key}.pt{suffix}" for suffix in ("", ".sha256"))
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"weights")
+    monkeypatch.setattr(tuner, "run", lambda *all_that_is_asked: None)
+    monkeypatch.setattr(networks, "check_starts", lambda trials, checkpoints: None)
+    words = ["--data-root", str(ships), "--storage", str(tmp_path), "--set", f"weights=run:{key}", "--limit", "1"]
+    assert launch(SWEEP, [*words, "--dry-run"]) == 0
+    assert not memory.exists()
+    assert launch(SWEEP, words) == INCOMPLETE
+    digest = weights.sha256(checkpoint)
+    assert memory.read_text() == f"{digest}  {checkpoint.name}\n"
+    checkpoint.write_bytes(b"wEights")
+    with pytest.raises(WrongWeights, match=f"instead of {digest}, which it had at its first use"):
+        launch(SWEEP, words)
+    capfd.readouterr()
+    assert launch(SWEEP, [*words, "--dry-run"]) == 0
+    assert f"instead of {digest}" in capfd.readouterr().out

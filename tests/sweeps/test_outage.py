@@ -48,7 +48,7 @@ from sweeps.plan import Sweep, grid
 from sweeps.reconcile import Repair
 from sweeps.runs import StoreError, read_runs, sqlite_path
 from sweeps.state import Inputs, Situation, folder_name
-from sweeps.store import Store
+from sweeps.store import Store, artifact_path
 from trainable import checkpoint, record, weights
 from trainable.config import TrialConfig
 from trainable.place import Place
@@ -517,6 +517,25 @@ print("locked", flush=True)
 sys.stdin.readline()
 database.execute("COMMIT")
 """
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_result(
+    open_store: OpenStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said once; both trials end FINISHED, with their scores and predictions."""
+    (storage := tmp_path / "storage").mkdir()
+    drive = Drive(open_store(), storage)
+    for trial in drive.trials:
+        drive.begin(trial, NUM_EPOCHS)
+        (drive.folders[trial.key] / "confusion.png").mkdir(parents=True)
+        drive.end(trial, NUM_EPOCHS)
+    until(lambda: drive.statuses() == Counter((trial.key, "FINISHED") for trial in drive.trials))
+    drive.close()
+    assert drive.repair() == []
+    for run in read_runs(drive.store.uri):
+        assert (run.status, run.metrics["test_accuracy"]) == ("FINISHED", 0.5)
+        assert artifact_path(run, "predictions.npz").is_file()
+    assert capsys.readouterr().out.count("was not drawn (") == 1
 
 
 def release(locker: subprocess.Popen[str]) -> None:

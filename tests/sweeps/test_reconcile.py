@@ -6,6 +6,9 @@ import dataclasses
 import fcntl
 import hashlib
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,6 +31,7 @@ from trainable import record
 from trainable.config import TrialConfig
 from trainable.record import DamagedRecord, Record
 
+ROOT = Path(__file__).parents[2]
 HERE, THERE = "this storage", "another storage"
 INPUTS = {"data_sha256": "d" * 64, "split_sha256": "5" * 64, "weights_sha256": "none"}
 TRIAL = TrialConfig(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
@@ -238,6 +242,19 @@ class TestStore:
         assert into_step(store, storage) == []
         assert read_all(store.uri) == before
 
+    def test_pictures_that_cannot_be_drawn_are_said_once(
+        self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The runs are finished with their scores, and the next look finds nothing to do."""
+        store = open_store()
+        for trial in (TRIAL, OTHER):
+            commit(storage, trial)
+            (storage / "trials" / trial.key / "confusion.png").mkdir()
+        assert into_step(store, storage) == ["show", "show"]
+        assert {(run.status, run.metrics["test_accuracy"]) for run in read_runs(store.uri)} == {("FINISHED", 0.75)}
+        assert capsys.readouterr().out.count("was not drawn (") == 1
+        assert into_step(store, storage) == []
+
     @pytest.mark.parametrize("epochs", [0, 2, NUM_EPOCHS])
     def test_what_a_lost_driver_wrote_is_completed(
         self, open_store: Callable[..., Store], storage: Path, epochs: int
@@ -408,6 +425,16 @@ class TestCommand:
         check_shown(store, storage, mine)
         assert command(storage) == 0
         assert capsys.readouterr().out == "1 committed trials, 0 repairs; storage and store are in step\n"
+
+    @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+    def test_a_notebook_starts_it(self, open_store: Callable[..., Store], storage: Path, backend: str) -> None:
+        """With the backend that it hands to every command: the run is written, its picture drawn."""
+        store, mine = open_store(), commit(storage)
+        words = [sys.executable, "-m", "sweeps.reconcile", "--storage", str(storage)]
+        environment = {**os.environ, "MPLBACKEND": backend}
+        run = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
+        check_shown(store, storage, mine)
 
     def test_what_is_damaged_stops_it(
         self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]

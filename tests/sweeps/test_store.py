@@ -211,6 +211,16 @@ def test_artefacts_come_before_the_end(open_store: Callable[..., Store], tmp_pat
     assert read_runs(store.uri)[0].status == "RUNNING"
 
 
+def test_what_is_only_for_looking_at_holds_up_nothing(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    """A picture that cannot be kept is said; the run is finished, with its scores."""
+    store, said = open_store(), list[str]()
+    store.finish(begin(store), SCORES, {}, [tmp_path / "confusion.png"], said.append)
+    (run,) = read_runs(store.uri)
+    assert (run.status, run.metrics) == ("FINISHED", SCORES)
+    (line,) = said
+    assert line.startswith(f"{tmp_path}/confusion.png is not in the store (")
+
+
 def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> None:
     """The error names the run, the file and the remedy."""
     store = open_store()

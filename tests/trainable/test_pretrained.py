@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,49 @@ def test_a_refused_file_changes_nothing(tmp_path: Path, front_end: FrontEnd) -> 
     with pytest.raises(WrongWeights, match=r"fc1\.bias has values that are not finite"):
         pretrained.load(network, write(tmp_path / "x.pth", state), front_end)
     assert same_weights(network, small(3, seed=2))
+
+
+def flipped(value: torch.Tensor, bit: int) -> torch.Tensor:
+    """The same with one bit of its first number flipped, as damage on the way leaves it."""
+    found = value.clone()
+    mask = torch.tensor(-(2**31) if bit == 31 else 1 << bit, dtype=torch.int32)
+    found.view(-1)[:1].view(torch.int32).bitwise_xor_(mask)
+    return found
+
+
+IMPOSSIBLE: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], str]] = {
+    "sign of a variance": ("bn0.running_var", lambda v: flipped(v, 31), "negative values, down to"),
+    "exponent of a weight": ("fc1.weight", lambda v: flipped(v + 0.01, 30), r"values up to \d\.?\d*e\+3\d, as no"),
+    "sign of a count": ("bn0.num_batches_tracked", lambda v: v - 1, "negative values, down to -1"),
+    "bits of a count": ("bn0.num_batches_tracked", lambda v: v + 2**60, r"values up to 1\.2e\+18"),
+    "infinite": ("fc1.bias", lambda v: v / 0, "values that are not finite"),
+    "complex": ("fc1.weight", lambda v: v + 0j, "is a complex tensor; save plain ones"),
+    "sparse": ("fc1.weight", lambda v: v.to_sparse(), "is a sparse tensor; save plain ones"),
+    "meta": ("fc1.weight", lambda v: v.to("meta"), "is a meta tensor; save plain ones"),
+    "whole numbers": ("fc1.weight", lambda v: v.int(), "holds torch.int32 instead of torch.float32"),
+    "fractions": ("bn0.num_batches_tracked", lambda v: v + 0.5, "holds torch.float32 instead of torch.int64"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_what_no_trained_network_has_is_refused(tmp_path: Path, front_end: FrontEnd, case: str) -> None:
+    """By name, in the published files' old format, before anything is changed."""
+    name, change, told = IMPOSSIBLE[case]
+    state, network = small(seed=1).state_dict(), small(seed=2)
+    state[name] = change(state[name])
+    torch.save({"model": state}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(WrongWeights, match=rf"x\.pth: {name} .*{told}"):
+        pretrained.load(network, tmp_path / "x.pth", front_end)
+    assert same_weights(network, small(seed=2))
+
+
+def test_what_trained_networks_have_is_accepted(tmp_path: Path, front_end: FrontEnd) -> None:
+    """Large and vanishing variances, dead channels, half precision, many batches."""
+    state = small(seed=1).state_dict()
+    state["bn0.running_var"][:3] = torch.tensor([0, 1e-30, 1e9])
+    state["bn0.num_batches_tracked"] += 10**9
+    state["fc1.weight"] = state["fc1.weight"].half()
+    pretrained.load(small(seed=2), write(tmp_path / "x.pth", state), front_end)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,27 @@ def test_what_a_plan_knows_is_what_timm_says(name: str) -> None:
     assert not cfg.fixed_input_size
 
 
+def test_names_whose_weights_lie_elsewhere_are_known() -> None:
+    """Of all that timm has: for the others the plan names the repository that timm itself would take."""
+    names = library.list_pretrained()
+    elsewhere = {name for name in names if library.get_pretrained_cfg(name).hf_hub_id != f"timm/{name}"}
+    assert len(elsewhere) == 72
+    assert {name for name in names if timm.ELSEWHERE.fullmatch(name)} == elsewhere
+    assert not any(card(f"timm/{name}", 32_000).passport.hub_id for name in elsewhere)
+
+
+def test_what_timm_itself_has_loaded_is_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command for weights that lie elsewhere, with a network of random weights for the download."""
+    trial = config("legacy_seresnet18.in1k")
+    path, random = tmp_path / trial.card.passport.file, coloured("legacy_seresnet18.in1k")
+    monkeypatch.setattr(library, "create_model", lambda name, pretrained: random)
+    monkeypatch.setattr(sys, "argv", ["-c", str(path)])
+    exec(timm.ASK_TIMM.format("legacy_seresnet18.in1k"), {})
+    monkeypatch.undo()
+    found = start_network(trial, 4, path).state_dict()
+    assert torch.equal(found["trunk.layer4.1.conv2.weight"], random.state_dict()["layer4.1.conv2.weight"])
+
+
 def test_a_plan_loads_neither_torch_nor_timm() -> None:
     """The card of any name is known in milliseconds."""
     code = (

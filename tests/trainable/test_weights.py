@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
-from trainable import weights
+from trainable import record, weights
 from trainable.backbones import panns
 from trainable.config import TrialConfig
 from trainable.weights import MissingWeights, WrongWeights
@@ -108,14 +111,186 @@ class TestCheck:
         with pytest.raises(MissingWeights) as caught:
             weights.check(trials, tmp_path, tmp_path)
         lines = str(caught.value).splitlines()
-        assert len(lines) == 4
-        assert ["instead of" in line for line in lines] == [False, False, True, False]
+        assert ["instead of" in line for line in lines[:4]] == [False, False, True, False]
+        assert [line.split()[0] for line in lines[5:]] == ["mkdir", "curl", "curl", "echo"]
 
     def test_only_wrong_files_are_wrong_weights(self, tmp_path: Path, known: bytes) -> None:
         """Where nothing is missing the error is of the other kind."""
         (tmp_path / "net.pth").write_bytes(b"the wrong file")
         with pytest.raises(WrongWeights):
             weights.check([config(), config("none")], tmp_path, tmp_path)
+
+
+class TestCommands:
+    """What gets a missing checkpoint, as a shell reads it."""
+
+    @staticmethod
+    def commands(trial: TrialConfig, weights_dir: Path) -> list[list[str]]:
+        with pytest.raises(MissingWeights) as caught:
+            weights.locate(trial, weights_dir, weights_dir)
+        told = [line.strip() for line in str(caught.value).splitlines()]
+        assert told[-len(caught.value.commands) :] == list(caught.value.commands)
+        return [shlex.split(command, comments=True) for command in caught.value.commands]
+
+    def test_a_pann_comes_from_its_record(self, tmp_path: Path) -> None:
+        """Folder, download and check, also where the folder's name has a space and a quote."""
+        folder, file = tmp_path / "it's here", "Cnn14_mAP=0.431.pth"
+        made, got, checked = self.commands(config(), folder)
+        assert made == ["mkdir", "-p", str(folder)]
+        url = "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1"
+        assert got == ["curl", "-L", "--fail", "--continue-at", "-", "-o", str(folder / file), url]
+        assert checked == ["echo", f"{CONFIG.card.passport.sha256}  {folder / file}", "|", "sha256sum", "--check"]
+
+    @pytest.mark.parametrize(("backbone", "hz"), panns.CHECKPOINTS)
+    def test_every_pann_has_one(self, tmp_path: Path, backbone: str, hz: int) -> None:
+        """The address ends with the file's name; there is no check where no digest is published."""
+        trial = config(backbone=backbone, pretrain_hz=hz)
+        _, got, *checked = self.commands(trial, tmp_path)
+        assert unquote(got[-1]).removesuffix("?download=1").endswith(f"/files/{trial.card.passport.file}")
+        assert len(checked) == (trial.card.passport.sha256 is not None)
+
+    def test_a_network_of_timm_comes_through_the_hubs_cache(self, tmp_path: Path) -> None:
+        """Where the name of its file is its digest."""
+        wanted = [["hf", "download", "timm/resnet50.a1_in1k", "model.safetensors"]]
+        assert self.commands(config(backbone="timm/resnet50.a1_in1k"), tmp_path) == wanted
+
+    def test_one_that_lies_elsewhere_comes_through_timm(self, tmp_path: Path) -> None:
+        """What timm loads, saved where it is looked for."""
+        _, (python, _, program, path) = self.commands(config(backbone="timm/legacy_seresnet18.in1k"), tmp_path)
+        assert (python, path) == (sys.executable, str(tmp_path / "legacy_seresnet18.in1k.safetensors"))
+        compile(program, "command", "exec")
+        assert "timm.create_model('legacy_seresnet18.in1k', pretrained=True)" in program
+
+    def test_a_shell_reads_them(self, tmp_path: Path) -> None:
+        """With a `curl` that writes the right bytes, every command succeeds and the file is found."""
+        folder, tools = tmp_path / "it's here", tmp_path / "bin"
+        tools.mkdir()
+        (tools / "curl").write_text('#!/bin/sh\nprintf "the right file" > "$6"\n')
+        (tools / "curl").chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            content = b"the right file"
+            digest = hashlib.sha256(content).hexdigest()
+            patch.setitem(panns.CHECKPOINTS, ("cnn14", 32_000), ("net.pth", len(content), digest))
+            with pytest.raises(MissingWeights) as caught:
+                weights.locate(config(), folder, tmp_path)
+            script = "\n".join(["set -e", *caught.value.commands])
+            environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+            subprocess.run(["sh", "-c", script], env=environment, check=True, capture_output=True)
+            assert weights.locate(config(), folder, tmp_path) == folder / "net.pth"
+
+
+class TestFirstUse:
+    """A file that no publisher vouches for keeps the digest that it had at its first use."""
+
+    CNN6 = config(backbone="cnn6")
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "weights" / self.CNN6.card.passport.file
+        path.parent.mkdir()
+        path.write_bytes(bytes(range(256)) * 16)
+        return path
+
+    def locate(self, file: Path, trial: TrialConfig = CNN6) -> Path | None:
+        return weights.locate(trial, file.parent, file.parents[1] / "storage" / "trials")
+
+    def remember(self, file: Path, trial: TrialConfig = CNN6) -> None:
+        weights.remember([trial], {trial.key: file}, file.parent, file.parents[1] / "storage" / "trials")
+
+    def test_looking_writes_nothing(self, file: Path) -> None:
+        """A dry run only looks."""
+        assert self.locate(file) == file
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+    def test_every_flipped_bit_is_refused_afterwards(self, file: Path) -> None:
+        """With both digests and the remedies; what is as it was is accepted."""
+        self.remember(file)
+        content, rng = file.read_bytes(), np.random.default_rng(0)
+        for second, place in enumerate(rng.integers(0, len(content), size=60), start=1):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << rng.integers(8)
+            file.write_bytes(flipped)
+            os.utime(file, (second, second))
+            with pytest.raises(
+                WrongWeights, match=r"has sha256 (\w{64}) instead of (?!\1)\w{64}, which it had"
+            ) as caught:
+                self.locate(file)
+            assert f"remove {file}.sha256 if it was replaced on purpose" in str(caught.value)
+            assert f"get it again from {panns.SOURCE}" in str(caught.value)
+        file.write_bytes(content)
+        assert self.locate(file) == file
+
+    def test_sha256sum_reads_it(self, file: Path) -> None:
+        """The digest lies beside the file."""
+        self.remember(file)
+        command = ["sha256sum", "--check", f"{file.name}.sha256"]
+        run = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=True)
+        assert run.stdout == f"{file.name}: OK\n"
+
+    def test_where_the_folder_is_only_read_the_storage_remembers(self, file: Path) -> None:
+        """The digest holds there as well."""
+        (blocked := file.with_name(f"{file.name}.sha256")).mkdir()
+        self.remember(file)
+        memory = file.parents[1] / "storage" / "weights" / blocked.name
+        assert memory.read_text() == f"{weights.sha256(file)}  {file}\n"
+        assert {path.name for path in file.parent.iterdir()} == {file.name, blocked.name}
+        file.write_bytes(b"another file")
+        with pytest.raises(WrongWeights, match=f"remove {memory} if"):
+            self.locate(file)
+
+    def test_the_first_use_counts(self, file: Path) -> None:
+        """A later one writes nothing, and a digest that its publisher hands out beside the file is taken as it is."""
+        memory = file.with_name(f"{file.name}.sha256")
+        text = f"SHA256 ({file.name}) = {weights.sha256(file).upper()}\n"
+        memory.write_text(text)
+        self.remember(file)
+        assert self.locate(file) == file
+        assert memory.read_text() == text
+
+    def test_a_digest_that_is_none_is_refused(self, file: Path) -> None:
+        """With what to do."""
+        memory = file.with_name(f"{file.name}.sha256")
+        memory.write_text("not found\n")
+        with pytest.raises(WrongWeights, match=f"{memory}: holds no sha256; remove it"):
+            self.locate(file)
+
+    def test_published_digests_need_no_memory(self, file: Path, known: bytes) -> None:
+        """The passport is asked every time."""
+        path = file.with_name("net.pth")
+        path.write_bytes(known)
+        self.remember(path, config())
+        assert {path.name for path in file.parent.iterdir()} == {file.name, "net.pth"}
+
+    def test_a_copied_run_is_remembered_too(self, file: Path) -> None:
+        """KEY.pt has no record beside it."""
+        trial, path = config(f"run:{KEY}"), file.with_name(f"{KEY}.pt")
+        path.write_bytes(b"weights")
+        self.remember(path, trial)
+        path.write_bytes(b"damaged")
+        with pytest.raises(WrongWeights, match="which it had at its first use"):
+            self.locate(path, trial)
+
+
+def test_a_damaged_run_starts_no_other(tmp_path: Path) -> None:
+    """What a trial committed is compared with its record, which may be damaged itself."""
+    folder = tmp_path / f"{KEY}-0a1b2c3d"
+    (attempt := folder / "attempt-1").mkdir(parents=True)
+    (attempt / "best.pt").write_bytes(b"weights")
+    files = {"best.pt": weights.sha256(attempt / "best.pt")}
+    mine = record.Record(KEY, {}, {}, {}, [], {}, attempt.name, files)
+    record.put_in_place(folder, record.commit(folder, mine))
+    trial, best = config(f"run:{KEY}"), folder / "best.pt"
+    assert weights.locate(trial, tmp_path, tmp_path) == best
+    weights.remember([trial], {trial.key: best}, tmp_path, tmp_path / "trials")
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    best.write_bytes(b"Weights")
+    with pytest.raises(
+        WrongWeights, match=rf"best\.pt: has sha256 .* instead of {files['best.pt']} in record\.json; put"
+    ):
+        weights.locate(trial, tmp_path, tmp_path)
+    (folder / record.FILE).write_text("{}")
+    with pytest.raises(WrongWeights, match=r"record\.json: is damaged"):
+        weights.locate(trial, tmp_path, tmp_path)
 
 
 def test_sha256_follows_the_file(tmp_path: Path) -> None:

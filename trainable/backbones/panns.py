@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import shlex
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from trainable.card import FRONT_ENDS, Card, Passport
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 SOURCE = "zenodo.org/records/3987831"
+URL = "https://zenodo.org/record/3987831/files/{}?download=1"  # as PANNs' own readme gives it
 # The file of each checkpoint, its size and its digest, where a public record states them.
 CHECKPOINTS: dict[tuple[str, int], tuple[str, int | None, str | None]] = {
     ("cnn14", 32_000): (
@@ -79,8 +83,16 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=front_end,
         min_samples=(frames - 1) * front_end.hop if frames else RES1DNET31_SAMPLES,
         num_parameters=NUM_PARAMETERS[backbone],
-        passport=Passport(file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256),
+        passport=Passport(
+            file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256, command=_command(file)
+        ),
     )
+
+
+@functools.cache
+def _command(file: str) -> str:
+    """Downloads a file, and goes on with what an interrupted download has left."""
+    return f"curl -L --fail --continue-at - -o {{path}} {shlex.quote(URL.format(quote(file)))}"
 
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainable.card import FRONT_ENDS, BackboneError, Card, Passport
+from trainable.card import FRONT_ENDS, HUB_FILE, BackboneError, Card, Passport
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,15 @@ KNOWN = {
     "mobilenetv3_large_100.ra_in1k": ("ImageNet-1k, RandAugment", "Apache-2.0", 5_483_032, 1),
     "resnet50.a1_in1k": ("ImageNet-1k, recipe A1 of ResNet strikes back", "Apache-2.0", 25_557_032, 1),
 }
+# Names whose weights are in no repository timm/<name>.<tag> of the hub: timm 1.0.31 takes these 72 from elsewhere.
+ELSEWHERE = re.compile(
+    r"(cspnext|gcvit|legacy|rdnet|vitamin)_.*|davit_.*_fl\..*|fastvit_mci[012]\.apple_mclip|.*_lingbot\..*|"
+    r"vit_base_mci_224\.apple_mclip(_lt)?|.*_ijepa|.*_quickgelu_.*"
+)
+ASK_TIMM = (  # which knows the place
+    "import sys, timm; from safetensors.torch import save_model; "
+    "save_model(timm.create_model({!r}, pretrained=True), sys.argv[1])"
+)
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:
@@ -46,7 +57,6 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         raise ValueError(f"pretrain_hz={pretrain_hz}: there are front ends of {', '.join(map(str, FRONT_ENDS))} Hz")
     unknown = (f"as timm's tag says: {name.partition('.')[2]}", "licence: see the page", None, 1)
     pretrained_on, licence, num_parameters, min_frames = KNOWN.get(name, unknown)
-    hub_id = f"timm/{name}"
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
@@ -54,10 +64,19 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=FRONT_ENDS[pretrain_hz],
         min_samples=(min_frames - 1) * FRONT_ENDS[pretrain_hz].hop,
         num_parameters=num_parameters,
-        passport=Passport(f"{name}.safetensors", f"huggingface.co/{hub_id}", pretrained_on, licence, hub_id=hub_id),
+        passport=_passport(name, pretrained_on, licence),
         input_norms=("batch", "standard", "none"),
         scalable=name in KNOWN,
     )
+
+
+def _passport(name: str, pretrained_on: str, licence: str) -> Passport:
+    file, hub_id = f"{name}.safetensors", f"timm/{name}"
+    if ELSEWHERE.fullmatch(name):
+        command = f"{shlex.quote(sys.executable)} -c {shlex.quote(ASK_TIMM.format(name))} {{path}}"
+        return Passport(file, "where timm's pretrained_cfg says", pretrained_on, licence, command=command)
+    command = f"hf download {hub_id} {HUB_FILE}"
+    return Passport(file, f"huggingface.co/{hub_id}", pretrained_on, licence, hub_id=hub_id, command=command)
 
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
