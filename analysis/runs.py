@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
 
 FINISHED = "FINISHED"
+# All that a file cut anywhere, or with bits flipped, makes numpy and zipfile raise.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,  # and NotImplementedError: bits that say encrypted, or compressed in another way
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 METRICS = (
     "test_accuracy",
     "test_recording_accuracy",
@@ -107,10 +121,13 @@ def read_predictions(run: Run) -> Predictions:
         ValueError: if they are damaged, or are not those the run's test_accuracy was taken from.
     """
     path = artifact_path(run, "predictions.npz")
-    remedy = f"delete run {run.run_id} from the store and run the sweep again"
+    remedy = (
+        f"copy it again from --storage/trials/{run.key}-*, or delete run {run.run_id} from the store and run the "
+        "sweep again"
+    )
     try:
         found = _load(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
     accuracy = metrics.accuracy(found.logits, found.labels)
     stated = run.metrics["test_accuracy"]

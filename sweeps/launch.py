@@ -207,15 +207,23 @@ def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
 
 
 def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone."""
-    if not (found := out_of_step(records, args)):
-        return set()
-    from sweeps.store import Store
+    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
 
-    store = Store(flags.store_uri(args))
-    for repair in found:
-        print(f"repair   {repair}", flush=True)
-    reconcile.apply_all(found, store, records, flags.remote(args))
+    Raises:
+        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
+    """
+    found = out_of_step(records, args)
+    storage = flags.remote(args)
+    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
+    if found := [repair for repair in found if repair.folder not in damaged]:
+        from sweeps.store import Store
+
+        store = Store(flags.store_uri(args))
+        for repair in found:
+            print(f"repair   {repair}", flush=True)
+        reconcile.apply_all(found, store, records, storage)
+    if damaged:
+        raise DamagedRecord("\n".join(damaged.values()))
     return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 

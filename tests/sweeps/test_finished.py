@@ -1,0 +1,228 @@
+"""A finished sweep, whose files are then harmed: it never calls itself finished over them, and says what can be done.
+
+The trials are committed without being trained, so that neither Ray nor a network is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import prepare
+from datasets.prepare import Source
+from datasets.synthetic import write_deepship
+from sweeps import launch, look, reconcile, verify
+from sweeps.plan import Sweep, grid
+from sweeps.runs import Run, read_all
+from sweeps.state import Situation, folder_name, trial_tags, wanted_by
+from sweeps.store import Store
+from tests.sweeps.small import BASE
+from trainable import checkpoint, record, weights
+from trainable.record import Record
+from trainable.trial import save_predictions
+
+SWEEP = Sweep("deepship_rates", grid(dataclasses.replace(BASE, score_on="test"), seed=(1, 2)))
+FIRST, SECOND = SWEEP.trials
+
+
+@dataclass
+class Finished:
+    """A storage in which every trial of the sweep is committed."""
+
+    data: Path
+    cache: Path
+    storage: Path
+
+    def words(self, *more: str) -> list[str]:
+        """The command line."""
+        words = ["--data-root", self.data, "--cache-dir", self.cache, "--storage", self.storage]
+        return [*map(str, words), *more]
+
+    def start(self, *more: str) -> int:
+        """The exit code of a start of the sweep."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            launch.main(SWEEP, self.words(*more))
+        except SystemExit as end:
+            return int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        raise AssertionError("a start ends with an exit code")
+
+    def reconcile(self) -> int:
+        """The exit code of `python -m sweeps.reconcile`."""
+        return reconcile.main(["--storage", str(self.storage)])
+
+    def verify(self) -> int:
+        """The exit code of `python -m sweeps.verify`."""
+        return verify.main(["--storage", str(self.storage)])
+
+    def runs(self, role: str) -> list[Run]:
+        """What the store shows of trials, or of sweeps."""
+        return [run for run in read_all(f"sqlite:///{self.storage / 'mlflow.db'}") if run.tags.get("role") == role]
+
+    def situation(self) -> Situation:
+        """As a start finds it, without records and runs."""
+        source = Source(self.data, self.cache)
+        data = {wanted: prepare.prepare(wanted, source) for wanted in look.all_wanted(SWEEP.trials)}
+        inputs = {t.key: look.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
+        return Situation(SWEEP, "", data, inputs, [])
+
+    def commit(self) -> dict[str, Path]:
+        """Commits both trials; their folders by key."""
+        now, folders = self.situation(), {}
+        common = {"storage": reconcile.storage_id(self.storage), "git_commit": "c0ffee", "code_sha256": "c0de" * 16}
+        for trial in SWEEP.trials:
+            folder = folders[trial.key] = self.storage / "trials" / folder_name(trial, now.inputs[trial.key])
+            attempt = folder / f"{record.ATTEMPT}1"
+            checkpoint.save(attempt / "best.pt", {"key": trial.key})
+            arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array([*"abcd"])}
+            save_predictions(attempt / "predictions.npz", **arrays)
+            left = sorted(attempt.iterdir())
+            rows = [{"epoch": n, "val_loss": 1 / n, "val_accuracy": 0.1 * n} for n in range(1, 4)]
+            mine = Record(
+                key=trial.key,
+                config=trial.to_dict(),
+                tags=trial_tags(now, trial, common),
+                scores={"test_accuracy": 1.0},
+                history=rows,
+                provenance={"device": "CPU"},
+                attempt=attempt.name,
+                files={path.name: weights.sha256(path) for path in left},
+                sizes={path.name: path.stat().st_size for path in left},
+            )
+            record.put_in_place(folder, record.commit(folder, mine))
+        return folders
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Finished:
+    """Both trials are committed and shown in the store."""
+    root = tmp_path_factory.mktemp("finished")
+    write_deepship(root / "ships", num_per_class=4, seconds=(2, 3), rate_hz=8_000)
+    study = Finished(root / "ships", root / "cache", root / "results")
+    study.storage.mkdir()
+    shutil.copy(empty_database, study.storage / "mlflow.db")
+    study.commit()
+    assert study.start() == launch.COMPLETE
+    return study
+
+
+@pytest.fixture
+def study(committed: Finished, tmp_path: Path) -> Finished:
+    """A copy of it, to be harmed."""
+    mine = dataclasses.replace(committed, storage=tmp_path / "results")
+    shutil.copytree(committed.storage, mine.storage)
+    return mine
+
+
+def trial_file(study: Finished, name: str) -> Path:
+    """A file of the first trial."""
+    (path,) = study.storage.glob(f"trials/{FIRST.key}-*/{name}")
+    return path
+
+
+HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (lambda path: path.unlink(), "is missing; put back a copy, or remove "),
+    "empty": (lambda path: path.write_bytes(b""), "has 0 bytes instead of "),
+    "cut": (lambda path: os.truncate(path, path.stat().st_size - 1), " bytes instead of "),
+    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"\0"), " bytes instead of "),
+}
+FILES = ("best.pt", "best.pt.sha256", "predictions.npz")
+
+
+class TestFiles:
+    """What a trial has committed."""
+
+    @pytest.mark.parametrize("harm", HARMS)
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_start_names_what_is_damaged(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], name: str, harm: str
+    ) -> None:
+        """The start and the dry run end with 2; nothing else is changed, and with the copy back all is finished."""
+        path, (do, said) = trial_file(study, name), HARMS[harm]
+        whole = path.read_bytes()
+        do(path)
+        before = study.runs("trial")
+        for more in ([], ["--dry-run"]):
+            assert study.start(*more) == launch.BAD_INPUT
+            told = capsys.readouterr().err
+            assert f"deepship_rates: {path}: " in told
+            assert said in told
+            assert "delete its run in MLflow: then the trial runs again" in told
+        assert study.runs("trial") == before
+        path.write_bytes(whole)
+        assert study.start() == launch.COMPLETE
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_changed_byte_is_found_by_what_reads_the_files(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        """`sweeps.verify` ends with 1, `sweeps.reconcile` with 2; both name the file; whole again, both with 0."""
+        path = trial_file(study, name)
+        whole = path.read_bytes()
+        assert (study.verify(), study.reconcile()) == (0, 0)
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        capsys.readouterr()
+        assert study.verify() == 1
+        said = capsys.readouterr().out
+        assert f"{path}: has sha256 " in said
+        assert "2 committed trials, 1 damaged" in said
+        assert study.reconcile() == 2
+        assert f"{path}: has sha256 " in capsys.readouterr().err
+        path.write_bytes(whole)
+        assert (study.verify(), study.reconcile()) == (0, 0)
+
+    @pytest.mark.parametrize("start", ["start", "reconcile"])
+    def test_one_trials_damage_keeps_no_other_from_being_repaired(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], start: str
+    ) -> None:
+        """The store is lost, and one trial damaged: the other is shown, and the next start shows the rest."""
+        path = trial_file(study, "best.pt")
+        whole = path.read_bytes()
+        path.unlink()
+        (study.storage / "mlflow.db").unlink()
+        assert getattr(study, start)() == 2
+        assert f"{path}: is missing" in capsys.readouterr().err
+        assert [run.key for run in study.runs("trial")] == [SECOND.key]
+        path.write_bytes(whole)
+        assert study.start() == launch.COMPLETE
+        assert {run.key: run.status for run in study.runs("trial")} == {
+            FIRST.key: "FINISHED",
+            SECOND.key: "FINISHED",
+        }
+
+    def test_a_damaged_trial_whose_run_was_deleted_runs_again(
+        self, study: Finished, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """To delete the run is enough: a look plans the trial, and refuses no longer."""
+        trial_file(study, "predictions.npz").write_bytes(b"")
+        (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
+        Store(f"sqlite:///{study.storage / 'mlflow.db'}")._client.delete_run(mine.run_id)
+        assert study.start("--dry-run") == launch.COMPLETE
+        assert "2 planned, 1 done, 1 to run" in capsys.readouterr().out
+        assert study.reconcile() == 0
+        assert not list(study.storage.glob(f"trials/{FIRST.key}-*/{record.FILE}"))
+
+    def test_a_damaged_record_stops_no_whole_storage(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+        """`sweeps.reconcile` and `sweeps.verify` name it and go on to the others."""
+        trial_file(study, record.FILE).write_bytes(b"{}")
+        (study.storage / "mlflow.db").unlink()
+        assert study.reconcile() == 2
+        assert "record.json: is damaged" in capsys.readouterr().err
+        assert [run.key for run in study.runs("trial")] == [SECOND.key]
+        assert study.verify() == 1
+
+    def test_nothing_to_verify_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """2, and nothing is made there."""
+        assert verify.main(["--storage", str(tmp_path / "nowhere")]) == 2
+        assert "no trial has been committed there" in capsys.readouterr().err
+        assert not (tmp_path / "nowhere").exists()
