@@ -116,7 +116,7 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         raise CorpusError(f"--data-root: name the folder that holds {first.corpus}, or look at the plan with --dry-run")
     with lock.only_driver(args.storage) as alone:
         if not alone:
-            print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+            print(f"{plan.name}: {lock.refusal(args.storage)}", file=sys.stderr)
             return LOCKED
         return _search(plan, source, args) if isinstance(plan, Search) else _run(plan, source, args)[0]
 

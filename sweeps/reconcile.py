@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with lock.only_driver(args.storage) as alone:
             if not alone:
-                print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+                print(lock.refusal(args.storage), file=sys.stderr)
                 return 5
             from sweeps.store import Store
 

@@ -6,11 +6,16 @@ The trials are committed without being trained, so that neither Ray nor a networ
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +24,7 @@ import pytest
 from datasets import prepare
 from datasets.prepare import Source
 from datasets.synthetic import write_deepship
-from sweeps import launch, look, reconcile, verify
+from sweeps import launch, lock, look, reconcile, verify
 from sweeps.plan import Sweep, grid
 from sweeps.runs import Run, read_all
 from sweeps.state import Situation, folder_name, trial_tags, wanted_by
@@ -29,6 +34,7 @@ from trainable import checkpoint, record, weights
 from trainable.record import Record
 from trainable.trial import save_predictions
 
+ROOT = Path(__file__).parents[2]
 SWEEP = Sweep("deepship_rates", grid(dataclasses.replace(BASE, score_on="test"), seed=(1, 2)))
 FIRST, SECOND = SWEEP.trials
 
@@ -137,6 +143,50 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "longer": (lambda path: path.write_bytes(path.read_bytes() + b"\0"), " bytes instead of "),
 }
 FILES = ("best.pt", "best.pt.sha256", "predictions.npz")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sweeps import lock
+with lock.only_driver(Path(sys.argv[1])) as alone:
+    print(alone, flush=True)
+    time.sleep(600)
+"""
+
+
+class TestLock:
+    """One driver a storage."""
+
+    def test_a_second_driver_is_told_who_the_first_is(
+        self, study: Finished, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Process, host, since when, its command, and how to run beside it; a killed one holds nothing."""
+        words = [sys.executable, "-c", HOLD, str(study.storage)]
+        began = datetime.now().astimezone().replace(microsecond=0)
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == "True\n"
+            for start in (study.start, study.reconcile):
+                for _ in range(2):  # the first refusal leaves what the holder says
+                    assert start() == launch.LOCKED
+                said = capsys.readouterr().err
+                assert (
+                    f"another driver works in {study.storage}: process {holder.pid} on {socket.gethostname()}" in said
+                )
+                since = datetime.fromisoformat(said.partition(" since ")[2].partition(",")[0])
+                assert began <= since <= datetime.now().astimezone()
+                assert f"-c {study.storage}; wait for it, stop it, or run beside it with --storage" in said
+            holder.kill()
+        assert study.start() == launch.COMPLETE
+        assert (study.storage / lock.FILE).read_text() == ""
+
+    def test_a_holder_that_says_nothing_is_said_to(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+        """In the moment between its lock and its first word."""
+        with (study.storage / lock.FILE).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert study.start() == launch.LOCKED
+        assert "it has not said who it is; wait for it" in capsys.readouterr().err
 
 
 class TestFiles:
