@@ -17,7 +17,7 @@ import pandas as pd
 
 from analysis.mixed import HASHES, mixed
 from sweeps.plan import Sweep
-from sweeps.runs import Run
+from sweeps.runs import Run, fitted
 from sweeps.store import artifact_path
 from trainable import metrics
 from trainable.config import TrialConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
 
 FINISHED = "FINISHED"
+LONGEST_SETTING = 200  # characters that are said of one
 # All that a file cut anywhere, or with bits flipped, makes numpy and zipfile raise.
 UNREADABLE = (
     OSError,
@@ -148,12 +149,17 @@ def held(sweep: Sweep, runs: Sequence[Run]) -> str:
         return "the store holds no run at all"
     settings: Counter[str] = Counter()
     for run in near:
-        differs = [
-            f"--set {name}={run.params[name]}" for name in base if _differs(run, name, base) and name not in axes
-        ]
+        differs = [_setting(name, run) for name in base if _differs(run, name, base) and name not in axes]
         settings[" ".join(differs) or "the plan's settings, at other values of " + ", ".join(axes)] += 1
     lines = [f"  {count} run{'s' * (count > 1)} with {words}" for words, count in settings.most_common(6)]
     return "the store holds\n" + "\n".join(lines)
+
+
+def _setting(name: str, run: Run) -> str:
+    """A setting as the command line takes it; of a long one its beginning, because the store may have no more."""
+    text = run.params[name]
+    whole = len(text) <= LONGEST_SETTING
+    return f"--set {name}={text}" if whole else f"--set {name}={text[:LONGEST_SETTING]}... (whole in config.json)"
 
 
 def _load(path: Path) -> Predictions:
@@ -200,6 +206,8 @@ def _differs(run: Run, name: str, base: dict[str, str | int | float]) -> bool:
     if text is None:
         return False
     value = base[name]
+    if isinstance(value, str):
+        return text != fitted(value)
     try:
         return type(value)(text) != value
     except ValueError:

@@ -29,8 +29,8 @@ from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan
-from sweeps.runs import StoreError, read_runs
-from sweeps.search import Search
+from sweeps.runs import StoreError, read_all
+from sweeps.search import Search, check_storage
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
 from trainable import weights
 from trainable.card import BackboneError
@@ -124,6 +124,7 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
 def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
     """Runs the rounds of a search on one Ray."""
     print(search, flush=True)
+    check_storage(flags.optuna_uri(args), flags.store_uri(args))
     with cluster.kept():
         return searching.run(
             search,
@@ -151,8 +152,10 @@ def _run(
         found = committed(plan, inputs, args.storage)
         gone = _into_step(found, args)
         records = {r.key: r for folder, r in found.items() if folder not in gone}
-        runs = read_runs(flags.store_uri(args))
-        return estimate.predicted(Situation(plan, flags.variant(args), data, inputs, runs, records), args)
+        runs = read_all(flags.store_uri(args))
+        trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
+        now = Situation(plan, flags.variant(args), data, inputs, trials, records, sweeps=sweeps)
+        return estimate.predicted(now, args)
 
     before = situation()
     if not brief:
@@ -164,6 +167,8 @@ def _run(
         failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
+        if not after.to_run:
+            _end_sweep(after, args)
     except StoreError as error:
         print(f"{plan.name}: what trials have committed is safe in {args.storage}, but {error}", file=sys.stderr)
         return INCOMPLETE, before
@@ -173,6 +178,21 @@ def _run(
     if stopped:
         print(stopped, file=sys.stderr)
     return code, after
+
+
+def _end_sweep(situation: Situation, args: argparse.Namespace) -> None:
+    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    own, mine = situation.own_run, reconcile.storage_id(args.storage)
+    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
+        return
+    from sweeps.store import Store
+
+    store = Store(flags.store_uri(args))
+    tags = {**situation.sweep_tags, "storage": mine}
+    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
+    for prepared in situation.data.values():
+        store.attach(run_id, splits.write(prepared.split, args.storage / "splits"))
+    store.end(run_id, "FINISHED")
 
 
 def _driven(

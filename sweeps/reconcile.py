@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from datasets.corpus import CorpusError
 from datasets.remote import Remote, RemoteError
 from sweeps import artefacts, flags, lock, remote, verify
-from sweeps.runs import Run, StoreError, deleted_records, read_all
+from sweeps.runs import Run, StoreError, check, deleted_records, read_all
 from trainable import record
 from trainable.config import TrialConfig
 from trainable.record import DamagedRecord, Record
@@ -232,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             if storage:
                 remote.pull(storage, print)
+            check(flags.store_uri(args))  # before MLflow adds to a file whatever it lacks
             return _reconcile_all(Store(flags.store_uri(args)), args.storage, storage)
     except (CorpusError, DamagedRecord, RemoteError, StoreError) as error:
         print(error, file=sys.stderr)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.runs import held, read_predictions, table_rows
-from sweeps.plan import Sweep
-from sweeps.runs import Run, StoreError
+from sweeps.plan import Sweep, varied
+from sweeps.runs import Run, StoreError, fitted
 from trainable.trial import save_predictions
 
 MakeRun = Callable[..., Run]
@@ -212,6 +212,20 @@ def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run
     np.savez(path, **{**arrays, "logits": np.full_like(arrays["logits"], np.nan)})
     with pytest.raises(ValueError, match="not finite"):
         read_predictions(run)
+
+
+def test_a_setting_that_the_store_cannot_hold_whole_is_no_other_setting(sweep: Sweep, make_run: MakeRun) -> None:
+    """560 classes: a run with them has the plan's settings; one with another last class has not."""
+    classes = ",".join(f"species_name_{n:04d}" for n in range(560))
+    planned = varied(sweep, {"classes": classes, "split": "recording"})
+    run = make_run(planned.trials[0])
+    same = dataclasses.replace(run, params={name: fitted(value) for name, value in run.params.items()})
+    other = dataclasses.replace(same, params={**same.params, "classes": fitted(f"{classes}x")})
+    assert "1 run with the plan's settings" in held(planned, [same])
+    said = held(planned, [other])
+    assert "--set classes=species_name_0000," in said
+    assert "... (whole in config.json)" in said
+    assert len(said) < 500
 
 
 def test_held_names_the_settings_that_the_store_has(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,14 +24,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import rate_report
 from datasets import prepare
 from datasets.prepare import Source
 from datasets.synthetic import write_deepship
-from sweeps import launch, lock, look, reconcile, verify
+from sweeps import launch, lock, look, reconcile, runs, verify
 from sweeps.plan import Sweep, grid
-from sweeps.runs import Run, read_all
+from sweeps.runs import Run, StoreError, deleted_records, read_all
 from sweeps.state import Situation, folder_name, trial_tags, wanted_by
-from sweeps.store import Store
+from sweeps.store import Store, artifact_path
 from tests.sweeps.small import BASE
 from trainable import checkpoint, record, weights
 from trainable.record import Record
@@ -276,3 +280,141 @@ class TestFiles:
         assert verify.main(["--storage", str(tmp_path / "nowhere")]) == 2
         assert "no trial has been committed there" in capsys.readouterr().err
         assert not (tmp_path / "nowhere").exists()
+
+
+def without(*tables: str) -> Callable[[Path], None]:
+    """Harms a store by removing tables."""
+
+    def drop(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            for table in tables:
+                database.execute(f"DROP TABLE {table}")
+
+    return drop
+
+
+def overwrite(path: Path, start: int, data: bytes) -> None:
+    """Writes bytes into the middle of a file."""
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(data)
+
+
+def spoil(path: Path) -> None:
+    """Writes noise into every page but the first."""
+    for start in range(4096, path.stat().st_size, 4096):
+        overwrite(path, start, random.Random(start).randbytes(200))
+
+
+def words_for_numbers(path: Path) -> None:
+    """Leaves a whole database whose values cannot be."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE latest_metrics SET value = 'many'")
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "text": lambda path: path.write_text("something else, and long enough to be looked at " * 10),
+    "short text": lambda path: path.write_text("something"),
+    "header cut": lambda path: os.truncate(path, 50),
+    "one page": lambda path: os.truncate(path, 4096),
+    "half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "last page": lambda path: os.truncate(path, path.stat().st_size - 4096),
+    "header": lambda path: overwrite(path, 0, bytes(100)),
+    "schema": lambda path: overwrite(path, 100, bytes(range(200))),
+    "pages": spoil,
+    "no tags": without("tags"),
+    "no runs": without("runs", "experiments"),
+    "no tables": lambda path: (path.unlink(), sqlite3.connect(path).execute("CREATE TABLE other (x)")),
+    "words": words_for_numbers,
+}
+
+
+class TestStore:
+    """The database that shows what was committed."""
+
+    @pytest.mark.parametrize("kind", DAMAGE)
+    def test_a_damaged_store_may_be_moved_away(
+        self, study: Finished, capfd: pytest.CaptureFixture[str], kind: str
+    ) -> None:
+        """Every command says so, ends with 2 and leaves the file as it is."""
+        path = study.storage / "mlflow.db"
+        DAMAGE[kind](path)
+        harmed = path.read_bytes()
+        starts = {
+            "start": study.start,
+            "dry run": lambda: study.start("--dry-run"),
+            "reconcile": study.reconcile,
+            "report": lambda: rate_report.main(SWEEP, "Is it so?", argv=["--storage", str(study.storage)]),
+        }
+        for name, start in starts.items():
+            assert start() == launch.BAD_INPUT, name
+            said = capfd.readouterr().err
+            assert f"move {path} away, with all files beside it whose names begin with mlflow.db, and the next" in said
+            assert "Traceback" not in said
+            assert path.read_bytes() == harmed, name
+
+    @pytest.mark.parametrize("start", ["start", "reconcile"])
+    def test_a_store_that_was_moved_away_is_written_again(self, study: Finished, start: str) -> None:
+        """From the records: trials, and the sweep's own run with tags and split, FINISHED once a start knows all."""
+        before = {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")}
+        (own,) = study.runs("sweep")
+        assert own.status == "FINISHED"
+        (study.storage / "mlflow.db").rename(study.storage / "moved")
+        assert getattr(study, start)() == 0
+        if start == "reconcile":  # which does not know what was planned
+            assert study.start() == launch.COMPLETE
+        assert {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")} == before
+        (again,) = study.runs("sweep")
+        told = {name: value for name, value in own.tags.items() if name != "mlflow.runName"}
+        assert again.tags.items() >= told.items()
+        assert (again.status, again.name) == ("FINISHED", own.name)
+        assert list(Path(artifact_path(again, "")).glob("*.csv"))
+        assert study.start() == launch.COMPLETE
+        assert study.runs("sweep") == [again]
+
+    def test_a_sweep_that_lacks_a_trial_is_not_shown_as_finished(self, study: Finished) -> None:
+        """Its own run stays as the lost driver left it."""
+        (own,) = study.runs("sweep")
+        store = Store(f"sqlite:///{study.storage / 'mlflow.db'}")
+        store.end(own.run_id, "KILLED")
+        trial_file(study, record.FILE).unlink()
+        (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
+        store._client.delete_run(mine.run_id)
+        assert study.start("--dry-run") == study.reconcile() == 0
+        assert [run.status for run in study.runs("sweep")] == ["KILLED"]
+
+    def test_a_store_without_a_byte_is_a_new_one(self, study: Finished) -> None:
+        """As a kill leaves it that comes before the first table."""
+        path = study.storage / "mlflow.db"
+        path.write_bytes(b"")
+        assert study.start("--dry-run") == study.start() == launch.COMPLETE
+        assert len(study.runs("trial")) == 2
+
+    def test_a_store_that_is_busy_is_not_called_damaged(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is told to move it away."""
+        monkeypatch.setattr(runs, "TIMEOUT_S", 0)
+        with closing(sqlite3.connect(study.storage / "mlflow.db")) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            assert study.start() == launch.BAD_INPUT
+        said = capsys.readouterr().err
+        assert "mlflow.db: cannot be read (database is locked)" in said
+        assert "move" not in said
+
+    def test_bytes_changed_anywhere_raise_nothing_else(self, study: Finished, tmp_path: Path) -> None:
+        """A store with noise at any place is read, or refused with the remedy."""
+        whole, path, chance = (study.storage / "mlflow.db").read_bytes(), tmp_path / "harmed.db", random.Random(0)
+        refused = 0
+        for _ in range(300):
+            path.write_bytes(whole)
+            for _ in range(3):
+                overwrite(path, chance.randrange(len(whole)), chance.randbytes(chance.choice([1, 8, 100])))
+            try:
+                read_all(f"sqlite:///{path}")
+                deleted_records(f"sqlite:///{path}")
+                runs.check(f"sqlite:///{path}")
+            except StoreError as error:
+                refused += 1
+                assert f"move {path} away" in str(error)  # noqa: PT017
+        assert refused > 20
