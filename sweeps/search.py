@@ -194,13 +194,24 @@ def check_storage(uri: str, store_uri: str) -> None:
         url = sqlalchemy.make_url(uri)
         if url.get_backend_name() == "sqlite":
             _check_file(uri, url.database, store_uri)
-        tables = set(sqlalchemy.inspect(sqlalchemy.create_engine(url)).get_table_names())
-        if "experiments" in tables or (tables and "studies" not in tables):
-            listed = ", ".join(sorted(tables)[:3])
-            raise StoreError(f"--optuna {uri}: holds tables of other software ({listed}, ...); name another database")
+        _check_tables(uri)
         trial = f"written and removed, to try it {uuid.uuid4().hex}"
         optuna.create_study(study_name=trial, storage=uri)
         optuna.delete_study(study_name=trial, storage=uri)
+
+
+def _check_tables(uri: str) -> None:
+    """Refuses a database that holds tables of other software, to which Optuna would add its own."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if "experiments" in tables or (tables and "studies" not in tables):
+        listed = ", ".join(sorted(tables)[:3])
+        raise StoreError(f"--optuna {uri}: holds tables of other software ({listed}, ...); name another database")
 
 
 def _check_file(uri: str, database: str | None, store_uri: str) -> None:
@@ -238,6 +249,7 @@ def write_study(search: Search, title: str, evaluations: Sequence[Evaluation], s
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _named(storage):
+        _check_tables(storage)
         study = optuna.create_study(study_name=title, storage=storage, direction=search.direction, load_if_exists=True)
         known = {trial.number for trial in study.get_trials(deepcopy=False)}
         for found in evaluations:

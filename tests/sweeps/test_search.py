@@ -189,6 +189,8 @@ class TestStorage:
             before = path.read_bytes()
             with pytest.raises(StoreError, match=r"holds tables of other software .*; name another"):
                 check_storage(f"sqlite:///{path}", "http://127.0.0.1:5000")
+            with pytest.raises(StoreError, match="holds tables of other software"):
+                write_study(search(), "mine", [], f"sqlite:///{path}")
             assert path.read_bytes() == before
 
     @pytest.mark.parametrize(
