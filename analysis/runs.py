@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import pandas as pd
 
 from analysis.mixed import HASHES, mixed
 from sweeps.plan import Sweep
-from sweeps.runs import Run
+from sweeps.runs import Run, fitted
 from sweeps.store import artifact_path
 from trainable import metrics
 from trainable.config import TrialConfig
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
 
 FINISHED = "FINISHED"
+LONGEST_SETTING = 200  # characters that are said of one
+# All that a file cut anywhere, or with bits flipped, makes numpy and zipfile raise.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,  # and NotImplementedError: bits that say encrypted, or compressed in another way
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 METRICS = (
     "test_accuracy",
     "test_recording_accuracy",
@@ -107,10 +122,13 @@ def read_predictions(run: Run) -> Predictions:
         ValueError: if they are damaged, or are not those the run's test_accuracy was taken from.
     """
     path = artifact_path(run, "predictions.npz")
-    remedy = f"delete run {run.run_id} from the store and run the sweep again"
+    remedy = (
+        f"copy it again from --storage/trials/{run.key}-*, or delete run {run.run_id} from the store and run the "
+        "sweep again"
+    )
     try:
         found = _load(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
     accuracy = metrics.accuracy(found.logits, found.labels)
     stated = run.metrics["test_accuracy"]
@@ -131,12 +149,17 @@ def held(sweep: Sweep, runs: Sequence[Run]) -> str:
         return "the store holds no run at all"
     settings: Counter[str] = Counter()
     for run in near:
-        differs = [
-            f"--set {name}={run.params[name]}" for name in base if _differs(run, name, base) and name not in axes
-        ]
+        differs = [_setting(name, run) for name in base if _differs(run, name, base) and name not in axes]
         settings[" ".join(differs) or "the plan's settings, at other values of " + ", ".join(axes)] += 1
     lines = [f"  {count} run{'s' * (count > 1)} with {words}" for words, count in settings.most_common(6)]
     return "the store holds\n" + "\n".join(lines)
+
+
+def _setting(name: str, run: Run) -> str:
+    """A setting as the command line takes it; of a long one its beginning, because the store may have no more."""
+    text = run.params[name]
+    whole = len(text) <= LONGEST_SETTING
+    return f"--set {name}={text}" if whole else f"--set {name}={text[:LONGEST_SETTING]}... (whole in config.json)"
 
 
 def _load(path: Path) -> Predictions:
@@ -183,6 +206,8 @@ def _differs(run: Run, name: str, base: dict[str, str | int | float]) -> bool:
     if text is None:
         return False
     value = base[name]
+    if isinstance(value, str):
+        return text != fitted(value)
     try:
         return type(value)(text) != value
     except ValueError:

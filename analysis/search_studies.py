@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sweeps.runs import Run, sqlite_path
-from sweeps.search import Evaluation, Search, frozen
+from sweeps.search import REMEDY, Evaluation, Search, frozen
 from trainable.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def _studies(uri: str, name: str) -> dict[str, list[optuna.trial.FrozenTrial]]:
     try:
         titles = filter(pattern.fullmatch, optuna.get_all_study_names(uri))
         return {t: optuna.load_study(study_name=t, storage=uri).get_trials(deepcopy=False) for t in titles}
-    except Exception as error:  # whatever Optuna, SQLAlchemy or the network raise, the user mends the same thing
+    except Exception as error:  # whatever Optuna, SQLAlchemy or the network raise, the user fixes the same thing
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"--optuna {uri}: cannot be read ({reason})") from error
+        raise ValueError(f"--optuna {uri}: cannot be read ({reason}); {REMEDY}") from error
 
 
 def _evaluations(search: Search, trials: Sequence[optuna.trial.FrozenTrial]) -> tuple[Evaluation, ...]:

@@ -237,11 +237,5 @@ class Recorder:
         self._store.finish(self._runs[key], found.scores, tags, kept, self._artefact_lost)
 
     def _sweep_tags(self) -> dict[str, str]:
-        data = list(self._situation.data.values())
-        notes = [note for prepared in data for note in prepared.notes]
         tags = next(iter(self._places.values())).tags
-        return {
-            **{name: tags[name] for name in (*CODE_TAGS, "storage")},
-            "data_sha256": " ".join(d.scan.sha256 for d in data),
-            "mlflow.note.content": "\n\n".join(notes),
-        }
+        return {**{name: tags[name] for name in (*CODE_TAGS, "storage")}, **self._situation.sweep_tags}

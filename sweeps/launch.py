@@ -31,8 +31,8 @@ from sweeps.own_ray import RayError
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan
-from sweeps.runs import StoreError, read_runs
-from sweeps.search import Search
+from sweeps.runs import StoreError, read_all
+from sweeps.search import Search, check_storage
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
 from sweeps.tuner import Checks
 from trainable import weights
@@ -120,7 +120,7 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         )
     with lock.only_driver(args.storage) as alone:
         if not alone:
-            print(f"{plan.name}: another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+            print(f"{plan.name}: {lock.refusal(args.storage)}", file=sys.stderr)
             return LOCKED
         return _search(plan, source, args) if isinstance(plan, Search) else _run(plan, source, args)[0]
 
@@ -128,6 +128,7 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
 def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
     """Runs the rounds of a search on one Ray."""
     print(search, flush=True)
+    check_storage(flags.optuna_uri(args), flags.store_uri(args))
     with cluster.kept():
         return searching.run(
             search,
@@ -155,8 +156,10 @@ def _run(
         found = committed(plan, inputs, args.storage)
         gone = _into_step(found, args)
         records = {r.key: r for folder, r in found.items() if folder not in gone}
-        runs = read_runs(flags.store_uri(args))
-        return estimate.predicted(Situation(plan, flags.variant(args), data, inputs, runs, records), args)
+        runs = read_all(flags.store_uri(args))
+        trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
+        now = Situation(plan, flags.variant(args), data, inputs, trials, records, sweeps=sweeps)
+        return estimate.predicted(now, args)
 
     before = situation()
     if not brief:
@@ -168,6 +171,8 @@ def _run(
         failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
+        if not after.to_run:
+            _end_sweep(after, args)
     except StoreError as error:
         print(f"{plan.name}: what trials have committed is safe in {args.storage}, but {error}", file=sys.stderr)
         return INCOMPLETE, before
@@ -177,6 +182,21 @@ def _run(
     if stopped:
         print(stopped, file=sys.stderr)
     return code, after
+
+
+def _end_sweep(situation: Situation, args: argparse.Namespace) -> None:
+    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    own, mine = situation.own_run, reconcile.storage_id(args.storage)
+    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
+        return
+    from sweeps.store import Store
+
+    store = Store(flags.store_uri(args))
+    tags = {**situation.sweep_tags, "storage": mine}
+    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
+    for prepared in situation.data.values():
+        store.attach(run_id, splits.write(prepared.split, args.storage / "splits"))
+    store.end(run_id, "FINISHED")
 
 
 def _driven(
@@ -234,15 +254,23 @@ def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
 
 
 def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone."""
-    if not (found := out_of_step(records, args)):
-        return set()
-    from sweeps.store import Store
+    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
 
-    store = Store(flags.store_uri(args))
-    for repair in found:
-        print(f"repair   {repair}", flush=True)
-    reconcile.apply_all(found, store, records, flags.remote(args))
+    Raises:
+        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
+    """
+    found = out_of_step(records, args)
+    storage = flags.remote(args)
+    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
+    if found := [repair for repair in found if repair.folder not in damaged]:
+        from sweeps.store import Store
+
+        store = Store(flags.store_uri(args))
+        for repair in found:
+            print(f"repair   {repair}", flush=True)
+        reconcile.apply_all(found, store, records, storage)
+    if damaged:
+        raise DamagedRecord("\n".join(damaged.values()))
     return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 

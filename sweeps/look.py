@@ -16,8 +16,8 @@ from sweeps.report import print_plan
 from sweeps.runs import read_runs
 from sweeps.search import Search
 from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
-from trainable import weights
-from trainable.record import Record
+from trainable import record, weights
+from trainable.record import DamagedRecord, Record
 from trainable.weights import MissingWeights, WrongWeights
 
 
@@ -39,6 +39,7 @@ def look(plan: Sweep | Search, source: Source | None, args: argparse.Namespace) 
     Raises:
         CorpusError: for a probe, if the corpus must be fixed first.
         StoreError: if the store cannot be read.
+        DamagedRecord: if a committed trial's record or files are damaged.
         RemoteError: if a storage or corpus at a URI cannot be.
     """
     planned = ""
@@ -68,8 +69,7 @@ def _probe(plan: Sweep, source: Source | None, args: argparse.Namespace) -> dict
 
 def from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -> Situation:
     """The situation as far as it is known: no audio is read, and a missing checkpoint is said, not refused."""
-    if storage := flags.remote(args):
-        remote.look(storage)
+    damage = remote.look(storage) if (storage := flags.remote(args)) else record.damage
     if args.data_uri and not args.data_root.exists():
         source = None
     known = {wanted: prepare.remembered(wanted, source) for wanted in all_wanted(plan.trials)} if source else {}
@@ -85,7 +85,10 @@ def from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) ->
                 inputs[trial.key] = inputs_of(prepared, checkpoint)
     records = committed(plan, inputs, args.storage)
     if records:
-        forgotten = {r.folder for r in out_of_step(records, args) if r.kind == "forget"}
+        repairs = out_of_step(records, args)
+        if damaged := reconcile.damaged(records, repairs, damage):
+            raise DamagedRecord("\n".join(damaged.values()))
+        forgotten = {r.folder for r in repairs if r.kind == "forget"}
         records = {folder: found for folder, found in records.items() if folder not in forgotten}
     runs, by_key = read_runs(flags.store_uri(args)), {r.key: r for r in records.values()}
     return estimate.predicted(Situation(plan, flags.variant(args), data, inputs, runs, by_key, refused), args)

@@ -4,7 +4,8 @@
 
 A trial's record (`trainable.record`) is its result; the store shows it. So: a record without a finished run gets one,
 with its whole curves; a run that is finished beside the record's is set aside; a run whose driver is dead is ended. A
-run that somebody has deleted takes its record with it: that is how to have a trial run again.
+run that somebody has deleted takes its record with it: that is how to have a trial run again. Every file that a record
+vouches for is read and compared with its SHA-256; what is damaged is named, and all else is repaired.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from datasets.corpus import CorpusError
 from datasets.remote import Remote, RemoteError
-from sweeps import artefacts, flags, lock, remote
-from sweeps.runs import Run, StoreError, deleted_records, read_all
+from sweeps import artefacts, flags, lock, remote, verify
+from sweeps.runs import Run, StoreError, check, deleted_records, read_all
 from trainable import checkpoint, record
 from trainable.config import TrialConfig
 from trainable.record import DamagedRecord, Record
@@ -147,19 +148,33 @@ def apply_all(
         raise DamagedRecord("\n".join(problems))
 
 
+def damaged(
+    records: Mapping[Path, Record],
+    found: Iterable[Repair],
+    damage: Callable[[Path, Record], str] = record.damage,
+) -> dict[Path, str]:
+    """What is wrong with the files of committed trials, by folder.
+
+    Args:
+        found: the repairs that are needed; a trial that is to run again may lack what it left.
+        damage: what is wrong with one of them; by default as far as presence and size tell, which costs no reading.
+    """
+    again = _forgotten(found)
+    wrong = {folder: damage(folder, its) for folder, its in records.items() if folder not in again}
+    return {folder: lines for folder, lines in wrong.items() if lines}
+
+
+def _forgotten(found: Iterable[Repair]) -> set[Path | None]:
+    return {repair.folder for repair in found if repair.kind == "forget"}
+
+
 def committed(folders: Iterable[Path]) -> dict[Path, Record]:
     """The records of trials, by folder.
 
     Raises:
         DamagedRecord: if one is damaged; all are named at once.
     """
-    found, problems = {}, []
-    for folder in folders:
-        try:
-            if read := record.read(folder):
-                found[folder] = read
-        except DamagedRecord as error:
-            problems.append(str(error))
+    found, problems = verify.readable(folders)
     if problems:
         raise DamagedRecord("\n".join(problems))
     return found
@@ -216,22 +231,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with lock.only_driver(args.storage) as alone:
             if not alone:
-                print(f"another driver works in {args.storage}; wait for it, or stop it", file=sys.stderr)
+                print(lock.refusal(args.storage), file=sys.stderr)
                 return 5
             from sweeps.store import Store
 
             if storage:
                 remote.pull(storage, print)
-            found = sorted((args.storage / "trials").glob(f"*/{record.FILE}"))
-            records = committed(path.parent for path in found)
-            done = reconcile(Store(flags.store_uri(args)), records, storage_id(args.storage), storage)
+            check(flags.store_uri(args))  # before MLflow adds to a file whatever it lacks
+            return _reconcile_all(Store(flags.store_uri(args)), args.storage, storage)
     except (CorpusError, DamagedRecord, RemoteError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _reconcile_all(store: Store, folder: Path, storage: Remote | None) -> int:
+    """Repairs what is whole, names what is damaged, and says what was done; the exit code."""
+    records, problems = verify.readable(verify.trial_folders(folder))
+    found = out_of_step(records, store.uri, storage_id(folder))
+    kept = {place: its for place, its in records.items() if place not in _forgotten(found)}
+    damaged = verify.damaged(kept, partly=storage is not None)
+    done = [repair for repair in found if repair.folder not in damaged]
+    apply_all(done, store, records, storage)
     for repair in done:
         print(repair)
-    print(f"{len(records)} committed trials, {len(done)} repairs; storage and store are in step")
-    return 0
+    for problem in (problems := [*problems, *damaged.values()]):
+        print(problem, file=sys.stderr)
+    state = f"{len(problems)} are damaged" if problems else "storage and store are in step"
+    print(f"{len(records)} committed trials, {len(done)} repairs; {state}")
+    return 2 if problems else 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -31,15 +31,35 @@ from trainable.record import DamagedRecord, Record
 PLACES = ("attempt is here", "attempt is committed here", "trial is marked", "rest is removed", "record is set aside")
 FORGOTTEN = "forgotten-"  # with which the names of records begin that were set aside
 Say = Callable[[str], None]
+Sizes = Mapping[str, int]  # bytes of the files in a trial's folder, by name
 
 
-def look(remote: Remote) -> None:
-    """Fetches the records that are marked there and not known here, and nothing more; changes nothing there."""
+def look(remote: Remote) -> Callable[[Path, Record], str]:
+    """Fetches the records that are marked there and not known here, and nothing more; changes nothing there.
+
+    Returns:
+        What is wrong there with the files of a committed trial; it is given the trial's folder here, and its record.
+    """
     _identify(remote)
-    for name, there in _trials(remote).items():
+    trials = _trials(remote)
+    for name, there in trials.items():
         folder = remote.local / "trials" / name
         if record.FILE in there and not (folder / record.FILE).exists() and (counts := _marked(remote, name)):
             _fetch_record(remote, folder, counts)
+    return lambda folder, its: damage(remote, folder.name, its, trials.get(folder.name, {}))
+
+
+def damage(remote: Remote, name: str, counts: Record, there: Sizes) -> str:
+    """What is wrong with a committed result there, as far as sizes tell, a line for each file; empty if nothing is."""
+    top = f"{remote.uri}/trials/{name}"
+    remedy = f"put back a copy, or remove {top} and {remote.local / 'trials' / name} and delete its run in MLflow"
+    wrong = []
+    for file, num_bytes in counts.sizes.items():
+        found = there.get(f"{counts.attempt}/{file}")
+        if found != num_bytes:
+            what = "is missing" if found is None else f"has {found:,} bytes instead of {num_bytes:,}"
+            wrong.append(f"{top}/{counts.attempt}/{file}: {what}; {remedy}: then the trial runs again")
+    return "\n".join(wrong)
 
 
 def pull(remote: Remote, say: Say, start_from: Collection[str] = ()) -> dict[str, int]:
@@ -53,7 +73,8 @@ def pull(remote: Remote, say: Say, start_from: Collection[str] = ()) -> dict[str
         Epochs whose checkpoints are there, by the trial's folder.
 
     Raises:
-        RemoteError, DamagedRecord: as `settle`.
+        RemoteError: as `settle`.
+        DamagedRecord: the same, when all the other trials are in step; names all that is damaged.
     """
     _identify(remote)
     for name, found in remote.files("weights").items():
@@ -62,21 +83,26 @@ def pull(remote: Remote, say: Say, start_from: Collection[str] = ()) -> dict[str
             remote.get(name)
     trials = _trials(remote)
     for path in (remote.local / "trials").glob(f"*/{record.FILE}"):
-        trials.setdefault(path.parent.name, set())
+        trials.setdefault(path.parent.name, {})
 
-    def each(name: str) -> None:
-        settle(remote, name, trials[name], say, with_weights=name.partition("-")[0] in start_from)
+    def each(name: str) -> str:
+        try:
+            settle(remote, name, trials[name], say, with_weights=name.partition("-")[0] in start_from)
+        except DamagedRecord as error:
+            return str(error)
+        return ""
 
     with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
-        list(pool.map(each, trials))
+        if damaged := [lines for lines in pool.map(each, trials) if lines]:
+            raise DamagedRecord("\n".join(damaged))
     return {name: newest_epoch(there) for name, there in trials.items()}
 
 
-def settle(remote: Remote, name: str, there: Collection[str], say: Say, with_weights: bool = False) -> Record | None:
+def settle(remote: Remote, name: str, there: Sizes, say: Say, with_weights: bool = False) -> Record | None:
     """One trial's committed result, in the working copy too: what is marked, or else the first attempt that is whole.
 
     Args:
-        there: names of the files in the trial's folder.
+        there: the files in the trial's folder.
 
     Raises:
         RemoteError: if the store cannot be read or written, or what was committed is gone from it.
@@ -90,6 +116,8 @@ def settle(remote: Remote, name: str, there: Collection[str], say: Say, with_wei
     elif mine is None:
         _fetch_record(remote, folder, counts)
     if counts:
+        if lines := damage(remote, name, counts, there):
+            raise DamagedRecord(lines)
         _fetch(remote, folder, counts, with_weights)
         rest = [n for n in sorted(there) if n != record.FILE and not n.startswith((f"{counts.attempt}/", FORGOTTEN))]
         with suppress(RemoteError):  # then at the next start
@@ -143,12 +171,12 @@ def _identify(remote: Remote) -> None:
         path.write_text(hashlib.sha256(remote.uri.encode()).hexdigest()[:32], encoding="ascii")
 
 
-def _trials(remote: Remote, name: str = "") -> dict[str, set[str]]:
-    """The names of the files of all trials, or of one, by the trial's folder."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for path in remote.files(f"trials/{name}".rstrip("/")):
+def _trials(remote: Remote, name: str = "") -> dict[str, dict[str, int]]:
+    """The files of all trials, or of one, by the trial's folder."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for path, its in remote.files(f"trials/{name}".rstrip("/")).items():
         _, folder, file = [*path.split("/", 2), ""][:3]
-        found[folder].add(file)
+        found[folder][file] = its.num_bytes
     return found
 
 
@@ -237,9 +265,9 @@ def _fetch_record(remote: Remote, folder: Path, counts: Record) -> None:
 
 
 def _fetch(remote: Remote, folder: Path, counts: Record, with_weights: bool) -> None:
-    """What is missing here of a committed result; the weights, which are large, only when they are asked for."""
-    wanted = [n for n in counts.files if with_weights or ".pt" not in n]
-    if missing := [n for n in wanted if not (folder / n).exists()]:
+    """What is missing or cut here of a committed result; the weights, which are large, only when they are asked for."""
+    wanted = [n for n in counts.files if with_weights or ".pt" not in n or (folder / n).exists()]
+    if missing := [n for n in wanted if not (folder / n).exists() or (folder / n).stat().st_size != counts.sizes[n]]:
         _get_all(remote, f"trials/{folder.name}/{counts.attempt}", folder, missing)
         record.check_files(folder, counts, missing)
 

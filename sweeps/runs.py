@@ -7,6 +7,7 @@ A local SQLite store is read with the standard library, a server through MLflow'
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import os
@@ -24,6 +25,17 @@ PAGE = 1000  # runs in one answer of a server
 TIMEOUT_S = 15
 
 
+# Errors of SQLite that say nothing against the file.
+NO_DAMAGE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+}
+
 # MLflow 3.17's tables; a NaN is stored as 0 with a mark.
 QUERIES = {
     "tags": "SELECT run_uuid, key, value FROM tags",
@@ -40,6 +52,22 @@ DELETED = """
     SELECT t.value FROM tags t JOIN runs r USING (run_uuid) JOIN experiments e USING (experiment_id)
     WHERE t.key = 'record' AND r.lifecycle_stage = 'deleted' AND e.lifecycle_stage = 'active'
 """
+
+
+LONGEST = 5_000  # characters of a tag or a param; MLflow cuts a tag off after 8,000 and a param after 6,000
+LONGEST_NAME = 250  # of a run
+
+
+def fitted(text: str) -> str:
+    """A value as the store holds it: a long one ends with its hash, so that two that begin alike are still two."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 100]}... sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def sweep_sha256(name: str, variant: str, data_sha256: str) -> str:
+    """What tells the run of a sweep from those of its other settings and other data, however long they are."""
+    return hashlib.sha256(json.dumps([name, variant, data_sha256]).encode()).hexdigest()
 
 
 class StoreError(RuntimeError):
@@ -108,23 +136,58 @@ def deleted_records(store_uri: str) -> set[str]:
     if store_uri.startswith(("http://", "https://")):
         return {r.tags["record"] for r in _read_server(store_uri.rstrip("/"), "DELETED_ONLY") if "record" in r.tags}
     path = sqlite_path(store_uri)
-    if not path.exists():
+    if _is_new(path):
         return set()
     return {sha for (sha,) in _query(path, DELETED)[0]}
 
 
 def sqlite_path(store_uri: str) -> Path:
     """The file of a local store."""
-    return Path(unquote(store_uri.removeprefix("sqlite:///"))).resolve()  # decoded, as SQLAlchemy does
+    path = store_uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(unquote(path)).resolve()  # cut and decoded, as SQLAlchemy does
+
+
+def check(store_uri: str) -> None:
+    """Refuses a local store whose file is damaged, also where no query has met it.
+
+    Raises:
+        StoreError: with the remedy, that it may be moved away.
+    """
+    if not store_uri.startswith("sqlite:///") or _is_new(path := sqlite_path(store_uri)):
+        return
+    _read_sqlite(path)
+    ((found,), *_) = _query(path, "PRAGMA quick_check(1)")[0]
+    if found != "ok":
+        raise StoreError(f"--store {path}: is damaged ({found}); {_rebuilt(path)}")
+
+
+def _rebuilt(path: Path) -> str:
+    return (
+        f"it only shows what trials have committed: move {path} away, with all files beside it whose names begin with "
+        f"{path.name}, and the next start writes the runs again from the records in --storage"
+    )
+
+
+def _is_new(path: Path) -> bool:
+    """Whether there is no store yet; a kill may have left a file without a byte."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
 def _read_sqlite(path: Path) -> list[Run]:
-    if not path.exists():
+    if _is_new(path):
         return []
+    try:
+        return _runs_of(*_query(path, *QUERIES.values(), ACTIVE_RUNS))
+    except (ValueError, TypeError) as error:  # numbers and words that changed bytes have made of each other
+        raise StoreError(f"--store {path}: is damaged ({error}); {_rebuilt(path)}") from None
+
+
+def _runs_of(*answers: list[Any]) -> list[Run]:
     tables: dict[str, dict[str, dict[str, str]]] = {name: defaultdict(dict) for name in QUERIES}
-    *answers, found = _query(path, *QUERIES.values(), ACTIVE_RUNS)
-    for name, rows in zip(QUERIES, answers, strict=True):
+    for name, rows in zip(QUERIES, answers[:-1], strict=True):
         for run_id, key, value in rows:
+            if name != "metrics" and not isinstance(value, str):
+                raise TypeError(f"{name} {key!r} of run {run_id!r} is no text")
             tables[name][run_id][key] = value
     return [
         Run(
@@ -138,7 +201,7 @@ def _read_sqlite(path: Path) -> list[Run]:
             artifact_uri=uri,
             took_s=_seconds(began, ended),
         )
-        for run_id, experiment, name, status, uri, began, ended in found
+        for run_id, experiment, name, status, uri, began, ended in answers[-1]
     ]
 
 
@@ -154,7 +217,9 @@ def _query(path: Path, *queries: str) -> list[list[Any]]:
             database.execute("BEGIN")
             return [database.execute(query).fetchall() for query in queries]
     except sqlite3.Error as error:
-        raise StoreError(f"--store {path}: not an MLflow store ({error})") from None
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in NO_DAMAGE:
+            raise StoreError(f"--store {path}: cannot be read ({error})") from None
+        raise StoreError(f"--store {path}: is damaged, or no MLflow store ({error}); {_rebuilt(path)}") from None
 
 
 def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:

@@ -9,12 +9,16 @@ written from them, and never read.
 from __future__ import annotations
 
 import dataclasses
+import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweeps import space as spaces
+from sweeps.runs import StoreError, sqlite_path
 from sweeps.space import Choice, Dimension, Value, Whole
 from trainable.config import TrialConfig
 
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     import optuna
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "grid")
+REMEDY = (
+    "name another database with --optuna, or fix this one; a file that is damaged can be moved away, because the "
+    "search writes its study again from what trials have committed"
+)
 PRUNERS = ("none", "asha", "median")
 METRICS: dict[str, tuple[str, Literal["minimize", "maximize"]]] = {  # what of an epoch it is the best of
     "best_val_accuracy": ("val_accuracy", "maximize"),
@@ -173,19 +181,85 @@ class Proposals:
         return dataclasses.replace(self.search.base, **fields)
 
 
+def check_storage(uri: str, store_uri: str) -> None:
+    """Refuses, before anything is trained, a database that takes no studies of Optuna, or that is MLflow's.
+
+    Args:
+        uri: the database for the studies, as Optuna names it.
+        store_uri: the MLflow store, whose tables must not be mixed with Optuna's.
+
+    Raises:
+        StoreError: naming the database, the reason and the remedy.
+    """
+    import optuna
+    import sqlalchemy
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _named(uri):
+        url = sqlalchemy.make_url(uri)
+        if url.get_backend_name() == "sqlite":
+            _check_file(uri, url.database, store_uri)
+        _check_tables(uri)
+        trial = f"written and removed, to try it {uuid.uuid4().hex}"
+        optuna.create_study(study_name=trial, storage=uri)
+        optuna.delete_study(study_name=trial, storage=uri)
+
+
+def _check_tables(uri: str) -> None:
+    """Refuses a database that holds tables of other software, to which Optuna would add its own."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if "experiments" in tables or (tables and "studies" not in tables):
+        listed = ", ".join(sorted(tables)[:3])
+        raise StoreError(f"--optuna {uri}: holds tables of other software ({listed}, ...); name another database")
+
+
+def _check_file(uri: str, database: str | None, store_uri: str) -> None:
+    """Refuses a SQLite database that is lost with the process, or that is the file of the MLflow store."""
+    path = Path((database or ":memory:").removeprefix("file:"))
+    if path.name.startswith(":memory:") or "mode=memory" in uri:
+        raise StoreError(f"--optuna {uri}: is lost when the search ends; name a file, sqlite:////absolute/path.db")
+    if store_uri.startswith("sqlite:///"):
+        store = sqlite_path(store_uri)
+        if path.resolve() == store or (path.exists() and store.exists() and path.samefile(store)):
+            raise StoreError(f"--optuna {uri}: is the file of --store, which is MLflow's; name another file")
+
+
+@contextmanager
+def _named(uri: str) -> Iterator[None]:
+    """Turns whatever Optuna, SQLAlchemy or a database's driver raise into one error that names it and the remedy."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"--optuna {uri}: cannot be used ({reason}); {REMEDY}") from error
+
+
 def write_study(search: Search, title: str, evaluations: Sequence[Evaluation], storage: str) -> None:
     """Writes the evaluations that an Optuna study in `storage` (a database's URL) does not have yet.
 
     The study is what `optuna-dashboard` shows and Optuna's own tools read; nothing is read back from it.
+
+    Raises:
+        StoreError: if it cannot be written.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(study_name=title, storage=storage, direction=search.direction, load_if_exists=True)
-    known = {trial.number for trial in study.get_trials(deepcopy=False)}
-    for found in evaluations:
-        if found.number not in known:
-            study.add_trial(frozen(search, found))
+    with _named(storage):
+        _check_tables(storage)
+        study = optuna.create_study(study_name=title, storage=storage, direction=search.direction, load_if_exists=True)
+        known = {trial.number for trial in study.get_trials(deepcopy=False)}
+        for found in evaluations:
+            if found.number not in known:
+                study.add_trial(frozen(search, found))
 
 
 def frozen(search: Search, found: Evaluation) -> optuna.trial.FrozenTrial:

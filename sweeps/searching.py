@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sweeps.state import Situation
     from trainable.config import TrialConfig
 
+LONGEST_TITLE = 400  # characters of a study's name before its digits; databases of Optuna take 512
+
 # Runs the trials of a sweep that are not done, and returns the exit code and what there is then; a judge, if there is
 # one, tells each when to give up.
 RunSweep = Callable[[Sweep, Judge | None], tuple[int, "Situation"]]
@@ -83,7 +85,7 @@ def study_title(search: Search, variant: str, situation: Situation) -> str:
     """The Optuna study's name: other data, split, weights or space are another study."""
     inputs = sorted({repr(found) for found in situation.inputs.values()})
     digits = hashlib.sha256(repr((search, inputs)).encode()).hexdigest()[:8]
-    return f"{search.name} {variant}".strip() + f" {digits}"
+    return f"{search.name} {variant}".strip()[:LONGEST_TITLE] + f" {digits}"
 
 
 def judge_of(search: Search, evaluations: Sequence[Evaluation]) -> Judge:

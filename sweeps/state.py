@@ -10,7 +10,7 @@ from functools import cached_property
 from datasets.prepare import Prepared, Wanted
 from sweeps.cost import Basis, Prediction, longest_first
 from sweeps.plan import Sweep
-from sweeps.runs import Run
+from sweeps.runs import Run, sweep_sha256
 from trainable.config import TrialConfig
 from trainable.record import Record
 
@@ -57,6 +57,27 @@ class Situation:
     refused: Mapping[str, str] = field(default_factory=dict)  # why a trial cannot start as things are, by key
     predictions: Mapping[str, Prediction] = field(default_factory=dict)  # what it will take, where that is known
     basis: Basis = field(default_factory=Basis)  # which they are made from
+    sweeps: Sequence[Run] = ()  # the store's runs of sweeps
+
+    @property
+    def data_sha256(self) -> str:
+        """Of all corpora of the plan."""
+        return " ".join(sorted({prepared.scan.sha256 for prepared in self.data.values()}))
+
+    @property
+    def sweep_tags(self) -> dict[str, str]:
+        """What the sweep's own run says of the plan and its data."""
+        notes = [note for prepared in self.data.values() for note in prepared.notes]
+        return {
+            "sweep_sha256": sweep_sha256(self.sweep.name, self.variant, self.data_sha256),
+            "data_sha256": self.data_sha256,
+            "mlflow.note.content": "\n\n".join(notes),
+        }
+
+    @property
+    def own_run(self) -> Run | None:
+        """The sweep's own run, if the store has one."""
+        return next((r for r in self.sweeps if r.tags.get("sweep_sha256") == self.sweep_tags["sweep_sha256"]), None)
 
     @cached_property
     def done(self) -> set[str]:
@@ -97,6 +118,7 @@ def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, st
     return {
         "sweep": situation.sweep.name,
         "variant": situation.variant,
+        "sweep_sha256": situation.sweep_tags["sweep_sha256"],
         **common,
         **situation.inputs[trial.key].tags,
         "corpus_recordings": "/".join(map(str, recordings)),

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from sweeps.artefacts import FOR_LOOKING, Say, tried
 from sweeps.code import CODE_TAGS
 from sweeps.plan import run_name
-from sweeps.runs import Refused, Run, StoreError, sqlite_path
+from sweeps.runs import LONGEST_NAME, Refused, Run, StoreError, check, fitted, sqlite_path, sweep_sha256
 from trainable import faults
 from trainable.config import TrialConfig
 from trainable.record import Record
@@ -30,7 +30,7 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT
 for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
     os.environ.setdefault(_name, _value)
 
-SWEEP_TAGS = ("data_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
+SWEEP_TAGS = ("data_sha256", "sweep_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
 NUMBERS_AT_ONCE = 1000  # of a write, after which MLflow begins another, though it were within an epoch
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
 
@@ -49,7 +49,8 @@ def _named(method: Method) -> Method:
         except Exception as error:
             what = f"--store {self.uri}: cannot be written ({_first_line(error)})"
             kind = Refused if getattr(error, "error_code", "") in REFUSALS else StoreError
-            raise kind(f"{what}; mend it and start again, nothing is lost") from error
+            check(self.uri)  # whose error has another remedy
+            raise kind(f"{what}; fix it and start again, nothing is lost") from error
 
     return cast(Method, call)
 
@@ -77,7 +78,8 @@ class Store:
             with _alone(self._local):
                 self._client = MlflowClient(tracking_uri=uri)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # whatever MLflow, SQLAlchemy or the network raise, the user mends the same thing
+        except Exception as error:  # whatever MLflow, SQLAlchemy or the network raise, the user fixes the same thing
+            check(uri)  # whose error has another remedy
             raise StoreError(f"--store {uri}: cannot be opened ({_first_line(error)})") from error
         self._logged: dict[str, set[int]] = {}  # epochs that a run's curves already have
 
@@ -90,9 +92,10 @@ class Store:
         """
         with _alone(self._local):
             experiment = self._experiment(name)
-        title = f"{name} {variant}".strip()
-        known = {"sweep": name, "role": "sweep", "variant": variant, **tags}
-        run_id, _ = self._sweep_run(name, variant, tags.get("data_sha256"))
+        title = f"{name} {variant}".strip()[:LONGEST_NAME]
+        sha256 = _sweep_sha256(name, variant, tags)
+        known = {"sweep": name, "role": "sweep", "variant": fitted(variant), **tags, "sweep_sha256": sha256}
+        run_id, _ = self._sweep_run(name, sha256)
         if run_id:
             self._set_tags(run_id, known)
             self._client.update_run(run_id, status="RUNNING")
@@ -127,11 +130,14 @@ class Store:
         else:
             experiment = self._client.get_run(parent).info.experiment_id
             run_id = self._client.create_run(
-                experiment, run_name=name, tags={"mlflow.parentRunId": parent, **tags}
+                experiment,
+                run_name=name,
+                tags={"mlflow.parentRunId": parent, **{k: fitted(v) for k, v in tags.items()}},
             ).info.run_id
             faults.reach("run is opened")
             self._logged[run_id] = set()
-        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in config.items()])  # again: a kill lost them
+        params = [Param(k, fitted(str(v))) for k, v in config.items()]
+        self._client.log_batch(run_id, params=params)  # again: a kill lost them
         first = {k: v for k, v in earlier.tags.items() if k in CODE_TAGS} if earlier and resumes else {}
         resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
         self._set_tags(run_id, {**tags, **first, **resumed})
@@ -187,7 +193,7 @@ class Store:
         """Writes the run of a committed trial whole: `earlier`, which an attempt left unfinished, or a new one."""
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
         sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
-        parent, status = self._sweep_run(name, variant, sweep.get("data_sha256"))
+        parent, status = self._sweep_run(name, _sweep_sha256(name, variant, sweep))
         parent = parent or self.open_sweep(name, variant, sweep)
         title = run_name(TrialConfig(**record.config))
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
@@ -207,12 +213,11 @@ class Store:
         """Adds an artefact."""
         self._client.log_artifact(run_id, str(path))
 
-    def _sweep_run(self, name: str, variant: str, data_sha256: str | None) -> tuple[str, str]:
+    def _sweep_run(self, name: str, sha256: str) -> tuple[str, str]:
         """The run of a sweep with these settings on these data, and its status; "" and KILLED if there is none."""
-        wanted = f"tags.sweep = '{name}' AND tags.role = 'sweep'"
-        for run in self._client.search_runs([self._experiment(name)], wanted):
-            if (run.data.tags.get("variant"), run.data.tags.get("data_sha256")) == (variant, data_sha256):
-                return run.info.run_id, run.info.status
+        wanted = f"tags.role = 'sweep' AND tags.sweep_sha256 = '{sha256}'"
+        for run in self._client.search_runs([self._experiment(name)], wanted, max_results=1):
+            return run.info.run_id, run.info.status
         return "", "KILLED"
 
     def _experiment(self, name: str) -> str:
@@ -229,7 +234,11 @@ class Store:
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        self._client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+        self._client.log_batch(run_id, tags=[RunTag(k, fitted(str(v))) for k, v in tags.items()])
+
+
+def _sweep_sha256(name: str, variant: str, tags: Mapping[str, str]) -> str:
+    return tags.get("sweep_sha256") or sweep_sha256(name, variant, tags.get("data_sha256", ""))
 
 
 def artifact_path(run: Run, name: str) -> Path:

@@ -14,6 +14,7 @@ from datasets.corpus import CorpusError
 from datasets.prepare import Prepared
 from sweeps.code import ROOT, code_sha256
 from sweeps.plan import trial_name
+from sweeps.runs import fitted
 from sweeps.state import Situation, folder_name, wanted_by
 from trainable import record
 from trainable.config import TrialConfig
@@ -71,7 +72,7 @@ def everything(situation: Situation, storage: Path) -> Iterator[Past]:
     for path in sorted((storage / "trials").glob(f"*/{record.FILE}")):
         with suppress(DamagedRecord):
             if found := record.read(path.parent):
-                config = {name: str(value) for name, value in found.config.items()}
+                config = {name: fitted(str(value)) for name, value in found.config.items()}
                 yield Past(found.key, config, found.tags, "FINISHED", str(path.parent))
     for run in situation.runs:
         yield Past(run.key, run.params, run.tags, run.status, f"run {run.run_id}")
@@ -115,7 +116,7 @@ def _nearest(trial: TrialConfig, past: list[Past], code: str) -> list[str]:
     """It never ran: the trial that did and differs in fewest fields."""
     if not past:
         return ["will run: it never ran, and the store has nothing else"]
-    config = {name: str(value) for name, value in trial.to_dict().items()}
+    config = {name: fitted(str(value)) for name, value in trial.to_dict().items()}  # as the store has them
     differences = [
         {n: (old, new) for n, new in config.items() if (old := p.config.get(n, DEFAULTS.get(n, "?"))) != new}
         for p in past

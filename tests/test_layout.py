@@ -38,6 +38,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     ),
     "yaml": ("sweeps/cluster.py", "clusters/"),
     "optuna": ("sweeps/search.py", "sweeps/pruning.py", "analysis/search"),
+    "sqlalchemy": ("sweeps/search.py",),  # with which Optuna opens its databases
     "pyarrow": ("datasets/remote.py",),
     "mlflow": ("sweeps/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network

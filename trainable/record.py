@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,19 @@ class Record:
     provenance: dict[str, str]
     attempt: str  # the folder that the files were written into
     files: dict[str, str]  # name -> SHA-256
+    sizes: dict[str, int] = field(default_factory=dict)  # name -> bytes, which cost no reading to compare
+
+    def __post_init__(self) -> None:
+        if self.files.keys() != self.sizes.keys():
+            raise ValueError(f"a record needs hash and size of every file: {[*self.files]}, {[*self.sizes]}")
 
     @property
     def sha256(self) -> str:
         """Of its content. No two attempts share it: each has a folder, and times, of its own."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return _digest(asdict(self))
+
+
+FIELDS = {f.name for f in fields(Record)}
 
 
 def commit(folder: Path, record: Record) -> Record:
@@ -74,18 +82,23 @@ def read(folder: Path) -> Record | None:
     """The trial's record; None if it has none.
 
     Raises:
-        DamagedRecord: if its bytes are not those that were committed.
+        DamagedRecord: if its bytes are not those that were committed, or if another version of this code wrote it.
     """
-    path = folder / FILE
+    path, what = folder / FILE, "is damaged; put back a copy"
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
-    with suppress(ValueError, TypeError, KeyError, RecursionError):  # all that damaged bytes can do to the next line
-        record = Record(**json.loads(data)["record"])
+    except OSError as error:
+        raise DamagedRecord(f"{path}: cannot be read ({error.strerror}); {_remedy(folder)}") from None
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # all that damaged bytes can do
+        stored = json.loads(data)["record"]
+        if stored.keys() != FIELDS and _document(stored) == data:
+            what = "is whole, but another version of this code wrote it; use that version"
+        record = Record(**stored)
         if _encoded(record) == data:  # bytes, because 1e-05 and 1E-05 are one number
             return record
-    raise DamagedRecord(f"{path}: is damaged; put back a copy, or remove {folder} and delete its run in MLflow")
+    raise DamagedRecord(f"{path}: {what}, or remove {folder} and delete its run in MLflow: then the trial runs again")
 
 
 def put_in_place(folder: Path, record: Record) -> None:
@@ -107,6 +120,24 @@ def forget(folder: Path) -> None:
     _sync(folder)
 
 
+def damage(folder: Path, record: Record, names: Collection[str] = (), read: bool = False) -> str:
+    """What is wrong with a result's files, a line for each that is gone or changed; empty if nothing is.
+
+    A kill may have left them in their attempt's folder, from where `put_in_place` takes them.
+
+    Args:
+        names: only these; all if empty.
+        read: whether to compare what is in them, and not only their sizes, which takes no reading.
+    """
+    wrong = []
+    for name in names or record.files:
+        places = (f"{folder}/{name}", f"{folder}/{record.attempt}/{name}")
+        path = next(filter(os.path.isfile, places), "")
+        if what := _difference(path, record.sizes[name], record.files[name] if read else ""):
+            wrong.append(f"{folder / name}: {what}; {_remedy(folder)}")
+    return "\n".join(wrong)
+
+
 def check_files(folder: Path, record: Record, names: Collection[str] = ()) -> None:
     """Refuses a result whose files are gone or changed.
 
@@ -114,25 +145,41 @@ def check_files(folder: Path, record: Record, names: Collection[str] = ()) -> No
         names: only these; all if empty.
 
     Raises:
-        DamagedRecord: naming the first.
+        DamagedRecord: naming all.
     """
-    for name, sha256 in record.files.items():
-        if names and name not in names:
-            continue
-        try:
-            with (folder / name).open("rb") as file:
-                actual = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            actual = "no such file"
-        if actual != sha256:
-            raise DamagedRecord(
-                f"{folder / name}: {actual} instead of sha256 {sha256}; put back a copy, or remove {folder} and delete "
-                "its run in MLflow: then the trial runs again"
-            )
+    if lines := damage(folder, record, names, read=True):
+        raise DamagedRecord(lines)
+
+
+def _difference(path: str, num_bytes: int, sha256: str) -> str:
+    if not path:
+        return "is missing"
+    try:
+        if (found := Path(path).stat().st_size) != num_bytes:
+            return f"has {found:,} bytes instead of {num_bytes:,}"
+        if not sha256:
+            return ""
+        with Path(path).open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if actual == sha256 else f"has sha256 {actual} instead of {sha256}"
+
+
+def _remedy(folder: Path) -> str:
+    return f"put back a copy, or remove {folder} and delete its run in MLflow: then the trial runs again"
 
 
 def _encoded(record: Record) -> bytes:
-    return json.dumps({"record": asdict(record), "sha256": record.sha256}, sort_keys=True, indent=1).encode()
+    return _document(asdict(record))
+
+
+def _document(content: dict[str, Any]) -> bytes:
+    return json.dumps({"record": content, "sha256": _digest(content)}, sort_keys=True, indent=1).encode()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -156,6 +156,7 @@ def write_results(
 
 def commit(config: TrialConfig, place: Place, attempt: Path, found: Row, history: list[Row]) -> Row:
     """Commits what an attempt has left; the scores that count, which may be another attempt's."""
+    left = sorted(attempt.iterdir())
     mine = Record(
         key=config.key,
         config=config.to_dict(),
@@ -165,7 +166,8 @@ def commit(config: TrialConfig, place: Place, attempt: Path, found: Row, history
         provenance=provenance.describe()
         | {"micro_batches": str(place.micro_batches), "num_devices": str(place.num_devices)},
         attempt=attempt.name,
-        files={path.name: weights.sha256(path) for path in sorted(attempt.iterdir())},
+        files={path.name: weights.sha256(path) for path in left},
+        sizes={path.name: path.stat().st_size for path in left},
     )
     committed = record.commit(place.folder, mine)
     record.put_in_place(place.folder, committed)

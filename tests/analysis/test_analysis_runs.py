@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from analysis.runs import held, read_predictions, table_rows
-from sweeps.plan import Sweep
-from sweeps.runs import Run, StoreError
+from sweeps.plan import Sweep, varied
+from sweeps.runs import Run, StoreError, fitted
+from trainable.trial import save_predictions
 
 MakeRun = Callable[..., Run]
 
@@ -177,6 +178,29 @@ def test_missing_or_damaged_predictions_are_named(sweep: Sweep, make_run: MakeRu
         read_predictions(run)
 
 
+def test_predictions_cut_anywhere_or_with_a_bit_flipped_are_refused_in_words(
+    sweep: Sweep, make_run: MakeRun, tmp_path: Path
+) -> None:
+    """A bit of every byte, and every fifth length: what can still be read is what was written."""
+    run = make_run(sweep.trials[0])
+    path, labels = tmp_path / run.run_id / "predictions.npz", np.array([0, 1])
+    arrays = {"logits": np.eye(2, dtype=np.float32), "labels": labels, "recording": np.array(["a", "b"])}
+    save_predictions(path, **arrays, clip=labels, classes=np.array(["x", "y"]))
+    run = dataclasses.replace(run, metrics={"test_accuracy": 1.0})
+    whole, good = path.read_bytes(), read_predictions(run)
+    assert len(whole) < 2_000
+    flipped = [whole[:n] + bytes([byte ^ 1 << n % 8]) + whole[n + 1 :] for n, byte in enumerate(whole)]
+    for data in flipped + [whole[:length] for length in range(0, len(whole), 5)]:
+        path.write_bytes(data)
+        try:
+            found = read_predictions(run)
+        except ValueError as error:
+            assert "copy it again from --storage/trials/" in str(error)  # noqa: PT017
+        else:
+            assert len(data) == len(whole), "a file that was cut was read"
+            assert all(np.array_equal(getattr(found, n), getattr(good, n)) for n in ("logits", "labels", "recording"))
+
+
 def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
     """A recording id is needed for every clip, and every logit must be finite."""
     run = make_run(sweep.trials[0])
@@ -188,6 +212,20 @@ def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run
     np.savez(path, **{**arrays, "logits": np.full_like(arrays["logits"], np.nan)})
     with pytest.raises(ValueError, match="not finite"):
         read_predictions(run)
+
+
+def test_a_setting_that_the_store_cannot_hold_whole_is_no_other_setting(sweep: Sweep, make_run: MakeRun) -> None:
+    """560 classes: a run with them has the plan's settings; one with another last class has not."""
+    classes = ",".join(f"species_name_{n:04d}" for n in range(560))
+    planned = varied(sweep, {"classes": classes, "split": "recording"})
+    run = make_run(planned.trials[0])
+    same = dataclasses.replace(run, params={name: fitted(value) for name, value in run.params.items()})
+    other = dataclasses.replace(same, params={**same.params, "classes": fitted(f"{classes}x")})
+    assert "1 run with the plan's settings" in held(planned, [same])
+    said = held(planned, [other])
+    assert "--set classes=species_name_0000," in said
+    assert "... (whole in config.json)" in said
+    assert len(said) < 500
 
 
 def test_held_names_the_settings_that_the_store_has(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:

@@ -77,7 +77,9 @@ def commit(folder: Path, trial: TrialConfig, tags: dict[str, str], num_epochs: i
     save_predictions(attempt / "predictions.npz", **arrays)
     scores = {"test_accuracy": 0.5, "best_val_accuracy": 0.75, "best_epoch": 2.0, "epochs_run": float(num_epochs)}
     files = {"predictions.npz": weights.sha256(attempt / "predictions.npz")}
-    mine = Record(trial.key, trial.to_dict(), tags, scores, rows(num_epochs), {"device": "cpu"}, attempt.name, files)
+    sizes = {"predictions.npz": (attempt / "predictions.npz").stat().st_size}
+    written = rows(num_epochs)
+    mine = Record(trial.key, trial.to_dict(), tags, scores, written, {"device": "cpu"}, attempt.name, files, sizes)
     committed = record.commit(folder, mine)
     record.put_in_place(folder, committed)
     return committed

@@ -177,7 +177,8 @@ def commit(storage: Path, trial: TrialConfig = TRIAL, attempt: str = "one") -> R
     np.savez(place / "predictions.npz", allow_pickle=False, **arrays)
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.iterdir()}
     mine = result(trial, attempt, storage=reconcile.storage_id(storage))
-    return record.commit(folder, dataclasses.replace(mine, files=files))
+    sizes = {path.name: path.stat().st_size for path in place.iterdir()}
+    return record.commit(folder, dataclasses.replace(mine, files=files, sizes=sizes))
 
 
 def into_step(store: Store, storage: Path) -> list[str]:
@@ -352,7 +353,7 @@ class TestStore:
         path.write_bytes(whole[:-1] + b"!")
         if harm == "gone":
             path.unlink()
-        with pytest.raises(DamagedRecord, match=r"predictions\.npz: .* instead of sha256 .*; put back a copy"):
+        with pytest.raises(DamagedRecord, match=r"predictions\.npz: (has sha256 .*|is missing); put back a copy"):
             into_step(store, storage)
         assert [r.status for r in read_runs(store.uri)] == []
         (storage / "trials" / TRIAL.key / "predictions.npz").write_bytes(whole)
@@ -420,11 +421,11 @@ class TestCommand:
         mine = commit(storage)
         assert command(storage) == 0
         said = capsys.readouterr().out.splitlines()
-        assert said[0] == f"trial {TRIAL.key}: committed, but not finished in the store: its run is written"
+        assert said[1] == f"trial {TRIAL.key}: committed, but not finished in the store: its run is written"
         assert said[-1] == "1 committed trials, 3 repairs; storage and store are in step"
         check_shown(store, storage, mine)
         assert command(storage) == 0
-        assert capsys.readouterr().out == "1 committed trials, 0 repairs; storage and store are in step\n"
+        assert capsys.readouterr().out.endswith("\n1 committed trials, 0 repairs; storage and store are in step\n")
 
     @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
     def test_a_notebook_starts_it(self, open_store: Callable[..., Store], storage: Path, backend: str) -> None:

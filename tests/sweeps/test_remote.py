@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -518,6 +519,38 @@ def test_committed_files_that_are_damaged_are_refused(world: World, monkeypatch:
         pull(world, "new")
 
 
+@pytest.mark.parametrize("name", ["best.pt", "best.pt.sha256", "predictions.npz"])
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_committed_files_there_are_compared_by_size(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, harm: str
+) -> None:
+    """By a look and at a start, of a head that has copies and of one that has none; nothing is fetched for it."""
+    folder, found = commit(world, monkeypatch)
+    path = world.path(f"{found.attempt}/{name}")
+    whole = world.store.held.pop(path)
+    if harm == "cut":
+        world.store.held[path] = whole[:-1]
+    said = rf"{URI}/trials/{world.name}/{found.attempt}/{name}: (is missing|has .* instead of .*); put back a copy"
+    for head in ("head", "new"):
+        with pytest.raises(DamagedRecord, match=said):
+            pull(world, head)
+        assert re.match(said, remote.look(world.head(head))(world.folder / head / "trials" / world.name, found))
+    world.store.held[path] = whole
+    assert pull(world) == pull(world, "new") == []
+    assert remote.look(world.head())(folder, found) == ""
+
+
+def test_a_copy_that_is_cut_here_is_fetched_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has the whole file; a copy of the weights that is not needed here may be missing."""
+    folder, found = commit(world, monkeypatch)
+    (folder / "best.pt").unlink()
+    for name in ("predictions.npz", "best.pt.sha256"):
+        (folder / name).write_bytes(b"cut")
+    pull(world)
+    record.check_files(folder, found, ("predictions.npz", "best.pt.sha256"))
+    assert not (folder / "best.pt").exists()
+
+
 class TestSetAside:
     def test_a_trial_that_was_set_aside_runs_again_everywhere(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -691,7 +724,10 @@ def test_a_record_that_leads_out_of_its_folder_is_refused(
 ) -> None:
     """Whoever can write the store can neither write nor remove files elsewhere on the head."""
     _, found = commit(world, monkeypatch)
-    evil = replace(found, files={**found.files, "../../victim": found.files["best.pt"]})
+    more = {
+        name: {**getattr(found, name), "../../victim": getattr(found, name)["best.pt"]} for name in ("files", "sizes")
+    }
+    evil = replace(found, **more)
     (tmp_path / "evil" / found.attempt).mkdir(parents=True)
     record.commit(tmp_path / "evil", evil)
     world.store.held[world.path("record.json")] = (tmp_path / "evil/record.json").read_bytes()

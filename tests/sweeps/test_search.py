@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from sweeps import launch, learning_rate
+from sweeps.plan import Sweep
 from sweeps.pruning import Judge
-from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, write_study
+from sweeps.runs import StoreError
+from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, check_storage, write_study
+from sweeps.searching import study_title
 from sweeps.space import Choice, LogUniform, Uniform, Whole, points
+from sweeps.state import Situation
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
@@ -122,6 +131,132 @@ def test_the_best_is_confirmed_on_seeds_of_its_own() -> None:
     """On test clips, with seeds that had no part in choosing it."""
     trials = search().confirmed(dataclasses.replace(BASE, lr=1e-3, score_on="validation"))
     assert [(t.seed, t.score_on, t.lr) for t in trials] == [(s, "test", 1e-3) for s in (101, 102, 103)]
+
+
+class TestStorage:
+    """The database of studies, which is tried before anything is trained."""
+
+    def test_a_database_that_takes_studies_is_taken(self, tmp_path: Path) -> None:
+        """New, without a byte, and with studies; nothing is left of the try."""
+        path = tmp_path / "optuna.db"
+        path.touch()
+        for name in ("optuna.db", "new.db"):
+            uri = f"sqlite:///{tmp_path / name}"
+            check_storage(uri, f"sqlite:///{tmp_path}/mlflow.db")
+            assert optuna.get_all_study_names(uri) == []
+            write_study(search(), "mine", [], uri)
+            check_storage(uri, "http://127.0.0.1:5000")
+            assert optuna.get_all_study_names(uri) == ["mine"]
+
+    @pytest.mark.parametrize("exists", [True, False])
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "{}/one.db",
+            "{}/one.db?timeout=9",
+            "{}/folder/../one.db",
+            "{}/link.db",
+            "{}/hard.db",
+            "one.db",
+            "file:{}/one.db?uri=true",
+        ],
+    )
+    def test_the_store_of_mlflow_is_refused(
+        self, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, written: str, exists: bool
+    ) -> None:
+        """However it is written, and before it is made; no table is left in it."""
+        path = tmp_path / "one.db"
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link.db").symlink_to(path)
+        if exists:
+            shutil.copy(empty_database, path)
+            (tmp_path / "hard.db").hardlink_to(path)
+        elif "hard" in written:
+            return
+        before = path.read_bytes() if exists else b""
+        with pytest.raises(StoreError, match=r"is the file of --store, which is MLflow's; name another file"):
+            check_storage(f"sqlite:///{written.format(tmp_path)}", f"sqlite:///{path}")
+        assert (path.read_bytes() if path.exists() else b"") == before
+
+    def test_tables_of_others_are_left_alone(self, tmp_path: Path, empty_database: Path) -> None:
+        """MLflow's, where --store is a server that keeps them there, and anybody's."""
+        mlflow, other = tmp_path / "mlflow.db", tmp_path / "other.db"
+        shutil.copy(empty_database, mlflow)
+        with closing(sqlite3.connect(other)) as database, database:
+            database.execute("CREATE TABLE birds (name)")
+        for path in (mlflow, other):
+            before = path.read_bytes()
+            with pytest.raises(StoreError, match=r"holds tables of other software .*; name another"):
+                check_storage(f"sqlite:///{path}", "http://127.0.0.1:5000")
+            with pytest.raises(StoreError, match="holds tables of other software"):
+                write_study(search(), "mine", [], f"sqlite:///{path}")
+            assert path.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("uri", "said"),
+        [
+            ("nonsense", "Could not parse SQLAlchemy URL"),
+            ("foo://host/db", "Can't load plugin"),
+            ("postgresql+asyncpg://host/db", "No module named 'asyncpg'"),
+            ("sqlite:////nowhere/at/all/optuna.db", "unable to open database file"),
+            ("sqlite:///{}", "unable to open database file"),
+            ("sqlite://", "is lost when the search ends; name a file"),
+            ("sqlite:///:memory:", "is lost when the search ends; name a file"),
+            ("sqlite:///file:x?mode=memory&uri=true", "is lost when the search ends; name a file"),
+        ],
+    )
+    def test_an_address_that_opens_nothing_is_refused(self, tmp_path: Path, uri: str, said: str) -> None:
+        """In words, with a remedy."""
+        uri = uri.format(tmp_path)
+        with pytest.raises(StoreError) as error:
+            check_storage(uri, "http://127.0.0.1:5000")
+        assert str(error.value).startswith(f"--optuna {uri}: ")
+        assert said in str(error.value)
+        assert "name " in str(error.value)
+
+    @pytest.mark.parametrize("harm", ["text", "cut", "noise", "another version"])
+    def test_a_damaged_database_is_refused_with_its_remedy(self, tmp_path: Path, harm: str) -> None:
+        """By the try and by a write: it may be moved away, because it is written again."""
+        path = tmp_path / "optuna.db"
+        uri = f"sqlite:///{path}"
+        write_study(search(), "mine", [], uri)
+        whole = path.read_bytes()
+        if harm == "another version":
+            with closing(sqlite3.connect(path)) as database, database:
+                database.execute("UPDATE alembic_version SET version_num = 'v99'")
+        else:
+            noise = whole[:100] + bytes(range(256)) * (len(whole) // 256)
+            path.write_bytes({"text": b"something else " * 99, "cut": whole[:5_000], "noise": noise}[harm])
+        for use in (
+            lambda: check_storage(uri, "http://127.0.0.1:5000"),
+            lambda: write_study(search(), "mine", [], uri),
+        ):
+            with pytest.raises(StoreError, match=r"--optuna .*optuna\.db: .*; name another database"):
+                use()
+        path.unlink()
+        check_storage(uri, "http://127.0.0.1:5000")
+
+    def test_a_search_is_refused_before_anything_is_trained(
+        self, tmp_path: Path, empty_database: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """By the command, with 2: one database for --store and --optuna."""
+        shutil.copy(empty_database, tmp_path / "mlflow.db")
+        (tmp_path / "data").mkdir()
+        words = ["--data-root", tmp_path / "data", "--storage", tmp_path, "--optuna", f"sqlite:///{tmp_path}/mlflow.db"]
+        before, handler = (tmp_path / "mlflow.db").read_bytes(), signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as end:
+            launch.main(learning_rate.SWEEP, [str(word) for word in words])
+        signal.signal(signal.SIGTERM, handler)
+        assert end.value.code == launch.BAD_INPUT
+        assert "is the file of --store, which is MLflow's; name another file" in capsys.readouterr().err
+        assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+def test_a_title_fits_into_every_database_of_optuna() -> None:
+    """Settings of any length; the digits at its end tell one from another."""
+    situation = Situation(Sweep("toy", ()), "", {}, {}, [])
+    assert len(study_title(search(), "classes=" + "x" * 9_000, situation)) <= 512
 
 
 def test_the_study_is_written_once_and_read_by_optuna(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from sweeps.runs import Run, StoreError, read_runs
+from sweeps.runs import LONGEST, Run, StoreError, fitted, read_runs
 from sweeps.store import Store, artifact_path
 from trainable.config import TrialConfig
 
@@ -70,6 +70,32 @@ def test_a_sweep_has_one_parent_for_the_same_settings_and_data(open_store: Calla
         store.open_sweep("toy", "", {"data_sha256": "d2"}),
     }
     assert len(others | {parent}) == 3
+
+
+def test_settings_of_any_length_have_one_parent(open_store: Callable[..., Store]) -> None:
+    """A class list that MLflow would cut off is still these settings and no others, that begin as it does."""
+    store, names = open_store(), [f"species_name_{n:04d}" for n in range(560)]
+    variant = f"classes={','.join(names)}"
+    assert len(variant) > 8_000
+    data = {"data_sha256": "d1"}
+    assert len({store.open_sweep("toy", variant, data) for _ in range(3)}) == 1
+    assert len({store.open_sweep("toy", v, data) for v in (variant, variant[:-1], f"{variant},one_more")}) == 3
+    assert max(len(run.info.run_name) for run in all_runs(store)) <= 250
+
+
+def test_values_of_any_length_are_told_apart(open_store: Callable[..., Store]) -> None:
+    """MLflow cuts no param and no tag: one that is too long ends with its hash; those that fit are as they were."""
+    store, long = open_store(), "x" * 20_000
+    parent = store.open_sweep("toy", "", {})
+    for end in ("a", "b", ""):
+        config = {"classes": long + end, "backbone": "y" * LONGEST}
+        store.begin(parent, "a name", config, {**TAGS, "corpus_notes": long + end, "split": "z" * LONGEST}, None)
+    runs = read_runs(store.uri)
+    for values in ([r.params["classes"] for r in runs], [r.tags["corpus_notes"] for r in runs]):
+        assert values == [fitted(long + end) for end in ("a", "b", "")]
+        assert len(set(values)) == 3
+        assert {len(value) for value in values} == {LONGEST - 100 + len("... sha256 ") + 64}
+    assert {(r.params["backbone"], r.tags["split"]) for r in runs} == {("y" * LONGEST, "z" * LONGEST)}
 
 
 @pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])
@@ -267,10 +293,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     """It is named and left as it is."""
     path = tmp_path / "mlflow.db"
     path.write_text("something else, and long enough to be looked at " * 10)
-    with pytest.raises(StoreError, match=r"mlflow\.db: cannot be opened \("):
-        Store(f"sqlite:///{path}")
-    with pytest.raises(StoreError, match=r"mlflow\.db: not an MLflow store"):
-        read_runs(f"sqlite:///{path}")
+    for opened in (Store, read_runs):
+        with pytest.raises(StoreError, match=r"mlflow\.db: is damaged, or no MLflow store \(file is not a database\)"):
+            opened(f"sqlite:///{path}")
     assert path.read_text().startswith("something else")
 
 

@@ -37,6 +37,7 @@ def attempt(folder: Path, name: str = "one", files: dict[str, bytes] | None = No
         provenance={"device": "CPU"},
         attempt=place.name,
         files={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
+        sizes={file: len(data) for file, data in files.items()},
     )
 
 
@@ -234,18 +235,79 @@ def test_a_kill_leaves_a_whole_record_or_none(tmp_path: Path, place: str, monkey
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", ["gone", "changed", "cut", "empty"])
 def test_a_file_that_is_gone_or_changed_is_named(tmp_path: Path, committed: Record, name: str, harm: str) -> None:
-    """With its hash, the one that it should have, and the remedy."""
+    """With what it is, what it should be, and the remedy; all that its size can tell is told without reading it."""
     path, data = tmp_path / name, FILES[name]
     if harm == "gone":
         path.unlink()
     else:
         path.write_bytes({"changed": bytes([data[0] ^ 1]) + data[1:], "cut": data[:-1], "empty": b""}[harm])
-    found = "no such file" if harm == "gone" else hashlib.sha256(path.read_bytes()).hexdigest()
+    what = {
+        "gone": "is missing",
+        "changed": f"has sha256 {sha256(path)} instead of {committed.files[name]}",
+        "cut": f"has {len(data) - 1} bytes instead of {len(data)}",
+        "empty": f"has 0 bytes instead of {len(data)}",
+    }[harm]
     with pytest.raises(DamagedRecord) as error:
         record.check_files(tmp_path, committed)
-    assert f"{path}: {found} instead of sha256 {committed.files[name]}; put back a copy, or remove {tmp_path}" in str(
-        error.value
+    said = (
+        f"{path}: {what}; put back a copy, or remove {tmp_path} and delete its run in MLflow: then the trial runs again"
     )
+    assert str(error.value) == said == record.damage(tmp_path, committed, read=True)
+    assert record.damage(tmp_path, committed) == ("" if harm == "changed" else said)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def test_all_that_is_damaged_is_named(tmp_path: Path, committed: Record) -> None:
+    """A line for each file."""
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"")
+    assert [line.partition(": ")[0] for line in record.damage(tmp_path, committed).splitlines()] == [
+        str(tmp_path / name) for name in FILES
+    ]
+
+
+def test_a_file_that_waits_in_its_attempts_folder_is_not_missing(tmp_path: Path) -> None:
+    """A kill came between the commit and the move; a look, which moves nothing, finds nothing wrong."""
+    mine = record.commit(tmp_path, attempt(tmp_path))
+    assert record.damage(tmp_path, mine, read=True) == ""
+    (tmp_path / mine.attempt / "best.pt").write_bytes(b"")
+    assert "best.pt: has 0 bytes instead of 7; " in record.damage(tmp_path, mine)
+
+
+def test_what_is_no_file_is_damaged(tmp_path: Path, committed: Record) -> None:
+    """A folder of the file's name, or of the record's."""
+    (tmp_path / "best.pt").unlink()
+    (tmp_path / "best.pt").mkdir()
+    assert "best.pt: is missing; " in record.damage(tmp_path, committed)
+    (tmp_path / record.FILE).unlink()
+    (tmp_path / record.FILE).mkdir()
+    with pytest.raises(DamagedRecord, match=r"record\.json: cannot be read \(Is a directory\)"):
+        record.read(tmp_path)
+
+
+def test_a_record_needs_the_size_of_every_file(tmp_path: Path) -> None:
+    """A file without one would never be compared."""
+    with pytest.raises(ValueError, match="hash and size of every file"):
+        dataclasses.replace(attempt(tmp_path), sizes={})
+
+
+@pytest.mark.parametrize("change", [("sizes", None), ("colour", "blue")])
+def test_the_record_of_another_version_is_said_to_be_one(
+    tmp_path: Path, committed: Record, change: tuple[str, str | None]
+) -> None:
+    """With a field less or more: it is whole, and not called damaged; one that was edited besides is."""
+    path, (name, value) = tmp_path / record.FILE, change
+    content = {n: v for n, v in {**json.loads(path.read_text())["record"], name: value}.items() if v is not None}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({"record": content, "sha256": digest}, sort_keys=True, indent=1))
+    with pytest.raises(DamagedRecord, match="is whole, but another version of this code wrote it; use that version"):
+        record.read(tmp_path)
+    path.write_text(path.read_text().replace('"device": "CPU"', '"device": "GPU"'))
+    with pytest.raises(DamagedRecord, match="is damaged; put back a copy"):
+        record.read(tmp_path)
 
 
 def test_a_record_that_is_forgotten_is_set_aside(tmp_path: Path, committed: Record) -> None:

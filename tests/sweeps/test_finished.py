@@ -1,0 +1,420 @@
+"""A finished sweep, whose files are then harmed: it never calls itself finished over them, and says what can be done.
+
+The trials are committed without being trained, so that neither Ray nor a network is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import rate_report
+from datasets import prepare
+from datasets.prepare import Source
+from datasets.synthetic import write_deepship
+from sweeps import launch, lock, look, reconcile, runs, verify
+from sweeps.plan import Sweep, grid
+from sweeps.runs import Run, StoreError, deleted_records, read_all
+from sweeps.state import Situation, folder_name, trial_tags, wanted_by
+from sweeps.store import Store, artifact_path
+from tests.sweeps.small import BASE
+from trainable import checkpoint, record, weights
+from trainable.record import Record
+from trainable.trial import save_predictions
+
+ROOT = Path(__file__).parents[2]
+SWEEP = Sweep("deepship_rates", grid(dataclasses.replace(BASE, score_on="test"), seed=(1, 2)))
+FIRST, SECOND = SWEEP.trials
+
+
+@dataclass
+class Finished:
+    """A storage in which every trial of the sweep is committed."""
+
+    data: Path
+    cache: Path
+    storage: Path
+
+    def words(self, *more: str) -> list[str]:
+        """The command line."""
+        words = ["--data-root", self.data, "--cache-dir", self.cache, "--storage", self.storage]
+        return [*map(str, words), *more]
+
+    def start(self, *more: str) -> int:
+        """The exit code of a start of the sweep."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            launch.main(SWEEP, self.words(*more))
+        except SystemExit as end:
+            return int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        raise AssertionError("a start ends with an exit code")
+
+    def reconcile(self) -> int:
+        """The exit code of `python -m sweeps.reconcile`."""
+        return reconcile.main(["--storage", str(self.storage)])
+
+    def verify(self) -> int:
+        """The exit code of `python -m sweeps.verify`."""
+        return verify.main(["--storage", str(self.storage)])
+
+    def runs(self, role: str) -> list[Run]:
+        """What the store shows of trials, or of sweeps."""
+        return [run for run in read_all(f"sqlite:///{self.storage / 'mlflow.db'}") if run.tags.get("role") == role]
+
+    def situation(self) -> Situation:
+        """As a start finds it, without records and runs."""
+        source = Source(self.data, self.cache)
+        data = {wanted: prepare.prepare(wanted, source) for wanted in look.all_wanted(SWEEP.trials)}
+        inputs = {t.key: look.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
+        return Situation(SWEEP, "", data, inputs, [])
+
+    def commit(self) -> dict[str, Path]:
+        """Commits both trials; their folders by key."""
+        now, folders = self.situation(), {}
+        common = {"storage": reconcile.storage_id(self.storage), "git_commit": "c0ffee", "code_sha256": "c0de" * 16}
+        for trial in SWEEP.trials:
+            folder = folders[trial.key] = self.storage / "trials" / folder_name(trial, now.inputs[trial.key])
+            attempt = folder / f"{record.ATTEMPT}1"
+            checkpoint.save(attempt / "best.pt", {"key": trial.key})
+            arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array([*"abcd"])}
+            save_predictions(attempt / "predictions.npz", **arrays)
+            left = sorted(attempt.iterdir())
+            rows = [{"epoch": n, "val_loss": 1 / n, "val_accuracy": 0.1 * n} for n in range(1, 4)]
+            mine = Record(
+                key=trial.key,
+                config=trial.to_dict(),
+                tags=trial_tags(now, trial, common),
+                scores={"test_accuracy": 1.0},
+                history=rows,
+                provenance={"device": "CPU"},
+                attempt=attempt.name,
+                files={path.name: weights.sha256(path) for path in left},
+                sizes={path.name: path.stat().st_size for path in left},
+            )
+            record.put_in_place(folder, record.commit(folder, mine))
+        return folders
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Finished:
+    """Both trials are committed and shown in the store."""
+    root = tmp_path_factory.mktemp("finished")
+    write_deepship(root / "ships", num_per_class=4, seconds=(2, 3), rate_hz=8_000)
+    study = Finished(root / "ships", root / "cache", root / "results")
+    study.storage.mkdir()
+    shutil.copy(empty_database, study.storage / "mlflow.db")
+    study.commit()
+    assert study.start() == launch.COMPLETE
+    return study
+
+
+@pytest.fixture
+def study(committed: Finished, tmp_path: Path) -> Finished:
+    """A copy of it, to be harmed."""
+    mine = dataclasses.replace(committed, storage=tmp_path / "results")
+    shutil.copytree(committed.storage, mine.storage)
+    return mine
+
+
+def trial_file(study: Finished, name: str) -> Path:
+    """A file of the first trial."""
+    (path,) = study.storage.glob(f"trials/{FIRST.key}-*/{name}")
+    return path
+
+
+HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (lambda path: path.unlink(), "is missing; put back a copy, or remove "),
+    "empty": (lambda path: path.write_bytes(b""), "has 0 bytes instead of "),
+    "cut": (lambda path: os.truncate(path, path.stat().st_size - 1), " bytes instead of "),
+    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"\0"), " bytes instead of "),
+}
+FILES = ("best.pt", "best.pt.sha256", "predictions.npz")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sweeps import lock
+with lock.only_driver(Path(sys.argv[1])) as alone:
+    print(alone, flush=True)
+    time.sleep(600)
+"""
+
+
+class TestLock:
+    """One driver a storage."""
+
+    def test_a_second_driver_is_told_who_the_first_is(
+        self, study: Finished, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Process, host, since when, its command, and how to run beside it; a killed one holds nothing."""
+        words = [sys.executable, "-c", HOLD, str(study.storage)]
+        began = datetime.now().astimezone().replace(microsecond=0)
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == "True\n"
+            for start in (study.start, study.reconcile):
+                for _ in range(2):  # the first refusal leaves what the holder says
+                    assert start() == launch.LOCKED
+                said = capsys.readouterr().err
+                assert (
+                    f"another driver works in {study.storage}: process {holder.pid} on {socket.gethostname()}" in said
+                )
+                since = datetime.fromisoformat(said.partition(" since ")[2].partition(",")[0])
+                assert began <= since <= datetime.now().astimezone()
+                assert f"-c {study.storage}; wait for it, stop it, or run beside it with --storage" in said
+            holder.kill()
+        assert study.start() == launch.COMPLETE
+        assert (study.storage / lock.FILE).read_text() == ""
+
+    def test_a_holder_that_says_nothing_is_said_to(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+        """In the moment between its lock and its first word."""
+        with (study.storage / lock.FILE).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert study.start() == launch.LOCKED
+        assert "it has not said who it is; wait for it" in capsys.readouterr().err
+
+
+class TestFiles:
+    """What a trial has committed."""
+
+    @pytest.mark.parametrize("harm", HARMS)
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_start_names_what_is_damaged(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], name: str, harm: str
+    ) -> None:
+        """The start and the dry run end with 2; nothing else is changed, and with the copy back all is finished."""
+        path, (do, said) = trial_file(study, name), HARMS[harm]
+        whole = path.read_bytes()
+        do(path)
+        before = study.runs("trial")
+        for more in ([], ["--dry-run"]):
+            assert study.start(*more) == launch.BAD_INPUT
+            told = capsys.readouterr().err
+            assert f"deepship_rates: {path}: " in told
+            assert said in told
+            assert "delete its run in MLflow: then the trial runs again" in told
+        assert study.runs("trial") == before
+        path.write_bytes(whole)
+        assert study.start() == launch.COMPLETE
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_changed_byte_is_found_by_what_reads_the_files(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        """`sweeps.verify` ends with 1, `sweeps.reconcile` with 2; both name the file; whole again, both with 0."""
+        path = trial_file(study, name)
+        whole = path.read_bytes()
+        assert (study.verify(), study.reconcile()) == (0, 0)
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        capsys.readouterr()
+        assert study.verify() == 1
+        said = capsys.readouterr().out
+        assert f"{path}: has sha256 " in said
+        assert "2 committed trials, 1 damaged" in said
+        assert study.reconcile() == 2
+        assert f"{path}: has sha256 " in capsys.readouterr().err
+        path.write_bytes(whole)
+        assert (study.verify(), study.reconcile()) == (0, 0)
+
+    @pytest.mark.parametrize("start", ["start", "reconcile"])
+    def test_one_trials_damage_keeps_no_other_from_being_repaired(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], start: str
+    ) -> None:
+        """The store is lost, and one trial damaged: the other is shown, and the next start shows the rest."""
+        path = trial_file(study, "best.pt")
+        whole = path.read_bytes()
+        path.unlink()
+        (study.storage / "mlflow.db").unlink()
+        assert getattr(study, start)() == 2
+        assert f"{path}: is missing" in capsys.readouterr().err
+        assert [run.key for run in study.runs("trial")] == [SECOND.key]
+        path.write_bytes(whole)
+        assert study.start() == launch.COMPLETE
+        assert {run.key: run.status for run in study.runs("trial")} == {
+            FIRST.key: "FINISHED",
+            SECOND.key: "FINISHED",
+        }
+
+    def test_a_damaged_trial_whose_run_was_deleted_runs_again(
+        self, study: Finished, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """To delete the run is enough: a look plans the trial, and refuses no longer."""
+        trial_file(study, "predictions.npz").write_bytes(b"")
+        (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
+        Store(f"sqlite:///{study.storage / 'mlflow.db'}")._client.delete_run(mine.run_id)
+        assert study.start("--dry-run") == launch.COMPLETE
+        assert "2 planned, 1 done, 1 to run" in capsys.readouterr().out
+        assert study.reconcile() == 0
+        assert not list(study.storage.glob(f"trials/{FIRST.key}-*/{record.FILE}"))
+
+    def test_a_damaged_record_stops_no_whole_storage(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+        """`sweeps.reconcile` and `sweeps.verify` name it and go on to the others."""
+        trial_file(study, record.FILE).write_bytes(b"{}")
+        (study.storage / "mlflow.db").unlink()
+        assert study.reconcile() == 2
+        assert "record.json: is damaged" in capsys.readouterr().err
+        assert [run.key for run in study.runs("trial")] == [SECOND.key]
+        assert study.verify() == 1
+
+    def test_nothing_to_verify_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """2, and nothing is made there."""
+        assert verify.main(["--storage", str(tmp_path / "nowhere")]) == 2
+        assert "no trial has been committed there" in capsys.readouterr().err
+        assert not (tmp_path / "nowhere").exists()
+
+
+def without(*tables: str) -> Callable[[Path], None]:
+    """Harms a store by removing tables."""
+
+    def drop(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            for table in tables:
+                database.execute(f"DROP TABLE {table}")
+
+    return drop
+
+
+def overwrite(path: Path, start: int, data: bytes) -> None:
+    """Writes bytes into the middle of a file."""
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(data)
+
+
+def spoil(path: Path) -> None:
+    """Writes noise into every page but the first."""
+    for start in range(4096, path.stat().st_size, 4096):
+        overwrite(path, start, random.Random(start).randbytes(200))
+
+
+def words_for_numbers(path: Path) -> None:
+    """Leaves a whole database whose values cannot be."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE latest_metrics SET value = 'many'")
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "text": lambda path: path.write_text("something else, and long enough to be looked at " * 10),
+    "short text": lambda path: path.write_text("something"),
+    "header cut": lambda path: os.truncate(path, 50),
+    "one page": lambda path: os.truncate(path, 4096),
+    "half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "last page": lambda path: os.truncate(path, path.stat().st_size - 4096),
+    "header": lambda path: overwrite(path, 0, bytes(100)),
+    "schema": lambda path: overwrite(path, 100, bytes(range(200))),
+    "pages": spoil,
+    "no tags": without("tags"),
+    "no runs": without("runs", "experiments"),
+    "no tables": lambda path: (path.unlink(), sqlite3.connect(path).execute("CREATE TABLE other (x)")),
+    "words": words_for_numbers,
+}
+
+
+class TestStore:
+    """The database that shows what was committed."""
+
+    @pytest.mark.parametrize("kind", DAMAGE)
+    def test_a_damaged_store_may_be_moved_away(
+        self, study: Finished, capfd: pytest.CaptureFixture[str], kind: str
+    ) -> None:
+        """Every command says so, ends with 2 and leaves the file as it is."""
+        path = study.storage / "mlflow.db"
+        DAMAGE[kind](path)
+        harmed = path.read_bytes()
+        starts = {
+            "start": study.start,
+            "dry run": lambda: study.start("--dry-run"),
+            "reconcile": study.reconcile,
+            "report": lambda: rate_report.main(SWEEP, "Is it so?", argv=["--storage", str(study.storage)]),
+        }
+        for name, start in starts.items():
+            assert start() == launch.BAD_INPUT, name
+            said = capfd.readouterr().err
+            assert f"move {path} away, with all files beside it whose names begin with mlflow.db, and the next" in said
+            assert "Traceback" not in said
+            assert path.read_bytes() == harmed, name
+
+    @pytest.mark.parametrize("start", ["start", "reconcile"])
+    def test_a_store_that_was_moved_away_is_written_again(self, study: Finished, start: str) -> None:
+        """From the records: trials, and the sweep's own run with tags and split, FINISHED once a start knows all."""
+        before = {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")}
+        (own,) = study.runs("sweep")
+        assert own.status == "FINISHED"
+        (study.storage / "mlflow.db").rename(study.storage / "moved")
+        assert getattr(study, start)() == 0
+        if start == "reconcile":  # which does not know what was planned
+            assert study.start() == launch.COMPLETE
+        assert {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")} == before
+        (again,) = study.runs("sweep")
+        told = {name: value for name, value in own.tags.items() if name != "mlflow.runName"}
+        assert again.tags.items() >= told.items()
+        assert (again.status, again.name) == ("FINISHED", own.name)
+        assert list(Path(artifact_path(again, "")).glob("*.csv"))
+        assert study.start() == launch.COMPLETE
+        assert study.runs("sweep") == [again]
+
+    def test_a_sweep_that_lacks_a_trial_is_not_shown_as_finished(self, study: Finished) -> None:
+        """Its own run stays as the lost driver left it."""
+        (own,) = study.runs("sweep")
+        store = Store(f"sqlite:///{study.storage / 'mlflow.db'}")
+        store.end(own.run_id, "KILLED")
+        trial_file(study, record.FILE).unlink()
+        (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
+        store._client.delete_run(mine.run_id)
+        assert study.start("--dry-run") == study.reconcile() == 0
+        assert [run.status for run in study.runs("sweep")] == ["KILLED"]
+
+    def test_a_store_without_a_byte_is_a_new_one(self, study: Finished) -> None:
+        """As a kill leaves it that comes before the first table."""
+        path = study.storage / "mlflow.db"
+        path.write_bytes(b"")
+        assert study.start("--dry-run") == study.start() == launch.COMPLETE
+        assert len(study.runs("trial")) == 2
+
+    def test_a_store_that_is_busy_is_not_called_damaged(
+        self, study: Finished, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is told to move it away."""
+        monkeypatch.setattr(runs, "TIMEOUT_S", 0)
+        with closing(sqlite3.connect(study.storage / "mlflow.db")) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            assert study.start() == launch.BAD_INPUT
+        said = capsys.readouterr().err
+        assert "mlflow.db: cannot be read (database is locked)" in said
+        assert "move" not in said
+
+    def test_bytes_changed_anywhere_raise_nothing_else(self, study: Finished, tmp_path: Path) -> None:
+        """A store with noise at any place is read, or refused with the remedy."""
+        whole, path, chance = (study.storage / "mlflow.db").read_bytes(), tmp_path / "harmed.db", random.Random(0)
+        refused = 0
+        for _ in range(300):
+            path.write_bytes(whole)
+            for _ in range(3):
+                overwrite(path, chance.randrange(len(whole)), chance.randbytes(chance.choice([1, 8, 100])))
+            try:
+                read_all(f"sqlite:///{path}")
+                deleted_records(f"sqlite:///{path}")
+                runs.check(f"sqlite:///{path}")
+            except StoreError as error:
+                refused += 1
+                assert f"move {path} away" in str(error)  # noqa: PT017
+        assert refused > 20
