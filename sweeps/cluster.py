@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ JOIN_S = 60.0  # that workers of a cluster may take to join; those that come lat
 ANSWERS_S = 120.0  # that a node may take to say what it has
 REACHED_S = 10.0  # that a cluster at an address may take to answer
 GCS_S = 30.0  # that the head of a cluster may be silent before it counts as lost; Ray itself ends this process after 60
+LOOK_S = 2.0  # between two looks at whether Ray is there
 TRIES = 3  # of a start
 
 _own: OwnRay | None = None  # that this process has started
@@ -50,10 +52,6 @@ _silent_since: float | None = None  # when the head of a joined cluster stopped 
 
 class WrongEnvironment(RuntimeError):
     """A node whose interpreter or packages are not the driver's."""
-
-
-class LostCluster(RuntimeError):
-    """Ray has gone, and nothing can run."""
 
 
 def begin(nice: int = 0) -> None:
@@ -212,29 +210,54 @@ def leave() -> None:
         _own = None
 
 
-def check_alive() -> None:
-    """Looks whether Ray is still there: without it Tune waits for ever.
+@contextmanager
+def watched(lost: Callable[[str], None]) -> Iterator[None]:
+    """While this lasts, a thread looks whether Ray is still there: without it Ray's calls, and Tune, wait for ever.
 
-    Raises:
-        LostCluster: if it is not.
+    Args:
+        lost: called in that thread, with the reason, once Ray is gone. It must end this process: no call of Ray's
+            returns, Ray's own shutdown neither, and after a minute Ray ends the process with 1, saying little.
     """
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(lost, over), name="watch", daemon=True).start()
+    try:
+        yield
+    except Exception:
+        if loss():
+            over.wait()  # it is why; the thread says so, and ends this process
+        raise
+    finally:
+        over.set()
+
+
+def _watch(lost: Callable[[str], None], over: threading.Event) -> None:
+    while not over.wait(LOOK_S):
+        if reason := loss():
+            lost(reason)
+            return
+
+
+def loss() -> str:
+    """What is gone of Ray, in words; empty while it is there."""
     global _silent_since
     if _own:
-        if died := _own.died:
-            raise LostCluster(f"{died}; what trials have trained is kept")
-        return
+        return _own.died
     import ray
 
-    head = ray.get_runtime_context().gcs_address
-    if not _listens(head):  # asking Ray would wait for it
+    context = ray.get_runtime_context()
+    if not _listens(context.gcs_address):  # asking Ray would wait for it
         _silent_since = _silent_since or time.monotonic()
-        if time.monotonic() - _silent_since > GCS_S:
-            raise LostCluster(f"the head of the cluster ({head}) has not answered for {GCS_S:.0f} s")
-        return
+        silent_s = time.monotonic() - _silent_since
+        return f"the cluster's head ({context.gcs_address}) has not answered for {silent_s:.0f} s" * (silent_s > GCS_S)
     _silent_since = None
-    here = ray.get_runtime_context().get_node_id()
-    if not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == here):
-        raise LostCluster("Ray's own process on this machine (its raylet) has died; what trials have trained is kept")
+    alive = any(node["Alive"] for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    return "" if alive else "Ray's own process on this machine (its raylet) has died"
+
+
+def abandon() -> None:
+    """Ends the processes of a Ray that was lost."""
+    if _own:
+        _own.end()
 
 
 def _listens(address: str, timeout_s: float = 1.0) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 from datasets.remote import RemoteError
 from sweeps import artefacts, cluster, estimate, node, placement, remote, tuner
 from sweeps.budget import Budget, Times
-from sweeps.cluster import LostCluster
 from sweeps.code import CODE_TAGS
 from sweeps.estimate import Spent
 from sweeps.mirror import PATIENCE_S, Mirror
@@ -64,9 +64,7 @@ def drive(
         needs = estimate.needs(situation, trials)
         affordable = budget.affordable(near, recorder.times, recorder.stop) if budget else near
         jobs = while_it_makes_sense(affordable, places, needs, storage, recorder)
-        tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked, ready)
-    except LostCluster as error:
-        recorder.stop(f"{error}; start again")
+        tuner.run(jobs, list(needs.values()), recorder, storage, situation.sweep.name, asked, recorder.lost, ready)
     finally:
         recorder.close()
     return recorder
@@ -177,6 +175,17 @@ class Recorder:
         if reason and not self.stopped:
             self.stopped = reason
             self._progress.note(reason)
+
+    def lost(self, reason: str) -> None:
+        """Puts everything in order when Ray has died, and ends this process, whose other threads may wait for Ray."""
+        from sweeps.launch import INCOMPLETE
+
+        self.stop(f"{reason}; what trials have trained is kept, start again")
+        self.close()
+        cluster.abandon()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INCOMPLETE)
 
     def times(self) -> Times:
         """How long this start's trials have worked so far."""

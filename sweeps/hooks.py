@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -10,12 +9,9 @@ from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from sweeps import cluster
 from sweeps.failures import Failures
 from trainable.config import TrialConfig
 from trainable.place import STACKS
-
-LOOK_S = 5.0  # between two looks at whether Ray is still there
 
 
 class Listener(Protocol):
@@ -81,13 +77,6 @@ class Told(_Unstored, Callback):
     def __init__(self, listener: Listener, ready: Callable[[], None] = lambda: None) -> None:
         self.listener, self.failures, self.ready = listener, Failures(), ready
         self.ended: set[str] = set()
-        self.looked = time.monotonic()
-
-    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-        """Looks now and then whether Ray is still there."""
-        if time.monotonic() - self.looked > LOOK_S:
-            cluster.check_alive()
-            self.looked = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """An attempt at a trial starts."""

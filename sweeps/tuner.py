@@ -46,17 +46,18 @@ def run(
     storage: Path,
     name: str,
     asked: Asked,
+    lost: Callable[[str], None],
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
         all_needs: of every job, in any order.
+        lost: called in another thread if Ray itself dies, with what has died; it must end this process.
         ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
 
     Raises:
         Exception: whatever `ready` raises.
-        LostCluster: if Ray itself dies.
         WrongEnvironment: if a node has other versions than the driver.
     """
     shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
@@ -71,7 +72,8 @@ def run(
         room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
         folder = storage / "tune" / f"{name}-{os.getpid()}"
         at_once = min(asked.max_concurrent or room, room)
-        tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once, ready)
+        with cluster.watched(lost):
+            tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once, ready)
     finally:
         cluster.leave()
         shutil.rmtree(storage / "tune", ignore_errors=True)
@@ -191,7 +193,7 @@ def _named_error() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error.__cause__, cluster.LostCluster | RayError | BackboneError | WrongWeights):
+        if isinstance(error.__cause__, RayError | BackboneError | WrongWeights):
             raise error.__cause__ from None
         raise
 
