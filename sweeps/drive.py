@@ -28,6 +28,7 @@ from trainable import checkpoint, record
 from trainable.record import DamagedRecord, Record
 
 if TYPE_CHECKING:
+    from sweeps.searching import Display
     from trainable.config import TrialConfig
     from trainable.place import Place
 
@@ -43,6 +44,7 @@ def drive(
     storage: Path,
     asked: placement.Asked,
     budget: Budget | None = None,
+    display: Display | None = None,
 ) -> Recorder:
     """Runs every trial of the situation that is not done, and that the budget has room for.
 
@@ -55,7 +57,7 @@ def drive(
     trials = situation.to_run
     # On this machine alone all clips are made before the first trial starts.
     near = NearData(trials, {} if cluster.is_own() else {key: place.clips for key, place in places.items()})
-    recorder = Recorder(situation, places, store, near)
+    recorder = Recorder(situation, places, store, near, display)
     try:
         needs = estimate.needs(situation, trials)
         affordable = budget.affordable(near, recorder.times, recorder.stop) if budget else near
@@ -93,10 +95,18 @@ def while_it_makes_sense(
 class Recorder:
     """Listens to the trials: keeps the terminal and the trials' folders in step, and tells the store."""
 
-    def __init__(self, situation: Situation, places: Mapping[str, Place], store: Store, near: NearData) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        places: Mapping[str, Place],
+        store: Store,
+        near: NearData,
+        display: Display | None = None,
+    ) -> None:
         self.failures: dict[str, str] = {}
         self.stopped = ""  # why no further trial was started; empty if nothing stopped them
         self._situation, self._places, self._store, self._near = situation, places, store, near
+        self._display = display  # of a search's round
         self._trials: dict[str, TrialConfig] = {t.key: t for t in situation.to_run}
         self._earlier = situation.unfinished
         self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
@@ -118,12 +128,16 @@ class Recorder:
         resumed = self._begun[key] = max(done, default=self._places[key].epochs)
         self._mirror.tell(lambda: self._begin(key, resumed > 0))
         self._progress.started(key)
+        if self._display:
+            self._display.started(key)
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
         """Adds a point to the run's curves."""
         self._waiting[key].append(row)
         self._mirror.tell(lambda: self._log(key))
         self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
+        if self._display:
+            self._display.epoch(key, row)
 
     def finished(self, key: str, node: str) -> None:
         """Shows what the trial has committed; what it has left in an object store is committed first."""
@@ -154,6 +168,8 @@ class Recorder:
         self._mirror.tell(lambda: self._finish(key, folder, found))
         del self._begun[key]
         self._progress.finished(key, found.scores)
+        if self._display:
+            self._display.finished(found)
 
     def failed(self, key: str, reason: str) -> None:
         """Ends the run as failed, with its traceback."""
@@ -196,6 +212,8 @@ class Recorder:
         if not self._mirror.close():
             self._progress.note("the store has not taken everything; what is committed is written at the next start")
         self._progress.close()
+        if self._display:
+            self._display.close()
 
     def _open_sweep(self) -> None:
         sweep = self._situation

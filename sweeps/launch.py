@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -128,7 +128,7 @@ def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
         return searching.run(
             search,
             flags.variant(args),
-            lambda plan, judge: _run(plan, source, args, judge, brief=True),
+            lambda plan, judge, display: _run(plan, source, args, judge, brief=True, display=display),
             flags.optuna_uri(args),
         )
 
@@ -140,7 +140,12 @@ def _report(name: str, args: argparse.Namespace) -> int:
 
 
 def _run(
-    plan: Sweep, source: Source, args: argparse.Namespace, judge: Judge | None = None, brief: bool = False
+    plan: Sweep,
+    source: Source,
+    args: argparse.Namespace,
+    judge: Judge | None = None,
+    brief: bool = False,
+    display: Callable[[Situation], searching.Display] | None = None,
 ) -> tuple[int, Situation]:
     epochs = _brought(plan, args)
     checkpoints = weights.check(plan.trials, args.weights_dir, args.storage / "trials")
@@ -160,7 +165,7 @@ def _run(
     budget = estimate.budget_of(before, args)
     failures, stopped, spent = {}, "", None
     if before.to_run:
-        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget)
+        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget, display)
         failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
@@ -183,6 +188,7 @@ def _driven(
     judge: Judge | None,
     epochs: Mapping[str, int],
     budget: Budget | None,
+    display: Callable[[Situation], searching.Display] | None = None,
 ) -> Recorder:
     """What came of the trials that are to run."""
     from sweeps.drive import drive
@@ -195,7 +201,8 @@ def _driven(
     places = {k: replace(p, gives_up=judge) for k, p in _places(situation, checkpoints, source, args).items()}
     if storage := flags.remote(args):
         places = node.share(storage, places, epochs)
-    return drive(situation, places, store, args.storage, flags.asked(args), budget)
+    shown = display(situation) if display else None
+    return drive(situation, places, store, args.storage, flags.asked(args), budget, shown)
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
