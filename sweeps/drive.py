@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.remote import RemoteError
-from sweeps import artefacts, cluster, estimate, node, placement, remote, tuner
+from sweeps import artefacts, cluster, estimate, node, pages, placement, remote, summary, tuner
 from sweeps.budget import Budget, Times
 from sweeps.cluster import LostCluster
 from sweeps.code import CODE_TAGS
@@ -21,7 +21,7 @@ from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.near import NearData
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.runs import Refused, StoreError
+from sweeps.runs import Refused, StoreError, read_runs
 from sweeps.state import Situation
 from sweeps.store import Store
 from trainable import checkpoint, record
@@ -207,6 +207,7 @@ class Recorder:
         cut_off = [*self._begun] or sys.exception() is not None or self.stopped
         for key in [*self._begun]:
             self._mirror.tell(partial(self._cut_off, key))
+        self._mirror.tell(self._summarise)
         status = "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED"
         self._mirror.tell(lambda: self._store.end(self._runs[""], status))
         if not self._mirror.close():
@@ -218,8 +219,15 @@ class Recorder:
     def _open_sweep(self) -> None:
         sweep = self._situation
         self._runs[""] = self._store.open_sweep(sweep.sweep.name, sweep.variant, self._sweep_tags())
+        self._store.introduce(self._runs[""], sweep.sweep.settings or {}, pages.experiment_tags(sweep.sweep))
+        self._summarise()
         for split in {place.split for place in self._places.values()}:
             self._store.attach(self._runs[""], split)
+
+    def _summarise(self) -> None:
+        sweep, parent = self._situation.sweep, self._runs[""]
+        runs = summary.by_key(sweep, parent, read_runs(self._store.uri))
+        self._store.summarise(parent, summary.numbers(sweep, runs), (summary.TABLE, summary.table(runs)))
 
     def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}

@@ -28,7 +28,7 @@ from sweeps.code import StaleMount, check_mount, code_state
 from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
-from sweeps.report import print_outcome, print_plan
+from sweeps.report import print_outcome, print_plan, print_watching
 from sweeps.runs import StoreError, read_runs
 from sweeps.search import Search
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
@@ -123,14 +123,17 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
 
 def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
     """Runs the rounds of a search on one Ray."""
-    print(search, flush=True)
+    print(search)
+    print_watching(search.name, args)
     with cluster.kept():
-        return searching.run(
+        code = searching.run(
             search,
             flags.variant(args),
             lambda plan, judge, display: _run(plan, source, args, judge, brief=True, display=display),
             flags.optuna_uri(args),
         )
+    print_watching(search.name, args)  # now that its runs have an address
+    return code
 
 
 def _report(name: str, args: argparse.Namespace) -> int:

@@ -202,6 +202,7 @@ def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFi
         f"  cnn14-32k on 16 kHz, seed 2 (key {failed.key}) failed: NotFinite: lower lr",
         "table:  python -m analysis.toy --seeds 1,2 --set classes=Cargo,Tug --storage /results",
         "runs:   mlflow ui --backend-store-uri sqlite:////results/mlflow.db",
+        "        then open http://127.0.0.1:5000",
     ]
 
 
