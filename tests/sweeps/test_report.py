@@ -210,6 +210,6 @@ def test_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     """A path with a space is quoted wherever a command is printed."""
     args = arguments("--storage", "/my results")
     print_outcome(situation(finished=4), args, {})
-    table, runs = capsys.readouterr().out.splitlines()[-2:]
+    table, runs, _ = capsys.readouterr().out.splitlines()[-3:]
     assert table.endswith("--storage '/my results'")
     assert runs.endswith("'sqlite:////my results/mlflow.db'")
