@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from analysis.runs import Predictions, finished_runs, held, read_predictions, ta
 from sweeps.flags import add_plan_flags, add_store_flags, folder, planned, points, store_uri
 from sweeps.plan import Sweep
 from sweeps.runs import Run, StoreError, read_runs
+from sweeps.store import Store
 
 COMPLETE, REFUSED, INCOMPLETE = 0, 2, 3
 AnyTable = TypeVar("AnyTable", bound=Table)
@@ -52,7 +54,8 @@ def main(
     try:
         sweep = planned(sweep, args)
         numbers = read_published(published) if published else None
-        table = assemble(build, sweep, read_runs(uri), numbers, args.data, args.margin / 100, args.accept_mixed)
+        runs = read_runs(uri)
+        table = assemble(build, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
     except (ValueError, StoreError) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
@@ -61,6 +64,7 @@ def main(
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
+    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), uri)
     return COMPLETE if table.complete else INCOMPLETE
 
 
@@ -91,6 +95,26 @@ def write(files: Mapping[str, str | bytes], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
+    """Adds the files of a report to the run of the sweep that most of `runs` are nested in, and says so; or why not.
+
+    That needs no driver's lock: it changes no trial, and the files of a later report take the place of these.
+    """
+    sweeps = Counter(run.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.tags)
+    if not sweeps:
+        print("not attached: the store has no run of the sweep itself", file=sys.stderr)
+        return
+    ((parent, _),) = sweeps.most_common(1)
+    try:
+        store = Store(uri)
+        for path in files:
+            store.attach(parent, path, "report")
+    except StoreError as error:
+        print(f"not attached to the sweep's run in the store: {error}", file=sys.stderr)
+    else:
+        print(f"attached: to the sweep's run {parent} in the store, in the folder report")
 
 
 def parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:

@@ -42,6 +42,8 @@ def main(search: Search, question: str, argv: Sequence[str] | None = None) -> in
     command.write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
+    used = [run for its in found.runs.values() for run in its]
+    command.attach([out / name for name in contents], used, uri)
     return command.COMPLETE if table.complete else command.INCOMPLETE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections import defaultdict
@@ -80,10 +81,12 @@ def _studies(uri: str, name: str) -> dict[str, list[optuna.trial.FrozenTrial]]:
     pattern = re.compile(rf"{re.escape(name)}( .*)? [0-9a-f]{{8}}")
     try:
         titles = filter(pattern.fullmatch, optuna.get_all_study_names(uri))
-        return {t: optuna.load_study(study_name=t, storage=uri).get_trials(deepcopy=False) for t in titles}
+        found = {t: optuna.load_study(study_name=t, storage=uri).get_trials(deepcopy=False) for t in titles}
     except Exception as error:  # whatever Optuna, SQLAlchemy or the network raise, the user fixes the same thing
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"--optuna {uri}: cannot be read ({reason}); {REMEDY}") from error
+    # Of a search that goes on, or was stopped, those before the first that has not ended.
+    return {t: list(itertools.takewhile(lambda trial: trial.state.is_finished(), its)) for t, its in found.items()}
 
 
 def _evaluations(search: Search, trials: Sequence[optuna.trial.FrozenTrial]) -> tuple[Evaluation, ...]:

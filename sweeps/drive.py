@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.remote import RemoteError
-from sweeps import artefacts, cluster, estimate, node, placement, remote, tuner
+from sweeps import artefacts, cluster, estimate, node, pages, placement, remote, summary, tuner
 from sweeps.budget import Budget, Times
 from sweeps.code import CODE_TAGS
 from sweeps.estimate import Spent
@@ -21,13 +21,14 @@ from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.near import NearData
 from sweeps.plan import run_name
 from sweeps.progress import TrialProgress
-from sweeps.runs import Refused, StoreError
+from sweeps.runs import Refused, StoreError, read_runs
 from sweeps.state import Situation
 from sweeps.store import Store
 from trainable import checkpoint, record
 from trainable.record import DamagedRecord, Record
 
 if TYPE_CHECKING:
+    from sweeps.searching import Display
     from trainable.config import TrialConfig
     from trainable.place import Place
 
@@ -44,6 +45,7 @@ def drive(
     asked: placement.Asked,
     budget: Budget | None = None,
     ready: Callable[[], None] = lambda: None,
+    display: Display | None = None,
 ) -> Recorder:
     """Runs every trial of the situation that is not done, and that the budget has room for.
 
@@ -59,7 +61,7 @@ def drive(
     trials = situation.to_run
     # On this machine alone all clips are made before the first trial starts.
     near = NearData(trials, {} if cluster.is_own() else {key: place.clips for key, place in places.items()})
-    recorder = Recorder(situation, places, store, near)
+    recorder = Recorder(situation, places, store, near, display)
     try:
         needs = estimate.needs(situation, trials)
         affordable = budget.affordable(near, recorder.times, recorder.stop) if budget else near
@@ -95,10 +97,18 @@ def while_it_makes_sense(
 class Recorder:
     """Listens to the trials: keeps the terminal and the trials' folders in step, and tells the store."""
 
-    def __init__(self, situation: Situation, places: Mapping[str, Place], store: Store, near: NearData) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        places: Mapping[str, Place],
+        store: Store,
+        near: NearData,
+        display: Display | None = None,
+    ) -> None:
         self.failures: dict[str, str] = {}
         self.stopped = ""  # why no further trial was started; empty if nothing stopped them
         self._situation, self._places, self._store, self._near = situation, places, store, near
+        self._display = display  # of a search's round
         self._trials: dict[str, TrialConfig] = {t.key: t for t in situation.to_run}
         self._earlier = situation.unfinished
         self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
@@ -121,12 +131,16 @@ class Recorder:
         resumed = self._begun[key] = max(done, default=self._places[key].epochs)
         self._mirror.tell(lambda: self._begin(key, resumed > 0))
         self._progress.started(key)
+        if self._display:
+            self._display.started(key)
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
         """Adds a point to the run's curves."""
         self._waiting[key].append(row)
         self._mirror.tell(lambda: self._log(key))
         self._progress.epoch(key, row, new=row["epoch"] > self._begun[key])
+        if self._display:
+            self._display.epoch(key, row)
 
     def finished(self, key: str, node: str) -> None:
         """Shows what the trial has committed; what it has left in an object store is committed first."""
@@ -157,6 +171,8 @@ class Recorder:
         self._mirror.tell(lambda: self._finish(key, folder, found))
         del self._begun[key]
         self._progress.finished(key, found.scores)
+        if self._display:
+            self._display.finished(found)
 
     def failed(self, key: str, reason: str) -> None:
         """Ends the run as failed, with its traceback."""
@@ -206,17 +222,27 @@ class Recorder:
         cut_off = [*self._begun] or sys.exception() is not None or self.stopped
         for key in [*self._begun]:
             self._mirror.tell(partial(self._cut_off, key))
+        self._mirror.tell(self._summarise)
         status = "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED"
         self._mirror.tell(lambda: self._store.end(self._runs[""], status))
         if not self._mirror.close():
             self._progress.note("the store has not taken everything; what is committed is written at the next start")
         self._progress.close()
+        if self._display:
+            self._display.close()
 
     def _open_sweep(self) -> None:
         sweep = self._situation
         self._runs[""] = self._store.open_sweep(sweep.sweep.name, sweep.variant, self._sweep_tags())
+        self._store.introduce(self._runs[""], sweep.sweep.settings or {}, pages.experiment_tags(sweep.sweep))
+        self._summarise()
         for split in {place.split for place in self._places.values()}:
             self._store.attach(self._runs[""], split)
+
+    def _summarise(self) -> None:
+        sweep, parent = self._situation.sweep, self._runs[""]
+        runs = summary.by_key(sweep, parent, read_runs(self._store.uri))
+        self._store.summarise(parent, summary.numbers(sweep, runs), (summary.TABLE, summary.table(runs)))
 
     def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}

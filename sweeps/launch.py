@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -30,7 +30,7 @@ from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
 from sweeps.own_ray import RayError
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
-from sweeps.report import print_outcome, print_plan
+from sweeps.report import print_outcome, print_plan, print_watching
 from sweeps.runs import StoreError, read_all
 from sweeps.search import Search, check_storage
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
@@ -129,13 +129,16 @@ def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
     """Runs the rounds of a search on one Ray."""
     print(search, flush=True)
     check_storage(flags.optuna_uri(args), flags.store_uri(args))
+    print_watching(search.name, args)
     with cluster.kept():
-        return searching.run(
+        code = searching.run(
             search,
             flags.variant(args),
-            lambda plan, judge: _run(plan, source, args, judge, brief=True),
+            lambda plan, judge, display: _run(plan, source, args, judge, brief=True, display=display),
             flags.optuna_uri(args),
         )
+    print_watching(search.name, args)  # now that its runs have an address
+    return code
 
 
 def _report(name: str, args: argparse.Namespace) -> int:
@@ -145,7 +148,12 @@ def _report(name: str, args: argparse.Namespace) -> int:
 
 
 def _run(
-    plan: Sweep, source: Source, args: argparse.Namespace, judge: Judge | None = None, brief: bool = False
+    plan: Sweep,
+    source: Source,
+    args: argparse.Namespace,
+    judge: Judge | None = None,
+    brief: bool = False,
+    display: Callable[[Situation], searching.Display] | None = None,
 ) -> tuple[int, Situation]:
     epochs = _brought(plan, args)
     checkpoints = weights.check(plan.trials, args.weights_dir, args.storage / "trials")
@@ -167,7 +175,7 @@ def _run(
     budget = estimate.budget_of(before, args)
     failures, stopped, spent = {}, "", None
     if before.to_run:
-        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget)
+        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget, display)
         failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
@@ -207,6 +215,7 @@ def _driven(
     judge: Judge | None,
     epochs: Mapping[str, int],
     budget: Budget | None,
+    display: Callable[[Situation], searching.Display] | None = None,
 ) -> Recorder:
     """What came of the trials that are to run.
 
@@ -242,7 +251,8 @@ def _driven(
                 checks.raise_known(None)
                 weights.remember(situation.to_run, checkpoints, args.weights_dir, args.storage / "trials")
 
-        return drive(situation, places, store, args.storage, flags.asked(args), budget, ready)
+        shown = display(situation) if display else None
+        return drive(situation, places, store, args.storage, flags.asked(args), budget, ready, shown)
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainable.config import TrialConfig
@@ -21,13 +22,25 @@ class Sweep:
 
     name: str
     trials: tuple[TrialConfig, ...]
+    # Of the whole study, where these trials are a part of it; else found from the trials.
+    axes: tuple[str, ...] | None = field(default=None, compare=False)  # that tell cells with one `cell_name` apart
+    settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
+    by: str = "test_accuracy"  # the score that the trials are listed by
 
     def __post_init__(self) -> None:
+        if self.axes is None:
+            object.__setattr__(self, "axes", _axes(self.trials))
+        if self.settings is None:
+            object.__setattr__(self, "settings", _shared(self.trials))
         seen: dict[str, TrialConfig] = {}
         for trial in self.trials:
             if trial.key in seen:
                 raise ValueError(f"sweep {self.name}: the trial {trial} is planned twice")
             seen[trial.key] = trial
+
+    def cell(self, trial: TrialConfig) -> str:
+        """The name of a trial's cell, which no other cell of the sweep has."""
+        return ", ".join([cell_name(trial), *(f"{name}={_short(getattr(trial, name))}" for name in self.axes or ())])
 
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
@@ -55,11 +68,11 @@ def varied(
         ValueError: if a field makes a trial impossible, or makes two trials one.
     """
     fields = fields or {}
-    trials = tuple(dataclasses.replace(trial, **fields) for trial in sweep.trials)  # type: ignore[arg-type]
+    trials = whole = tuple(dataclasses.replace(trial, **fields) for trial in sweep.trials)  # type: ignore[arg-type]
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
-    return Sweep(sweep.name, trials[:limit])
+    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by)
 
 
 def cell_name(trial: TrialConfig) -> str:
@@ -80,3 +93,26 @@ def run_name(trial: TrialConfig) -> str:
 def work(trial: TrialConfig) -> float:
     """How much a trial has to do against another of its sweep: frames an epoch, times epochs."""
     return float(trial.num_frames * trial.epochs)
+
+
+def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
+    """The fields in which trials differ that `cell_name` gives one name, seeds apart."""
+    groups = defaultdict(list)
+    for trial in trials:
+        groups[cell_name(trial)].append(trial)
+    found = {name for group in groups.values() for name in _differing(group)}
+    return tuple(f.name for f in dataclasses.fields(TrialConfig) if f.name in found - {"seed"})
+
+
+def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
+    """The fields that all trials have alike, but for the seed."""
+    differing = {*_differing(trials), "seed"}
+    return {name: value for name, value in trials[0].to_dict().items() if name not in differing} if trials else {}
+
+
+def _differing(trials: Sequence[TrialConfig]) -> list[str]:
+    return [f.name for f in dataclasses.fields(TrialConfig) if len({getattr(t, f.name) for t in trials}) > 1]
+
+
+def _short(value: str | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

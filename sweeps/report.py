@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from datasets.splits import ROLES
-from sweeps import costing, flags
+from sweeps import costing, flags, pages
 from sweeps.plan import cell_name, trial_name
 from sweeps.state import wanted_by
 
@@ -89,7 +89,15 @@ def print_outcome(
         print(f"took:   {line}")
     words = shlex.join([*flags.as_flags(args), *_which_data(situation)])
     print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
-    print(f"runs:   mlflow ui --backend-store-uri {shlex.quote(flags.store_uri(args))}", flush=True)
+    for heading, way in zip(("runs:", ""), pages.ways(flags.store_uri(args), sweep.name), strict=False):
+        print(f"{heading:<8}{way}", flush=True)
+
+
+def print_watching(name: str, args: argparse.Namespace) -> None:
+    """How to look at a search while it runs and after: its trials in MLflow, and its study."""
+    for heading, way in zip(("runs", ""), pages.ways(flags.store_uri(args), name), strict=False):
+        print(f"{heading:<9}{way}")
+    print(f"study    optuna-dashboard {shlex.quote(flags.optuna_uri(args))}", flush=True)
 
 
 def _cells(trials: Iterable[TrialConfig]) -> list[str]:

@@ -141,6 +141,21 @@ def deleted_records(store_uri: str) -> set[str]:
     return {sha for (sha,) in _query(path, DELETED)[0]}
 
 
+def experiment_id(store_uri: str, name: str) -> str:
+    """The number under which the store's pages show a sweep; empty when the store has none of its name.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    if store_uri.startswith(("http://", "https://")):
+        found = [(e["name"], e["experiment_id"]) for e in _pages(store_uri.rstrip("/"), "experiments", {})]
+    elif (path := sqlite_path(store_uri)).exists():
+        found = _query(path, "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'")[0]
+    else:
+        found = []
+    return str(dict(found).get(name, ""))
+
+
 def sqlite_path(store_uri: str) -> Path:
     """The file of a local store."""
     path = store_uri.removeprefix("sqlite:///").partition("?")[0]

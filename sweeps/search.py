@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweeps import space as spaces
+from sweeps.plan import Sweep
 from sweeps.runs import StoreError, sqlite_path
 from sweeps.space import Choice, Dimension, Value, Whole
 from trainable.config import TrialConfig
@@ -35,6 +37,9 @@ METRICS: dict[str, tuple[str, Literal["minimize", "maximize"]]] = {  # what of a
     "best_val_accuracy": ("val_accuracy", "maximize"),
     "best_val_loss": ("val_loss", "minimize"),
 }
+
+
+OWN = ("seed", "score_on")  # in which the trials that confirm the best differ from those that found it
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,11 @@ class Search:
         evaluations = [dataclasses.replace(self.base, seed=seed) for seed in range(self.num_trials)]
         return (*evaluations, *self.confirmed(self.base))
 
+    def sweep(self, trials: Iterable[TrialConfig]) -> Sweep:
+        """Some of its trials, each once, as a sweep."""
+        shared = {name: value for name, value in self.base.to_dict().items() if name not in {*self.space, *OWN}}
+        return Sweep(self.name, tuple(dict.fromkeys(trials)), tuple(self.space), shared, self.metric)
+
     def confirmed(self, best: TrialConfig) -> list[TrialConfig]:
         """The trials that train the best again, on seeds that had no part in choosing it, and score it on test."""
         return [dataclasses.replace(best, seed=seed, score_on="test") for seed in self.confirm_seeds]
@@ -116,6 +126,7 @@ class Evaluation:
     config: TrialConfig
     scores: Mapping[str, float]
     curve: tuple[float, ...]  # the metric after every epoch
+    span_s: tuple[float, float] | None = field(default=None, compare=False)  # first epoch's start, last one's end: Unix
 
     @property
     def state(self) -> str:
@@ -132,7 +143,9 @@ def evaluation(
 ) -> Evaluation:
     """The evaluation that a committed trial is."""
     name = METRICS[search.metric][0]
-    return Evaluation(number, config, scores, tuple(row[name] for row in history))
+    timed = [row for row in history if "ended_unix_s" in row]  # records of earlier versions are not
+    span_s = (timed[0]["ended_unix_s"] - timed[0]["epoch_s"], timed[-1]["ended_unix_s"]) if timed else None
+    return Evaluation(number, config, scores, tuple(row[name] for row in history), span_s)
 
 
 def best(search: Search, evaluations: Sequence[Evaluation]) -> Evaluation | None:
@@ -242,38 +255,120 @@ def _named(uri: str) -> Iterator[None]:
         raise StoreError(f"--optuna {uri}: cannot be used ({reason}); {REMEDY}") from error
 
 
+class Study:
+    """A search's study in a database, as `optuna-dashboard` and Optuna's own tools see it.
+
+    It is written from what trials say and have committed, and nothing is read back from it. An evaluation has one trial
+    in it, with its number: a trial that a killed driver has left unfinished goes on.
+
+    Args:
+        storage: the database, as Optuna names it.
+    """
+
+    def __init__(self, search: Search, title: str, storage: str) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        _check_tables(storage)
+        self._search, self._states = search, optuna.trial.TrialState
+        self._storage = optuna.storages.get_storage(storage)
+        self._study = optuna.create_study(
+            study_name=title, storage=self._storage, direction=search.direction, load_if_exists=True
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names([search.metric])
+
+    def propose(self, first: int, configs: Sequence[TrialConfig]) -> None:
+        """Evaluations of a round, from this number on, which wait for their turn."""
+        trials = self._study.get_trials(deepcopy=False)
+        for number, config in enumerate(configs, first):
+            if number >= len(trials):
+                self._study.add_trial(_trial(self._search, config, self._states.WAITING))
+            elif self._goes_on(number, config):  # nothing runs it: this is the only driver
+                self._storage.set_trial_state_values(self._id(number), self._states.WAITING)
+
+    def started(self, number: int) -> None:
+        """An evaluation runs from now on."""
+        if self._is_open(number):
+            self._storage.set_trial_state_values(self._id(number), self._states.RUNNING)
+
+    def epoch(self, number: int, row: Mapping[str, float]) -> None:
+        """An evaluation has an epoch behind it."""
+        if self._is_open(number):
+            value = row[METRICS[self._search.metric][0]]
+            self._storage.set_trial_intermediate_value(self._id(number), int(row["epoch"]), value)
+
+    def ended(self, evaluations: Sequence[Evaluation]) -> None:
+        """What came of evaluations; one that the study has the end of stays as it is."""
+        num_known = len(self._study.get_trials(deepcopy=False))
+        for found in evaluations:
+            whole = frozen(self._search, found)
+            if found.number >= num_known:
+                self._study.add_trial(whole)
+            elif self._goes_on(found.number, found.config):
+                self.started(found.number)  # unless it was told so
+                for step, value in whole.intermediate_values.items():
+                    self._storage.set_trial_intermediate_value(self._id(found.number), step, value)
+                self._storage.set_trial_state_values(self._id(found.number), whole.state, whole.values)
+
+    def rest(self) -> None:
+        """Nothing runs any more; what did waits for the next start."""
+        for trial in self._study.get_trials(deepcopy=False, states=[self._states.RUNNING]):
+            self._storage.set_trial_state_values(self._id(trial.number), self._states.WAITING)
+
+    def _id(self, number: int) -> int:
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+
+    def _is_open(self, number: int) -> bool:
+        return not self._storage.get_trial(self._id(number)).state.is_finished()
+
+    def _goes_on(self, number: int, config: TrialConfig) -> bool:
+        """Whether a trial that is there is open for what comes of `config`; one of another config is given up."""
+        if self._is_open(number) and self._storage.get_trial(self._id(number)).user_attrs.get("key") != config.key:
+            self._storage.set_trial_state_values(self._id(number), self._states.FAIL)
+        return self._is_open(number)
+
+
 def write_study(search: Search, title: str, evaluations: Sequence[Evaluation], storage: str) -> None:
     """Writes the evaluations that an Optuna study in `storage` (a database's URL) does not have yet.
-
-    The study is what `optuna-dashboard` shows and Optuna's own tools read; nothing is read back from it.
 
     Raises:
         StoreError: if it cannot be written.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _named(storage):
-        _check_tables(storage)
-        study = optuna.create_study(study_name=title, storage=storage, direction=search.direction, load_if_exists=True)
-        known = {trial.number for trial in study.get_trials(deepcopy=False)}
-        for found in evaluations:
-            if found.number not in known:
-                study.add_trial(frozen(search, found))
+        Study(search, title, storage).ended(evaluations)
 
 
 def frozen(search: Search, found: Evaluation) -> optuna.trial.FrozenTrial:
-    """An evaluation as Optuna has it."""
+    """An evaluation as Optuna has it, with the times at which it was trained where they are known."""
     import optuna
 
-    searched = {n: d for n, d in search.space.items() if _applies(d, found.config)}
+    value = found.scores[search.metric] if found.state == "COMPLETE" else None
+    trial = _trial(search, found.config, optuna.trial.TrialState[found.state], value, found.curve)
+    if found.span_s:
+        trial.datetime_start, trial.datetime_complete = map(datetime.fromtimestamp, found.span_s)
+    return trial
+
+
+def _trial(
+    search: Search,
+    config: TrialConfig,
+    state: optuna.trial.TrialState,
+    value: float | None = None,
+    curve: Sequence[float] = (),
+) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    searched = {n: d for n, d in search.space.items() if _applies(d, config)}
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState[found.state],
-        value=found.scores[search.metric] if found.state == "COMPLETE" else None,
-        params={name: getattr(found.config, name) for name in searched},
+        state=state,
+        value=value,
+        params={name: getattr(config, name) for name in searched},
         distributions={name: _distribution(dimension) for name, dimension in searched.items()},
-        intermediate_values=dict(enumerate(found.curve, 1)),
-        user_attrs={"key": found.config.key},
+        intermediate_values=dict(enumerate(curve, 1)),
+        user_attrs={"key": config.key},
     )
 
 

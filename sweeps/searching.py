@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sweeps.mirror import PATIENCE_S, Mirror
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
-from sweeps.search import METRICS, Evaluation, Proposals, Search, best, evaluation, write_study
+from sweeps.runs import StoreError
+from sweeps.search import METRICS, Evaluation, Proposals, Search, Study, best, evaluation, write_study
+from trainable.config import TrialConfig
 
 if TYPE_CHECKING:
     from sweeps.state import Situation
-    from trainable.config import TrialConfig
+    from trainable.record import Record
 
 LONGEST_TITLE = 400  # characters of a study's name before its digits; databases of Optuna take 512
 
-# Runs the trials of a sweep that are not done, and returns the exit code and what there is then; a judge, if there is
-# one, tells each when to give up.
-RunSweep = Callable[[Sweep, Judge | None], tuple[int, "Situation"]]
+# Runs the trials of a sweep that are not done, and returns the exit code and what there is then. A judge, if there is
+# one, tells each when to give up; what makes a display is called when trials are to run.
+RunSweep = Callable[[Sweep, Judge | None, "Callable[[Situation], Display] | None"], tuple[int, "Situation"]]
 
 
 def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) -> int:
@@ -35,11 +40,11 @@ def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) 
     proposals, title = Proposals(search), ""
     while trials := proposals.ask():
         judge = judge_of(search, proposals.evaluations)
-        unique = tuple(dict.fromkeys(trials))  # a search may propose twice what it has proposed
-        code, situation = run_sweep(Sweep(search.name, unique), judge)
+        first = len(proposals.evaluations)
+        display = partial(_displayed, search, title, variant, optuna_storage, first, trials)
+        code, situation = run_sweep(search.sweep(trials), judge, display)
         if code:
             return code
-        first = len(proposals.evaluations)
         found = [_evaluation(search, first + n, trial, situation) for n, trial in enumerate(trials)]
         proposals.tell(found)
         title = title or study_title(search, variant, situation)  # of the first round, which is always the same
@@ -51,10 +56,62 @@ def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) 
         print(f"none of {search.num_trials} evaluations went to its end; widen the space, or lower lr")
         return 4
     print(f"best     {described(search, winner)}")
-    code, situation = run_sweep(Sweep(search.name, tuple(search.confirmed(winner.config))), None)
+    code, situation = run_sweep(search.sweep(search.confirmed(winner.config)), None, None)
     if not code:
         print(confirmed(search, winner, situation))
     return code
+
+
+class Display:
+    """Shows a round in its Optuna study while it runs, from a thread of its own: a database that is slow or locked
+    stops no trial. What does not arrive is written after the round, from what trials have committed.
+
+    Args:
+        first: the number of the first evaluation.
+        trials: what the round evaluates, in the order of their numbers.
+    """
+
+    def __init__(self, search: Search, title: str, storage: str, first: int, trials: Sequence[TrialConfig]) -> None:
+        self._search, self._where = search, (title, storage)
+        self._numbers = defaultdict[str, list[int]](list)  # by key: a search may propose what it has proposed before
+        for number, trial in enumerate(trials, first):
+            self._numbers[trial.key].append(number)
+        self._study: Study | None = None  # only the thread touches it
+        self._mirror = Mirror(print)
+        self._tell(lambda study: study.propose(first, trials))
+
+    def started(self, key: str) -> None:
+        """A trial has begun."""
+        for number in self._numbers[key]:
+            self._tell(partial(Study.started, number=number))
+
+    def epoch(self, key: str, row: Mapping[str, float]) -> None:
+        """A trial has an epoch behind it."""
+        for number in self._numbers[key]:
+            self._tell(partial(Study.epoch, number=number, row=row))
+
+    def finished(self, found: Record) -> None:
+        """A trial has committed its result."""
+        config = TrialConfig(**found.config)
+        ended = [evaluation(self._search, n, config, found.scores, found.history) for n in self._numbers[found.key]]
+        self._tell(partial(Study.ended, evaluations=ended))
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Nothing of the round runs any more; waits for the last writes, not for ever."""
+        self._tell(Study.rest)
+        self._mirror.close(patience_s)
+
+    def _tell(self, write: Callable[[Study], None]) -> None:
+        self._mirror.tell(partial(self._write, write))
+
+    def _write(self, write: Callable[[Study], None]) -> None:
+        title, storage = self._where
+        try:
+            self._study = self._study or Study(self._search, title, storage)
+            write(self._study)
+        except Exception as error:  # whatever Optuna, SQLAlchemy or the network raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StoreError(f"--optuna {storage}: cannot be written ({reason})") from error
 
 
 def described(search: Search, found: Evaluation) -> str:
@@ -92,6 +149,18 @@ def judge_of(search: Search, evaluations: Sequence[Evaluation]) -> Judge:
     """Who tells the trials of the next round to give up."""
     past = [(e.curve, e.state == "COMPLETE") for e in evaluations if e.curve]
     return Judge(search.pruner, search.direction, METRICS[search.metric][0], past, search.base.epochs)
+
+
+def _displayed(
+    search: Search,
+    title: str,
+    variant: str,
+    storage: str,
+    first: int,
+    trials: Sequence[TrialConfig],
+    situation: Situation,
+) -> Display:
+    return Display(search, title or study_title(search, variant, situation), storage, first, trials)
 
 
 def _evaluation(search: Search, number: int, trial: TrialConfig, situation: Situation) -> Evaluation:

@@ -119,8 +119,10 @@ def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, st
         "sweep": situation.sweep.name,
         "variant": situation.variant,
         "sweep_sha256": situation.sweep_tags["sweep_sha256"],
+        "cell": situation.sweep.cell(trial),
         **common,
         **situation.inputs[trial.key].tags,
+        "corpus_root": str(data.scan.corpus.root),
         "corpus_recordings": "/".join(map(str, recordings)),
         "corpus_clips": "/".join(map(str, clips)),
         "corpus_notes": "; ".join(data.notes)[:5000],  # as much as a tag holds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from sweeps import pages
 from sweeps.artefacts import FOR_LOOKING, Say, tried
 from sweeps.code import CODE_TAGS
 from sweeps.plan import run_name
@@ -32,6 +34,7 @@ for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
 
 SWEEP_TAGS = ("data_sha256", "sweep_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
 NUMBERS_AT_ONCE = 1000  # of a write, after which MLflow begins another, though it were within an epoch
+DIGEST = 12  # of the data's hash, digits that MLflow shows beside a corpus
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -141,6 +144,7 @@ class Store:
         first = {k: v for k, v in earlier.tags.items() if k in CODE_TAGS} if earlier and resumes else {}
         resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
         self._set_tags(run_id, {**tags, **first, **resumed})
+        self._log_data(run_id, config, tags)
         return run_id
 
     @_named
@@ -154,8 +158,13 @@ class Store:
         first = {int(row["epoch"]): row for row in reversed(rows)}  # of two reports of an epoch
         new, size = sorted(first.keys() - self._logged[run_id]), NUMBERS_AT_ONCE // max(map(len, rows), default=1)
         for steps in (new[start : start + size] for start in range(0, len(new), size)):
-            known, now = self._logged.pop(run_id), int(time.time() * 1000)
-            points = [Metric(k, v, now, step) for step in steps for k, v in first[step].items() if k != "epoch"]
+            known, now_s = self._logged.pop(run_id), time.time()
+            points = [
+                Metric(name, value, int(1000 * first[step].get("ended_unix_s", now_s)), step)
+                for step in steps
+                for name, value in first[step].items()
+                if name not in ("epoch", "ended_unix_s")  # which are the point's place
+            ]
             self._client.log_batch(run_id, metrics=points)
             self._logged[run_id] = known.union(steps)
             faults.reach("epoch is in the store")
@@ -194,8 +203,11 @@ class Store:
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
         sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
         parent, status = self._sweep_run(name, _sweep_sha256(name, variant, sweep))
-        parent = parent or self.open_sweep(name, variant, sweep)
-        title = run_name(TrialConfig(**record.config))
+        trial = TrialConfig(**record.config)
+        if not parent:
+            parent = self.open_sweep(name, variant, sweep)
+            self.introduce(parent, {}, pages.experiment_tags(pages.sweep_of(name, trial)))
+        title = run_name(trial)
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
         self.log_epoch(run_id, *record.history)
         self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts, say)
@@ -209,9 +221,33 @@ class Store:
         self._client.set_terminated(run_id, status)
 
     @_named
-    def attach(self, run_id: str, path: Path) -> None:
-        """Adds an artefact."""
-        self._client.log_artifact(run_id, str(path))
+    def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Adds an artefact, in a folder of the run's if one is named."""
+        self._client.log_artifact(run_id, str(path), folder)
+
+    @_named
+    def introduce(self, run_id: str, settings: Mapping[str, Any], experiment_tags: Mapping[str, str]) -> None:
+        """Gives a sweep's run the settings of all its trials as params, and its experiment what MLflow's pages read."""
+        from mlflow.entities import Param
+
+        run = self._client.get_run(run_id)
+        words, known = {name: str(value) for name, value in settings.items()}, run.data.params
+        self._client.log_batch(run_id, params=[Param(n, word) for n, word in words.items() if n not in known])
+        if stale := sorted(
+            name for name, word in known.items() if words.get(name) != word
+        ):  # MLflow never changes a param
+            self._client.set_tag(run_id, "params_of_earlier_trials", ", ".join(stale))
+        for name, value in experiment_tags.items():
+            self._client.set_experiment_tag(run.info.experiment_id, name, value)
+
+    @_named
+    def summarise(self, run_id: str, numbers: Mapping[str, float], table: tuple[str, str]) -> None:
+        """Gives a sweep's run its numbers, and a table of its trials: a name and what the file holds."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in numbers.items()])
+        self._client.log_text(run_id, table[1], table[0])
 
     def _sweep_run(self, name: str, sha256: str) -> tuple[str, str]:
         """The run of a sweep with these settings on these data, and its status; "" and KILLED if there is none."""
@@ -228,8 +264,22 @@ class Store:
         if found:
             return str(found.experiment_id)
         place = (self._local.parent / "artifacts" / name).as_uri() if self._local else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on GenAI traces
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # how the list of experiments names it
         return str(self._client.create_experiment(name, artifact_location=place, tags=kind))
+
+    def _log_data(self, run_id: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Says which corpus a trial is given, by its digest, and how it is split."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if "data_sha256" not in tags:  # nothing was read of it
+            return
+        source = json.dumps({"uri": tags.get("corpus_root", "")})
+        clips = tags.get("corpus_clips", "")
+        profile = {"num_rows": sum(map(int, clips.split("/"))), "clips": clips} if clips else {}
+        name, digest = str(config["corpus"]), tags["data_sha256"][:DIGEST]
+        data = Dataset(name, digest, "local", source, profile=json.dumps(profile))
+        context = f"split by {config['split']}, {tags.get('corpus_recordings', '')} recordings"
+        self._client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag

@@ -52,6 +52,8 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "scipy": ("analysis/",),
     "sklearn": ("analysis/",),
     "jinja2": ("analysis/",),
+    "psutil": ("trainable/usage.py",),
+    "pynvml": ("trainable/usage.py",),
     "soundfile": ("datasets/", "benchmarks/"),
     "soxr": ("datasets/",),
     "librosa": ("benchmarks/",),  # a reference; tests have it too

@@ -17,6 +17,7 @@ from trainable import augment, checkpoint, faults, metrics
 from trainable.metrics import NotFinite, mean_loss
 from trainable.parallel import ALONE, Team
 from trainable.randomness import derive, generator
+from trainable.usage import Meter
 from trainable.watchdog import beat
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def finetune(
         report(row)
 
     while len(history) < config.epochs and not has_stopped(history, config) and not (gives_up and gives_up(history)):
-        epoch, started = len(history) + 1, time.perf_counter()
+        epoch, started, meter = len(history) + 1, time.perf_counter(), Meter()
         team.begin(epoch)
         with dropout_of(config, epoch, device):
             losses = train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
@@ -84,6 +85,8 @@ def finetune(
             "val_loss": metrics.cross_entropy(logits, labels),
             "val_accuracy": metrics.accuracy(logits, labels),
             "epoch_s": time.perf_counter() - started,
+            "ended_unix_s": time.time(),
+            **meter.read(),
         }
         if not math.isfinite(row["val_loss"]):
             raise NotFinite(f"the validation loss is {row['val_loss']} after epoch {epoch}; lower lr ({config.lr:g})")

@@ -42,6 +42,7 @@ from tests.sweeps.small import BASE, Small
 from trainable import faults, finetune, networks, record, trial
 from trainable.config import TrialConfig
 from trainable.record import Record
+from trainable.usage import MEASURED
 
 NUM_TRIALS, FEW = 6, 4
 KILLS = 50  # at random, for each of the seeds
@@ -190,7 +191,7 @@ def logits(folder: Path) -> np.ndarray:
 
 
 def timeless(found: Record) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "epoch_s"} for row in found.history]
+    return [{name: value for name, value in row.items() if not name.startswith(MEASURED)} for row in found.history]
 
 
 def check_committed(study: Study, alone: Study) -> None:

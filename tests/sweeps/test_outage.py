@@ -470,7 +470,7 @@ def test_epochs_that_pile_up_are_written_together(
     num_points: list[int] = []
 
     def slow(self: MlflowClient, run_id: str, metrics: Any = (), **others: Any) -> None:
-        if metrics:
+        if any(metric.key == "val_loss" for metric in metrics):  # not the sweep's own numbers
             num_points.append(len(metrics))
             assert gate.wait(60)
         write(self, run_id, metrics=metrics, **others)

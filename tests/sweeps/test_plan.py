@@ -54,6 +54,25 @@ def test_a_trial_planned_twice_is_refused() -> None:
         Sweep("toy", grid(BASE, seed=(1, 2, "1")))
 
 
+def test_cells_with_one_network_and_rates_are_told_apart_by_what_differs() -> None:
+    """And by nothing else: what goes with the network is in no name; a part of a study has the names of the whole."""
+    one, other = (dataclasses.replace(BASE, backbone="cnn10", batch=8), BASE)
+    assert [Sweep("toy", (one, other)).cell(t) for t in (one, other)] == ["cnn10-32k on 32 kHz", "cnn14-32k on 32 kHz"]
+    both = Sweep("toy", grid(BASE, lr=(1e-3, 1e-4), seed=(1, 2)))
+    names = [both.cell(t) for t in both.trials]
+    assert names == [f"cnn14-32k on 32 kHz, lr={lr}" for lr in ("0.001", "0.001", "0.0001", "0.0001")]
+    part = varied(both, limit=1)
+    assert part.cell(part.trials[0]) == names[0]
+
+
+def test_what_all_trials_share_are_the_settings_of_the_study() -> None:
+    """Without the seed, and without what only the first trials share."""
+    part = varied(SWEEP, {"epochs": 5}, seeds=(1,), limit=1)
+    assert part.settings is not None
+    assert (part.settings["epochs"], part.settings["corpus"]) == (5, "deepship")
+    assert not {"seed", "data_hz"} & part.settings.keys()
+
+
 def test_seeds_replace_the_studys() -> None:
     """Each cell gets the seeds asked for, in their order, once."""
     trials = varied(SWEEP, seeds=(7, 5)).trials

@@ -219,6 +219,7 @@ def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFi
         f"  cnn14-32k on 16 kHz, seed 2 (key {failed.key}) failed: NotFinite: lower lr",
         "table:  python -m analysis.toy --seeds 1,2 --set classes=Cargo,Tug --storage /results",
         "runs:   mlflow ui --backend-store-uri sqlite:////results/mlflow.db",
+        "        then open http://127.0.0.1:5000",
     ]
 
 
@@ -226,6 +227,6 @@ def test_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     """A path with a space is quoted wherever a command is printed."""
     args = arguments("--storage", "/my results")
     print_outcome(situation(finished=4), args, {})
-    table, runs = capsys.readouterr().out.splitlines()[-2:]
+    table, runs, _ = capsys.readouterr().out.splitlines()[-3:]
     assert table.endswith("--storage '/my results'")
     assert runs.endswith("'sqlite:////my results/mlflow.db'")

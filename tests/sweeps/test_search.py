@@ -7,7 +7,9 @@ import math
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from sweeps import launch, learning_rate
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.runs import StoreError
-from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, check_storage, write_study
-from sweeps.searching import study_title
+from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, Study, best, check_storage, evaluation, write_study
+from sweeps.searching import Display, study_title
 from sweeps.space import Choice, LogUniform, Uniform, Whole, points
 from sweeps.state import Situation
 from trainable.config import TrialConfig
@@ -273,6 +275,120 @@ def test_the_study_is_written_once_and_read_by_optuna(tmp_path: Path) -> None:
     assert study.trials[0].value == found[0].scores["best_val_accuracy"]
     assert study.trials[0].intermediate_values == dict(enumerate(found[0].curve, 1))
     assert study.trials[0].params == {name: getattr(found[0].config, name) for name in SPACE}
+
+
+def test_the_objective_has_a_name_and_trials_the_times_of_their_training(tmp_path: Path) -> None:
+    """Of its first epoch's start and its last one's end; records of earlier versions have none."""
+    asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
+    (config, *_) = Proposals(asked).ask()
+    epochs = [{"epoch": n, "val_accuracy": 0.5, "epoch_s": 60.0, "ended_unix_s": 1e9 + 60 * n} for n in (1, 2)]
+    untimed = [{"epoch": 1, "val_accuracy": 0.5, "epoch_s": 60.0}]
+    found = [evaluation(asked, n, config, {asked.metric: 0.5}, rows) for n, rows in enumerate((epochs, untimed))]
+    write_study(asked, "toy", found, storage)
+    study = optuna.load_study(study_name="toy", storage=storage)
+    assert study.metric_names == ["best_val_accuracy"]
+    timed, other = study.trials
+    assert timed.datetime_start is not None
+    assert timed.datetime_complete is not None
+    assert (timed.datetime_start.timestamp(), timed.datetime_complete.timestamp()) == (1e9, 1e9 + 120)
+    assert other.datetime_start is not None
+    assert other.datetime_start.timestamp() > 1.7e9
+
+
+def states(storage: str) -> list[tuple[str, list[float]]]:
+    """State and intermediate values of the trials of the study `toy`."""
+    trials = optuna.load_study(study_name="toy", storage=storage).trials
+    return [(t.state.name, list(t.intermediate_values.values())) for t in trials]
+
+
+def test_a_round_is_seen_while_it_runs(tmp_path: Path) -> None:
+    """Its evaluations wait, run with a value for each epoch, and end one by one, whichever is first; none is doubled
+    when the round is written as a whole.
+    """
+    asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
+    trials = Proposals(asked).ask()
+    shown = Study(asked, "toy", storage)
+    shown.propose(0, trials)
+    assert states(storage) == [("WAITING", [])] * 3
+    before = datetime.now()
+    shown.started(1)
+    shown.epoch(1, {"epoch": 1, "val_accuracy": 0.25})
+    assert states(storage) == [("WAITING", []), ("RUNNING", [0.25]), ("WAITING", [])]
+    shown.epoch(1, {"epoch": 1, "val_accuracy": 0.25})  # as a trial that is resumed says it
+    one = Evaluation(1, trials[1], {"best_val_accuracy": 0.5}, (0.25, 0.5))
+    shown.ended([one])
+    assert states(storage)[1] == ("COMPLETE", [0.25, 0.5])
+    others = [answer(0, trials[0]), dataclasses.replace(answer(2, trials[2]), scores={"diverged": 1.0})]
+    write_study(asked, "toy", [others[0], one, others[1]], storage)
+    assert [state for state, _ in states(storage)] == ["COMPLETE", "COMPLETE", "FAIL"]
+    found = optuna.load_study(study_name="toy", storage=storage).trials
+    assert [t.params for t in found] == [{name: getattr(t, name) for name in SPACE} for t in trials]
+    assert found[1].value == 0.5
+    for trial in found:
+        assert trial.datetime_start is not None
+        assert trial.datetime_complete is not None
+        assert before <= trial.datetime_start <= trial.datetime_complete <= datetime.now()
+
+
+def test_what_a_killed_driver_has_left_running_goes_on(tmp_path: Path) -> None:
+    """The next one takes the trial over, with the epochs that it has; one that was stopped in order waits."""
+    asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
+    trials = Proposals(asked).ask()
+    killed = Study(asked, "toy", storage)
+    killed.propose(0, trials)
+    killed.started(0)
+    killed.epoch(0, {"epoch": 1, "val_accuracy": 0.25})
+    assert states(storage)[0] == ("RUNNING", [0.25])
+
+    stopped = Study(asked, "toy", storage)
+    stopped.propose(0, trials)
+    assert states(storage) == [("WAITING", [0.25]), ("WAITING", []), ("WAITING", [])]
+    stopped.started(0)
+    stopped.rest()
+    assert states(storage)[0] == ("WAITING", [0.25])
+
+    last = Study(asked, "toy", storage)
+    last.propose(0, trials)
+    last.started(0)
+    last.ended([answer(n, trial) for n, trial in enumerate(trials)])
+    last.started(0)  # too late to change anything
+    last.epoch(0, {"epoch": 9, "val_accuracy": 1.0})
+    last.rest()
+    assert [state for state, _ in states(storage)] == ["COMPLETE"] * 3
+    assert states(storage)[0][1] == list(answer(0, trials[0]).curve)
+
+
+def test_a_locked_database_keeps_no_trial_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Events return at once while nothing can be written, and arrive when it can."""
+    path = tmp_path / "optuna.db"
+    asked, storage = search(), f"sqlite:///{path}"
+    trials = Proposals(asked).ask()
+    Study(asked, "toy", storage)  # its tables
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        display = Display(asked, "toy", storage, 0, trials)
+        for trial in trials:
+            display.started(trial.key)
+            for epoch in range(1, 100):
+                display.epoch(trial.key, {"epoch": epoch, "val_accuracy": 0.5})
+        assert time.monotonic() - began < 1
+        while "cannot be written" not in (said := capsys.readouterr().out):
+            assert time.monotonic() - began < 300
+            time.sleep(0.1)
+        assert f"--optuna {storage}: cannot be written" in said
+        other.rollback()
+    display.close(patience_s=300)
+    assert [len(curve) for _, curve in states(storage)] == [99] * 3
+
+
+def test_what_was_left_of_other_proposals_is_given_up(tmp_path: Path) -> None:
+    """Its params are not those of what is evaluated now, whose value it must not get."""
+    asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
+    one, other, *_ = Proposals(asked).ask()
+    Study(asked, "toy", storage).propose(0, [one])
+    write_study(asked, "toy", [answer(0, other)], storage)
+    assert states(storage) == [("FAIL", [])]
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,22 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
 from datasets.synthetic import write_deepship
+from sweeps.drive import Recorder
 from sweeps.launch import COMPLETE
 from sweeps.runs import read_runs
+from sweeps.search import Search
+from sweeps.searching import Display
+from sweeps.space import LogUniform
+from sweeps.store import Store
 from tests.sweeps.test_launch import finish, start
+from tests.sweeps.test_outage import NUM_EPOCHS, Drive
 
 NUM = 6
 FIELDS = ("weights=none", "width=0.0625", "batch=4", "epochs=8", "pretrain_hz=8000", "data_hz=2000")
@@ -36,6 +43,23 @@ def study(storage: Path) -> optuna.Study:
 def committed(storage: Path) -> set[Path]:
     """The records that there are."""
     return set((storage / "trials").glob("*/record.json"))
+
+
+def test_a_driver_shows_a_round_in_the_study_as_it_goes(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    """One evaluation ends; the other has an epoch behind it when the driver stops, and waits for the next start."""
+    drive, storage = Drive(open_store(), tmp_path), f"sqlite:///{tmp_path / 'optuna.db'}"
+    drive.close()
+    search = Search("toy", drive.trials[0], {"lr": LogUniform(1e-6, 1e-2)}, num_trials=2)
+    display = Display(search, "toy", storage, 0, drive.trials)
+    drive.recorder = Recorder(drive.situation, drive.places, drive.store, drive.near, display)
+    for trial in drive.trials:
+        drive.begin(trial, 1)
+    drive.end(drive.trials[1], 1)
+    drive.close()
+    waits, ended = optuna.load_study(study_name="toy", storage=storage).trials
+    assert (waits.state.name, waits.intermediate_values) == ("WAITING", {1: 0.5})
+    assert (ended.state.name, ended.value, len(ended.intermediate_values)) == ("COMPLETE", 0.75, NUM_EPOCHS)
+    assert ended.user_attrs["key"] == drive.trials[1].key
 
 
 @pytest.mark.ray
@@ -67,6 +91,14 @@ def test_a_search_that_is_killed_asks_nothing_twice_and_finds_the_same(tmp_path:
     assert [t.values for t in one.trials] == [t.values for t in other.trials]
     assert [t.state for t in one.trials] == [t.state for t in other.trials]
     assert one.best_trial.number == other.best_trial.number
+    assert one.metric_names == ["best_val_accuracy"]
+    for trial in other.trials:
+        assert trial.datetime_start is not None
+        assert trial.datetime_complete is not None
+        assert trial.datetime_start < trial.datetime_complete
+        assert len(trial.intermediate_values) > 0
+    rounds = [other.trials[:4], other.trials[4:]]
+    assert max(t.datetime_complete for t in rounds[0]) <= min(t.datetime_start for t in rounds[1])  # type: ignore[type-var]
 
     runs = read_runs(f"sqlite:///{killed / 'mlflow.db'}")
     assert Counter(run.status for run in runs) == {"FINISHED": NUM + 1}

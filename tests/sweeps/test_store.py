@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,58 @@ def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:
     run_id = begin(store)
     store.log_epoch(run_id, row(1, train_loss=0.25))
     assert read_runs(store.uri)[0].metrics == {"val_loss": 1.0, "val_accuracy": 0.1, "train_loss": 0.25}
+
+
+def test_a_point_has_the_time_at_which_its_epoch_ended(open_store: Callable[..., Store]) -> None:
+    """Which is no curve of its own; a run that is written later has its curves where they were."""
+    store = open_store()
+    run_id = begin(store)
+    store.log_epoch(run_id, row(1, ended_unix_s=1_700_000_000.5), row(2, ended_unix_s=1_700_000_060.5))
+    points = client(store).get_metric_history(run_id, "val_loss")
+    assert [point.timestamp for point in points] == [1_700_000_000_500, 1_700_000_060_500]
+    assert "ended_unix_s" not in read_runs(store.uri)[0].metrics
+
+
+def test_a_trial_says_which_corpus_it_was_given(open_store: Callable[..., Store]) -> None:
+    """Its name and digest, where it lay, how many clips, and how it was split; once, however often it starts."""
+    store = open_store()
+    tags = {"corpus_root": "/ships", "corpus_recordings": "5/1/2", "corpus_clips": "50/10/20"}
+    run_id = begin(store, **tags)
+    store.end(run_id, "KILLED")
+    begin(store, earlier=read_runs(store.uri)[0], **tags)
+    (given,) = client(store).get_run(run_id).inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("deepship", "d" * 12)
+    assert json.loads(given.dataset.source) == {"uri": "/ships"}
+    assert json.loads(given.dataset.profile)["num_rows"] == 80
+    (context,) = given.tags
+    assert (context.key, context.value) == ("mlflow.data.context", "split by recording, 5/1/2 recordings")
+
+
+def test_a_sweeps_run_has_its_settings_and_numbers(open_store: Callable[..., Store]) -> None:
+    """As params and metrics, the last numbers counting, and its trials as a table."""
+    store = open_store()
+    parent = store.open_sweep("toy", "", {})
+    for finished in (1.0, 2.0):
+        store.introduce(parent, {"corpus": "deepship", "lr": 1e-3}, {})
+        store.summarise(
+            parent, {"trials_finished": finished, "test_accuracy/cnn14-8k on 2 kHz": 0.5}, ("t.csv", "a,b\n")
+        )
+    run = client(store).get_run(parent)
+    assert run.data.params == {"corpus": "deepship", "lr": "0.001"}
+    assert run.data.metrics == {"trials_finished": 2.0, "test_accuracy/cnn14-8k on 2 kHz": 0.5}
+    assert [file.path for file in client(store).list_artifacts(parent)] == ["t.csv"]
+    assert "params_of_earlier_trials" not in run.data.tags
+
+
+def test_a_param_that_later_trials_do_not_share_is_named(open_store: Callable[..., Store]) -> None:
+    """MLflow changes no param; the study's file may have another value now, or several."""
+    store = open_store()
+    parent = store.open_sweep("toy", "", {})
+    store.introduce(parent, {"corpus": "deepship", "lr": 1e-3, "batch": 4}, {})
+    store.introduce(parent, {"corpus": "deepship", "lr": 1e-4, "epochs": 5}, {})
+    data = client(store).get_run(parent).data
+    assert data.params == {"corpus": "deepship", "lr": "0.001", "batch": "4", "epochs": "5"}
+    assert data.tags["params_of_earlier_trials"] == "batch, lr"
 
 
 def test_a_finished_run_has_its_scores(open_store: Callable[..., Store]) -> None:

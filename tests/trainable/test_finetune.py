@@ -29,6 +29,7 @@ from trainable.finetune import (
     train_epoch,
 )
 from trainable.trial import start_network
+from trainable.usage import MEASURED
 
 CONFIG = TrialConfig(
     corpus="toy",
@@ -94,7 +95,7 @@ def run(
     network = network or fresh(config)
     train, validation = train or toy(), validation or toy(10, seed=1)
     history = finetune(config, network, train, validation, folder, report)
-    timeless = [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
+    timeless = [{name: value for name, value in row.items() if not name.startswith(MEASURED)} for row in history]
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     return Outcome(timeless, weights, predict(network, validation, config))
 

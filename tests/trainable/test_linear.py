@@ -25,6 +25,7 @@ from trainable.finetune import Row
 from trainable.linear import LinearProbe, embedded, trained_part
 from trainable.networks import start_network
 from trainable.place import Place
+from trainable.usage import MEASURED
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -91,7 +92,7 @@ def run(folder: Path, report: Callable[[Row], None] = lambda row: None, config: 
 
 
 def timeless(history: list[Row]) -> list[Row]:
-    return [{name: value for name, value in row.items() if name != "epoch_s"} for row in history]
+    return [{name: value for name, value in row.items() if not name.startswith(MEASURED)} for row in history]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,101 @@
+"""A sweep in numbers: every trial once, and no mean of a cell that is not whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweeps import summary
+from sweeps.plan import Sweep, grid
+from sweeps.runs import Run, read_all
+from sweeps.store import Store, artifact_path
+from tests.sweeps.test_outage import Drive
+from trainable.config import TrialConfig
+
+BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
+SWEEP = Sweep("toy", grid(BASE, data_hz=(2_000, 8_000), seed=(1, 2)))
+CELLS = ["test_accuracy/cnn14-8k on 2 kHz", "test_accuracy/cnn14-8k on 8 kHz"]
+
+
+def run(number: int, status: str = "FINISHED", parent: str = "p", key: str = "", **metrics: float) -> Run:
+    """The run of a trial of the plan, or of another key."""
+    trial = SWEEP.trials[number % 4]
+    tags = {"key": key or trial.key, "cell": SWEEP.cell(trial), "mlflow.parentRunId": parent}
+    return Run(f"r{number}", "toy", f"n{number}", status, {}, metrics, tags, "")
+
+
+def finished(number: int, test: float, validation: float = 0.5, **more: str) -> Run:
+    return run(number, test_accuracy=test, best_val_accuracy=validation, **more)  # type: ignore[arg-type]
+
+
+def test_only_whole_cells_have_a_mean() -> None:
+    """Two of two seeds at 2 kHz, one of two at 8 kHz; what runs or has failed has no score that counts."""
+    runs = [finished(0, 0.5), finished(1, 0.7, 0.9), finished(2, 0.9), run(3, "FAILED", test_accuracy=1.0)]
+    found = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
+    assert found == {
+        "trials_planned": 4,
+        "trials_finished": 3,
+        "trials_failed": 1,
+        "best_val_accuracy": 0.9,
+        CELLS[0]: pytest.approx(0.6),
+    }
+
+
+def test_of_attempts_at_a_trial_the_finished_one_counts() -> None:
+    """Whichever began first; and what another sweep has finished is not repeated, so it counts here."""
+    runs = [run(0, "KILLED"), finished(0, 0.4, parent="another"), run(0, "RUNNING")]
+    assert [r.status for r in summary.by_key(SWEEP, "p", runs).values()] == ["FINISHED"]
+    assert summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))["trials_finished"] == 1
+
+
+def test_trials_of_earlier_starts_count_among_those_asked_for() -> None:
+    """Started again with other seeds, the sweep's run has more trials than the plan; other sweeps' are not its."""
+    runs = [finished(0, 0.5, key="older"), finished(0, 0.5, key="foreign", parent="another")]
+    found = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
+    assert (found["trials_planned"], found["trials_finished"]) == (5, 1)
+
+
+def test_the_table_has_a_row_for_each_trial() -> None:
+    """With its cell and its scores; a trial that has not finished has none."""
+    runs = summary.by_key(SWEEP, "p", [finished(0, 0.5), run(1, "RUNNING", test_accuracy=0.1)])
+    rows = list(csv.DictReader(io.StringIO(summary.table(runs))))
+    assert [(row["cell"], row["status"], row["test_accuracy"]) for row in rows] == [
+        ("cnn14-8k on 2 kHz", "FINISHED", "0.5"),
+        ("cnn14-8k on 2 kHz", "RUNNING", ""),
+    ]
+
+
+def test_the_driver_gives_the_sweeps_run_its_numbers(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    """As it begins, of what there is, and at its end, with the settings and a table of its trials."""
+    drive = Drive(open_store(), tmp_path)
+    for trial in drive.trials:
+        drive.begin(trial, 2)
+        drive.end(trial, 2)
+    drive.close()
+    (sweep,) = (run for run in read_all(drive.store.uri) if "key" not in run.tags)
+    assert sweep.metrics == {
+        "trials_planned": 2.0,
+        "trials_finished": 2.0,
+        "trials_failed": 0.0,
+        "best_val_accuracy": 0.75,
+        "test_accuracy/cnn14-32k on 32 kHz": 0.5,
+    }
+    assert (sweep.status, sweep.params["data_hz"], "seed" in sweep.params) == ("FINISHED", "32000", False)
+    with artifact_path(sweep, summary.TABLE).open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["FINISHED"] * 2
+
+
+def test_a_metrics_name_has_only_letters_that_mlflow_takes() -> None:
+    """Networks have slashes in their names, augmentations plus signs; neither is refused, nor opens a section."""
+    trials = grid(BASE, augment=("none", "specaugment+mixup"))
+    sweep = Sweep("toy", trials)
+    runs = {t.key: run(0, test_accuracy=0.5, key=t.key) for t in trials}
+    names = [name for name in summary.numbers(sweep, runs) if name.startswith("test_accuracy/")]
+    assert names == [
+        "test_accuracy/cnn14-8k on 8 kHz- augment-none",
+        "test_accuracy/cnn14-8k on 8 kHz- augment-specaugment-mixup",
+    ]
