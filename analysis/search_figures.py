@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import figures
 from sweeps.drawing import Axes, Figure, LinearSegmentedColormap, MaxNLocator, Rectangle, pyplot, rc_context
-from sweeps.search import Evaluation, Search, best, frozen
+from sweeps.optuna_study import frozen
+from sweeps.search import Evaluation, Search, best
 from sweeps.space import Choice, Dimension
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sweeps.optuna_study import REMEDY, frozen
 from sweeps.runs import Run, sqlite_path
-from sweeps.search import REMEDY, Evaluation, Search, frozen
+from sweeps.search import Evaluation, Search
 from trainable.config import TrialConfig
 
 if TYPE_CHECKING:

@@ -196,6 +196,12 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--accelerator", type=accelerator, metavar="TYPE", help="Ray's name of the GPU to use, such as H100"
     )
+    _add_worker_flags(group)
+    group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
+    group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
+
+
+def _add_worker_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--hang-after",
         type=count,
@@ -212,8 +218,6 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="niceness of the workers, 0 to 19, for a machine that others use (%(default)s; on a cluster its own file "
         "says it)",
     )
-    group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
-    group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
 
 
 def _environment(parser: argparse.ArgumentParser, look: Callable[[], Value]) -> Value:

@@ -27,12 +27,13 @@ from sweeps.budget import Budget, NoBudget
 from sweeps.cluster import WrongEnvironment
 from sweeps.code import StaleMount, check_mount, code_state
 from sweeps.look import committed, inputs_of, look, out_of_step, study_parser
+from sweeps.optuna_study import check_storage
 from sweeps.own_ray import RayError
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan, print_watching
 from sweeps.runs import StoreError, read_all
-from sweeps.search import Search, check_storage
+from sweeps.search import Search
 from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
 from sweeps.tuner import Checks
 from trainable import weights
@@ -43,6 +44,7 @@ from trainable.weights import MissingWeights, WrongWeights
 
 if TYPE_CHECKING:
     from sweeps.drive import Recorder
+    from trainable.config import TrialConfig
 
 REFUSALS = (
     BackboneError,
@@ -222,19 +224,8 @@ def _driven(
     What fails should fail first, and what takes long goes on side by side: Ray starts in a process of its own, and
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
     """
-    began, searching_on = time.monotonic(), cluster.is_joined()
-
-    def say(line: str) -> None:
-        print(f"start    {line}", flush=True)
-
     with cluster.kept():
-        cluster.begin(args.nice)
-        if not searching_on:  # a search starts once
-            say("Ray on this machine" if cluster.is_own() else "joining the cluster")
-        cluster.join(say)
-        checks = Checks(situation.to_run, checkpoints)
-        if not searching_on:
-            say(f"Ray is up after {time.monotonic() - began:.0f} s; opening the store, and workers load PyTorch")
+        checks = _joined(situation.to_run, checkpoints, args)
         from sweeps import hooks  # noqa: F401 - loads Ray Tune
         from sweeps.drive import drive
         from sweeps.store import Store
@@ -253,6 +244,22 @@ def _driven(
 
         shown = display(situation) if display else None
         return drive(situation, places, store, args.storage, flags.asked(args), budget, ready, shown)
+
+
+def _joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], args: argparse.Namespace) -> Checks:
+    """Has Ray up, and a worker of it at the check of the networks; says so, but in the rounds of a search only once."""
+    began, is_first = time.monotonic(), not cluster.is_joined()
+
+    def say(line: str) -> None:
+        print(f"start    {line}", flush=True)
+
+    if is_first:
+        say("Ray on this machine" if cluster.is_own() else "joining the cluster")
+    cluster.begin(args.nice)
+    cluster.join(say)
+    if is_first:
+        say(f"Ray is up after {time.monotonic() - began:.0f} s; opening the store, and workers load PyTorch")
+    return Checks(trials, checkpoints)
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:

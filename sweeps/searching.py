@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeps.mirror import PATIENCE_S, Mirror
+from sweeps.optuna_study import Study, write_study
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.runs import StoreError
-from sweeps.search import METRICS, Evaluation, Proposals, Search, Study, best, evaluation, write_study
+from sweeps.search import METRICS, Evaluation, Proposals, Search, best, evaluation
 from trainable.config import TrialConfig
 
 if TYPE_CHECKING:

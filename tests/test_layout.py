@@ -30,6 +30,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
         "sweeps/tuner.py",
         "sweeps/hooks.py",
         "sweeps/cluster.py",
+        "sweeps/own_ray.py",
         "sweeps/probe.py",
         "benchmarks/scale.py",
         "benchmarks/overhead.py",
@@ -37,8 +38,8 @@ ONLY_IN = {  # third parties: the files and folders that may import them
         "clusters/",
     ),
     "yaml": ("sweeps/cluster.py", "clusters/"),
-    "optuna": ("sweeps/search.py", "sweeps/pruning.py", "analysis/search"),
-    "sqlalchemy": ("sweeps/search.py",),  # with which Optuna opens its databases
+    "optuna": ("sweeps/search.py", "sweeps/optuna_study.py", "sweeps/pruning.py", "analysis/search"),
+    "sqlalchemy": ("sweeps/optuna_study.py",),  # with which Optuna opens its databases
     "pyarrow": ("datasets/remote.py",),
     "mlflow": ("sweeps/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network

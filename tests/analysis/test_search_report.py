@@ -15,8 +15,9 @@ import pytest
 from analysis import figures, search_figures, search_report, search_studies, search_tables, search_wording
 from analysis.search_studies import Found
 from analysis.search_summary import SearchTable, budget, edge, search_table
+from sweeps.optuna_study import write_study
 from sweeps.runs import Run
-from sweeps.search import Evaluation, Search, write_study
+from sweeps.search import Evaluation, Search
 from sweeps.space import Choice, LogUniform, Uniform, Whole
 from trainable.config import TrialConfig
 

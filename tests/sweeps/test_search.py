@@ -17,10 +17,11 @@ import optuna
 import pytest
 
 from sweeps import launch, learning_rate
+from sweeps.optuna_study import Study, check_storage, write_study
 from sweeps.plan import Sweep
 from sweeps.pruning import Judge
 from sweeps.runs import StoreError
-from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, Study, best, check_storage, evaluation, write_study
+from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, evaluation
 from sweeps.searching import Display, study_title
 from sweeps.space import Choice, LogUniform, Uniform, Whole, points
 from sweeps.state import Situation
