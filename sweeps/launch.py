@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find 
 
 from datasets import cache, fetch, manifest, prepare, splits
 from datasets.corpus import CorpusError
-from datasets.prepare import Source
+from datasets.prepare import Prepared, Source, Wanted
 from datasets.remote import Remote, RemoteError
 from sweeps import cluster, estimate, flags, lock, node, progress, reconcile, remote, searching
 from sweeps.budget import Budget, NoBudget
@@ -34,7 +34,7 @@ from sweeps.pruning import Judge
 from sweeps.report import print_outcome, print_plan, print_watching
 from sweeps.runs import StoreError, read_all
 from sweeps.search import Search
-from sweeps.state import Situation, all_wanted, folder_name, trial_tags, wanted_by
+from sweeps.state import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
 from sweeps.tuner import Checks
 from trainable import weights
 from trainable.card import BackboneError
@@ -163,13 +163,7 @@ def _run(
     inputs = {t.key: inputs_of(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
 
     def situation() -> Situation:
-        found = committed(plan, inputs, args.storage)
-        gone = _into_step(found, args)
-        records = {r.key: r for folder, r in found.items() if folder not in gone}
-        runs = read_all(flags.store_uri(args))
-        trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
-        now = Situation(plan, flags.variant(args), data, inputs, trials, records, sweeps=sweeps)
-        return estimate.predicted(now, args)
+        return _situation(plan, data, inputs, args)
 
     before = situation()
     if not brief:
@@ -192,6 +186,19 @@ def _run(
     if stopped:
         print(stopped, file=sys.stderr)
     return code, after
+
+
+def _situation(
+    plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], args: argparse.Namespace
+) -> Situation:
+    """What is done of the plan, once storage and store are in step."""
+    found = committed(plan, inputs, args.storage)
+    gone = _into_step(found, args)
+    records = {r.key: r for folder, r in found.items() if folder not in gone}
+    runs = read_all(flags.store_uri(args))
+    trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
+    now = Situation(plan, flags.variant(args), data, inputs, trials, records, sweeps=sweeps)
+    return estimate.predicted(now, args)
 
 
 def _end_sweep(situation: Situation, args: argparse.Namespace) -> None:
@@ -225,8 +232,7 @@ def _driven(
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
     """
     with cluster.kept():
-        checks = _joined(situation.to_run, checkpoints, args)
-        from sweeps import hooks  # noqa: F401 - loads Ray Tune
+        checks = joined(situation.to_run, checkpoints, args)
         from sweeps.drive import drive
         from sweeps.store import Store
 
@@ -246,7 +252,7 @@ def _driven(
         return drive(situation, places, store, args.storage, flags.asked(args), budget, ready, shown)
 
 
-def _joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], args: argparse.Namespace) -> Checks:
+def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], args: argparse.Namespace) -> Checks:
     """Has Ray up, and a worker of it at the check of the networks; says so, but in the rounds of a search only once."""
     began, is_first = time.monotonic(), not cluster.is_joined()
 
@@ -259,7 +265,10 @@ def _joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None
     cluster.join(say)
     if is_first:
         say(f"Ray is up after {time.monotonic() - began:.0f} s; opening the store, and workers load PyTorch")
-    return Checks(trials, checkpoints)
+    checks = Checks(trials, checkpoints)
+    from sweeps import hooks  # noqa: F401 - loads Ray Tune, while the worker loads PyTorch
+
+    return checks
 
 
 def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:

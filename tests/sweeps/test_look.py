@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from datasets.corpus import CorpusError
 from datasets.synthetic import write_deepship
+from sweeps import launch as launcher
 from sweeps import look, probe, tuner
 from sweeps.cost import Cluster
 from sweeps.deepship_rates import SWEEP
@@ -22,7 +24,7 @@ from sweeps.plan import Sweep
 from sweeps.probe import Answer, Answers, versions
 from sweeps.progress import duration
 from sweeps.search import Search
-from trainable import networks, weights
+from trainable import weights
 from trainable.config import TrialConfig
 from trainable.cost import Measured, cell_of, epoch_flops
 from trainable.weights import WrongWeights
@@ -166,8 +168,9 @@ def test_a_dry_run_remembers_no_digest_and_a_start_does(
     checkpoint, memory = (tmp_path / "weights" / f"{key}.pt{suffix}" for suffix in ("", ".sha256"))
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"weights")
-    monkeypatch.setattr(tuner, "run", lambda *all_that_is_asked: None)
-    monkeypatch.setattr(networks, "check_starts", lambda trials, checkpoints: None)
+    checks = SimpleNamespace(passed=False, raise_known=lambda wait_s=0.0: None)
+    monkeypatch.setattr(launcher, "joined", lambda *asked: checks)
+    monkeypatch.setattr(tuner, "run", lambda *asked: asked[-1]())  # a worker is ready
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--set", f"weights=run:{key}", "--limit", "1"]
     assert launch(SWEEP, [*words, "--dry-run"]) == 0
     assert not memory.exists()

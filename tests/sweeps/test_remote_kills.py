@@ -34,7 +34,7 @@ from sweeps import drive, launch, located, node, reconcile, remote, tuner  # noq
 from sweeps.plan import Sweep, grid
 from sweeps.runs import read_all
 from tests.sweeps.small import BASE, Small
-from trainable import finetune, networks, record, trial
+from trainable import finetune, record, trial
 from trainable.config import TrialConfig
 from trainable.place import Place
 
@@ -98,7 +98,7 @@ class Study:
         with (
             mock.patch.object(tuner, "run", self.in_this_process),
             mock.patch.object(remote, "take", self.take),
-            mock.patch.object(networks, "check_starts"),
+            mock.patch.object(launch, "joined", return_value=mock.Mock(passed=True)),
             mock.patch.object(trial, "start_network", Small),
             mock.patch.object(finetune, "train_epoch", train),
         ):
