@@ -13,6 +13,7 @@ import pytest
 from benchmarks import chaos, kills
 from benchmarks.chaos_counts import Counts
 from datasets.synthetic import write_deepship
+from sweeps.launch import INCOMPLETE
 
 # Those whose victims are noticed late come last: meanwhile the other trials train on.
 KINDS = ("term", "driver", "worker", "interrupt", "worker-term", "driver", "worker", "raylet", "freeze", "gcs")
@@ -30,7 +31,6 @@ def test_ten_kills_lose_nothing_and_change_nothing(short: Path, monkeypatch: pyt
     """One of each kind at least: SIGKILL, SIGTERM and SIGINT to the driver; SIGKILL, SIGTERM and SIGSTOP to a worker;
     SIGKILL to Ray's raylet and to its GCS. Each victim is seen to die, and the results are those of a sweep left alone.
     """
-    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "10")  # not 60, for which a driver outlives its GCS
     args = Namespace(trials=4, epochs=150, hang_after=15)
     draw = random.Random(4)
     plan = [kills.Kill(kind, draw.randint(1, 40), draw.uniform(0, 1)) for kind in KINDS]
@@ -44,6 +44,7 @@ def test_ten_kills_lose_nothing_and_change_nothing(short: Path, monkeypatch: pyt
     hit = [kind for start in killed.starts for kind in start.kills]
     assert tuple(hit) == KINDS
     assert set(hit) == set(kills.SIGNALS)
+    assert {start.code for start in killed.starts if {"gcs", "raylet"} & set(start.kills)} == {INCOMPLETE}
     assert killed.counts.epochs_redone <= 2 * len(hit)  # whole ones, of two running trials
     assert killed.counts == Counts(0, 0, 0, 0, killed.counts.epochs_redone)
     assert not any(start.lied for start in killed.starts)
