@@ -1,12 +1,16 @@
 """What a trial costs apart from its training: trials that do nothing, by the launcher, beside stock Ray Tune.
 
-    python -m benchmarks.overhead [--trials 12] [--at-once 2] [--rounds 3] [--json FILE]
+    python -m benchmarks.overhead [--trials 12] [--at-once 2] [--rounds 3] [--data-root ESC10] [--json FILE]
 
 Both run the same trials on this machine's own Ray, one core to each: the launcher in workers that it keeps warm, stock
 Tune with a new worker for each trial, as it comes, but for its loggers of results, which both do without. A trial only
 says that it has finished; or it loads timm first, as those of half of Table II do. Counted is what a trial holds its
 worker for [wall, --at-once of them side by side], and what the driver's process works for it [CPU], the first two
 trials of each worker apart. Sides in turn, --trials each, medians over rounds.
+
+And what a user waits for first: from the command to the end of the first epoch, EfficientNet-Lite0 from random weights
+on one core, beside `benchmarks/plain_script.py`, which does the same without anything else. --data-root may name ESC-10
+or ESC-50; otherwise 400 synthetic clips of ten classes are written.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ from __future__ import annotations
 import logging
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +30,21 @@ from typing import Any
 from benchmarks import measured
 from benchmarks.measured import Row
 from benchmarks.scale import BASE, Counter, Mark
+from datasets.synthetic import write_esc50
 from sweeps import cluster, placement, tuner
 from trainable.place import Place
 
 MOST_WALL_S, MOST_DRIVER_S = 0.5, 0.05
 WARM = 2  # trials of a worker: while one loads timm the other may have ended two
 CORE = {"CPU": 1.0}
+FIRST = "first epoch, from the command"
+MOST_RATIO = 2.0  # of that, ours against the script's
+NETWORK = "tf_efficientnet_lite0"
+ROOT = Path(__file__).resolve().parents[1]
+FIELDS = (
+    *("corpus=esc50", f"backbone=timm/{NETWORK}.in1k", "weights=none", "head_dropout=0", "augment=none", "epochs=1"),
+    *("pretrain_hz=32000", "data_hz=32000", "input_norm=standard"),
+)
 Trial = Callable[[dict[str, Any]], None]
 Side = Callable[[Trial, int, int, Path], list[Mark]]
 
@@ -132,6 +148,43 @@ def measure(
     return medians
 
 
+def first_epoch(root: Path) -> tuple[float, float]:
+    """Wall seconds from the command to the end of its first epoch: ours, and the plain script's."""
+    with tempfile.TemporaryDirectory(prefix="first-", ignore_cleanup_errors=True) as folder:
+        words = ["--data-root", str(root), "--storage", folder, "--split", "published", "--bad-files", "drop"]
+        sets = [word for field in FIELDS for word in ("--set", field)]
+        study = [sys.executable, "-m", "sweeps.deepship_rates", "--limit", "1", *words, *sets]
+        mine = seconds_until(study, lambda: any(Path(folder).glob("trials/*/epoch-0001.pt")))
+    script = [sys.executable, "-m", "benchmarks.plain_script", str(root), NETWORK, "1"]
+    return mine, seconds_until(script, lambda: False)
+
+
+def seconds_until(command: Sequence[str], done: Callable[[], bool]) -> float:
+    """How long a command takes until something is done, or else to its end; it is left to end well.
+
+    Raises:
+        RuntimeError: if it ends with another code than 0.
+    """
+    began, took = time.perf_counter(), None
+    with tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)  # noqa: S603
+        while running.poll() is None:
+            if took is None and done():
+                took = time.perf_counter() - began
+            time.sleep(0.05)
+        if running.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {running.returncode}: {said.read()[-2000:]}")
+    return time.perf_counter() - began if took is None else took
+
+
+def first_row(pairs: Sequence[tuple[float, float]]) -> Row:
+    """The medians of both sides; the goal is for their ratio."""
+    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    row = measured.at_most(FIRST, "s", mine, MOST_RATIO * other, peer=other, peer_name="script", ratio=other / mine)
+    return replace(row, goal=f"<= {MOST_RATIO:g} x the script's")
+
+
 def rows(found: dict[str, tuple[float, float]]) -> list[Row]:
     """Wall time and the driver's CPU time, of both kinds of trials."""
     made = []
@@ -150,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=12, help="of each side in a round")
     parser.add_argument("--at-once", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="ESC-10 or ESC-50, for the first epoch")
     args = parser.parse_args(argv)
     if args.trials <= (least := WARM * args.at_once):
         parser.error(f"--trials {args.trials}: must be above {least}, which are not counted while workers start")
@@ -159,7 +213,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         for kind, trial in TRIALS.items()
         for name, side in (("ours", ours), ("peer", peer))
     }
-    measured.show(rows(measure(sides, args.trials, args.at_once, args.rounds)), args)
+    with tempfile.TemporaryDirectory(prefix="events-") as folder:
+        root = args.data_root or Path(folder) / "events"
+        if not root.exists():
+            write_esc50(root, num_per_class=40, num_classes=10)
+        pairs = [first_epoch(root.resolve()) for _ in range(args.rounds)]
+    measured.show([first_row(pairs), *rows(measure(sides, args.trials, args.at_once, args.rounds))], args)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "mlflow": ("sweeps/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network
     "torchaudio": ("trainable/", "benchmarks/"),
-    "timm": ("trainable/backbones/",),
+    "timm": ("trainable/backbones/", "benchmarks/plain_script.py"),
     "safetensors": ("trainable/pretrained.py",),
     "huggingface_hub": ("trainable/weights.py",),
     "captum": ("analysis/gradcam",),
@@ -56,7 +56,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "psutil": ("trainable/usage.py",),
     "pynvml": ("trainable/usage.py",),
     "soundfile": ("datasets/", "benchmarks/"),
-    "soxr": ("datasets/",),
+    "soxr": ("datasets/", "benchmarks/plain_script.py"),
     "librosa": ("benchmarks/",),  # a reference; tests have it too
     "torchlibrosa": ("benchmarks/",),  # peers, as is
     "lightning": ("benchmarks/",),

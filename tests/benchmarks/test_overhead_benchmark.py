@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import overhead
 from benchmarks.scale import Counter, Mark
+from datasets.synthetic import write_esc50
 
 
 def marks(*moments: float) -> list[Mark]:
@@ -40,15 +42,45 @@ def test_sides_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(overhead, "ours", side("ours", 0.25, 0.25, 9.0, 0.25, 0.25, 9.0))
     monkeypatch.setattr(overhead, "peer", side("peer", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+    firsts = iter(((30.0, 20.0), (50.0, 20.0), (31.0, 20.0)))
+    monkeypatch.setattr(overhead, "first_epoch", lambda root: next(firsts))
     path = tmp_path / "results.json"
     overhead.main(["--trials", "8", "--at-once", "1", "--rounds", "3", "--json", str(path)])
     names = [("ours", "nothing"), ("peer", "nothing"), ("ours", "loads_timm"), ("peer", "loads_timm")]
     assert given == [(*name, 8, 1) for name in names] * 3
-    rows = json.loads(path.read_text())["rows"]
+    first, *rows = json.loads(path.read_text())["rows"]
+    assert (first["case"], first["ours"], first["peer"]) == ("first epoch, from the command", 31, 20)
+    assert first["met"]
     assert [row["case"] for row in rows[::2]] == ["a trial that does nothing", "a trial that loads timm"]
     assert [row["ours"] for row in rows] == pytest.approx([0.25, 0.025] * 2)
     assert [row["ratio"] for row in rows] == pytest.approx([4] * 4)
     assert all(row["met"] for row in rows)
+
+
+def test_the_goal_of_the_first_epoch_is_twice_the_script() -> None:
+    """Whatever the machine's speed."""
+    row = overhead.first_row([(45.0, 20.0)])
+    assert (row.met, row.goal, row.ratio) == (False, "<= 2 x the script's", 20 / 45)
+    assert overhead.first_row([(40.0, 20.0)]).met
+
+
+def test_a_command_is_timed_until_something_is_done_and_ends_well(tmp_path: Path) -> None:
+    """The file is there before the command ends; one that fails is no measurement."""
+    program = f"import time; open({str(tmp_path / 'done')!r}, 'w'); time.sleep(1)"
+    took = overhead.seconds_until([sys.executable, "-c", program], (tmp_path / "done").exists)
+    assert 0 < took < overhead.seconds_until([sys.executable, "-c", program], lambda: False)
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 1: .*no luck"):
+        overhead.seconds_until([sys.executable, "-c", "raise SystemExit('no luck')"], lambda: False)
+
+
+def test_both_commands_of_the_first_epoch_end_with_it(tmp_path: Path) -> None:
+    """The script by itself; the study's words are those of a plan."""
+    write_esc50(tmp_path / "events", num_per_class=8, num_classes=2)
+    script = [sys.executable, "-m", "benchmarks.plain_script", str(tmp_path / "events"), overhead.NETWORK, "1"]
+    assert overhead.seconds_until(script, lambda: False) > 0
+    words = ["--limit", "1", *(word for field in overhead.FIELDS for word in ("--set", field))]
+    study = [sys.executable, "-m", "sweeps.deepship_rates", "--dry-run", "--storage", str(tmp_path), *words]
+    assert overhead.seconds_until(study, lambda: False) > 0
 
 
 def test_too_few_trials_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
