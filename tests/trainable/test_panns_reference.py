@@ -73,7 +73,8 @@ def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> N
         clipwise = np.array(reference["clipwise_first8"])
         np.testing.assert_allclose(logits.sigmoid()[:, :8], clipwise, rtol=0, atol=1e-5)
         inner = (clipwise > 1e-30) & (clipwise < 0.99)  # nearer to 0 or 1, float32 does not tell the logit
-        np.testing.assert_allclose(logits[:, :8][inner], np.log(clipwise[inner] / (1 - clipwise[inner])), rtol=1e-5)
+        expected = np.log(clipwise[inner] / (1 - clipwise[inner]))
+        np.testing.assert_allclose(logits[:, :8][inner], expected, rtol=3e-5)  # 1.5e-5 on another kind of processor
 
 
 def test_state_dict_is_the_published_one(published: tuple[str, Backbone]) -> None:

@@ -277,7 +277,7 @@ def test_a_damaged_run_starts_no_other(tmp_path: Path) -> None:
     (attempt := folder / "attempt-1").mkdir(parents=True)
     (attempt / "best.pt").write_bytes(b"weights")
     files = {"best.pt": weights.sha256(attempt / "best.pt")}
-    mine = record.Record(KEY, {}, {}, {}, [], {}, attempt.name, files)
+    mine = record.Record(KEY, {}, {}, {}, [], {}, attempt.name, files, {"best.pt": len(b"weights")})
     record.put_in_place(folder, record.commit(folder, mine))
     trial, best = config(f"run:{KEY}"), folder / "best.pt"
     assert weights.locate(trial, tmp_path, tmp_path) == best
