@@ -59,7 +59,11 @@ def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
 
 @torch.inference_mode()
 def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> None:
-    """From the waveform to embedding and class probabilities, within 1e-5 of the published network's outputs."""
+    """From the waveform to embedding and class probabilities, as near to the published network's outputs as float32 is.
+
+    Within 1e-5 on the processor where the reference was computed; others add up in another order, and differ by 4e-5 in
+    an embedding of up to 34, and by 1.5e-5 of a logit.
+    """
     backbone, network = published
     for reference in [model for model in MODELS.values() if model["backbone"] == backbone]:
         card = panns.card(backbone, reference["pretrain_hz"])
@@ -67,14 +71,14 @@ def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> N
         wave = torch.from_numpy(noise.astype(np.float32))
         embedding = network.embed(logmel(wave, card.front_end) if card.input == "logmel" else wave)
         logits = network.classifier(embedding).double()
-        np.testing.assert_allclose(embedding[:, :8], reference["embedding_first8"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(embedding[:, :8], reference["embedding_first8"], rtol=3e-5, atol=3e-5)
         assert embedding.mean().item() == pytest.approx(reference["embedding_mean"], rel=1e-5)
         assert embedding.std().item() == pytest.approx(reference["embedding_std"], rel=1e-5)
         clipwise = np.array(reference["clipwise_first8"])
         np.testing.assert_allclose(logits.sigmoid()[:, :8], clipwise, rtol=0, atol=1e-5)
         inner = (clipwise > 1e-30) & (clipwise < 0.99)  # nearer to 0 or 1, float32 does not tell the logit
         expected = np.log(clipwise[inner] / (1 - clipwise[inner]))
-        np.testing.assert_allclose(logits[:, :8][inner], expected, rtol=3e-5)  # 1.5e-5 on another kind of processor
+        np.testing.assert_allclose(logits[:, :8][inner], expected, rtol=3e-5)
 
 
 def test_state_dict_is_the_published_one(published: tuple[str, Backbone]) -> None:
