@@ -6,6 +6,7 @@ Both are only for looking at: where one cannot be made or kept, that is said, an
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def draw_confusion(predictions: Path, picture: Path) -> None:
     """Draws the test clips' confusion matrix, whole or not at all."""
     with predictions.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         figure = confusion_figure(stored["classes"].tolist(), stored["labels"], stored["logits"].argmax(axis=1))
-    part = picture.with_suffix(".part")
+    part = picture.with_name(f".{picture.name}.{os.getpid()}")  # another driver may draw it too
     try:
         figure.savefig(part, format="png", dpi=DPI)
         part.replace(picture)

@@ -373,10 +373,10 @@ def stop(child: int) -> None:
 
 
 def is_free(database: Path) -> bool:
-    """Whether nobody is writing."""
+    """Whether nobody is writing, or reading, which keeps others from writing as long as it is stopped."""
     with closing(sqlite3.connect(database, timeout=0)) as connection:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
             return False
     return True
