@@ -28,7 +28,7 @@ trap again USR1
 source .venv/bin/activate
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 10000))  # a node may have another job's Ray
-export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=$PWD
+export RAY_AUTH_MODE=token RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=$PWD
 export SOUNDINGS_CACHE_DIR=${SOUNDINGS_CACHE_DIR:-${TMPDIR:-/var/tmp}/soundings-$USER}  # each node's own disk
 
 # The address that the other nodes know; `ray symmetric-run` starts Ray on all, the study on the head, and ends Ray.

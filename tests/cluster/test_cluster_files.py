@@ -168,7 +168,7 @@ class TestNodes:
         commands = [document(file)["setup_commands"][-6:] for file in LAUNCHED]
         assert commands[0] == commands[1] == commands[2]
         assert commands[0][0].startswith("chmod 600")
-        names = set(re.findall(r"(SOUNDINGS_\w+|RAY_USAGE\w+)=", commands[0][-2]))
+        names = set(re.findall(r"(SOUNDINGS_\w+|RAY_USAGE\w+|RAY_worker\w+)=", commands[0][-2]))
         (container,) = document(KUBE)["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
         assert {variable["name"] for variable in container["env"]} == names
 
