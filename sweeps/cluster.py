@@ -61,7 +61,7 @@ def begin(nice: int = 0) -> None:
         nice: niceness of its workers.
     """
     global _own
-    if is_own() and _own is None:
+    if is_own() and _own is None and not is_joined():
         _own = OwnRay(nice)
 
 
@@ -77,24 +77,25 @@ def join(say: Callable[[str], None] = print) -> None:
     global _own
     os.environ |= QUIET
     begin()
+    if is_joined():
+        return
     import ray
 
-    if ray.is_initialized():
-        return
     for left in reversed(range(TRIES)):
         try:
-            begin()
             _connect(ray, _own.wait(say) if _own else _reached())
             break
         except RayError as error:
             if _own is None:
                 raise
+            nice = _own.nice
             _own.end()
             _own = None
             if not left:
                 remedy = "start again when the machine is less busy; nothing is lost"
                 raise RayError(f"Ray does not start on this machine: {error}; {remedy}") from None
             say(f"Ray did not start: {error}; trying again")
+            begin(nice)
     _wait_for_workers(ray)
 
 

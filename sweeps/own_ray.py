@@ -57,6 +57,7 @@ class OwnRay:
     """
 
     def __init__(self, nice: int = 0) -> None:
+        self.nice = nice
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray and its driver; on no disk
         os.environ.update(HERE)
