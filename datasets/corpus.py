@@ -26,6 +26,7 @@ SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 MAX_SHOWN = 80  # characters of a value in a message
+MAX_PATH = 400  # and of a path, whose end tells most
 
 
 class CorpusError(ValueError):
@@ -76,10 +77,10 @@ class Corpus:
         return tuple(sorted(shared))
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = MAX_SHOWN) -> str:
     """A value for a message: what cannot be printed is escaped, and what is long is cut."""
     text = ascii(value) if isinstance(value, str) and UNWRITABLE.search(value) else repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def folder(word: str | Path, flag: str = "") -> Path:
@@ -90,7 +91,7 @@ def folder(word: str | Path, flag: str = "") -> Path:
     """
     if not (text := str(word)) or UNWRITABLE.search(text):
         remedy = "rename the folder, without control characters, in UTF-8" if text else "name a folder or a file"
-        raise CorpusError(f"{flag}{shown(text)}: {remedy}")
+        raise CorpusError(f"{flag}{shown(text, MAX_PATH)}: {remedy}")
     try:
         path = Path(text).expanduser().resolve()
         path.exists()

@@ -65,16 +65,17 @@ class OwnRay:
             os.environ.setdefault(name, value)
         self._folder = Path(tempfile.mkdtemp(prefix="soundings-ray-", dir=os.environ.get("RAY_TMPDIR")))
         self._began = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "sweeps.own_ray", str(os.getpid()), str(self._folder)],
-            env={**os.environ, "RAY_worker_niceness": f"{nice}"},
-            cwd=Path(__file__).resolve().parents[1],
-            stdout=subprocess.PIPE,
-            stderr=(self._folder / ERRORS).open("w"),
-            text=True,
-            # Ctrl-C is for the driver, which ends this process when it has put its own things in order.
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]),
-        )
+        with (self._folder / ERRORS).open("w") as errors:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "sweeps.own_ray", str(os.getpid()), str(self._folder)],
+                env={**os.environ, "RAY_worker_niceness": f"{nice}"},
+                cwd=Path(__file__).resolve().parents[1],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                # Ctrl-C is for the driver, which ends this process when it has put its own things in order.
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]),
+            )
 
     def wait(self, say: Callable[[str], None]) -> str:
         """The address, once it is up; says now and then what is waited for.
@@ -114,6 +115,8 @@ class OwnRay:
         except subprocess.TimeoutExpired:
             self._process.kill()  # and the system kills what it has started
             self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _lines_within(self, seconds: float) -> bool:

@@ -271,11 +271,12 @@ class Store:
         """Says which corpus a trial is given, by its digest, and how it is split."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        if "data_sha256" not in tags:  # nothing was read of it
+        if "data_sha256" not in tags or "corpus" not in config:  # nothing was read of it
             return
         source = json.dumps({"uri": tags.get("corpus_root", "")})
         clips = tags.get("corpus_clips", "")
-        profile = {"num_rows": sum(map(int, clips.split("/"))), "clips": clips} if clips else {}
+        counted = all(word.isdecimal() for word in clips.split("/"))
+        profile = {"num_rows": sum(map(int, clips.split("/"))), "clips": clips} if counted else {}
         name, digest = str(config["corpus"]), tags["data_sha256"][:DIGEST]
         data = Dataset(name, digest, "local", source, profile=json.dumps(profile))
         context = f"split by {config['split']}, {tags.get('corpus_recordings', '')} recordings"

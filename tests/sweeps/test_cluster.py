@@ -214,6 +214,6 @@ cluster.leave()
 def test_a_worker_keeps_memory_between_steps_and_gives_it_back_after_a_trial(tmp_path: Path) -> None:
     """Two steps of 256 MB: the second takes what the first has freed, and the end of the trial returns it."""
     told, more, given_back = output_of(A_TRIAL, str(tmp_path)).rsplit(maxsplit=2)
-    assert told == "[{'event': 'finished'}] True"
+    assert told == "[{'event': 'ready'}, {'event': 'finished'}] True"
     assert int(more) < 2**24
     assert int(given_back) > 0.9 * 2**28
