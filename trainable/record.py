@@ -126,11 +126,11 @@ def damage(folder: Path, record: Record, names: Collection[str] = (), read: bool
     A kill may have left them in their attempt's folder, from where `put_in_place` takes them.
 
     Args:
-        names: only these; all if empty.
+        names: only these, of those that it has; all if empty.
         read: whether to compare what is in them, and not only their sizes, which takes no reading.
     """
     wrong = []
-    for name in names or record.files:
+    for name in (name for name in record.files if not names or name in names):  # of a search's trial there are none
         places = (f"{folder}/{name}", f"{folder}/{record.attempt}/{name}")
         path = next(filter(os.path.isfile, places), "")
         if what := _difference(path, record.sizes[name], record.files[name] if read else ""):

@@ -321,3 +321,10 @@ def test_a_record_that_is_forgotten_is_set_aside(tmp_path: Path, committed: Reco
     kept = [path.read_bytes() for path in tmp_path.glob("forgotten-*.json")]
     assert len(kept) == 2
     assert whole in kept
+
+
+def test_a_trial_without_files_has_none_that_are_gone(tmp_path: Path, committed: Record) -> None:
+    """A trial of a search commits numbers alone; nothing that others have is missed."""
+    numbers = dataclasses.replace(committed, files={}, sizes={})
+    record.check_files(tmp_path, numbers, names=("predictions.npz",))
+    assert record.damage(tmp_path, numbers) == ""
