@@ -242,10 +242,13 @@ def _driven(
         if storage := flags.remote(args):
             places = node.share(storage, places, epochs)
         checks.raise_known()
+        checked = False
 
         def ready() -> None:
-            if not checks.passed:
+            nonlocal checked
+            if not checked:
                 checks.raise_known(None)
+                checked = True
                 weights.remember(situation.to_run, checkpoints, args.weights_dir, args.storage / "trials")
 
         shown = display(situation) if display else None

@@ -95,11 +95,6 @@ class Checks:
         task = ray.remote(num_cpus=0, scheduling_strategy=cluster.here())(_check)  # the checkpoints are on this machine
         self._answers = [task.remote([t.to_dict() for t in starts], files)]
 
-    @property
-    def passed(self) -> bool:
-        """Whether the answer is there, and nothing is wrong."""
-        return not self._answers
-
     def raise_known(self, wait_s: float | None = 0.0) -> None:
         """Raises what is wrong, as far as it is known by then.
 

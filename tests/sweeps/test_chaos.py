@@ -119,7 +119,7 @@ class Study:
 
         with (
             mock.patch.object(tuner, "run", in_this_process),
-            mock.patch.object(launch, "joined", return_value=mock.Mock(passed=True)),
+            mock.patch.object(launch, "joined", return_value=mock.Mock()),
             mock.patch.object(trial, "start_network", begin),
             mock.patch.object(finetune, "train_epoch", train),
             nullcontext() if lock else mock.patch.object(driver_lock, "only_driver", return_value=nullcontext(True)),

@@ -168,7 +168,7 @@ def test_a_dry_run_remembers_no_digest_and_a_start_does(
     checkpoint, memory = (tmp_path / "weights" / f"{key}.pt{suffix}" for suffix in ("", ".sha256"))
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"weights")
-    checks = SimpleNamespace(passed=False, raise_known=lambda wait_s=0.0: None)
+    checks = SimpleNamespace(raise_known=lambda wait_s=0.0: None)
     monkeypatch.setattr(launcher, "joined", lambda *asked: checks)
     monkeypatch.setattr(tuner, "run", lambda *asked: asked[-1]())  # a worker is ready
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--set", f"weights=run:{key}", "--limit", "1"]

@@ -98,7 +98,7 @@ class Study:
         with (
             mock.patch.object(tuner, "run", self.in_this_process),
             mock.patch.object(remote, "take", self.take),
-            mock.patch.object(launch, "joined", return_value=mock.Mock(passed=True)),
+            mock.patch.object(launch, "joined", return_value=mock.Mock()),
             mock.patch.object(trial, "start_network", Small),
             mock.patch.object(finetune, "train_epoch", train),
         ):
