@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import re
 import secrets
 import select
@@ -43,6 +44,8 @@ SAYS_EVERY_S = 15.0
 ENDS_S = 30.0  # that its processes may take to end
 ERRORS = "errors.txt"  # what the process has to say, in the folder where Ray writes
 PR_SET_PDEATHSIG = 1
+RAY_PORTS_END = 20_000  # Ray gives its workers ports from 10,002 to 19,999
+LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class RayError(RuntimeError):
@@ -140,15 +143,29 @@ def why(raylet_err: Path) -> str:
 
 
 def free_ports(num: int) -> list[int]:
-    """Ports that nobody listens on; another process could still come first, and then the start is tried again."""
-    sockets = [socket.socket() for _ in range(num)]
-    try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody listens on, and that neither the system nor Ray gives to others meanwhile.
+
+    Seconds pass before Ray's agents take them, in which this Ray and others open dozens of ports that the system
+    chooses. An agent that finds its port taken ends the raylet, after the start is over.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(*port_range()), k=1_000):
+        with socket.socket() as one, suppress(OSError):
+            one.bind((LOOPBACK, port))
+            found.append(port)
+        if len(found) == num:
+            return found
+    raise OSError(f"none of 1,000 ports of {LOOPBACK} is free")
+
+
+def port_range() -> tuple[int, int]:
+    """The first port above those of Ray's workers, and the first above it that the system gives out by itself."""
+    first, last = RAY_PORTS_END, 65_536
+    with suppress(OSError, ValueError):
+        lowest = int(LOCAL_PORTS.read_text().split()[0])
+        if lowest - first > 2_000:  # where the system takes nearly all, there is nothing to keep away from
+            last = lowest
+    return first, last
 
 
 def serve(driver: int, folder: Path) -> None:

@@ -112,7 +112,8 @@ class Checks:
         try:
             problem = ray.get(ready[0]) if ready else None
         except ray.exceptions.RayError as error:
-            reason = (str(error).strip().splitlines() or ["no reason is known"])[-1]
+            looks = (cluster.loss() for _ in range(20))  # two seconds: the worker's loss may be known before its cause
+            reason = next(filter(None, looks), "") or (str(error).strip().splitlines() or ["no reason is known"])[-1]
             raise RayError(f"the worker that checks the networks was lost ({reason}); start again") from None
         if problem:
             raise problem

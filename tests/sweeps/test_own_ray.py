@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import own_ray
 from sweeps.cluster import SHIPPED, snapshot
-from sweeps.own_ray import why
+from sweeps.own_ray import free_ports, port_range, why
 
 ROOT = Path(__file__).resolve().parents[2]
 LATE = (
@@ -116,6 +118,41 @@ def test_the_reason_is_that_of_the_raylet(tmp_path: Path) -> None:
     assert why(log) == "its metrics agent did not answer in time"
     log.write_text(DISK)
     assert why(log).endswith("No space left on device")
+
+
+def test_ports_are_those_that_nobody_else_is_given() -> None:
+    """Neither Ray to a worker nor the system to whoever asks for any port: agents take theirs seconds later."""
+    first, last = port_range()
+    assert first >= 20_000  # Ray's default for its workers is 10,002 to 19,999
+    with socket.socket() as other:
+        other.bind((own_ray.LOOPBACK, 0))
+        assert not first <= other.getsockname()[1] < last
+    ports = free_ports(4)
+    assert len(set(ports)) == 4
+    assert all(first <= port < last for port in ports)
+
+
+def test_ports_that_are_taken_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three ports one has a listener."""
+    with socket.socket() as other:
+        other.bind((own_ray.LOOPBACK, free_ports(1)[0]))
+        other.listen()
+        taken = other.getsockname()[1]
+        drawn = [taken, *free_ports(2)]
+        monkeypatch.setattr(own_ray.random.SystemRandom, "sample", lambda self, ports, k: drawn)
+        assert free_ports(2) == drawn[1:]
+        with pytest.raises(OSError, match="is free"):
+            free_ports(3)
+
+
+@pytest.mark.parametrize(("said", "last"), [("32768\t60999\n", 32_768), ("1024\t65535\n", 65_536), ("none", 65_536)])
+def test_the_system_says_which_ports_it_gives_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, last: int
+) -> None:
+    """Where it takes nearly all, or does not say, any above Ray's will do."""
+    (tmp_path / "ports").write_text(said)
+    monkeypatch.setattr(own_ray, "LOCAL_PORTS", tmp_path / "ports")
+    assert port_range() == (20_000, last)
 
 
 def test_a_ray_that_does_not_start_is_tried_again_and_refused_in_words(short: Path) -> None:
