@@ -89,14 +89,14 @@ def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C, SIGTERM, SIGKILL, and a last start: every key finished once, with whole curves and the same bits."""
-    num_epochs = 80
+    num_epochs = 30
     monkeypatch.setenv("SOUNDINGS_FAULT", "epoch is trained")
     monkeypatch.setenv("SOUNDINGS_FAULT_LOG", str(tmp_path))
     monkeypatch.setenv("SOUNDINGS_FAULT_HOW", "wait 0.3")  # or on a busy machine a trial ends between look and signal
     long = (*SMALL, f"epochs={num_epochs}", f"patience={num_epochs}")
     disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=long)
 
-    for stop, epoch in ((signal.SIGINT, 3), (signal.SIGTERM, 10)):
+    for stop, epoch in ((signal.SIGINT, 3), (signal.SIGTERM, 8)):
         driver = start(disturbed)
         until(epoch, tmp_path / "disturbed" / "trials", driver)
         driver.send_signal(stop)
@@ -105,7 +105,7 @@ def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(
         assert {run.status for run in runs_of(tmp_path / "disturbed")} == {"KILLED"}
 
     driver = start(disturbed)
-    until(20, tmp_path / "disturbed" / "trials", driver)
+    until(14, tmp_path / "disturbed" / "trials", driver)
     driver.kill()
     driver.communicate(timeout=600)
     assert any(run.status == "RUNNING" for run in runs_of(tmp_path / "disturbed"))
