@@ -39,7 +39,7 @@ $(DEMO)/ships: | .venv/installed
 	@$(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 
 test: .venv/installed
-	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: .venv/installed
 	.venv/bin/ruff check .

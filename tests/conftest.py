@@ -1,29 +1,53 @@
-"""The order of the tests: files that take minutes begin first, so that no worker is left alone with one at the end."""
+"""Which tests run beside which: those that start Ray one after another, and of all others the longest files first.
+
+Two real Rays at once on two cores give each other load 9, at which starts take minutes and hosts time out.
+"""
 
 from __future__ import annotations
 
-import pytest
+import re
+from functools import cache
+from pathlib import Path
 
-LONGEST_FIRST = (  # seconds of each, on two cores with three workers
-    "sweeps/test_launch.py",  # 913
-    "sweeps/test_searching.py",  # 450
-    "cluster/test_on_hosts.py",  # 863
-    "sweeps/test_chaos.py",  # 506
-    "sweeps/test_kills.py",  # 418
-    "trainable/test_parallel.py",  # 375
-    "sweeps/test_outage.py",  # 323
-    "sweeps/test_remote_kills.py",  # 281
-    "benchmarks/test_overhead_benchmark.py",  # 212
-    "sweeps/test_runs.py",  # 141
-    "benchmarks/test_scale_benchmark.py",  # 105
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTS_RAY = re.compile(r"pytest\.mark\.(ray|cluster)\b")
+LONGEST = (  # of the files that start no Ray; they begin first, so that no worker is left alone with one at the end
+    "tests/sweeps/test_chaos.py",
+    "tests/trainable/test_parallel.py",
+    "tests/sweeps/test_outage.py",
+    "tests/sweeps/test_runs.py",
 )
 
 
+@cache
+def starts_ray(file: str) -> bool:
+    """Whether a file of tests, by its path in the repository, starts Ray."""
+    return bool(STARTS_RAY.search((ROOT / file).read_text(encoding="utf-8")))
+
+
+class RayApart(LoadFileScheduling):
+    """Gives a worker a file at a time, and all files that start Ray to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "those that start Ray" if starts_ray(file) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayApart | None:
+    """Takes the place of `--dist loadfile`; whoever asks for another distribution gets that."""
+    return RayApart(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Takes the tests of the longest files to the front; within a file they keep their order."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    """Ray's files come first, then the longest of the others; within a file the tests keep their order."""
 
     def place(item: pytest.Item) -> int:
-        return places.get("/".join(item.path.parts[-2:]), len(places))
+        file = item.path.relative_to(ROOT).as_posix()
+        if starts_ray(file):
+            return 0
+        return 1 + (LONGEST.index(file) if file in LONGEST else len(LONGEST))
 
     items.sort(key=place)

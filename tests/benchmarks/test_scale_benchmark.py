@@ -16,6 +16,7 @@ from benchmarks.scale import Counter, Mark
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.ray
 def test_two_nodes_run_every_trial(tmp_path: Path) -> None:
     """Ray's own processes, through the launcher's own code; it exits with an error if a trial is missing."""
     program = "from benchmarks import scale; scale.STORE_TRIALS, scale.REPORT_TRIALS = 2, 4; scale.main()"
