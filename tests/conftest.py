@@ -36,6 +36,7 @@ class RayApart(LoadFileScheduling):
         return "those that start Ray" if starts_ray(file) else file
 
 
+@pytest.hookimpl(optionalhook=True)  # also where xdist is turned off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayApart | None:
     """Takes the place of `--dist loadfile`; whoever asks for another distribution gets that."""
     return RayApart(config, log) if config.getvalue("dist") == "loadfile" else None
