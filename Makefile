@@ -26,14 +26,14 @@ demo: .venv/installed $(DEMO)/ships
 	@$(RUN) -m analysis.demo_pretraining $(DEMO_FLAGS) --out $(DEMO)/reports/demo_pretraining > /dev/null
 	@$(RUN) -m analysis.demo_rates $(DEMO_FLAGS)
 	@echo "open the report:   $(abspath $(DEMO))/reports/demo_rates/report.html"
-	@$(RUN) -m sweeps.pages demo_rates $(DEMO_FLAGS) | sed 's,^mlflow,compare the runs:  .venv/bin/mlflow,'
+	@$(RUN) -m sweeps.engine.store.pages demo_rates $(DEMO_FLAGS) | sed 's,^mlflow,compare the runs:  .venv/bin/mlflow,'
 
 demo-backbones: .venv/installed $(DEMO)/ships
 	@$(RUN) -m sweeps.demo_backbones --data-root $(DEMO)/ships $(DEMO_FLAGS)
-	@$(RUN) -m analysis.gradcam demo_backbones --data-root $(DEMO)/ships $(DEMO_FLAGS) > /dev/null
+	@$(RUN) -m analysis.inside.gradcam demo_backbones --data-root $(DEMO)/ships $(DEMO_FLAGS) > /dev/null
 	@$(RUN) -m analysis.demo_backbones $(DEMO_FLAGS)
 	@echo "open the report:   $(abspath $(DEMO))/reports/demo_backbones/report.html"
-	@$(RUN) -m sweeps.pages demo_backbones $(DEMO_FLAGS) | sed 's,^mlflow,compare the runs:  .venv/bin/mlflow,'
+	@$(RUN) -m sweeps.engine.store.pages demo_backbones $(DEMO_FLAGS) | sed 's,^mlflow,compare the runs:  .venv/bin/mlflow,'
 
 $(DEMO)/ships: | .venv/installed
 	@$(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from analysis.rate_report import main
+from analysis.engine.rates.rate_report import main
 from sweeps.deepship_rates import SWEEP
 
 QUESTION = "Must the pre-training rate match the data rate? CNN14 on DeepShip"

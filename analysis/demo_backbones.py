@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from analysis.backbone_report import main
+from analysis.engine.backbones.backbone_report import main
 from sweeps.demo_backbones import SWEEP
 
 QUESTION = "Which pre-trained network should hear ships? Small backbones on synthetic ships"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from analysis.rate_report import main
+from analysis.engine.rates.rate_report import main
 from sweeps.demo_pretraining import SWEEP
 
 QUESTION = "What did the demo's networks learn before they heard a ship?"

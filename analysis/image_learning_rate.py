@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from analysis.search_report import main
+from analysis.engine.search.searched import main
 from sweeps.image_learning_rate import SWEEP
 
 QUESTION = "Which learning rate and weight decay for ImageNet's networks on ESC-50?"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from analysis.search_report import main
+from analysis.engine.search.searched import main
 from sweeps.learning_rate import SWEEP
 
 QUESTION = "Which learning rate and weight decay? A search on validation clips"

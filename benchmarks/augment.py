@@ -15,8 +15,8 @@ import torch
 from torchlibrosa.augmentation import SpecAugmentation
 
 from benchmarks.measured import Row, against, ms_per_step, parser, show
-from trainable.augment import FREQ_MASK_WIDTH, NUM_STRIPES, draw, time_mask_width
-from trainable.card import FRONT_ENDS
+from trainable.network.augment import FREQ_MASK_WIDTH, NUM_STRIPES, draw, time_mask_width
+from trainable.network.card import FRONT_ENDS
 
 CLIP_S = 5
 MODEL_HZ = 32_000

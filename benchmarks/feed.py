@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks import noise
 from benchmarks.measured import Row, against, as_a_worker, parser, show
-from datasets.clips import Clips, open_clips
-from datasets.splits import Split
+from datasets.engine.clips import Clips, open_clips
+from datasets.engine.splits import Split
 from trainable import examples
 from trainable.config import TrialConfig
 from trainable.examples import Examples

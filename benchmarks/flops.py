@@ -1,4 +1,4 @@
-"""Counts the forward FLOPs of every network with a known card, and writes `trainable/flops.json`.
+"""Counts the forward FLOPs of every network with a known card, and writes `trainable/cost/flops.json`.
 
     python -m benchmarks.flops [--check]
 
@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainable.backbones import panns, timm
 from trainable.config import TrialConfig
-from trainable.cost import TABLE, forward_flops
-from trainable.networks import start_network
+from trainable.cost.cost import TABLE, forward_flops
+from trainable.network.networks import start_network
 
 WIDTHS = (1.0, 1 / 4, 1 / 16)
 SECONDS = (2.5, 10.0)  # of 32 kHz: 251 and 1001 frames

@@ -22,8 +22,8 @@ import torchlibrosa.stft
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks.measured import Row, against, parser, show
-from trainable.card import FRONT_ENDS, FrontEnd
-from trainable.frontend import logmel
+from trainable.network.card import FRONT_ENDS, FrontEnd
+from trainable.network.frontend import logmel
 
 CLIP_S = 5
 # pretrain_hz, data_hz, and how many times torchlibrosa's speed ours must be: 501, 2001 and 32 frames.
@@ -45,7 +45,7 @@ class Measured:
 
 
 def ours(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """`trainable.frontend.logmel`."""
+    """`trainable.network.frontend.logmel`."""
     return logmel(torch.from_numpy(wave), front_end).numpy()
 
 

@@ -27,8 +27,8 @@ from benchmarks.measured import Row, against, at_least, at_most, not_measured, p
 from sweeps import deepship_backbones, deepship_rates
 from trainable import finetune
 from trainable.config import TrialConfig
-from trainable.networks import laid_out, start_network
-from trainable.probe import random_examples
+from trainable.cost.measure import random_examples
+from trainable.network.networks import laid_out, start_network
 
 NUM_CLASSES = 4
 WARM_UP, PROFILED = 10, 20  # steps

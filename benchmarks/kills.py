@@ -1,7 +1,7 @@
 """Starts a command again and again while processes of it are killed at seeded moments, and notes what came of each.
 
 Every start is a session of its own, so that what belongs to it is found by its id and never by a name over the machine.
-The command's work is counted in files, one for every epoch trained (`trainable.faults` writes them).
+The command's work is counted in files, one for every epoch trained (`trainable.device.faults` writes them).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.layers [--rounds 5] [--json FILE]
 
 Forward and backward of one layer, one thread, CPU time, in turn, medians over the rounds: depthwise convolutions whose
-weights' gradient is taken in strips (`trainable.depthwise`), as ConvNeXtV2 and MobileNetV3 have them, and MobileNetV1's
-first convolution, which pools too.
+weights' gradient is taken in strips (`trainable.network.depthwise`), as ConvNeXtV2 and MobileNetV3 have them, and
+MobileNetV1's first convolution, which pools too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from benchmarks.measured import Row, against, as_a_worker, ms_per_step, parser, show
-from trainable.backbones.panns_blocks import HalvingConv2d
-from trainable.depthwise import use_fast_gradients
+from trainable.network.depthwise import use_fast_gradients
+from trainable.network.panns.blocks import HalvingConv2d
 
 DEPTHWISE = (  # clips, channels, frames, mels, kernel, stride
     (4, 96, 125, 16, 7, 1),

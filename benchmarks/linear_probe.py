@@ -24,14 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measured import Row, against, at_most, not_measured, parser, show
-from trainable.backbone import Backbone
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import batches, dropout_of, finetune, predict
-from trainable.linear import embedded, trained_part
-from trainable.metrics import cross_entropy
-from trainable.networks import start_network
+from trainable.network.backbone import Backbone
+from trainable.network.linear import embedded, trained_part
+from trainable.network.networks import start_network
 from trainable.randomness import generator
+from trainable.result.metrics import cross_entropy
 
 NUM_CLASSES = 4
 AT_LEAST = 30  # times the peer's speed

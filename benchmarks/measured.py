@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainable import memory
+from trainable.device import memory
 
 VERSIONS = ("torch", "torchaudio", "torchlibrosa", "librosa", "lightning", "timm", "ray", "mlflow", "optuna", "numpy")
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measured import Row, as_a_worker, at_most, parser, show
-from datasets.clips import open_clips
+from datasets.engine.clips import open_clips
 
 PEER = "own arrays"
 PAGE = 4096 // 2  # samples

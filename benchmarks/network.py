@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.measured import ms_per_step
-from trainable.backbones import panns_networks
-from trainable.card import FRONT_ENDS
+from trainable.network.card import FRONT_ENDS
+from trainable.network.panns import models
 
 NUM_ROUNDS = 3
 TRAINED = ((1 / 16, 501, 8), (1 / 16, 4001, 4), (1 / 8, 501, 8), (1, 63, 4))  # width, frames, clips in a batch
@@ -27,9 +27,7 @@ BATCHES = (1, 8, 64)
 def network(width: float, layout: torch.memory_format) -> torch.nn.Module:
     """A CNN14 of four classes in a memory layout."""
     random = torch.Generator().manual_seed(0)
-    built = panns_networks.build(
-        "cnn14", 4, width=width, head_dropout=0.5, front_end=FRONT_ENDS[32_000], generator=random
-    )
+    built = models.build("cnn14", 4, width=width, head_dropout=0.5, front_end=FRONT_ENDS[32_000], generator=random)
     return built.to(memory_format=layout)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from datasets import cache
-from datasets.corpus import Corpus, Recording
-from datasets.scan import scan
+from datasets.engine import cache
+from datasets.engine.corpus import Corpus, Recording
+from datasets.engine.scan import scan
 
 CLIP_S = 5.0
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
@@ -30,7 +30,7 @@ def corpus(root: Path, num_recordings: int, seconds: float, rate_hz: int = 32_00
 
 
 def entry(folder: Path, num_clips: int, rate_hz: int = 32_000) -> Path:
-    """The cache entry of `num_clips` clips of noise, which a trial opens with `datasets.clips.open_clips`.
+    """The cache entry of `num_clips` clips of noise, which a trial opens with `datasets.engine.clips.open_clips`.
 
     Args:
         num_clips: rounded up to whole recordings.

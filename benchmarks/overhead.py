@@ -30,9 +30,10 @@ from typing import Any
 from benchmarks import measured
 from benchmarks.measured import Row
 from benchmarks.scale import BASE, Counter, Mark
-from datasets.synthetic import write_esc50
-from sweeps import cluster, placement, tuner
-from trainable.place import Place
+from datasets.synthetic.corpora import write_esc50
+from sweeps.engine.forecast import placement
+from sweeps.engine.running import cluster, tuner
+from trainable.device.place import Place
 
 MOST_WALL_S, MOST_DRIVER_S = 0.5, 0.05
 WARM = 2  # trials of a worker: while one loads timm the other may have ended two

@@ -11,11 +11,11 @@ import torch
 from torchlibrosa.augmentation import SpecAugmentation
 from torchlibrosa.stft import LogmelFilterBank, Spectrogram
 
-from trainable.augment import time_mask_width
-from trainable.backbone import Backbone
-from trainable.backbones.panns_blocks import HalvingConv2d
-from trainable.card import FrontEnd
 from trainable.config import TrialConfig
+from trainable.network.augment import time_mask_width
+from trainable.network.backbone import Backbone
+from trainable.network.card import FrontEnd
+from trainable.network.panns.blocks import HalvingConv2d
 
 
 class PeersFrontEnd(torch.nn.Module):

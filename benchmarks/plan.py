@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measured import Row, at_most, parser, show
-from datasets.prepare import Source
-from datasets.synthetic import write_deepship
-from sweeps import estimate, flags, look
-from sweeps.cost import ZERO, Prediction, Span
+from datasets.engine.prepare import Source
+from datasets.synthetic.corpora import write_deepship
 from sweeps.demo_rates import SWEEP
-from sweeps.plan import cell_name
-from sweeps.state import Situation
+from sweeps.engine import options, survey
+from sweeps.engine.forecast import estimate
+from sweeps.engine.forecast.cost import ZERO, Prediction, Span
+from sweeps.engine.plan import cell_name
+from sweeps.engine.situation import Situation
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = "sweeps.demo_rates"
@@ -63,10 +64,10 @@ def run(words: Sequence[str]) -> float:
 
 def situation(words: Sequence[str]) -> tuple[Situation, argparse.Namespace]:
     """What the command's words mean now."""
-    args = look.study_parser(SWEEP.name).parse_args(words)
+    args = survey.study_parser(SWEEP.name).parse_args(words)
     args.weights_dir, args.cache_dir = args.storage / "weights", args.storage / "cache"
-    plan = flags.planned(SWEEP, args)
-    return look.from_memory(plan, Source(args.data_root, args.cache_dir), args), args
+    plan = options.planned(SWEEP, args)
+    return survey.from_memory(plan, Source(args.data_root, args.cache_dir), args), args
 
 
 def epochs_s(found: Situation) -> Mapping[str, float]:

@@ -26,10 +26,10 @@ import soundfile
 
 from benchmarks import noise
 from benchmarks.measured import Row, against, at_most, parser, show
-from datasets import cache
-from datasets.clips import open_clips
-from datasets.corpus import Corpus
-from datasets.scan import scan
+from datasets.engine import cache
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import Corpus
+from datasets.engine.scan import scan
 
 RATES_HZ = (2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
 PEER = "WAV per clip"

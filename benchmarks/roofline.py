@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainable.config import TrialConfig
-from trainable.networks import start_network
+from trainable.network.networks import start_network
 
 PEAKS = {"H200": (790e12, 4.3e12)}  # bfloat16 FLOP/s and bytes/s that matrix products and copies were seen to reach
 NUM_CLASSES = 4

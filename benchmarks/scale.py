@@ -25,9 +25,10 @@ from typing import Any
 
 from benchmarks import measured
 from benchmarks.measured import Row
-from sweeps import cluster, placement, tuner
+from sweeps.engine.forecast import placement
+from sweeps.engine.running import cluster, tuner
 from trainable.config import TrialConfig
-from trainable.place import Place
+from trainable.device.place import Place
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
 CURVES = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5}
@@ -152,7 +153,7 @@ def joined() -> None:
 
 def store_cost(num_trials: int, num_epochs: int, folder: Path) -> float:
     """What a trial's run costs the thread that writes the store: CPU seconds, SQLite on this disk."""
-    from sweeps.store import Store
+    from sweeps.engine.store.store import Store
 
     store = Store(f"sqlite:///{folder / 'mlflow.db'}")
     parent = store.open_sweep("scale", "", {})

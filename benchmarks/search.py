@@ -16,15 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.measured import Row, against, at_least, parser, show
-from datasets import prepare, splits
-from datasets.prepare import Source, Wanted
-from datasets.synthetic import write_deepship
-from sweeps.search import SAMPLERS, Proposals, Search, best, evaluation
-from sweeps.searching import judge_of
-from sweeps.space import LogUniform
-from trainable import record, trial
+from datasets.engine import prepare, splits
+from datasets.engine.prepare import Source, Wanted
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine.search.rounds import judge_of
+from sweeps.engine.search.search import SAMPLERS, Proposals, Search, best, evaluation
+from sweeps.engine.search.space import LogUniform
+from trainable import trial
 from trainable.config import TrialConfig
-from trainable.place import Place
+from trainable.device.place import Place
+from trainable.result import record
 
 BASE = TrialConfig(
     corpus="deepship",

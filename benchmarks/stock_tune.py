@@ -22,7 +22,7 @@ import ray
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-from trainable import faults
+from trainable.device import faults
 
 NAME = "chaos"
 

@@ -3,7 +3,7 @@
     python -m benchmarks.store [--runs 10000] [--epochs 100] [--rounds 3] [--written 5] [--json FILE]
 
 The store is a SQLite file with as many finished trials, each with its settings, tags, scores and curves. Read is what
-every table of `analysis/` begins with: each run with its settings, tags and last metrics, by `sweeps.runs.read_runs`
+every table of `analysis/` begins with: each run with its settings, tags and last metrics, by `read_runs` of the store
 and by `mlflow.search_runs` into a data frame; they must agree in every value. Making a table of the runs comes after
 that, and is not in it. Written are curves: an epoch as it comes, and all at once, as they pile up behind a slow store
 and as a run is repaired from its record. MLflow is imported before the clock starts. CPU time, sides in turn, medians
@@ -27,8 +27,8 @@ from typing import Any
 from benchmarks import measured
 from benchmarks.measured import Row
 from benchmarks.scale import BASE
-from sweeps.runs import Run, read_runs
-from sweeps.store import Store
+from sweeps.engine.store.runs import Run, read_runs
+from sweeps.engine.store.store import Store
 
 MOST_READ_S = 10.0
 SCORES = ("test_accuracy", "test_recording_accuracy", "test_loss", "best_epoch", "best_val_accuracy", "best_val_loss")

@@ -23,9 +23,9 @@ from pathlib import Path
 from benchmarks import measured
 from benchmarks.measured import Row
 from sweeps import deepship_backbones, deepship_rates
-from sweeps.cost import Basis, Clips, Prediction, Span, longest_first, makespan, predict
+from sweeps.engine.forecast.cost import Basis, Clips, Prediction, Span, longest_first, makespan, predict
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of
+from trainable.cost.cost import Measured, cell_of
 
 CLIPS = Clips(train=23_088, validation=3_974, test=6_708)  # of DeepShip's 609 recordings, as published
 TABLES = {"Table I": deepship_rates.SWEEP.trials, "Table II": deepship_backbones.SWEEP.trials}

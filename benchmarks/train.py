@@ -30,11 +30,11 @@ import torch.nn.functional as F
 from benchmarks.measured import Row, against, as_a_worker, as_it_comes, parser, show
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
 from trainable import finetune
-from trainable.backbone import Backbone
 from trainable.config import TrialConfig
 from trainable.examples import Examples
-from trainable.frontend import logmel
-from trainable.networks import laid_out, start_network
+from trainable.network.backbone import Backbone
+from trainable.network.frontend import logmel
+from trainable.network.networks import laid_out, start_network
 
 NUM_CLASSES = 4
 WORKERS = 2  # of the peer's loader, on two cores

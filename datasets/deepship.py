@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.audio import duration_s
-from datasets.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
-from datasets.files import NUMBER, SEPARATORS, BadText, cells, read_lines, separator
-from datasets.splits import ROLES, Split
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
+from datasets.engine.decoding.audio import duration_s
+from datasets.engine.files import NUMBER, SEPARATORS, BadText, cells, read_lines, separator
+from datasets.engine.splits import ROLES, Split
 
 CLASSES = {
     "cargo": "Cargo",

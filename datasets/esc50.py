@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datasets.corpus import Corpus, CorpusError, Problem, Recording, chosen, recording_id
-from datasets.files import SEPARATORS, BadText, cells, read_lines, separator
-from datasets.splits import Split
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, chosen, recording_id
+from datasets.engine.files import SEPARATORS, BadText, cells, read_lines, separator
+from datasets.engine.splits import Split
 
 GROUPS = ("fold", "source")
 COLUMNS = ("filename", "fold", "category", "src_file")

@@ -14,8 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python swe
 import dataclasses
 
 from sweeps.deepship_rates import BASE as RATES
-from sweeps.launch import main
-from sweeps.plan import Sweep, grid
+from sweeps.engine.launch import main
+from sweeps.engine.plan import Sweep, grid
 
 SEEDS = (1, 2, 3)
 PANN = dataclasses.replace(RATES, batch=64)  # the recipe of Table I, in larger batches, at 32 kHz

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/deepship_rates.py` finds the rest
 
-from sweeps.launch import main
-from sweeps.plan import Sweep, grid
+from sweeps.engine.launch import main
+from sweeps.engine.plan import Sweep, grid
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

@@ -14,8 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python swe
 import dataclasses
 
 from sweeps import deepship_backbones
-from sweeps.launch import main
-from sweeps.plan import Sweep
+from sweeps.engine.launch import main
+from sweeps.engine.plan import Sweep
 from trainable.config import TrialConfig
 
 

@@ -13,8 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python swe
 
 import dataclasses
 
-from sweeps.launch import main
-from sweeps.plan import Sweep, grid
+from sweeps.engine.launch import main
+from sweeps.engine.plan import Sweep, grid
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/image_learning_rate.py` works
 
-from sweeps.launch import main
-from sweeps.search import Search
-from sweeps.space import Choice
+from sweeps.engine.launch import main
+from sweeps.engine.search.search import Search
+from sweeps.engine.search.space import Choice
 from trainable.config import TrialConfig
 
 BACKBONES = ("timm/densenet201.tv_in1k", "timm/resnet50.tv_in1k")

@@ -16,9 +16,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/learning_rate.py` finds the rest
 
 from sweeps.deepship_rates import BASE
-from sweeps.launch import main
-from sweeps.search import Search
-from sweeps.space import LogUniform
+from sweeps.engine.launch import main
+from sweeps.engine.search.search import Search
+from sweeps.engine.search.space import LogUniform
 
 SWEEP = Search(
     "learning_rate",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import datasets
-from sweeps.search import Search
+from sweeps.engine.search.search import Search
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {  # of our own folders
@@ -22,39 +22,35 @@ MAY_IMPORT = {  # of our own folders
     "trainable": {"datasets", "trainable"},
     "sweeps": {"datasets", "trainable", "sweeps"},
     "analysis": {"datasets", "trainable", "sweeps", "analysis"},
-    "clusters": {"clusters"},
     "benchmarks": {"datasets", "trainable", "sweeps", "benchmarks"},
 }
 ONLY_IN = {  # third parties: the files and folders that may import them
     "ray": (
-        "sweeps/tuner.py",
-        "sweeps/hooks.py",
-        "sweeps/cluster.py",
-        "sweeps/own_ray.py",
-        "sweeps/probe.py",
+        "sweeps/engine/running/",
+        "sweeps/engine/forecast/measure.py",
+        "sweeps/engine/clusterfiles/",
         "benchmarks/scale.py",
         "benchmarks/overhead.py",
         "benchmarks/stock_tune.py",  # what ours is held against
-        "clusters/",
     ),
-    "yaml": ("sweeps/cluster.py", "clusters/"),
-    "optuna": ("sweeps/search.py", "sweeps/optuna_study.py", "sweeps/pruning.py", "analysis/search"),
-    "sqlalchemy": ("sweeps/optuna_study.py",),  # with which Optuna opens its databases
-    "pyarrow": ("datasets/remote.py",),
-    "mlflow": ("sweeps/store.py", "benchmarks/store.py"),  # the second as a peer
-    "torch": ("trainable/", "benchmarks/", "analysis/gradcam"),  # what looks inside a network
+    "yaml": ("sweeps/engine/running/cluster.py", "sweeps/engine/clusterfiles/"),
+    "optuna": ("sweeps/engine/search/", "analysis/engine/search/"),
+    "sqlalchemy": ("sweeps/engine/search/optuna_study.py",),  # with which Optuna opens its databases
+    "pyarrow": ("datasets/engine/remote.py",),
+    "mlflow": ("sweeps/engine/store/store.py", "benchmarks/store.py"),  # the second as a peer
+    "torch": ("trainable/", "benchmarks/", "analysis/inside/"),
     "torchaudio": ("trainable/", "benchmarks/"),
     "timm": ("trainable/backbones/", "benchmarks/plain_script.py"),
-    "safetensors": ("trainable/pretrained.py",),
-    "huggingface_hub": ("trainable/weights.py",),
-    "captum": ("analysis/gradcam",),
-    "matplotlib": ("sweeps/drawing.py",),  # which no backend of a notebook can break
-    "pandas": ("analysis/", "datasets/clips.py"),
+    "safetensors": ("trainable/weights/pretrained.py",),
+    "huggingface_hub": ("trainable/weights/weights.py",),
+    "captum": ("analysis/inside/",),
+    "matplotlib": ("sweeps/engine/store/drawing.py",),  # which no backend of a notebook can break
+    "pandas": ("analysis/", "datasets/engine/clips.py"),
     "scipy": ("analysis/",),
     "sklearn": ("analysis/",),
     "jinja2": ("analysis/",),
-    "psutil": ("trainable/usage.py",),
-    "pynvml": ("trainable/usage.py",),
+    "psutil": ("trainable/result/usage.py",),
+    "pynvml": ("trainable/result/usage.py",),
     "soundfile": ("datasets/", "benchmarks/"),
     "soxr": ("datasets/", "benchmarks/plain_script.py"),
     "librosa": ("benchmarks/",),  # a reference; tests have it too
@@ -62,8 +58,8 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "lightning": ("benchmarks/",),
     "threadpoolctl": ("benchmarks/",),
     "jaxtyping": ("datasets/", "trainable/", "analysis/"),
-    "rich": ("sweeps/screen.py",),
-    "numpy": ("datasets/", "trainable/", "sweeps/artefacts.py", "analysis/", "benchmarks/"),
+    "rich": ("sweeps/engine/screen.py",),
+    "numpy": ("datasets/", "trainable/", "sweeps/engine/store/artefacts.py", "analysis/", "benchmarks/"),
 }
 FORBIDDEN_CALLS = {  # and why
     "eval": "runs text",

@@ -10,8 +10,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from datasets.corpus import UNWRITABLE, shown
-from trainable.card import Card, card
+from datasets.engine.corpus import UNWRITABLE, shown
+from trainable.network.card import Card, card
 
 CHOICES = {
     "augment": ("specaugment+mixup", "specaugment", "mixup", "none"),

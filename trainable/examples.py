@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trainable.frontend import logmel
-from trainable.watchdog import beat
+from trainable.device.watchdog import beat
+from trainable.network.frontend import logmel
 
 if TYPE_CHECKING:
     from jaxtyping import Float16, Float32, Int16, Int64
     from torch import Tensor
 
-    from datasets.clips import Clips
-    from datasets.splits import Split
+    from datasets.engine.clips import Clips
+    from datasets.engine.splits import Split
     from trainable.config import TrialConfig
 
 CLIPS_AT_ONCE = 64

@@ -13,20 +13,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainable import augment, checkpoint, faults, metrics
-from trainable.metrics import NotFinite, mean_loss
-from trainable.parallel import ALONE, Team
+from trainable.device import faults
+from trainable.device.parallel import ALONE, Team
+from trainable.device.watchdog import beat
+from trainable.network import augment
 from trainable.randomness import derive, generator
-from trainable.usage import Meter
-from trainable.watchdog import beat
+from trainable.result import metrics
+from trainable.result.metrics import NotFinite, mean_loss
+from trainable.result.usage import Meter
+from trainable.weights import checkpoint
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
     from torch import Tensor, nn
 
-    from trainable.backbone import Backbone
     from trainable.config import TrialConfig
     from trainable.examples import Examples
+    from trainable.network.backbone import Backbone
 
 Row = dict[str, float]  # one epoch's numbers
 # Frames in one batch when nothing is trained. On a CPU, what fits its cache is 1.2 to 2.3 times faster than 64 clips at

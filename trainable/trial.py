@@ -14,25 +14,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from datasets import manifest, splits
-from datasets.clips import open_clips
-from trainable import checkpoint, examples, faults, linear, metrics, provenance, record, weights
+from datasets.engine import manifest, splits
+from datasets.engine.clips import open_clips
+from trainable import examples
 from trainable.config import TrialConfig
+from trainable.device import faults
+from trainable.device.parallel import Team, lead
+from trainable.device.place import Place
+from trainable.device.watchdog import each_beats
 from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
-from trainable.metrics import NotFinite
-from trainable.networks import laid_out, start_network
-from trainable.parallel import Team, lead
-from trainable.place import Place
-from trainable.record import Record
-from trainable.watchdog import each_beats
+from trainable.network import linear
+from trainable.network.networks import laid_out, start_network
+from trainable.result import metrics, provenance, record
+from trainable.result.metrics import NotFinite
+from trainable.result.record import Record
+from trainable.weights import checkpoint, weights
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-    from datasets.clips import Clips
-    from datasets.splits import Split
-    from trainable.backbone import Backbone
+    from datasets.engine.clips import Clips
+    from datasets.engine.splits import Split
     from trainable.examples import Examples
+    from trainable.network.backbone import Backbone
 
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:

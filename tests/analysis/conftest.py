@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")

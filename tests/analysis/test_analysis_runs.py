@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.runs import held, read_predictions, table_rows
-from sweeps.plan import Sweep, varied
-from sweeps.runs import Run, StoreError, fitted
+from analysis.engine.rows import held, read_predictions, table_rows
+from sweeps.engine.plan import Sweep, varied
+from sweeps.engine.store.runs import Run, StoreError, fitted
 from trainable.trial import save_predictions
 
 MakeRun = Callable[..., Run]

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import backbone_report, backbone_tables, figures
-from analysis.backbone_figures import accuracy_figure, best_confusions, confusion_figure
-from analysis.backbone_wording import against_best, count, differing_captions, p_value, pair_captions
-from analysis.backbones import BackboneTable, backbone_table
-from analysis.command import assemble, write
-from analysis.confusion import Confusion
-from analysis.protocol import Published, read_published
+from analysis.engine import figures
+from analysis.engine.backbones import backbone_report, backbone_tables
+from analysis.engine.backbones.backbone_figures import accuracy_figure, best_confusions, confusion_figure
+from analysis.engine.backbones.backbone_wording import against_best, count, differing_captions, p_value, pair_captions
+from analysis.engine.backbones.backbones import BackboneTable, backbone_table
+from analysis.engine.command import assemble, write
+from analysis.engine.confusion import Confusion
+from analysis.engine.protocol import Published, read_published
 from sweeps.deepship_backbones import SWEEP
-from sweeps.plan import Sweep, varied
-from sweeps.runs import Run
+from sweeps.engine.plan import Sweep, varied
+from sweeps.engine.store.runs import Run
 
 MakeRun = Callable[..., Run]
 FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
@@ -273,7 +274,13 @@ def test_page_is_self_contained_and_says_what_lacks(
     """Nothing is fetched, every tag closes; gaps, hashes, source and the way to the Grad-CAM figure are on the page."""
     page = str(backbone_report.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
     check_page(page)
-    for words in ("Is &lt;it&gt; so?", "2 of 3 seeds: failed 1", "d1" * 32, "Table II", "python -m analysis.gradcam"):
+    for words in (
+        "Is &lt;it&gt; so?",
+        "2 of 3 seeds: failed 1",
+        "d1" * 32,
+        "Table II",
+        "python -m analysis.inside.gradcam",
+    ):
         assert words in page
 
 
@@ -288,7 +295,7 @@ def test_page_takes_up_what_gradcam_left(
     check_page(page)
     assert '<svg id="here">' in page
     assert "| focus | &lt;b&gt; |" in page
-    assert "analysis.gradcam" not in page
+    assert "analysis.inside.gradcam" not in page
 
 
 def test_report_writes_its_ten_files_twice_alike(table: BackboneTable, tmp_path: Path) -> None:

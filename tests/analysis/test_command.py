@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from analysis.command import attach
-from sweeps.runs import Run, read_runs
-from sweeps.store import Store
+from analysis.engine.command import attach
+from sweeps.engine.store.runs import Run, read_runs
+from sweeps.engine.store.store import Store
 from tests.analysis.conftest import BASE
 
 pytestmark = pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")

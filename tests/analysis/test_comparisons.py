@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from analysis.comparisons import PAIRED, WELCH, Network, all_pairs, holm, needed_spreads
+from analysis.engine.comparisons import PAIRED, WELCH, Network, all_pairs, holm, needed_spreads
 
 RECORDING = np.repeat(np.arange(12), 5)
 

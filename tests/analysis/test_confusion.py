@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from analysis.confusion import confusion, macro_f1
-from analysis.runs import Predictions
+from analysis.engine.confusion import confusion, macro_f1
+from analysis.engine.rows import Predictions
 
 LABELS = np.array([0, 0, 0, 0, 1, 1])
 

@@ -13,18 +13,19 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis import gradcam, gradcam_runs
-from datasets import prepare, splits
-from datasets.prepare import Source
-from datasets.synthetic import write_deepship
+from analysis.inside import checkpoints, gradcam
+from datasets.engine import prepare, splits
+from datasets.engine.prepare import Source
+from datasets.synthetic.corpora import write_deepship
 from sweeps.deepship_backbones import SWEEP
-from sweeps.flags import parse_fields
-from sweeps.plan import varied
-from sweeps.runs import Run
-from sweeps.state import Inputs, folder_name, wanted_by
-from trainable import checkpoint, trial
+from sweeps.engine.options import parse_fields
+from sweeps.engine.plan import varied
+from sweeps.engine.situation import Inputs, folder_name, wanted_by
+from sweeps.engine.store.runs import Run
+from trainable import trial
 from trainable.config import TrialConfig
-from trainable.place import Place
+from trainable.device.place import Place
+from trainable.weights import checkpoint
 
 PANN, TIMM = "mobilenetv1", "timm/resnet50.a1_in1k"
 FIELDS = ("classes=Cargo,Tug", "weights=none", "width=0.03125", "data_hz=8000", "epochs=2", "lr=1e-3", "batch=4")
@@ -142,9 +143,9 @@ def test_the_best_complete_network_of_each_family() -> None:
     rows += [("mobilenetv1", 1, "finished", 0.99), ("mobilenetv1", 2, "missing", np.nan)]
     rows += [("timm/a.b", seed, "finished", 0.5) for seed in (1, 2)]
     table = pd.DataFrame(rows, columns=columns)
-    assert gradcam_runs.best(table) == ["resnet38", "timm/a.b"]
+    assert checkpoints.best(table) == ["resnet38", "timm/a.b"]
     with pytest.raises(ValueError, match=r"no network of timm has finished.*--seeds.*--backbones"):
-        gradcam_runs.best(table[:-1].assign(status=["finished"] * 6 + ["failed"]))
+        checkpoints.best(table[:-1].assign(status=["finished"] * 6 + ["failed"]))
 
 
 def test_networks_that_cannot_be_compared_are_refused(command: Command, finished: Finished) -> None:
@@ -157,7 +158,7 @@ def test_networks_that_cannot_be_compared_are_refused(command: Command, finished
     code, _, err = command(runs=[])
     assert (code, "the store holds no run at all" in err) == (2, True)
     with pytest.raises(ValueError, match="differ in more than the seed"):
-        gradcam_runs.check_complete(
+        checkpoints.check_complete(
             pd.DataFrame({"backbone": ["cnn14"] * 2, "seed": [1, 1], "status": ["finished"] * 2}), ["cnn14"]
         )
 
@@ -183,7 +184,7 @@ def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_
     (its,) = [t for t in varied(SWEEP, parse_fields(list(FIELDS)), seeds=(1, 2)).trials if t.key == run.key]
     otherwise = dataclasses.replace(run, tags={**run.tags, "split_sha256": "5" * 64})
     with pytest.raises(ValueError, match=r"split_sha256 is .*, and 555555555555 in run .*give --split"):
-        gradcam_runs.prepared(its, otherwise, Source(finished.ships, finished.storage / "cache"))
+        checkpoints.prepared(its, otherwise, Source(finished.ships, finished.storage / "cache"))
 
 
 def test_a_missing_checkpoint_is_named(command: Command, finished: Finished, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import figures
-from analysis.gradcam_figure import Panels, band_centres_hz, band_ticks, gradcam_figure
-from sweeps.drawing import Figure
-from trainable.card import FRONT_ENDS
-from trainable.frontend import mel_matrix
+from analysis.engine import figures
+from analysis.inside.panels import Panels, band_centres_hz, band_ticks, gradcam_figure
+from sweeps.engine.store.drawing import Figure
+from trainable.network.card import FRONT_ENDS
+from trainable.network.frontend import mel_matrix
 
 
 @pytest.mark.parametrize("rate_hz", FRONT_ENDS)

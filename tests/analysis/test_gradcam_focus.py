@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import stats
-from analysis.gradcam_focus import MEASURES, captions, difference, effective_area, focus, half_area, markdown
+from analysis.engine import stats
+from analysis.inside.attention import MEASURES, captions, difference, effective_area, focus, half_area, markdown
 from trainable.config import TrialConfig
 
 TRIAL = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis import gradcam_maps
-from analysis.gradcam_maps import Seen, average, evenly_spread, grad_cam, map_size, over_input
-from analysis.runs import Predictions
-from trainable.augment import NOTHING, Augmentation
-from trainable.backbone import Backbone
-from trainable.card import BackboneError
+from analysis.engine.rows import Predictions
+from analysis.inside import heatmaps
+from analysis.inside.heatmaps import Seen, average, evenly_spread, grad_cam, map_size, over_input
 from trainable.config import TrialConfig
-from trainable.networks import start_network
+from trainable.network.augment import NOTHING, Augmentation
+from trainable.network.backbone import Backbone
+from trainable.network.card import BackboneError
+from trainable.network.networks import start_network
 
 CNN14 = TrialConfig(
     corpus="deepship",
@@ -165,8 +165,8 @@ def test_ties_may_fall_either_way() -> None:
     """Logits nearer than a hundredth of their spread are the same; others are not."""
     stored = np.array([[0.0, 10.0, 9.95], [0.0, 10.0, 9.8]])
     predictions = Predictions(stored, np.array([1, 1]), np.array(["a", "b"]), np.array([0, 7]), ("x", "y", "z"))
-    trained = gradcam_maps.Trained(CNN14, "run-1", Path("best.pt"), predictions)
-    gradcam_maps._check_logits(trained, np.array([0, 1]), stored)
-    gradcam_maps._check_logits(trained, np.array([0]), stored[:1, [0, 2, 1]])
+    trained = heatmaps.Trained(CNN14, "run-1", Path("best.pt"), predictions)
+    heatmaps._check_logits(trained, np.array([0, 1]), stored)
+    heatmaps._check_logits(trained, np.array([0]), stored[:1, [0, 2, 1]])
     with pytest.raises(ValueError, match=r"best\.pt predicts another class for clip 7 of recording b"):
-        gradcam_maps._check_logits(trained, np.array([0, 1]), stored[:, [0, 2, 1]])
+        heatmaps._check_logits(trained, np.array([0, 1]), stored[:, [0, 2, 1]])

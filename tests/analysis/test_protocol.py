@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.protocol import FOLDER, incomparable, read_published
-from analysis.runs import table_rows
-from sweeps.plan import Sweep, varied
-from sweeps.runs import Run
+from analysis.engine.protocol import FOLDER, incomparable, read_published
+from analysis.engine.rows import table_rows
+from sweeps.engine.plan import Sweep, varied
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 
 MakeRun = Callable[..., Run]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.rate_report import main
+from analysis.engine.rates.rate_report import main
 from sweeps.deepship_rates import SWEEP
-from sweeps.plan import Sweep
-from sweeps.runs import Run
+from sweeps.engine.plan import Sweep
+from sweeps.engine.store.runs import Run
 
 ROOT = Path(__file__).parents[2]
 

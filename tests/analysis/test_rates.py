@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import figures, rate_report, rate_tables
-from analysis.command import assemble, write
-from analysis.protocol import Published, read_published
-from analysis.rate_figure import rate_figure
-from analysis.rates import RateTable, rate_table
-from analysis.runs import read_predictions, table_rows
-from sweeps.plan import Sweep
-from sweeps.runs import Run
+from analysis.engine import figures
+from analysis.engine.command import assemble, write
+from analysis.engine.protocol import Published, read_published
+from analysis.engine.rates import rate_report, rate_tables
+from analysis.engine.rates.rate_figure import rate_figure
+from analysis.engine.rates.rates import RateTable, rate_table
+from analysis.engine.rows import read_predictions, table_rows
+from sweeps.engine.plan import Sweep
+from sweeps.engine.store.runs import Run
 
 MakeRun = Callable[..., Run]
 FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}

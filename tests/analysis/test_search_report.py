@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from analysis import figures, search_figures, search_report, search_studies, search_tables, search_wording
-from analysis.search_studies import Found
-from analysis.search_summary import SearchTable, budget, edge, search_table
-from sweeps.optuna_study import write_study
-from sweeps.runs import Run
-from sweeps.search import Evaluation, Search
-from sweeps.space import Choice, LogUniform, Uniform, Whole
+from analysis.engine import figures
+from analysis.engine.search import history, listing, plots, searched, sentences
+from analysis.engine.search.history import Found
+from analysis.engine.search.outcome import SearchTable, budget, edge, search_table
+from sweeps.engine.search.optuna_study import write_study
+from sweeps.engine.search.search import Evaluation, Search
+from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 
 MakeRun = Callable[..., Run]
@@ -82,7 +83,7 @@ def uri(tmp_path: Path) -> str:
 
 def table_of(search: Search, uri: str, runs: Sequence[Run], data: str = "", **given: Any) -> SearchTable:
     """What the report is of."""
-    found = search_studies.find(search, given.get("variant", ""), uri, runs, data, given.get("digits", ""))
+    found = history.find(search, given.get("variant", ""), uri, runs, data, given.get("digits", ""))
     return search_table(search, found, runs, data, 0.02, given.get("accept", ()))
 
 
@@ -107,7 +108,7 @@ def test_the_best_is_held_against_its_confirmation(table: SearchTable) -> None:
     drop, interval = table.drop
     half = 4.303 * 0.01 / math.sqrt(3)  # Student's t at 2 degrees of freedom
     assert (drop, interval.low, interval.high) == pytest.approx((0.03, 0.03 - half, 0.03 + half), abs=1e-4)
-    said = " ".join(search_wording.findings(table))
+    said = " ".join(sentences.findings(table))
     assert "lr=0.0001, weight_decay=0.001, with a validation accuracy of 80.0 % (evaluation 1)" in said
     assert "77.0 ± 1.0 %, 3.0 points worse than searched (95 % [0.5, 5.5]): that much of" in said
     assert "the best of 4 is the luckiest too (the winner's curse)" in said
@@ -125,7 +126,7 @@ def test_no_luck_is_claimed_that_the_seeds_do_not_show(
 ) -> None:
     """The words follow the interval of the difference."""
     found = joined(SEARCH, made(), store_runs(SEARCH, made(), confirmed))
-    assert said in search_wording.findings(found)[1]
+    assert said in sentences.findings(found)[1]
 
 
 def test_a_loss_is_better_when_it_is_lower(store_runs: Callable[..., list[Run]]) -> None:
@@ -135,7 +136,7 @@ def test_a_loss_is_better_when_it_is_lower(store_runs: Callable[..., list[Run]])
     assert found.best is not None
     assert found.best.number == 1
     assert found.drop[0] == pytest.approx(0.8 - 0.2)  # the fixture's runs state a loss of 0.8
-    assert "validation loss of 0.200 (evaluation 1)" in search_wording.findings(found)[0]
+    assert "validation loss of 0.200 (evaluation 1)" in sentences.findings(found)[0]
     assert found.near == 2  # 0.20 and 0.21
 
 
@@ -151,9 +152,9 @@ def test_the_budget_adds_up_and_a_trial_counts_once(table: SearchTable) -> None:
 def test_evaluations_are_ranked_and_kept_whole(table: SearchTable) -> None:
     """The best first, then what gave up, then what diverged; the CSV has them in their order at full precision."""
     assert [e.number for e in table.ranked] == [1, 2, 5, 0, 3, 4]
-    ended = [row[4].words for row in search_tables.evaluations_grid(table).rows]
+    ended = [row[4].words for row in listing.evaluations_grid(table).rows]
     assert ended == ["its end"] * 4 + ["gave up after epoch 3", "diverged"]
-    rows = list(csv.DictReader(io.StringIO(search_tables.csv_frame(table).to_csv(index=False))))
+    rows = list(csv.DictReader(io.StringIO(listing.csv_frame(table).to_csv(index=False))))
     assert [row["state"] for row in rows] == [e.state for e in made()]
     assert [float(row["lr"]) for row in rows] == [lr for lr, _ in POINTS]
     assert [row["is_best"] for row in rows] == ["False", "True", *["False"] * 4]
@@ -162,7 +163,7 @@ def test_evaluations_are_ranked_and_kept_whole(table: SearchTable) -> None:
 def test_two_points_of_margin_hold_the_next_best(table: SearchTable) -> None:
     """79.0 is within two points of 80.0, 75.0 is not."""
     assert table.near == 2
-    assert "1 other evaluation is within 2 points of it" in " ".join(search_wording.findings(table))
+    assert "1 other evaluation is within 2 points of it" in " ".join(sentences.findings(table))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_a_best_at_the_edge_is_said(store_runs: Callable[..., list[Run]]) -> Non
     evaluations = made(reached=(0.70, 0.71, 0.72, 0.60, math.nan, 0.90))
     config = dataclasses.replace(SEARCH.base, lr=9e-3, weight_decay=1e-4)
     evaluations[5] = dataclasses.replace(evaluations[5], config=config)
-    (said,) = search_wording.edges(joined(SEARCH, evaluations, store_runs(SEARCH, evaluations)))
+    (said,) = sentences.edges(joined(SEARCH, evaluations, store_runs(SEARCH, evaluations)))
     assert said.startswith("lr=0.009 lies at the upper end of what was searched (1e-06 to 0.01, logarithmic)")
     assert said.endswith("widen it.")
 
@@ -264,18 +265,18 @@ class TestIncomplete:
         found = joined(SEARCH, made()[:4], store_runs(SEARCH, made()[:4], confirmed=(0.76,)))
         assert not found.complete
         assert found.confirmed is None
-        assert search_wording.gaps(found) == [
+        assert sentences.gaps(found) == [
             "evaluations: 4 of 6 are made",
             "confirmation of the best: 1 of 3 seeds: missing 102, 103",
         ]
-        assert search_wording.findings(found)[0].startswith("Best of 4 of 6, so far: lr=0.0001")
+        assert sentences.findings(found)[0].startswith("Best of 4 of 6, so far: lr=0.0001")
 
     def test_without_a_best_there_is_a_report_of_that(self, store_runs: Callable[..., list[Run]]) -> None:
         """Every evaluation diverged: said, with the remedy, and nothing is drawn."""
         diverged = [dataclasses.replace(e, scores={"diverged": 1.0, "epochs_run": 2.0}) for e in made()]
         found = joined(SEARCH, diverged, store_runs(SEARCH, made())[:6])
         assert (found.best, found.complete) == (None, False)
-        written = search_report.files(found, "Which?", "python -m analysis.toy")
+        written = searched.files(found, "Which?", "python -m analysis.toy")
         assert set(written) == {"report.html", "table.md", "table.csv"}
         assert "None of 6 evaluations went to its end: widen the space" in str(written["table.md"])
 
@@ -287,7 +288,7 @@ class TestFigures:
         from matplotlib import pyplot as plt
 
         before = dict(mpl.rcParams)
-        drawn = search_figures.draw(SEARCH, table.evaluations)
+        drawn = plots.draw(SEARCH, table.evaluations)
         assert (set(drawn.figures), drawn.left_out) == (
             {"history", "curves", "slices", "parallel", "importances"},
             {},
@@ -297,18 +298,18 @@ class TestFigures:
 
     def test_accuracies_are_in_percent(self, table: SearchTable) -> None:
         """As in every figure here."""
-        axes = search_figures.draw(SEARCH, table.evaluations).figures["history"].axes[0]
+        axes = plots.draw(SEARCH, table.evaluations).figures["history"].axes[0]
         assert axes.get_ylabel() == "Validation accuracy [%]"
         assert max(axes.lines[0].get_ydata()) == pytest.approx(80)  # type: ignore[arg-type]
 
     def test_a_figure_is_the_same_text_twice(self, table: SearchTable) -> None:
         """It can be compared and committed."""
-        first, second = (search_figures.draw(SEARCH, table.evaluations).figures for _ in range(2))
+        first, second = (plots.draw(SEARCH, table.evaluations).figures for _ in range(2))
         assert {n: figures.svg(f) for n, f in first.items()} == {n: figures.svg(f) for n, f in second.items()}
 
     def test_what_cannot_be_drawn_is_said(self) -> None:
         """One evaluation that went to its end is too few for any."""
-        drawn = search_figures.draw(SEARCH, made()[:1])
+        drawn = plots.draw(SEARCH, made()[:1])
         assert not drawn.figures
         assert set(drawn.left_out.values()) == {"1 of 1 evaluations went to their end"}
 
@@ -322,7 +323,7 @@ class TestFigures:
             )
             for n, (b, lr) in enumerate((b, lr) for b in ("cnn6", "cnn14") for lr in (1e-4, 1e-3, 1e-2))
         ]
-        axes = search_figures.draw(search, evaluations).figures["slices"].axes
+        axes = plots.draw(search, evaluations).figures["slices"].axes
         assert {t.get_text() for t in axes[0].get_xticklabels()} == {"cnn6", "cnn14"}
         assert len(axes[1].get_xticklabels()) == 3
 
@@ -331,7 +332,7 @@ def test_the_page_is_self_contained_and_says_what_is_what(
     table: SearchTable, check_page: Callable[[str], None]
 ) -> None:
     """Nothing is fetched; the values are said to be of validation, and what the intervals cover."""
-    page = str(search_report.files(table, "Which <lr>?", "python -m analysis.toy")["report.html"])
+    page = str(searched.files(table, "Which <lr>?", "python -m analysis.toy")["report.html"])
     check_page(page)
     assert "Which &lt;lr&gt;?" in page
     assert "All searched values are of validation clips and of one seed (1)" in page
@@ -353,11 +354,11 @@ def test_the_command_says_by_its_exit_code_what_it_found(
     (tmp_path / "results").mkdir()
     write_study(SEARCH, "toy_search 0123abcd", made(), f"sqlite:///{tmp_path / 'results' / 'optuna.db'}")
     flags = ["--store", store, "--storage", str(tmp_path / "results")]
-    assert search_report.main(SEARCH, "Which?", flags) == 0
+    assert searched.main(SEARCH, "Which?", flags) == 0
     out = tmp_path / "results" / "reports" / "toy_search"
     assert {"report.html", "table.md", "table.csv", "history.png", "slices.svg"} <= {p.name for p in out.iterdir()}
     assert "winner's curse" in capsys.readouterr().out
-    assert search_report.main(SEARCH, "Which?", [*flags, "--seeds", "101,102,104"]) == 3
+    assert searched.main(SEARCH, "Which?", [*flags, "--seeds", "101,102,104"]) == 3
     assert "2 of 3 seeds: missing 104" in capsys.readouterr().out
-    assert search_report.main(SEARCH, "Which?", [*flags, "--set", "epochs=7"]) == 2
+    assert searched.main(SEARCH, "Which?", [*flags, "--set", "epochs=7"]) == 2
     assert "no study is of toy_search epochs=7" in capsys.readouterr().err

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from analysis import stats
-from analysis.stats import Difference, Interval
+from analysis.engine import stats
+from analysis.engine.stats import Difference, Interval
 
 
 def test_seed_summary_takes_the_sample_deviation_and_the_t_interval() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import augment
-from trainable.augment import Augmentation, Masks
+from trainable.network.augment import Augmentation, Masks
 
 CLIPS, FRAMES, WIDTH = 8, 126, 16
 

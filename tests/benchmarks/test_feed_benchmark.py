@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from benchmarks import feed
-from datasets.clips import Clips
-from trainable.frontend import logmel
+from datasets.engine.clips import Clips
+from trainable.network.frontend import logmel
 
 NUM_CLIPS = 6
 

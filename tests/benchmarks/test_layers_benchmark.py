@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks import layers
-from trainable.depthwise import Depthwise, use_fast_gradients
+from trainable.network.depthwise import Depthwise, use_fast_gradients
 
 
 def test_a_row_is_the_ratio_of_both_times() -> None:

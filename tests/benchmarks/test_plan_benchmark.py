@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from benchmarks.plan import Held, held
-from sweeps.cost import ZERO, Prediction, Span
-from sweeps.plan import Sweep, grid
-from sweeps.state import Situation
+from sweeps.engine.forecast.cost import ZERO, Prediction, Span
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.situation import Situation
 from trainable.config import TrialConfig
-from trainable.record import Record
+from trainable.result.record import Record
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="none", seed=1)
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 2_000), seed=(1, 2)))

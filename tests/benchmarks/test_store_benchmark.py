@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks import store as benchmark
-from sweeps.runs import read_runs
-from sweeps.store import Store
+from sweeps.engine.store.runs import read_runs
+from sweeps.engine.store.store import Store
 from tests.sweeps.conftest import empty_database, open_store  # noqa: F401 - fixtures
 
 NUM_RUNS, NUM_EPOCHS = 5, 3

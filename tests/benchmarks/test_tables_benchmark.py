@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tables
-from sweeps.cost import longest_first
+from sweeps.engine.forecast.cost import longest_first
 from trainable.config import TrialConfig
 
 TRIALS = [trial for table in tables.TABLES.values() for trial in table]

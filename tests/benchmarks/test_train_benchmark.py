@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from benchmarks import train
 from benchmarks.measured import as_it_comes
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
-from trainable.augment import Augmentation
-from trainable.frontend import logmel
-from trainable.networks import start_network
+from trainable.network.augment import Augmentation
+from trainable.network.frontend import logmel
+from trainable.network.networks import start_network
 
 CASE = train.Case("cnn14", 2_000, 2, "bfloat16", 1.8)
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from clusters import check, kuberay, launcher
-from clusters.text import PLACEHOLDER
+from sweeps.engine.clusterfiles import check, kuberay, launcher
+from sweeps.engine.clusterfiles.text import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 AWS, GCP, OWN, KUBE = "cluster.yaml", "clusters/gcp.yaml", "clusters/on-premise.yaml", "clusters/kuberay.yaml"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.synthetic import write_deepship
-from sweeps.launch import BAD_INPUT, COMPLETE
-from sweeps.runs import Run, read_runs
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine.launch import BAD_INPUT, COMPLETE
+from sweeps.engine.store.runs import Run, read_runs
 from tests.cluster.hosts import Hosts, missing
 from tests.cluster.launched import HEAD, WORKERS, Cluster, Command, until
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.corpus import Corpus, Recording
+from datasets.engine.corpus import Corpus, Recording
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WriteWav = Callable[..., Path]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.audio import BadAudio, decode, duration_s, resample, to_int16
+from datasets.engine.decoding.audio import BadAudio, decode, duration_s, resample, to_int16
 
 WriteWav = Callable[..., Path]
 TONE_S = 2.0

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.audio import duration_s
-from datasets.corpus import Corpus, CorpusError, Recording
-from datasets.scan import remembered, scan
-from datasets.verify import verify
+from datasets.engine.corpus import Corpus, CorpusError, Recording
+from datasets.engine.decoding.audio import duration_s
+from datasets.engine.scan import remembered, scan
+from datasets.engine.verify import verify
 
 CLIP_S = 0.01
 Mutation = Callable[[bytes, np.random.Generator], bytes]

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets import cache
-from datasets.audio import decode, resample, to_int16
-from datasets.clips import open_clips
-from datasets.corpus import Corpus, CorpusError, Recording, find
-from datasets.scan import Scan, scan
+from datasets.engine import cache
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import Corpus, CorpusError, Recording, find
+from datasets.engine.decoding.audio import decode, resample, to_int16
+from datasets.engine.scan import Scan, scan
 
 ROOT = Path(__file__).parents[2]
 RATES_HZ = (2_000, 8_000, 16_000)
@@ -35,9 +35,9 @@ MakeScan = Callable[..., Scan]
 # A process that scans the corpus `Cargo/*.wav`, `Tug/*.wav` below argv[1] and builds into argv[2].
 BUILDER = """
 import fcntl, os, pathlib, sys, time
-from datasets import cache
-from datasets.corpus import find
-from datasets.scan import scan
+from datasets.engine import cache
+from datasets.engine.corpus import find
+from datasets.engine.scan import scan
 
 root, folder, mode, num = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.audio import decode
-from datasets.containers import BadAudio
+from datasets.engine.decoding.audio import decode
+from datasets.engine.decoding.containers import BadAudio
 
 SOUND = {"AIFF": (b"SSND", 16), "W64": (b"data", 24)}  # what stands before the samples, and how long it is
 

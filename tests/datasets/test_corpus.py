@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.corpus import Corpus, CorpusError, audio_files, find
-from datasets.scan import scan
-from datasets.synthetic import write_deepship, write_esc50
+from datasets.engine.corpus import Corpus, CorpusError, audio_files, find
+from datasets.engine.scan import scan
+from datasets.synthetic.corpora import write_deepship, write_esc50
 
 ROOT = Path(__file__).parents[2]
 WriteWav = Callable[..., Path]
@@ -305,7 +305,7 @@ def test_an_unreadable_folder_is_refused(tmp_path: Path, write_wav: WriteWav) ->
     closed.chmod(0)
     read_as_nobody = f"""
 import os, pathlib
-from datasets.corpus import audio_files
+from datasets.engine.corpus import audio_files
 os.seteuid(os.geteuid() or 65534)  # root may read everything
 audio_files(pathlib.Path({str(tmp_path)!r}))
 """

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets import splits
-from datasets.cache import build
-from datasets.clips import open_clips
-from datasets.corpus import Corpus, CorpusError, find
 from datasets.deepship import PUBLISHED_COUNTS, published_split
-from datasets.scan import scan
+from datasets.engine import splits
+from datasets.engine.cache import build
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import Corpus, CorpusError, find
+from datasets.engine.scan import scan
 
 WriteWav = Callable[..., Path]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets import splits
-from datasets.corpus import Corpus, CorpusError, find
-from datasets.scan import scan
+from datasets.engine import splits
+from datasets.engine.corpus import Corpus, CorpusError, find
+from datasets.engine.scan import scan
 
 HEADER = "filename,fold,target,category,esc10,src_file,take"
 WriteWav = Callable[..., Path]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.files import BadText, cells, read_lines, separator
+from datasets.engine.files import BadText, cells, read_lines, separator
 
 TEXT = "name,ship\n1,Zoë\n"
 FORMS = {

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import cache, manifest, prepare
-from datasets.clips import open_clips
-from datasets.corpus import CorpusError
-from datasets.manifest import clips_at_hand
-from datasets.prepare import Source, Wanted
-from datasets.scan import Scan
-from datasets.synthetic import write_deepship
+from datasets.engine import cache, manifest, prepare
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import CorpusError
+from datasets.engine.manifest import clips_at_hand
+from datasets.engine.prepare import Source, Wanted
+from datasets.engine.scan import Scan
+from datasets.synthetic.corpora import write_deepship
 
 CLIP_S = 2.0
 

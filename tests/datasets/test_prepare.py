@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets import prepare
-from datasets.clips import open_clips
-from datasets.corpus import CorpusError
-from datasets.prepare import Source, Wanted
+from datasets.engine import prepare
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import CorpusError
+from datasets.engine.prepare import Source, Wanted
 
 WriteWav = Callable[..., Path]
 WANTED = Wanted("deepship", ("Cargo", "Tug"), "recording", 0.5)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
-from datasets import cache, fetch, prepare, remote
-from datasets.corpus import CorpusError
-from datasets.prepare import Source, Wanted
-from datasets.remote import Gone, Remote, RemoteError
-from datasets.synthetic import write_deepship
+from datasets.engine import cache, fetch, prepare, remote
+from datasets.engine.corpus import CorpusError
+from datasets.engine.prepare import Source, Wanted
+from datasets.engine.remote import Gone, Remote, RemoteError
+from datasets.synthetic.corpora import write_deepship
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.corpus import Corpus, CorpusError, Problem
-from datasets.scan import Scan, memory, remembered, scan
+from datasets.engine.corpus import Corpus, CorpusError, Problem
+from datasets.engine.scan import Scan, memory, remembered, scan
 
 MakeCorpus = Callable[..., Corpus]
 WriteWav = Callable[..., Path]

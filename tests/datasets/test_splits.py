@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import splits
-from datasets.corpus import Corpus, CorpusError, Recording
-from datasets.splits import ROLES, SHARES, Split
+from datasets.engine import splits
+from datasets.engine.corpus import Corpus, CorpusError, Recording
+from datasets.engine.splits import ROLES, SHARES, Split
 
 Sized = tuple[Corpus, dict[str, int]]
 ROOT = Path("/data")

@@ -20,10 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets import deepship, esc50
-from datasets.synthesis import played, shaped_noise, table
-from datasets.synthetic import main, write_deepship, write_esc50
-from datasets.synthetic_events import EVENTS, event_sound
-from datasets.synthetic_ships import KINDS, Kind, Passage, Vessel, draw_passage, draw_vessel, ship_sound
+from datasets.synthetic.corpora import main, write_deepship, write_esc50
+from datasets.synthetic.events import EVENTS, event_sound
+from datasets.synthetic.ships import KINDS, Kind, Passage, Vessel, draw_passage, draw_vessel, ship_sound
+from datasets.synthetic.sounds import played, shaped_noise, table
 
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 16_000

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets import cache
-from datasets.corpus import Corpus, find
-from datasets.scan import remembered, scan
-from datasets.verify import main
+from datasets.engine import cache
+from datasets.engine.corpus import Corpus, find
+from datasets.engine.scan import remembered, scan
+from datasets.engine.verify import main
 
 MakeCorpus = Callable[..., Corpus]
 WriteWav = Callable[..., Path]

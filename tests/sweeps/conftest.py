@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from sweeps.store import Store
+from sweeps.engine.store.store import Store
 
 SAFE = "/ #+"  # what MLflow reads as it is; only % and ? must be quoted
 OpenStore = Callable[..., Store]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeps import artefacts
+from sweeps.engine.store import artefacts
 from trainable.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
@@ -133,9 +133,9 @@ class TestWrite:
 PROGRAM = """
 import sys
 from pathlib import Path
-from sweeps import artefacts
+from sweeps.engine.store import artefacts
 artefacts.draw_confusion(Path(sys.argv[1]), Path(sys.argv[2]))
-from sweeps import drawing
+from sweeps.engine.store import drawing
 import matplotlib
 assert matplotlib.get_backend().lower() == "agg", matplotlib.get_backend()
 assert not drawing.pyplot().isinteractive()
@@ -160,7 +160,7 @@ class TestDoor:
         (tmp_path / "latin").write_bytes("font.family: Grün".encode("latin-1"))
         self.draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "latin"))
 
-    @pytest.mark.parametrize("module", ["analysis.search_figures", "analysis.gradcam_maps"])
+    @pytest.mark.parametrize("module", ["analysis.engine.search.plots", "analysis.inside.heatmaps"])
     def test_it_stands_before_whatever_else_loads_matplotlib(self, module: str) -> None:
         """Each alone can be imported, and what it imports later."""
         later = "import captum.attr, optuna.visualization.matplotlib"

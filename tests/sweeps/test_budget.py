@@ -6,8 +6,8 @@ import argparse
 
 import pytest
 
-from sweeps.budget import Budget, Limit, Times, limit
-from sweeps.plan import grid
+from sweeps.engine.forecast.budget import Budget, Limit, Times, limit
+from sweeps.engine.plan import grid
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

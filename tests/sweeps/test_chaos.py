@@ -32,17 +32,21 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from datasets.synthetic import write_deepship
-from sweeps import drive, launch, tuner  # noqa: F401 - loaded once, before the forks
-from sweeps import lock as driver_lock
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run, read_all
-from sweeps.store import artifact_path
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine import launch
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.running import drive, tuner  # noqa: F401 - loaded once, before the forks
+from sweeps.engine.store import lock as driver_lock
+from sweeps.engine.store.runs import Run, read_all
+from sweeps.engine.store.store import artifact_path
 from tests.sweeps.small import BASE, Small
-from trainable import faults, finetune, networks, record, trial
+from trainable import finetune, trial
 from trainable.config import TrialConfig
-from trainable.record import Record
-from trainable.usage import MEASURED
+from trainable.device import faults
+from trainable.network import networks
+from trainable.result import record
+from trainable.result.record import Record
+from trainable.result.usage import MEASURED
 
 NUM_TRIALS, FEW = 6, 4
 KILLS = 50  # at random, for each of the seeds

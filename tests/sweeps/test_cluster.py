@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import cluster, code
-from sweeps.cluster import ROOT, WrongEnvironment, check_this_node, differences, full_size
-from sweeps.code import StaleMount, check_mount, code_sha256
-from trainable.provenance import environment
+from sweeps.engine import code
+from sweeps.engine.code import StaleMount, check_mount, code_sha256
+from sweeps.engine.running import cluster
+from sweeps.engine.running.cluster import ROOT, WrongEnvironment, check_this_node, differences, full_size
+from trainable.result.provenance import environment
 
 LAUNCHED = {
     "max_workers": 10,
@@ -136,7 +137,7 @@ def output_of(program: str, *words: str) -> str:
 
 COLLECTS = """
 import gc, threading
-from sweeps import cluster
+from sweeps.engine.running import cluster
 
 class Ring:  # freed by the garbage collector alone
     def __init__(self, ref):
@@ -170,7 +171,7 @@ def test_leaving_survives_references_that_another_thread_collects() -> None:
 A_TRIAL = """
 import sys
 from pathlib import Path
-from sweeps import cluster
+from sweeps.engine.running import cluster
 
 cluster.join()
 import ray
@@ -178,9 +179,9 @@ import ray
 @ray.remote
 def trial(folder):
     from ray import tune
-    from sweeps import node, tuner
+    from sweeps.engine.running import node, tuner
     from trainable.config import TrialConfig
-    from trainable.place import Place
+    from trainable.device.place import Place
 
     resident, told = [], []
 

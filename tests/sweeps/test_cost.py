@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.cost import (
+from sweeps.engine.forecast.cost import (
     OVERHEAD_S,
     Basis,
     Clips,
@@ -27,10 +27,10 @@ from sweeps.cost import (
     predict_again,
     reached,
 )
-from sweeps.placement import Asked, Needs
-from sweeps.plan import grid
+from sweeps.engine.forecast.placement import Asked, Needs
+from sweeps.engine.plan import grid
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of, epoch_flops, forward_flops
+from trainable.cost.cost import Measured, cell_of, epoch_flops, forward_flops
 
 BASE = TrialConfig(
     corpus="deepship",

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from datasets.audio import AudioFacts
-from datasets.corpus import Corpus, Recording
-from datasets.prepare import Prepared
-from datasets.scan import Scan
-from datasets.splits import Split
-from sweeps import estimate, flags, probe
-from sweeps.budget import NoBudget
-from sweeps.cost import Cluster
-from sweeps.plan import Sweep, grid
-from sweeps.probe import Probes, versions
-from sweeps.runs import Run
-from sweeps.state import Situation, wanted_by
+from datasets.engine.corpus import Corpus, Recording
+from datasets.engine.decoding.audio import AudioFacts
+from datasets.engine.prepare import Prepared
+from datasets.engine.scan import Scan
+from datasets.engine.splits import Split
+from sweeps.engine import options
+from sweeps.engine.forecast import estimate, measure
+from sweeps.engine.forecast.budget import NoBudget
+from sweeps.engine.forecast.cost import Cluster
+from sweeps.engine.forecast.measure import Probes, versions
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.situation import Situation, wanted_by
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of, forward_flops
-from trainable.record import Record
+from trainable.cost.cost import Measured, cell_of, forward_flops
+from trainable.result.record import Record
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
@@ -40,7 +41,7 @@ HERE = f"toy, {versions()}"
 
 def arguments(storage: Path, *words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
+    for add in (options.add_plan_flags, options.add_data_flags, options.add_run_flags, options.add_store_flags):
         add(parser)
     estimate.add_flags(parser)
     return parser.parse_args(["--storage", str(storage), *words])
@@ -54,7 +55,7 @@ def situation(storage: Path, *words: str, records: dict[str, Record] | None = No
 @pytest.fixture
 def probed(tmp_path: Path) -> Path:
     """A storage whose probe measured the large cell on two GPUs."""
-    probe.write(Probes(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
+    measure.write(Probes(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
     return tmp_path
 
 

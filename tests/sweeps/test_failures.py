@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from datasets.corpus import CorpusError
-from sweeps.failures import HOPELESS, SAME_STOPS, Failures, kind_of, signature
-from trainable.card import BackboneError
-from trainable.metrics import NotFinite
-from trainable.record import DamagedRecord
-from trainable.weights import WrongWeights
+from datasets.engine.corpus import CorpusError
+from sweeps.engine.running.failures import HOPELESS, SAME_STOPS, Failures, kind_of, signature
+from trainable.network.card import BackboneError
+from trainable.result.metrics import NotFinite
+from trainable.result.record import DamagedRecord
+from trainable.weights.weights import WrongWeights
 
 HANG = """its worker was lost: it made no step for 1800 s:
 Timeout (0:30:00)!

@@ -24,19 +24,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import rate_report
-from datasets import prepare
-from datasets.prepare import Source
-from datasets.synthetic import write_deepship
-from sweeps import launch, lock, look, reconcile, runs, verify
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run, StoreError, deleted_records, read_all
-from sweeps.state import Situation, folder_name, trial_tags, wanted_by
-from sweeps.store import Store, artifact_path
+from analysis.engine.rates import rate_report
+from datasets.engine import prepare
+from datasets.engine.prepare import Source
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine import launch, survey
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.situation import Situation, folder_name, trial_tags, wanted_by
+from sweeps.engine.store import lock, reconcile, runs, verify
+from sweeps.engine.store.runs import Run, StoreError, deleted_records, read_all
+from sweeps.engine.store.store import Store, artifact_path
 from tests.sweeps.small import BASE
-from trainable import checkpoint, record, weights
-from trainable.record import Record
+from trainable.result import record
+from trainable.result.record import Record
 from trainable.trial import save_predictions
+from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
 SWEEP = Sweep("deepship_rates", grid(dataclasses.replace(BASE, score_on="test"), seed=(1, 2)))
@@ -68,11 +70,11 @@ class Finished:
         raise AssertionError("a start ends with an exit code")
 
     def reconcile(self) -> int:
-        """The exit code of `python -m sweeps.reconcile`."""
+        """The exit code of `python -m sweeps.engine.store.reconcile`."""
         return reconcile.main(["--storage", str(self.storage)])
 
     def verify(self) -> int:
-        """The exit code of `python -m sweeps.verify`."""
+        """The exit code of `python -m sweeps.engine.store.verify`."""
         return verify.main(["--storage", str(self.storage)])
 
     def runs(self, role: str) -> list[Run]:
@@ -82,8 +84,8 @@ class Finished:
     def situation(self) -> Situation:
         """As a start finds it, without records and runs."""
         source = Source(self.data, self.cache)
-        data = {wanted: prepare.prepare(wanted, source) for wanted in look.all_wanted(SWEEP.trials)}
-        inputs = {t.key: look.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
+        data = {wanted: prepare.prepare(wanted, source) for wanted in survey.all_wanted(SWEEP.trials)}
+        inputs = {t.key: survey.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
         return Situation(SWEEP, "", data, inputs, [])
 
     def commit(self) -> dict[str, Path]:
@@ -152,7 +154,7 @@ FILES = ("best.pt", "best.pt.sha256", "predictions.npz")
 HOLD = """
 import sys, time
 from pathlib import Path
-from sweeps import lock
+from sweeps.engine.store import lock
 with lock.only_driver(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     time.sleep(600)
@@ -220,7 +222,7 @@ class TestFiles:
     def test_a_changed_byte_is_found_by_what_reads_the_files(
         self, study: Finished, capsys: pytest.CaptureFixture[str], name: str
     ) -> None:
-        """`sweeps.verify` ends with 1, `sweeps.reconcile` with 2; both name the file; whole again, both with 0."""
+        """`verify` ends with 1, `reconcile` with 2; both name the file; whole again, both with 0."""
         path = trial_file(study, name)
         whole = path.read_bytes()
         assert (study.verify(), study.reconcile()) == (0, 0)
@@ -267,7 +269,7 @@ class TestFiles:
         assert not list(study.storage.glob(f"trials/{FIRST.key}-*/{record.FILE}"))
 
     def test_a_damaged_record_stops_no_whole_storage(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
-        """`sweeps.reconcile` and `sweeps.verify` name it and go on to the others."""
+        """`sweeps.engine.store.reconcile` and `sweeps.engine.store.verify` name it and go on to the others."""
         trial_file(study, record.FILE).write_bytes(b"{}")
         (study.storage / "mlflow.db").unlink()
         assert study.reconcile() == 2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import flags
-from sweeps.plan import Sweep, grid
-from sweeps.runs import sqlite_path
+from sweeps.engine import options
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.store.runs import sqlite_path
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(
@@ -20,8 +20,8 @@ SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
 
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    flags.add_plan_flags(parser)
-    flags.add_store_flags(parser)
+    options.add_plan_flags(parser)
+    options.add_store_flags(parser)
     return parser.parse_args(words)
 
 
@@ -41,18 +41,18 @@ def parse(*words: str) -> argparse.Namespace:
 def test_flags_are_repeated_in_full(words: tuple[str, ...]) -> None:
     """Another command with the printed flags speaks of the same trials, in the same store."""
     args = parse(*words)
-    again = parse(*flags.as_flags(args))
-    assert [t.key for t in flags.planned(SWEEP, again).trials] == [t.key for t in flags.planned(SWEEP, args).trials]
-    assert flags.variant(again) == flags.variant(args)
-    assert flags.store_uri(again) == flags.store_uri(args)
+    again = parse(*options.as_flags(args))
+    assert [t.key for t in options.planned(SWEEP, again).trials] == [t.key for t in options.planned(SWEEP, args).trials]
+    assert options.variant(again) == options.variant(args)
+    assert options.store_uri(again) == options.store_uri(args)
     assert again == args
 
 
 def test_no_flag_is_the_studys_own_plan() -> None:
     """Without flags nothing is varied, and nothing is repeated."""
-    assert flags.planned(SWEEP, parse()) == SWEEP
-    assert flags.variant(parse()) == ""
-    assert flags.as_flags(parse()) == []
+    assert options.planned(SWEEP, parse()) == SWEEP
+    assert options.variant(parse()) == ""
+    assert options.as_flags(parse()) == []
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_no_flag_is_the_studys_own_plan() -> None:
 )
 def test_a_variant_has_one_name(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     """The same settings, written in another way or order, are the same sweep in the store."""
-    assert flags.variant(parse(*one)) == flags.variant(parse(*other)) != ""
-    assert flags.planned(SWEEP, parse(*one)) == flags.planned(SWEEP, parse(*other))
+    assert options.variant(parse(*one)) == options.variant(parse(*other)) != ""
+    assert options.planned(SWEEP, parse(*one)) == options.planned(SWEEP, parse(*other))
 
 
 @pytest.mark.parametrize("words", [("--seeds", "1,2"), ("--limit", "3"), ("--storage", "/elsewhere")])
 def test_what_is_no_setting_is_no_variant(words: tuple[str, ...]) -> None:
     """More seeds or fewer trials belong to the sweep that they extend."""
-    assert flags.variant(parse(*words)) == ""
+    assert options.variant(parse(*words)) == ""
 
 
 @pytest.mark.parametrize("words", [("--set", "split=day"), ("--split", "day")])
 def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
     """There is no telling which of the two was meant."""
     with pytest.raises(ValueError, match="split is set twice"):
-        flags.settings(parse("--set", "split=vessel", *words))
+        options.settings(parse("--set", "split=vessel", *words))
 
 
 @pytest.mark.parametrize(
@@ -102,26 +102,26 @@ def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
 def test_flags_that_make_no_plan_are_refused(words: tuple[str, ...], told: str) -> None:
     """The error names the flag or field, the value and the remedy."""
     with pytest.raises(ValueError, match=told):
-        flags.planned(SWEEP, parse(*words))
+        options.planned(SWEEP, parse(*words))
 
 
 def test_results_are_in_the_storage_unless_said_otherwise(tmp_path: Path) -> None:
     """The store is a file in the storage, by an absolute path; --store names another."""
-    assert flags.store_uri(parse("--storage", str(tmp_path))) == f"sqlite:///{tmp_path}/mlflow.db"
-    assert flags.store_uri(parse()) == f"sqlite:///{flags.ROOT}/results/mlflow.db"
-    assert flags.store_uri(parse("--store", "http://a:1")) == "http://a:1"
+    assert options.store_uri(parse("--storage", str(tmp_path))) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert options.store_uri(parse()) == f"sqlite:///{options.ROOT}/results/mlflow.db"
+    assert options.store_uri(parse("--store", "http://a:1")) == "http://a:1"
 
 
 @pytest.mark.parametrize("folder", ["my results", "50%20", "what?", "é#1"])
 def test_the_store_is_in_the_storage_whatever_its_name(tmp_path: Path, folder: str) -> None:
     """The address is quoted as MLflow reads it, or the runs would lie in a folder of another name."""
-    assert sqlite_path(flags.store_uri(parse("--storage", str(tmp_path / folder)))) == tmp_path / folder / "mlflow.db"
+    assert sqlite_path(options.store_uri(parse("--storage", str(tmp_path / folder)))) == tmp_path / folder / "mlflow.db"
 
 
 def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tilde that the shell left alone is the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert flags.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"
+    assert options.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"
 
 
 SECRETS = [  # each holds the word hunter2, and must not be repeated
@@ -164,7 +164,7 @@ NO_SECRETS = [
 
 def flagged(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    for add in (flags.add_store_flags, flags.add_data_flags):
+    for add in (options.add_store_flags, options.add_data_flags):
         add(parser)
     return parser.parse_args(words)
 
@@ -211,23 +211,23 @@ def test_an_address_without_a_secret_is_taken(uri: str) -> None:
 )
 def test_seeds_may_be_ranges(text: str | None, seeds: list[int]) -> None:
     """As a plan prints them."""
-    assert flags.parse_seeds(text) == seeds
+    assert options.parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize(("word", "share"), [("0.25", 0.25), ("1", 1), ("4", 4)])
 def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, share: float) -> None:
     """A part below one, or a whole number."""
-    assert flags.share(word) == share
+    assert options.share(word) == share
 
 
 @pytest.mark.parametrize(("word", "points"), [("0", 0), ("0.0", 0), ("2.5", 2.5), ("100", 100)])
 def test_a_margin_may_be_nothing(word: str, points: float) -> None:
     """Then every difference matters."""
-    assert flags.points(word) == points
+    assert options.points(word) == points
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5"])
 def test_no_trial_takes_one_gpu_and_a_half(word: str) -> None:
     """What cannot be is refused with the value."""
     with pytest.raises(argparse.ArgumentTypeError, match=word):
-        flags.share(word)
+        options.share(word)

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks import chaos, kills
 from benchmarks.chaos_counts import Counts
-from datasets.synthetic import write_deepship
-from sweeps.launch import INCOMPLETE
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine.launch import INCOMPLETE
 
 # Those whose victims are noticed late come last: meanwhile the other trials train on.
 KINDS = ("term", "driver", "worker", "interrupt", "worker-term", "driver", "worker", "raylet", "freeze", "gcs")

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.synthetic import write_deepship
-from sweeps.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKED
-from sweeps.runs import Run, read_runs
-from sweeps.store import artifact_path
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKED
+from sweeps.engine.store.runs import Run, read_runs
+from sweeps.engine.store.store import artifact_path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")

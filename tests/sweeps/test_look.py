@@ -11,23 +11,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from datasets.corpus import CorpusError
-from datasets.synthetic import write_deepship
-from sweeps import launch as launcher
-from sweeps import look, probe, tuner
-from sweeps.cost import Cluster
+from datasets.engine.corpus import CorpusError
+from datasets.synthetic.corpora import write_deepship
 from sweeps.deepship_rates import SWEEP
-from sweeps.launch import INCOMPLETE, launch
+from sweeps.engine import launch as launcher
+from sweeps.engine import survey
+from sweeps.engine.forecast import measure
+from sweeps.engine.forecast.cost import Cluster
+from sweeps.engine.forecast.measure import Answer, Answers, versions
+from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.launch import INCOMPLETE, launch
+from sweeps.engine.plan import Sweep
+from sweeps.engine.progress import duration
+from sweeps.engine.running import tuner
+from sweeps.engine.search.search import Search
 from sweeps.learning_rate import SWEEP as SEARCH
-from sweeps.placement import Asked
-from sweeps.plan import Sweep
-from sweeps.probe import Answer, Answers, versions
-from sweeps.progress import duration
-from sweeps.search import Search
-from trainable import weights
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of, epoch_flops
-from trainable.weights import WrongWeights
+from trainable.cost.cost import Measured, cell_of, epoch_flops
+from trainable.weights import weights
+from trainable.weights.weights import WrongWeights
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"toy, {versions()}"
@@ -52,7 +54,7 @@ def test_a_probe_reads_measures_and_plans(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two cells, four trials of two epochs; nothing is trained."""
-    monkeypatch.setattr(probe, "_on_cluster", play)
+    monkeypatch.setattr(measure, "_on_cluster", play)
     assert launch(SWEEP, ["--probe", "--data-root", str(ships), "--storage", str(tmp_path), *NARROW]) == 0
     said = capfd.readouterr().out
     assert "2 of 2 cells are measured" in said
@@ -63,11 +65,11 @@ def test_a_probe_reads_measures_and_plans(
 
 def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither torch nor Ray, though it knows the audio and the measurements."""
-    monkeypatch.setattr(probe, "_on_cluster", play)
+    monkeypatch.setattr(measure, "_on_cluster", play)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW]
     launch(SWEEP, ["--probe", *words])
     program = (
-        "import sys\nfrom sweeps.launch import launch\nfrom sweeps.deepship_rates import SWEEP\n"
+        "import sys\nfrom sweeps.engine.launch import launch\nfrom sweeps.deepship_rates import SWEEP\n"
         f"launch(SWEEP, ['--dry-run', *{words!r}])\n"
         "sys.exit(str([m for m in ('ray', 'torch', 'mlflow', 'pandas', 'scipy') if m in sys.modules]))\n"
     )
@@ -79,13 +81,13 @@ def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypat
 def test_what_cannot_start_is_said_with_its_remedy(ships: Path, tmp_path: Path) -> None:
     """The published checkpoints are missing: their trials are refused, and the plan is printed all the same."""
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--limit", "2"]
-    args = look.study_parser(SWEEP.name).parse_args(words)
+    args = survey.study_parser(SWEEP.name).parse_args(words)
     args.weights_dir, args.cache_dir = tmp_path / "weights", tmp_path / "cache"
-    plan = look.flags.planned(SWEEP, args)
-    source = look.Source(ships, args.cache_dir)
-    for wanted in look.all_wanted(plan.trials):
-        look.prepare.prepare(wanted, source)
-    found = look.from_memory(plan, source, args)
+    plan = survey.options.planned(SWEEP, args)
+    source = survey.Source(ships, args.cache_dir)
+    for wanted in survey.all_wanted(plan.trials):
+        survey.prepare.prepare(wanted, source)
+    found = survey.from_memory(plan, source, args)
     assert {t.key for t in plan.trials} == found.refused.keys()
     assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(found.refused.values()))
     assert found.inputs == {}
@@ -139,9 +141,9 @@ def test_a_search_is_forecast_by_what_stands_for_its_trials(
     ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Eight evaluations, four at once on eight cores, then three confirmations: at the speed that is assumed."""
-    source = look.Source(ships, tmp_path / "cache")
-    for wanted in look.all_wanted((SEARCH.base,)):
-        look.prepare.prepare(wanted, source)
+    source = survey.Source(ships, tmp_path / "cache")
+    for wanted in survey.all_wanted((SEARCH.base,)):
+        survey.prepare.prepare(wanted, source)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--tflops", "0.001", "--cpus", "8", "--limit", "8"]
     assert launch(SEARCH, ["--dry-run", *words, "--set", "epochs=1"]) == 0
     one_s = (epoch_flops(dataclasses.replace(SEARCH.base, epochs=1), 8, 4) or 0) / 1e9
@@ -155,7 +157,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(
 ) -> None:
     """Before anything is trained: nobody knows what the trials take."""
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW, "--budget", "1cpu-h"]
-    with pytest.raises(look.estimate.NoBudget, match="--probe"):
+    with pytest.raises(survey.estimate.NoBudget, match="--probe"):
         launch(SWEEP, words)
     assert not (tmp_path / "trials").exists()
 

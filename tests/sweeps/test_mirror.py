@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
-from sweeps import mirror
-from sweeps.mirror import Mirror
-from sweeps.runs import StoreError
+from sweeps.engine.store import mirror
+from sweeps.engine.store.mirror import Mirror
+from sweeps.engine.store.runs import StoreError
 
 Said = list[str]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.cost import effort, longest_first
 from sweeps.deepship_rates import SWEEP
-from sweeps.near import NearData
+from sweeps.engine.forecast.cost import effort, longest_first
+from sweeps.engine.running.near import NearData
 from trainable.config import TrialConfig
 
 TABLE = longest_first(SWEEP.trials, {})

@@ -35,25 +35,27 @@ import soundfile
 import torch
 from mlflow import MlflowClient
 
-from datasets import cache, splits
-from datasets.clips import open_clips
-from datasets.corpus import Corpus, CorpusError, Recording
-from datasets.scan import Scan, scan
-from datasets.splits import Split
-from sweeps import mirror, placement, reconcile, runs
-from sweeps.drive import Recorder, while_it_makes_sense
-from sweeps.mirror import PATIENCE_S, Mirror
-from sweeps.near import NearData
-from sweeps.plan import Sweep, grid
-from sweeps.reconcile import Repair
-from sweeps.runs import StoreError, read_runs, sqlite_path
-from sweeps.state import Inputs, Situation, folder_name
-from sweeps.store import Store, artifact_path
-from trainable import checkpoint, record, weights
+from datasets.engine import cache, splits
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import Corpus, CorpusError, Recording
+from datasets.engine.scan import Scan, scan
+from datasets.engine.splits import Split
+from sweeps.engine.forecast import placement
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.running.drive import Recorder, while_it_makes_sense
+from sweeps.engine.running.near import NearData
+from sweeps.engine.situation import Inputs, Situation, folder_name
+from sweeps.engine.store import mirror, reconcile, runs
+from sweeps.engine.store.mirror import PATIENCE_S, Mirror
+from sweeps.engine.store.reconcile import Repair
+from sweeps.engine.store.runs import StoreError, read_runs, sqlite_path
+from sweeps.engine.store.store import Store, artifact_path
 from trainable.config import TrialConfig
-from trainable.place import Place
-from trainable.record import Record
+from trainable.device.place import Place
+from trainable.result import record
+from trainable.result.record import Record
 from trainable.trial import save_predictions
+from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
 BASE = TrialConfig(
@@ -606,7 +608,7 @@ def test_a_locked_file_holds_nobody(
 CROWD = """
 import os, sys
 import mlflow.store.tracking.sqlalchemy_store  # once, for all of them
-from sweeps.store import Store
+from sweeps.engine.store.store import Store
 
 def member(gate):
     os.read(gate, 1)  # until all are there

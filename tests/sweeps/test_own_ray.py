@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import own_ray
-from sweeps.cluster import SHIPPED, snapshot
-from sweeps.own_ray import free_ports, port_range, why
+from sweeps.engine.running import own_ray
+from sweeps.engine.running.cluster import SHIPPED, snapshot
+from sweeps.engine.running.own_ray import free_ports, port_range, why
 
 ROOT = Path(__file__).resolve().parents[2]
 LATE = (
@@ -29,7 +29,7 @@ JOINS = """
 import json, os, sys
 from pathlib import Path
 import psutil
-from sweeps import cluster
+from sweeps.engine.running import cluster
 
 said = []
 cluster.begin(int(sys.argv[1]))
@@ -53,7 +53,7 @@ print(json.dumps({"nice": nice, "at": at, "shipped": shipped, "hosts": sorted(ho
 """
 REFUSED = """
 import sys
-from sweeps import cluster
+from sweeps.engine.running import cluster
 try:
     cluster.join(print)
 except cluster.RayError as error:
@@ -189,14 +189,16 @@ def test_only_code_is_shipped(tmp_path: Path) -> None:
     folder = snapshot(root, tmp_path / "shipped")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     code = {f"{name}/{path}" for name in SHIPPED for path in ("__init__.py", "inner/__init__.py")}
-    assert found == {"requirements.txt", "trainable/flops.json", *code}
+    assert found == {"requirements.txt", "trainable/cost/flops.json", *code}
 
 
 def test_a_driver_loads_no_torch() -> None:
     """Workers load it, side by side with the driver's own imports."""
     program = (
         "import sys\n"
-        "from sweeps import drive, hooks, launch, reconcile, store, tuner\n"
+        "from sweeps.engine import launch\n"
+        "from sweeps.engine.running import drive, hooks, tuner\n"
+        "from sweeps.engine.store import reconcile, store\n"
         "from mlflow import MlflowClient\n"
         "print([m for m in ('torch', 'timm', 'torchaudio', 'torchvision') if m in sys.modules])\n"
     )

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from mlflow import MlflowClient
 
-from sweeps import pages
-from sweeps.plan import Sweep, grid
-from sweeps.search import Search
-from sweeps.space import LogUniform
-from sweeps.store import Store
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.search.search import Search
+from sweeps.engine.search.space import LogUniform
+from sweeps.engine.store import pages
+from sweeps.engine.store.store import Store
 from trainable.config import TrialConfig
-from trainable.record import Record
+from trainable.result.record import Record
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
 SWEEP = Sweep("toy", grid(BASE, lr=(1e-3, 1e-4), seed=(1, 2)))
@@ -83,7 +83,7 @@ def test_a_server_is_its_own_address_and_a_file_needs_a_command(tmp_path: Path) 
 
 
 def test_the_command_prints_them(open_store: Callable[..., Store], capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m sweeps.pages` says at any time what the end of a sweep has said."""
+    """`python -m sweeps.engine.store.pages` says at any time what the end of a sweep has said."""
     store = open_store()
     store.open_sweep("toy", "", {})
     assert pages.main(["toy", "--store", store.uri]) == 0

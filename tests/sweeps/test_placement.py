@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from sweeps.deepship_rates import BASE, SWEEP
-from sweeps.placement import FRACTIONS, Asked, Needs, Nodes, needs, resources, room
+from sweeps.engine.forecast.placement import FRACTIONS, Asked, Needs, Nodes, needs, resources, room
 
 LAPTOP = Nodes(memory_gb=10, num_gpus=0)
 CLUSTER = Nodes(memory_gb=200, num_gpus=8)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.plan import Sweep, cell_name, grid, trial_name, varied, work
+from sweeps.engine.plan import Sweep, cell_name, grid, trial_name, varied, work
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import probe
-from sweeps.cost import Cluster
-from sweeps.placement import Asked
-from sweeps.plan import grid
-from sweeps.probe import FILE, Answer, Answers, Probes, merged, read, versions, write
+from sweeps.engine.forecast import measure
+from sweeps.engine.forecast.cost import Cluster
+from sweeps.engine.forecast.measure import FILE, Answer, Answers, Probes, merged, read, versions, write
+from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.plan import grid
 from trainable.config import TrialConfig
-from trainable.cost import Measured, cell_of
+from trainable.cost.cost import Measured, cell_of
 
 BASE = TrialConfig(
     corpus="deepship",
@@ -51,7 +51,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine()
-    monkeypatch.setattr(probe, "_on_cluster", machine)
+    monkeypatch.setattr(measure, "_on_cluster", machine)
     return machine
 
 
@@ -88,10 +88,10 @@ def test_copies_are_merged() -> None:
 
 def test_each_cell_is_measured_once(machine: Machine, tmp_path: Path) -> None:
     """Seeds share one; a second probe measures nothing; a new cell is measured alone."""
-    probe.probe(TRIALS[:2], tmp_path, Asked())
-    probe.probe(TRIALS[:2], tmp_path, Asked())
+    measure.measure_cells(TRIALS[:2], tmp_path, Asked())
+    measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     assert machine.asked == [[CELLS[0]]]
-    probe.probe(TRIALS, tmp_path, Asked())
+    measure.measure_cells(TRIALS, tmp_path, Asked())
     assert machine.asked == [[CELLS[0]], [CELLS[1]]]
     assert read(tmp_path).here.keys() == set(CELLS)
     assert read(tmp_path).cluster == Cluster(8)
@@ -99,9 +99,9 @@ def test_each_cell_is_measured_once(machine: Machine, tmp_path: Path) -> None:
 
 def test_on_another_device_all_are_measured(machine: Machine, tmp_path: Path) -> None:
     """The first new cell shows that the old ones were measured elsewhere; what was measured there is kept."""
-    probe.probe(TRIALS[:2], tmp_path, Asked())
+    measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     machine.device = f"another, {versions()}"
-    probe.probe(TRIALS, tmp_path, Asked())
+    measure.measure_cells(TRIALS, tmp_path, Asked())
     assert machine.asked[1:] == [[CELLS[1]], [CELLS[0]]]
     found = read(tmp_path)
     assert found.device == machine.device
@@ -112,7 +112,7 @@ def test_on_another_device_all_are_measured(machine: Machine, tmp_path: Path) ->
 def test_a_cell_that_cannot_be_measured_says_why(machine: Machine, tmp_path: Path) -> None:
     """The others are kept; it is not asked for again and again."""
     machine.refused = {CELLS[0]: "out of memory"}
-    assert probe.probe(TRIALS, tmp_path, Asked()) == {CELLS[0]: "out of memory"}
+    assert measure.measure_cells(TRIALS, tmp_path, Asked()) == {CELLS[0]: "out of memory"}
     assert machine.asked == [CELLS]
     assert read(tmp_path).here.keys() == {CELLS[1]}
 
@@ -120,7 +120,7 @@ def test_a_cell_that_cannot_be_measured_says_why(machine: Machine, tmp_path: Pat
 @pytest.mark.ray
 def test_on_a_real_cluster(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Workers measure, what they found is stored as text, and nothing else is left in the storage."""
-    assert probe.probe(TRIALS, tmp_path, Asked()) == {}
+    assert measure.measure_cells(TRIALS, tmp_path, Asked()) == {}
     assert "2 of 2 cells are measured" in capfd.readouterr().out
     found = read(tmp_path)
     assert found.here.keys() == set(CELLS)

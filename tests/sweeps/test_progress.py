@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sweeps import progress
-from sweeps.budget import Times
-from sweeps.plan import grid
-from sweeps.progress import Failed, Finished, Running, TrialProgress, duration, each
+from sweeps.engine import progress
+from sweeps.engine.forecast.budget import Times
+from sweeps.engine.plan import grid
+from sweeps.engine.progress import Failed, Finished, Running, TrialProgress, duration, each
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from mlflow import MlflowClient
 
-from sweeps import reconcile
-from sweeps.plan import run_name
-from sweeps.reconcile import Repair, main, repairs
-from sweeps.runs import Run, StoreError, deleted_records, read_all, read_runs
-from sweeps.store import Store, artifact_path
-from trainable import record
+from sweeps.engine.plan import run_name
+from sweeps.engine.store import reconcile
+from sweeps.engine.store.reconcile import Repair, main, repairs
+from sweeps.engine.store.runs import Run, StoreError, deleted_records, read_all, read_runs
+from sweeps.engine.store.store import Store, artifact_path
 from trainable.config import TrialConfig
-from trainable.record import DamagedRecord, Record
+from trainable.result import record
+from trainable.result.record import DamagedRecord, Record
 
 ROOT = Path(__file__).parents[2]
 HERE, THERE = "this storage", "another storage"
@@ -410,7 +410,7 @@ def command(storage: Path, *more: str) -> int:
 
 
 class TestCommand:
-    """`python -m sweeps.reconcile`."""
+    """`python -m sweeps.engine.store.reconcile`."""
 
     def test_repairs_and_says_so(
         self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
@@ -431,7 +431,7 @@ class TestCommand:
     def test_a_notebook_starts_it(self, open_store: Callable[..., Store], storage: Path, backend: str) -> None:
         """With the backend that it hands to every command: the run is written, its picture drawn."""
         store, mine = open_store(), commit(storage)
-        words = [sys.executable, "-m", "sweeps.reconcile", "--storage", str(storage)]
+        words = [sys.executable, "-m", "sweeps.engine.store.reconcile", "--storage", str(storage)]
         environment = {**os.environ, "MPLBACKEND": backend}
         run = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True)
         assert (run.returncode, run.stderr) == (0, "")

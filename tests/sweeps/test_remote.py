@@ -22,18 +22,22 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from datasets import cache, fetch, manifest, prepare, splits
-from datasets import remote as door
-from datasets.corpus import CorpusError
-from datasets.prepare import Source, Wanted
-from datasets.remote import Remote, RemoteError
-from datasets.synthetic import write_deepship
-from sweeps import flags, located, node, remote
+from datasets.engine import cache, fetch, manifest, prepare, splits
+from datasets.engine import remote as door
+from datasets.engine.corpus import CorpusError
+from datasets.engine.prepare import Source, Wanted
+from datasets.engine.remote import Remote, RemoteError
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine import located, options
+from sweeps.engine.running import node
+from sweeps.engine.store import remote
 from tests.sweeps.small import BASE, Small
-from trainable import checkpoint, finetune, record, trial
+from trainable import finetune, trial
 from trainable.config import TrialConfig
-from trainable.place import NO_ROOM, Place
-from trainable.record import DamagedRecord, Record
+from trainable.device.place import NO_ROOM, Place
+from trainable.result import record
+from trainable.result.record import DamagedRecord, Record
+from trainable.weights import checkpoint
 
 URI = "mem://bucket/results"
 NAME = "the-trial"  # of its folder, after the key
@@ -670,7 +674,7 @@ class TestNodes:
 class TestWords:
     def parse(self, *words: str) -> argparse.Namespace:
         parser = argparse.ArgumentParser(exit_on_error=False)
-        for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_store_flags):
+        for add in (options.add_plan_flags, options.add_data_flags, options.add_store_flags):
             add(parser)
         return parser.parse_args(words)
 
@@ -689,7 +693,7 @@ class TestWords:
         args = self.parse("--storage", str(tmp_path), "--data-root", "~/DeepShip")
         assert (args.remote, args.data_uri) == ("", "")
         assert (args.storage, args.data_root) == (tmp_path, Path.home() / "DeepShip")
-        assert flags.remote(args) is None
+        assert options.remote(args) is None
 
     def test_the_environment_may_name_uris(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As a cluster's file does; a flag overrules it."""
@@ -697,16 +701,16 @@ class TestWords:
         monkeypatch.setenv("SOUNDINGS_DATA_ROOT", "s3://bucket/corpus")
         args = self.parse()
         assert (args.remote, args.data_uri) == ("s3://bucket/a", "s3://bucket/corpus")
-        assert flags.as_flags(args) == []
+        assert options.as_flags(args) == []
         args = self.parse("--storage", str(tmp_path))
         assert (args.remote, args.storage) == ("", tmp_path)
-        assert flags.as_flags(args) == ["--storage", str(tmp_path)]
+        assert options.as_flags(args) == ["--storage", str(tmp_path)]
 
     def test_a_uri_is_repeated(self) -> None:
         """In the commands that a sweep prints."""
         args = self.parse("--storage", "s3://bucket/a")
-        assert flags.as_flags(args) == ["--storage", "s3://bucket/a"]
-        assert self.parse(*flags.as_flags(args)) == args
+        assert options.as_flags(args) == ["--storage", "s3://bucket/a"]
+        assert self.parse(*options.as_flags(args)) == args
 
     @pytest.mark.parametrize("word", ["s3://key:hidden@bucket/a", "s3://bucket/a?secret_key=hidden"])
     def test_a_password_is_refused(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:

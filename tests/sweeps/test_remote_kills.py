@@ -28,15 +28,18 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from datasets.remote import Remote, RemoteError
-from datasets.synthetic import write_deepship
-from sweeps import drive, launch, located, node, reconcile, remote, tuner  # noqa: F401 - loaded before the forks
-from sweeps.plan import Sweep, grid
-from sweeps.runs import read_all
+from datasets.engine.remote import Remote, RemoteError
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine import launch, located
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.running import drive, node, tuner  # noqa: F401 - loaded before the forks
+from sweeps.engine.store import reconcile, remote
+from sweeps.engine.store.runs import read_all
 from tests.sweeps.small import BASE, Small
-from trainable import finetune, record, trial
+from trainable import finetune, trial
 from trainable.config import TrialConfig
-from trainable.place import Place
+from trainable.device.place import Place
+from trainable.result import record
 
 SWEEP = Sweep("remote", grid(BASE, seed=range(1, 3)))
 TAKE = remote.take
@@ -286,7 +289,7 @@ def test_a_deleted_run_runs_again(new_study: Callable[[], Study], tmp_path: Path
 def test_reconcile_brings_a_new_head_into_step(
     new_study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`sweeps.reconcile --storage URI` writes the runs of what is committed there, on any machine."""
+    """`sweeps.engine.store.reconcile --storage URI` writes the runs of what is committed there, on any machine."""
     study = new_study()
     assert study.run() == launch.COMPLETE, study.said()
     study.head = "laptop"

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from datasets.corpus import Corpus, Problem, Recording
-from datasets.prepare import Prepared
-from datasets.scan import Scan
-from datasets.splits import Split
-from sweeps import estimate, flags
-from sweeps.cost import Basis, Cluster, Prediction, Span
-from sweeps.estimate import Spent
-from sweeps.plan import Sweep, grid
-from sweeps.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
-from sweeps.runs import Run
-from sweeps.state import Inputs, Situation, wanted_by
+from datasets.engine.corpus import Corpus, Problem, Recording
+from datasets.engine.prepare import Prepared
+from datasets.engine.scan import Scan
+from datasets.engine.splits import Split
+from sweeps.engine import options
+from sweeps.engine.forecast import estimate
+from sweeps.engine.forecast.cost import Basis, Cluster, Prediction, Span
+from sweeps.engine.forecast.estimate import Spent
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
+from sweeps.engine.situation import Inputs, Situation, wanted_by
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(
@@ -37,7 +38,7 @@ PREPARED = Prepared(
 
 def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    for add in (flags.add_plan_flags, flags.add_data_flags, flags.add_run_flags, flags.add_store_flags):
+    for add in (options.add_plan_flags, options.add_data_flags, options.add_run_flags, options.add_store_flags):
         add(parser)
     estimate.add_flags(parser)
     return parser.parse_args(

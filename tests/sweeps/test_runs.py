@@ -21,9 +21,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from sweeps import runs
-from sweeps.runs import Run, StoreError, read_runs, sqlite_path
-from sweeps.store import Store, artifact_path
+from sweeps.engine.store import runs
+from sweeps.engine.store.runs import Run, StoreError, read_runs, sqlite_path
+from sweeps.engine.store.store import Store, artifact_path
 from trainable.config import TrialConfig
 
 TRIAL = TrialConfig(
@@ -195,7 +195,7 @@ def test_a_store_is_read_while_it_is_written(open_store: Callable[..., Store]) -
 def test_reading_loads_no_mlflow(empty_database: Path) -> None:
     """A plan answers at once."""
     program = (
-        f"import sys; from sweeps.runs import read_runs; read_runs('sqlite:///{empty_database}'); "
+        f"import sys; from sweeps.engine.store.runs import read_runs; read_runs('sqlite:///{empty_database}'); "
         "sys.exit('mlflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

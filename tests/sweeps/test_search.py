@@ -16,15 +16,16 @@ from typing import Any
 import optuna
 import pytest
 
-from sweeps import launch, learning_rate
-from sweeps.optuna_study import Study, check_storage, write_study
-from sweeps.plan import Sweep
-from sweeps.pruning import Judge
-from sweeps.runs import StoreError
-from sweeps.search import SAMPLERS, Evaluation, Proposals, Search, best, evaluation
-from sweeps.searching import Display, study_title
-from sweeps.space import Choice, LogUniform, Uniform, Whole, points
-from sweeps.state import Situation
+from sweeps import learning_rate
+from sweeps.engine import launch
+from sweeps.engine.plan import Sweep
+from sweeps.engine.search.optuna_study import Study, check_storage, write_study
+from sweeps.engine.search.pruning import Judge
+from sweeps.engine.search.rounds import Display, study_title
+from sweeps.engine.search.search import SAMPLERS, Evaluation, Proposals, Search, best, evaluation
+from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole, points
+from sweeps.engine.situation import Situation
+from sweeps.engine.store.runs import StoreError
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)

@@ -12,14 +12,14 @@ from pathlib import Path
 import optuna
 import pytest
 
-from datasets.synthetic import write_deepship
-from sweeps.drive import Recorder
-from sweeps.launch import COMPLETE
-from sweeps.runs import read_runs
-from sweeps.search import Search
-from sweeps.searching import Display
-from sweeps.space import LogUniform
-from sweeps.store import Store
+from datasets.synthetic.corpora import write_deepship
+from sweeps.engine.launch import COMPLETE
+from sweeps.engine.running.drive import Recorder
+from sweeps.engine.search.rounds import Display
+from sweeps.engine.search.search import Search
+from sweeps.engine.search.space import LogUniform
+from sweeps.engine.store.runs import read_runs
+from sweeps.engine.store.store import Store
 from tests.sweeps.test_launch import finish, start
 from tests.sweeps.test_outage import NUM_EPOCHS, Drive
 

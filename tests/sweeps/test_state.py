@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from datasets.prepare import Wanted
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run
-from sweeps.state import Inputs, Situation, all_wanted, folder_name, wanted_by
+from datasets.engine.prepare import Wanted
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
+from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
-from trainable.record import Record
+from trainable.result.record import Record
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1

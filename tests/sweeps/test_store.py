@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from sweeps.runs import LONGEST, Run, StoreError, fitted, read_runs
-from sweeps.store import Store, artifact_path
+from sweeps.engine.store.runs import LONGEST, Run, StoreError, fitted, read_runs
+from sweeps.engine.store.store import Store, artifact_path
 from trainable.config import TrialConfig
 
 TRIAL = TrialConfig(

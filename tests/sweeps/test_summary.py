@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import summary
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run, read_all
-from sweeps.store import Store, artifact_path
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.store import summary
+from sweeps.engine.store.runs import Run, read_all
+from sweeps.engine.store.store import Store, artifact_path
 from tests.sweeps.test_outage import Drive
 from trainable.config import TrialConfig
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from datasets import manifest, splits
-from datasets.audio import AudioFacts
-from datasets.corpus import Corpus, Recording
-from datasets.prepare import Prepared
-from datasets.scan import Scan
-from datasets.splits import Split
-from sweeps.plan import Sweep, grid
-from sweeps.runs import Run
-from sweeps.state import Inputs, Situation, folder_name, wanted_by
-from sweeps.why import everything, explain, reasons
+from datasets.engine import manifest, splits
+from datasets.engine.corpus import Corpus, Recording
+from datasets.engine.decoding.audio import AudioFacts
+from datasets.engine.prepare import Prepared
+from datasets.engine.scan import Scan
+from datasets.engine.splits import Split
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.situation import Inputs, Situation, folder_name, wanted_by
+from sweeps.engine.store.runs import Run
+from sweeps.engine.why import everything, explain, reasons
 from trainable.config import TrialConfig
-from trainable.record import FILE, Record, _encoded
+from trainable.result.record import FILE, Record, _encoded
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis import rate_report, search_report
-from analysis.gradcam import main as gradcam
-from datasets.synthetic import write_deepship
-from datasets.verify import main as verify
+from analysis.engine.rates import rate_report
+from analysis.engine.search import searched
+from analysis.inside.gradcam import main as gradcam
+from datasets.engine.verify import main as verify
+from datasets.synthetic.corpora import write_deepship
 from sweeps import deepship_rates, learning_rate
-from sweeps.launch import main
-from sweeps.reconcile import main as reconcile
+from sweeps.engine.launch import main
+from sweeps.engine.store.reconcile import main as reconcile
 
 LONG = "x" * 5000
 NOT_UTF8 = "\udcff"  # what Python makes of a byte on the command line that is not UTF-8
@@ -134,7 +135,7 @@ def rates(words: Sequence[str]) -> int:
 
 def rate(words: Sequence[str]) -> int:
     """The report of a search."""
-    return search_report.main(learning_rate.SWEEP, "?", words)
+    return searched.main(learning_rate.SWEEP, "?", words)
 
 
 @pytest.mark.parametrize("report", [rates, rate])

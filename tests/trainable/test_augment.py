@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from trainable.augment import (
+from trainable.network.augment import (
     FREQ_MASK_WIDTH,
     Masks,
     apply_masks,

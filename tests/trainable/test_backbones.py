@@ -12,14 +12,16 @@ import torch
 from torch import nn
 
 from sweeps.deepship_backbones import SWEEP
-from trainable import augment, finetune, pretrained
-from trainable.backbone import Backbone
+from trainable import finetune
 from trainable.backbones import panns, timm
-from trainable.card import module
 from trainable.config import TrialConfig
 from trainable.examples import Examples, Scale
-from trainable.networks import start_network
-from trainable.weights import WrongWeights
+from trainable.network import augment
+from trainable.network.backbone import Backbone
+from trainable.network.card import module
+from trainable.network.networks import start_network
+from trainable.weights import pretrained
+from trainable.weights.weights import WrongWeights
 
 NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
 STUDY = {trial.backbone: trial for trial in SWEEP.trials}

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainable import checkpoint
-from trainable.checkpoint import DamagedCheckpoint, best_file, epoch_file, latest, load, save, tidy, write
+from trainable.weights import checkpoint
+from trainable.weights.checkpoint import DamagedCheckpoint, best_file, epoch_file, latest, load, save, tidy, write
 
 ROOT = Path(__file__).parents[2]
 STATE = {"model": {"weight": torch.arange(6.0).view(2, 3)}, "history": [{"epoch": 1, "val_loss": 0.5}], "best_epoch": 1}
@@ -184,7 +184,7 @@ def test_a_kill_between_hash_and_data_leaves_the_epoch_before(tmp_path: Path) ->
 def test_a_killed_process_leaves_a_whole_epoch(tmp_path: Path, seed: int) -> None:
     """After SIGKILL in the midst of saving, the last epoch that was reported is there, or a later one."""
     program = (
-        "import sys, itertools, torch; from pathlib import Path; from trainable.checkpoint import *\n"
+        "import sys, itertools, torch; from pathlib import Path; from trainable.weights.checkpoint import *\n"
         "folder = Path(sys.argv[1]); save(best_file(folder, 1), {'model': {}})\n"
         "for n in itertools.count(1):\n"
         "    save(epoch_file(folder, n), {'best_epoch': 1, 'epoch': n, 'x': torch.zeros(10**6)})\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.flops import count, trial
-from trainable.cost import epoch_flops, forward_flops
+from trainable.cost.cost import epoch_flops, forward_flops
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +51,7 @@ def test_a_plan_may_ask_without_torch() -> None:
     """The table is read by the standard library."""
     fields = trial("cnn14").to_dict()
     program = (
-        "import sys; from trainable.config import TrialConfig; from trainable.cost import forward_flops\n"
+        "import sys; from trainable.config import TrialConfig; from trainable.cost.cost import forward_flops\n"
         f"assert forward_flops(TrialConfig(**{fields!r}))\n"
         "sys.exit(str([m for m in ('torch', 'numpy', 'ray') if m in sys.modules]))"
     )

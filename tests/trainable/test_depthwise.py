@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from benchmarks.flops import trial
-from trainable.depthwise import Depthwise, use_fast_gradients
-from trainable.networks import laid_out, start_network
+from trainable.network.depthwise import Depthwise, use_fast_gradients
+from trainable.network.networks import laid_out, start_network
 
 CPU = torch.device("cpu")
 CASES = [  # channels, kernel, stride, padding, rows and columns, bias

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.clips import Clips
-from datasets.splits import Split
+from datasets.engine.clips import Clips
+from datasets.engine.splits import Split
 from trainable.backbones import panns
-from trainable.card import FrontEnd
 from trainable.config import TrialConfig
 from trainable.examples import CLIPS_AT_ONCE, Examples, Scale, load, moments, waveform_scale
-from trainable.frontend import FLOOR, logmel
+from trainable.network.card import FrontEnd
+from trainable.network.frontend import FLOOR, logmel
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(

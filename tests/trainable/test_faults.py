@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable import faults
+from trainable.device import faults
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = "record is committed"

@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainable import checkpoint
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import (
@@ -28,8 +27,9 @@ from trainable.finetune import (
     split_batch,
     train_epoch,
 )
+from trainable.result.usage import MEASURED
 from trainable.trial import start_network
-from trainable.usage import MEASURED
+from trainable.weights import checkpoint
 
 CONFIG = TrialConfig(
     corpus="toy",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.card import FRONT_ENDS, FrontEnd
-from trainable.frontend import BLOCK_SAMPLES, logmel, mel_matrix
+from trainable.network.card import FRONT_ENDS, FrontEnd
+from trainable.network.frontend import BLOCK_SAMPLES, logmel, mel_matrix
 
 PRIMATES = FrontEnd(rate_hz=16_000, window=1024, hop=320, f_min_hz=10, f_max_hz=8_000)
 

@@ -13,19 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datasets import prepare, splits
-from datasets.prepare import Source, Wanted
-from datasets.synthetic import write_esc50
-from trainable import checkpoint, examples, finetune, probe, record, trial
-from trainable.backbone import Backbone
+from datasets.engine import prepare, splits
+from datasets.engine.prepare import Source, Wanted
+from datasets.synthetic.corpora import write_esc50
+from trainable import examples, finetune, trial
 from trainable.config import TrialConfig
-from trainable.cost import cell_of, epoch_flops, forward_flops
+from trainable.cost import measure
+from trainable.cost.cost import cell_of, epoch_flops, forward_flops
+from trainable.device.place import Place
 from trainable.examples import Examples, Scale
 from trainable.finetune import Row
-from trainable.linear import LinearProbe, embedded, trained_part
-from trainable.networks import start_network
-from trainable.place import Place
-from trainable.usage import MEASURED
+from trainable.network.backbone import Backbone
+from trainable.network.linear import LinearProbe, embedded, trained_part
+from trainable.network.networks import start_network
+from trainable.result import record
+from trainable.result.usage import MEASURED
+from trainable.weights import checkpoint
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -276,13 +279,13 @@ def test_two_devices_end_as_one(left: tuple[Path, record.Record], material: Mate
 class TestCost:
     def test_a_probe_s_network_embeds_and_makes_no_step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is measured of its steps and predictions is the classifier's; the network's is of what is done once."""
-        monkeypatch.setattr(probe, "ROUND_S", 0.0)
+        monkeypatch.setattr(measure, "ROUND_S", 0.0)
         seen: list[tuple[str, bool]] = []
         hook = nn.modules.module.register_module_forward_pre_hook(
             lambda module, args: seen.append((type(module).__name__, module.training))
         )
         try:
-            probe.measure(dataclasses.replace(CONFIG, mode="probe"), 1, tmp_path)
+            measure.measure(dataclasses.replace(CONFIG, mode="probe"), 1, tmp_path)
         finally:
             hook.remove()
         assert ("ConvBlock", False) in seen
@@ -292,7 +295,7 @@ class TestCost:
         """The classifier, on as many embeddings as there are clips, without embedding them."""
         network, clips = fresh(), toy(CONFIG)
         network.register_forward_pre_hook(lambda module, args: pytest.fail("embeds clips"))
-        part, embeddings = probe.trained_part(CONFIG, network, clips)
+        part, embeddings = measure.trained_part(CONFIG, network, clips)
         assert isinstance(part, LinearProbe)
         assert embeddings.inputs.shape == (21, 64)
 

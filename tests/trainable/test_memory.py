@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from trainable.memory import VARIABLE, environment
+from trainable.device.memory import VARIABLE, environment
 
 SIZE = 256 * 2**20
 PROGRAM = f"""
 import resource
-from trainable.memory import give_back
+from trainable.device.memory import give_back
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

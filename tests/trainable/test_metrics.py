@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from trainable.metrics import accuracy, cross_entropy, log_softmax, recording_accuracy
+from trainable.result.metrics import accuracy, cross_entropy, log_softmax, recording_accuracy
 
 
 def drawn(seed: int, clips: int = 50, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainable import augment
-from trainable.augment import Augmentation
-from trainable.backbones import panns, panns_networks
-from trainable.backbones.panns_blocks import HalvingConv2d, ResidualBlock
-from trainable.backbones.panns_networks import Pann
-from trainable.frontend import logmel
+from trainable.backbones import panns
+from trainable.network import augment
+from trainable.network.augment import Augmentation
+from trainable.network.frontend import logmel
+from trainable.network.panns import models
+from trainable.network.panns.blocks import HalvingConv2d, ResidualBlock
+from trainable.network.panns.models import Pann
 
 ALL = tuple(panns.NUM_PARAMETERS)
 WAVEGRAM = "wavegram_logmel_cnn14"
@@ -31,7 +32,7 @@ def seeded(seed: int) -> torch.Generator:
 def small(
     backbone: str = "cnn14", num_classes: int = 3, head_dropout: float = 0.0, seed: int = 1, width: float = 1 / 64
 ) -> Pann:
-    network = panns_networks.build(
+    network = models.build(
         backbone, num_classes, width=width, head_dropout=head_dropout, front_end=FRONT_END, generator=seeded(seed)
     )
     assert isinstance(network, Pann)

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from trainable.backbone import Backbone
-from trainable.backbones import panns, panns_networks
-from trainable.card import FRONT_ENDS
-from trainable.frontend import logmel
+from trainable.backbones import panns
+from trainable.network.backbone import Backbone
+from trainable.network.card import FRONT_ENDS
+from trainable.network.frontend import logmel
+from trainable.network.panns import models
 
 REFERENCE = json.loads(Path(__file__).with_name("panns_reference.json").read_text())  # says itself what it holds
 MODELS: dict[str, Any] = REFERENCE["models"]
@@ -36,7 +37,7 @@ COUNTS = {
 
 def build(backbone: str, num_classes: int, width: float) -> Backbone:
     generator = torch.Generator().manual_seed(0)
-    return panns_networks.build(backbone, num_classes, width=width, front_end=FRONT_ENDS[32_000], generator=generator)
+    return models.build(backbone, num_classes, width=width, front_end=FRONT_ENDS[32_000], generator=generator)
 
 
 @pytest.fixture(scope="module", params=COUNTS)

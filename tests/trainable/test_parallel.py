@@ -21,18 +21,21 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets import prepare, splits
-from datasets.prepare import Source, Wanted
-from datasets.synthetic import write_esc50
-from trainable import augment, record, together, trial
-from trainable.backbone import Backbone
+from datasets.engine import prepare, splits
+from datasets.engine.prepare import Source, Wanted
+from datasets.synthetic.corpora import write_esc50
+from trainable import trial
 from trainable.config import TrialConfig
+from trainable.device import together
+from trainable.device.parallel import ALONE, LostDevice, Team, lead
+from trainable.device.place import Place
+from trainable.device.together import Share
 from trainable.examples import Examples
 from trainable.finetune import Row, finetune, take_part
-from trainable.networks import start_network
-from trainable.parallel import ALONE, LostDevice, Team, lead
-from trainable.place import Place
-from trainable.together import Share
+from trainable.network import augment
+from trainable.network.backbone import Backbone
+from trainable.network.networks import start_network
+from trainable.result import record
 
 ROOT = Path(__file__).parents[2]
 CNN14 = TrialConfig(

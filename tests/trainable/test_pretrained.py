@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from trainable import pretrained
-from trainable.backbone import Backbone
 from trainable.backbones import panns
-from trainable.card import FRONT_ENDS, Card, FrontEnd
 from trainable.config import TrialConfig
-from trainable.frontend import mel_matrix
-from trainable.weights import WrongWeights
+from trainable.network.backbone import Backbone
+from trainable.network.card import FRONT_ENDS, Card, FrontEnd
+from trainable.network.frontend import mel_matrix
+from trainable.weights import pretrained
+from trainable.weights.weights import WrongWeights
 
 CONFIG = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, weights="none"

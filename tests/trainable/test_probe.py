@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainable import probe
 from trainable.config import TrialConfig
-from trainable.probe import ROUNDS, measure, random_examples, rounds
+from trainable.cost import measure as measuring
+from trainable.cost.measure import ROUNDS, measure, random_examples, rounds
 
 SMALL = TrialConfig(
     corpus="deepship",
@@ -28,7 +28,7 @@ WAVE = dataclasses.replace(SMALL, backbone="res1dnet31", data_hz=32_000, clip_s=
 
 @pytest.fixture(autouse=True)
 def one_short_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "ROUND_S", 0.0)
+    monkeypatch.setattr(measuring, "ROUND_S", 0.0)
 
 
 @pytest.mark.parametrize("config", [SMALL, WAVE], ids=["log-mel", "waveform"])
@@ -57,7 +57,7 @@ def test_clips_have_the_trial_s_shape() -> None:
 
 def test_many_long_clips_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is one batch at least."""
-    monkeypatch.setattr(probe, "MAX_CLIP_BYTES", 1)
+    monkeypatch.setattr(measuring, "MAX_CLIP_BYTES", 1)
     assert len(random_examples(SMALL, 1000, torch.device("cpu")).labels) == 2 * SMALL.batch
 
 
@@ -71,19 +71,19 @@ class TestRounds:
             calls.append(num)
             now[0] += num * unit_s
 
-        monkeypatch.setattr(probe.time, "perf_counter", lambda: now[0])
+        monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
         return calls, rounds(work, most, lambda: now[0])
 
     def test_quick_work_is_done_several_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two units to warm up, then rounds that are long enough to be measured."""
-        monkeypatch.setattr(probe, "ROUND_S", 0.3)
+        monkeypatch.setattr(measuring, "ROUND_S", 0.3)
         calls, found = self.worked(0.1, 99, monkeypatch)
         assert calls == [1, 1, 3, 3, 3, 3, 3]
         assert found == pytest.approx([0.1] * ROUNDS)
 
     def test_a_round_has_no_more_than_there_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """So many clips were made."""
-        monkeypatch.setattr(probe, "ROUND_S", 9.0)
+        monkeypatch.setattr(measuring, "ROUND_S", 9.0)
         assert self.worked(0.1, 2, monkeypatch)[0] == [1, 1, 2, 2, 2, 2, 2]
 
     def test_slow_work_is_measured_as_often_as_time_allows(self, monkeypatch: pytest.MonkeyPatch) -> None:

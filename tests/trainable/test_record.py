@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable import record
-from trainable.record import DamagedRecord, Record
+from trainable.result import record
+from trainable.result.record import DamagedRecord, Record
 
 FILES = {"best.pt": b"weights", "best.pt.sha256": b"their hash", "predictions.npz": b"logits"}
 AWKWARD = [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 1e-05, 2**53 + 2.0, math.pi, math.inf, math.nan]

@@ -16,13 +16,13 @@ import safetensors.torch
 import timm as library
 import torch
 
-from trainable import weights
 from trainable.backbones import timm
-from trainable.card import BackboneError, card
 from trainable.config import TrialConfig
-from trainable.image_backbone import ImageBackbone
-from trainable.networks import check_starts, start_network
-from trainable.weights import MissingWeights, WrongWeights
+from trainable.network.card import BackboneError, card
+from trainable.network.networks import check_starts, start_network
+from trainable.network.picture import ImageBackbone
+from trainable.weights import weights
+from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
 MOBILENET = "mobilenetv3_large_100.ra_in1k"
@@ -195,7 +195,8 @@ def test_what_timm_itself_has_loaded_is_a_checkpoint(tmp_path: Path, monkeypatch
 def test_a_plan_loads_neither_torch_nor_timm() -> None:
     """The card of any name is known in milliseconds."""
     code = (
-        "import sys, json; from trainable.card import card; c = card('timm/vit_tiny_patch16_224.augreg_in21k', 16000); "
+        "import sys, json; from trainable.network.card import card; "
+        "c = card('timm/vit_tiny_patch16_224.augreg_in21k', 16000); "
         "print(json.dumps([c.front_end.rate_hz, [m for m in ('torch', 'timm') if m in sys.modules]]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)

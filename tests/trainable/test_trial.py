@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import prepare, splits
-from datasets.clips import open_clips
-from datasets.prepare import Source, Wanted
-from datasets.synthetic import write_esc50
-from trainable import checkpoint, examples, metrics, pretrained, record, trial, weights
+from datasets.engine import prepare, splits
+from datasets.engine.clips import open_clips
+from datasets.engine.prepare import Source, Wanted
+from datasets.synthetic.corpora import write_esc50
+from trainable import examples, trial
 from trainable.config import TrialConfig
+from trainable.device.place import NO_ROOM, Place
 from trainable.finetune import Row, predict
-from trainable.place import NO_ROOM, Place
-from trainable.usage import MEASURED
+from trainable.result import metrics, record
+from trainable.result.usage import MEASURED
+from trainable.weights import checkpoint, pretrained, weights
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

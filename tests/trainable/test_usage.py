@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from trainable.usage import PREFIX, Meter
+from trainable.result.usage import PREFIX, Meter
 
 
 def busy(seconds: float) -> None:

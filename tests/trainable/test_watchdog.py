@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable import watchdog
-from trainable.watchdog import beat, watch
+from trainable.device import watchdog
+from trainable.device.watchdog import beat, watch
 
 ROOT = Path(__file__).parents[2]
 HANGS = {
@@ -24,7 +24,7 @@ HANGS = {
 }
 PROGRAM = """
 import itertools, pathlib, re, sys, threading, time
-from trainable.watchdog import beat, watch
+from trainable.device.watchdog import beat, watch
 
 def suppress_all():
     try:
@@ -58,8 +58,8 @@ def test_a_process_that_hangs_is_ended(hang: str, tmp_path: Path) -> None:
 
 def test_a_process_that_is_stopped_is_killed(tmp_path: Path) -> None:
     """It cannot end itself, nor say where it stands; the file says that."""
-    program = PROGRAM.replace("beat, watch\n", "beat, watch\nimport os, signal, trainable.watchdog\n", 1)
-    program = program.replace("with watch", "trainable.watchdog.GRACE_S = 0.2\nwith watch")
+    program = PROGRAM.replace("beat, watch\n", "beat, watch\nimport os, signal, trainable.device.watchdog\n", 1)
+    program = program.replace("with watch", "trainable.device.watchdog.GRACE_S = 0.2\nwith watch")
     stacks = tmp_path / "stacks.txt"
     ended = run(program.format(hang="os.kill(os.getpid(), signal.SIGSTOP)"), stacks)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
@@ -79,7 +79,7 @@ def test_every_thread_is_in_the_file(tmp_path: Path) -> None:
 def test_a_process_that_makes_steps_lives(tmp_path: Path) -> None:
     """Ten times as long as it may be silent; then nothing is armed, and no file is left."""
     program = (
-        "import pathlib, sys, time\nfrom trainable.watchdog import beat, watch\n"
+        "import pathlib, sys, time\nfrom trainable.device.watchdog import beat, watch\n"
         "with watch(0.3, pathlib.Path(sys.argv[1])):\n"
         "    for _ in range(30):\n"
         "        time.sleep(0.1); beat()\n"

@@ -15,10 +15,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from trainable import record, weights
 from trainable.backbones import panns
 from trainable.config import TrialConfig
-from trainable.weights import MissingWeights, WrongWeights
+from trainable.result import record
+from trainable.weights import weights
+from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
@@ -304,5 +305,5 @@ def test_sha256_follows_the_file(tmp_path: Path) -> None:
 
 def test_import_loads_no_torch() -> None:
     """A plan can ask for its files in milliseconds."""
-    code = "import sys, trainable.weights, trainable.backbones.panns; sys.exit('torch' in sys.modules)"
+    code = "import sys, trainable.weights.weights, trainable.backbones.panns; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -7,14 +7,14 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from trainable.card import FRONT_ENDS, Card, Passport
+from trainable.network.card import FRONT_ENDS, Card, Passport
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from trainable.backbone import Backbone
     from trainable.config import TrialConfig
+    from trainable.network.backbone import Backbone
 
 SOURCE = "zenodo.org/records/3987831"
 URL = "https://zenodo.org/record/3987831/files/{}?download=1"  # as PANNs' own readme gives it
@@ -97,9 +97,9 @@ def _command(file: str) -> str:
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
     """A PANN with random weights drawn from `generator`; loads torch."""
-    from trainable.backbones import panns_networks  # here, so that a plan needs no torch
+    from trainable.network.panns import models  # here, so that a plan needs no torch
 
-    return panns_networks.build(
+    return models.build(
         config.backbone,
         num_classes,
         width=config.width,
@@ -110,5 +110,5 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
 
 
 def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published state dict as it is: the networks bear its names; `trainable.pretrained` removes its front end."""
+    """The published state dict as it is: the networks bear its names, and loading removes its front end."""
     return state

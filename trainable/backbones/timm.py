@@ -10,15 +10,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainable.card import FRONT_ENDS, HUB_FILE, BackboneError, Card, Passport
+from trainable.network.card import FRONT_ENDS, HUB_FILE, BackboneError, Card, Passport
 
 if TYPE_CHECKING:
     import torch
     from timm.models import PretrainedCfg
     from torch import Tensor
 
-    from trainable.backbone import Backbone
     from trainable.config import TrialConfig
+    from trainable.network.backbone import Backbone
 
 # What a plan should know without loading timm: pre-trained on what, the licence of the weights, trainable parameters as
 # published, and the fewest frames (at 64 mel bands) that leave something of the picture. Of other networks the check
@@ -87,7 +87,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
     """
     import torch
 
-    from trainable.image_backbone import ImageBackbone
+    from trainable.network.picture import ImageBackbone
 
     with torch.random.fork_rng(devices=[]):  # timm draws from torch's global state
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))

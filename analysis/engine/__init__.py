@@ -1,0 +1,1 @@
+"""What every report is made of: rows of the store, statistics, tables, figures."""

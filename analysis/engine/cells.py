@@ -1,0 +1,223 @@
+"""The cells of a table of accuracies: what the seeds of one setting scored, its intervals, and what was published."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.engine import stats
+from analysis.engine.protocol import Published, PublishedCell
+from analysis.engine.rows import Predictions
+from analysis.engine.stats import Difference, Interval, SeedSummary
+from trainable.config import TrialConfig
+from trainable.result import metrics
+
+if TYPE_CHECKING:
+    from pandas.core.groupby import DataFrameGroupBy
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the seeds of a complete cell scored on the test recordings."""
+
+    clip: SeedSummary
+    recording: SeedSummary
+    over_recordings: Interval  # of clip.mean
+    num_clips: int
+    num_recordings: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting over its seeds. `scores` is None until every planned seed has finished: `gap` says what lacks."""
+
+    trial: TrialConfig  # of its first seed
+    num_seeds: int  # planned
+    gap: str
+    scores: Scores | None
+    published: PublishedCell | None
+    reasons: tuple[str, ...]  # why it may not be compared with what was published
+    difference: Difference | None
+    verdict: str  # empty where nothing is published or the cell is incomplete
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned seed has finished."""
+        return self.scores is not None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a sweep, with what they have in common."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    published: Published | None
+    reasons: tuple[str, ...]  # of all cells
+    margin: float  # largest difference that does not matter, as a fraction
+    provenance: Mapping[str, Mapping[str, int]]  # tag -> value -> number of runs
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial has finished."""
+        return all(cell.complete for cell in self.cells)
+
+    def title(self, cell: Cell) -> str:
+        """What a cell is called where it stands alone."""
+        raise NotImplementedError
+
+    def is_best(self, cell: Cell) -> bool:
+        """Whether no cell prints a higher mean; never before all are known."""
+        if not self.complete or cell.scores is None:
+            return False
+        printed = [
+            round(100 * c.scores.clip.mean, 1) for c in self.cells if c.scores
+        ]  # percent, one decimal: as published
+        return round(100 * cell.scores.clip.mean, 1) == max(printed)
+
+
+def cell(
+    rows: pd.DataFrame,
+    predictions: Mapping[str, Predictions],
+    published: Published | None,
+    reasons: Mapping[str, frozenset[str]],
+    margin: float,
+) -> Cell:
+    """Joins the trials of one setting over their seeds.
+
+    Args:
+        rows: its trials, of what `analysis.engine.rows.table_rows` gives.
+        predictions: of every finished trial, by key.
+        published: numbers to stand beside it.
+        reasons: what `analysis.engine.protocol.incomparable` says.
+        margin: largest difference that does not matter, as a fraction.
+
+    Raises:
+        ValueError: if its seeds were scored on different clips, or the clips of a recording have different labels.
+    """
+    trial = _trial(rows)
+    found = Cell(
+        trial=trial,
+        num_seeds=len(rows),
+        gap=_gap(rows),
+        scores=None,
+        published=published.cell(trial.to_dict()) if published else None,
+        reasons=tuple(reason for reason, keys in reasons.items() if keys & set(rows["key"])),
+        difference=None,
+        verdict="",
+    )
+    if found.gap:
+        return found
+    scores = _scores([predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
+    found = dataclasses.replace(found, scores=scores)
+    if found.published is None:
+        return found
+    ours, theirs = scores.clip, found.published
+    difference = stats.welch(ours.mean, ours.std, ours.n, theirs.mean, theirs.std, theirs.n)
+    verdict = "not comparable" if found.reasons else stats.verdict(difference, margin)
+    return dataclasses.replace(found, difference=difference, verdict=verdict)
+
+
+def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
+    """The fields, apart from the seed and the `axes` that tell settings apart, that differ within one setting."""
+    fields = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in (*axes, "seed")]
+    return [field for field in fields if (settings[field].nunique() > 1).any()]
+
+
+def same_clips(one: Predictions, other: Predictions) -> bool:
+    """Whether two trials were scored on the same clips, in the same order."""
+    return all(
+        np.array_equal(a, b)
+        for a, b in ((one.recording, other.recording), (one.clip, other.clip), (one.labels, other.labels))
+    )
+
+
+def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str, int]]:
+    """How many finished trials share each tag.
+
+    Args:
+        rows: what `analysis.engine.rows.table_rows` gives.
+        weights: whose weights each row's are.
+    """
+    whose = pd.Series(list(weights), index=rows.index)
+    done = rows[rows["status"] == "finished"]
+    dirty = zip(done["git_commit"], done["git_dirty"], strict=True)
+    commits = (f"{commit} (with uncommitted changes)" if flag.lower() == "true" else commit for commit, flag in dirty)
+    return {
+        "data": _counts(done["data_sha256"]),
+        "split": _counts(done["split_sha256"]),
+        "weights": _counts(whose[done.index] + ": " + done["weights_sha256"]),
+        "recordings": _counts(done["corpus_recordings"]),
+        "clips": _counts(done["corpus_clips"]),
+        "of the corpus": _counts(done["corpus_notes"]),
+        "git commit": _counts(commits),
+        "code": _counts(done["code_sha256"]),
+        "versions": _counts(done["versions"]),
+        "device": _counts(done["device"]),
+        "host": _counts(done["hostname"]),
+        "parts of a batch": _unless_one(done["micro_batches"]),
+        "devices": _unless_one(done["num_devices"]),
+    }
+
+
+def _unless_one(counts: pd.Series) -> dict[str, int]:
+    """What most trials have once is told only where one has more."""
+    filled = counts.replace("", "1")
+    return _counts(filled) if filled.ne("1").any() else {}
+
+
+def _trial(rows: pd.DataFrame) -> TrialConfig:
+    first = rows.iloc[:1].to_dict("records")[0]  # plain Python numbers, which a row of a frame is not
+    return TrialConfig(**{field.name: first[field.name] for field in dataclasses.fields(TrialConfig)})
+
+
+def _gap(rows: pd.DataFrame) -> str:
+    """What a cell lacks, such as "1 of 3 seeds: failed 2, missing 3"; empty if it is complete."""
+    open_rows = rows[rows["status"] != "finished"]
+    if open_rows.empty:
+        return ""
+    parts = [
+        f"{status} {', '.join(map(str, group['seed']))}" for status, group in open_rows.groupby("status", sort=True)
+    ]
+    return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
+
+
+def _scores(seeds: list[Predictions], keys: str) -> Scores:
+    first = seeds[0]
+    if not all(same_clips(first, other) for other in seeds[1:]):
+        raise ValueError(
+            f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
+        )
+    _check_labels(first)
+    clip_hits = np.stack([stats.clip_hits(seed.logits, seed.labels) for seed in seeds])
+    votes = [metrics.recording_accuracy(seed.logits, seed.labels, seed.recording) for seed in seeds]
+    return Scores(
+        clip=stats.seed_summary([float(hits.mean()) for hits in clip_hits]),
+        recording=stats.seed_summary(votes),
+        # The same draws for every cell: two cells then differ by their networks, not by the luck of the draw.
+        over_recordings=stats.recording_interval(
+            clip_hits, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
+        ),
+        num_clips=len(first.labels),
+        num_recordings=len(np.unique(first.recording)),
+    )
+
+
+def _check_labels(found: Predictions) -> None:
+    """Refuses a recording whose clips have different labels: it has no one vote."""
+    names, first, where = np.unique(found.recording, return_index=True, return_inverse=True)
+    torn = names[where[found.labels != found.labels[first][where]]]
+    if len(torn):
+        raise ValueError(
+            f"recording {torn[0]}: its clips have different labels; score clips only, or mend the manifest"
+        )
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(value or "unknown" for value in values).most_common())

@@ -1,0 +1,137 @@
+"""The command behind every table: reads the runs of a sweep, prints its table, writes its report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from analysis.engine.cells import Table
+from analysis.engine.mixed import MADE_BY
+from analysis.engine.protocol import Published, read_published
+from analysis.engine.rows import Predictions, finished_runs, held, read_predictions, table_rows
+from sweeps.engine.options import add_plan_flags, add_store_flags, folder, planned, points, store_uri
+from sweeps.engine.plan import Sweep
+from sweeps.engine.store.runs import Run, StoreError, read_runs
+from sweeps.engine.store.store import Store
+
+COMPLETE, REFUSED, INCOMPLETE = 0, 2, 3
+AnyTable = TypeVar("AnyTable", bound=Table)
+Build = Callable[[str, pd.DataFrame, Mapping[str, Predictions], Published | None, float], AnyTable]
+Files = Callable[[AnyTable, str, str, Path], Mapping[str, str | bytes]]
+
+
+def main(
+    build: Build[AnyTable],
+    files: Files[AnyTable],
+    sweep: Sweep,
+    question: str,
+    published: str,
+    argv: Sequence[str] | None,
+) -> int:
+    """Reports what the store holds of a sweep.
+
+    Args:
+        build: makes the table from the sweep's name, its rows, predictions, published numbers and margin.
+        files: makes the report's files by name from the table, question, command and the folder they will lie in; one
+            of them is `table.md`.
+        sweep: as its file plans it; the flags may vary it.
+        question: what it asks, the heading of the page.
+        published: name of a file of `analysis/published/`; empty if there is nothing to compare with.
+        argv: the command line; None for that of the process.
+
+    Returns:
+        Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = parser(sweep, question).parse_args(words)
+    uri = store_uri(args)
+    try:
+        sweep = planned(sweep, args)
+        numbers = read_published(published) if published else None
+        runs = read_runs(uri)
+        table = assemble(build, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
+    except (ValueError, StoreError) as error:
+        print(f"{error}\n(store: {uri})", file=sys.stderr)
+        return REFUSED
+    out: Path = args.out or args.storage / "reports" / sweep.name
+    contents = files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
+    write(contents, out)
+    print(contents["table.md"])
+    print(f"written: {out}/{', '.join(contents)}")
+    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), uri)
+    return COMPLETE if table.complete else INCOMPLETE
+
+
+def assemble(
+    build: Build[AnyTable],
+    sweep: Sweep,
+    runs: Sequence[Run],
+    published: Published | None,
+    data: str,
+    margin: float,
+    accept: Collection[str] = (),
+) -> AnyTable:
+    """The table of a sweep from what a store holds.
+
+    Raises:
+        ValueError: if no run is of a planned trial, or the runs make no table (`analysis.engine.rows`, `build`).
+    """
+    rows = table_rows(sweep, runs, data, accept)
+    if (rows["status"] == "missing").all():
+        chosen = f" whose data or split hash begins with {data}" if data else ""
+        raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
+    predictions = {key: read_predictions(run) for key, run in finished_runs(sweep, runs, data).items()}
+    return build(sweep.name, rows, predictions, published, margin)
+
+
+def write(files: Mapping[str, str | bytes], out: Path) -> None:
+    """Writes the files of a report into the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
+    """Adds the files of a report to the run of the sweep that most of `runs` are nested in, and says so; or why not.
+
+    That needs no driver's lock: it changes no trial, and the files of a later report take the place of these.
+    """
+    sweeps = Counter(run.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.tags)
+    if not sweeps:
+        print("not attached: the store has no run of the sweep itself", file=sys.stderr)
+        return
+    ((parent, _),) = sweeps.most_common(1)
+    try:
+        store = Store(uri)
+        for path in files:
+            store.attach(parent, path, "report")
+    except StoreError as error:
+        print(f"not attached to the sweep's run in the store: {error}", file=sys.stderr)
+    else:
+        print(f"attached: to the sweep's run {parent} in the store, in the folder report")
+
+
+def parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
+    """The flags of a report."""
+    found = argparse.ArgumentParser(prog=f"python -m analysis.{sweep.name}", description=question)
+    add_plan_flags(found)
+    add_store_flags(found)
+    found.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    found.add_argument(
+        "--accept-mixed",
+        action="append",
+        default=[],
+        choices=MADE_BY,
+        help="let trials share a table that different code or versions of packages made; the table says so",
+    )
+    found.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
+    found.add_argument(
+        "--margin", type=points, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
+    )
+    return found

@@ -1,0 +1,129 @@
+"""Which of several networks differ: every pair tested over seeds and over recordings, corrected for their number."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from analysis.engine import stats
+from analysis.engine.stats import UNKNOWN, Interval
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
+
+LEVEL = 0.05
+PAIRED, WELCH = "paired t", "Welch"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What one network scored on the test clips that all share."""
+
+    name: str
+    accuracy: Mapping[int, float]  # by seed
+    hits: Float[np.ndarray, " clips"]  # share of the seeds that named the clip right
+    data_hz: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The difference of two networks' mean accuracies, as a fraction: `first` less `second`."""
+
+    first: str
+    second: str
+    difference: float
+    test: str  # PAIRED or WELCH
+    num_seeds: tuple[int, int]
+    spread: float  # sample standard deviation of the paired differences; NaN where they are not paired
+    p: float  # two-sided, over seeds; NaN where the seeds cannot tell
+    p_holm: float  # corrected for all pairs
+    over_seeds: Interval  # 95 %, not corrected
+    over_recordings: Interval  # 95 %, not corrected
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the corrected p is below 5 %; one that is unknown is not."""
+        return self.p_holm < LEVEL
+
+
+def all_pairs(networks: Sequence[Network], recording: Shaped[np.ndarray, " clips"]) -> tuple[Pair, ...]:
+    """Every pair, the network that stands earlier first.
+
+    Over seeds: a paired t-test where both networks have the same seeds and data rate, because a seed then fixes the
+    same order of clips and draws of augmentation for both; else Welch's. Over recordings: a cluster bootstrap of the
+    difference, the same recordings drawn for both.
+
+    Args:
+        networks: scored on the same clips.
+        recording: of each clip.
+    """
+    pairs = list(itertools.combinations(networks, 2))
+    tests = [_over_seeds(first, second) for first, second in pairs]
+    corrected = holm([p for _, p, _, _ in tests])
+    return tuple(
+        Pair(
+            first=first.name,
+            second=second.name,
+            difference=_mean(first) - _mean(second),
+            test=test,
+            num_seeds=(len(first.accuracy), len(second.accuracy)),
+            spread=spread,
+            p=p,
+            p_holm=p_holm,
+            over_seeds=interval,
+            over_recordings=stats.recording_interval(
+                (first.hits - second.hits)[np.newaxis], recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
+            ),
+        )
+        for (first, second), (test, p, interval, spread), p_holm in zip(pairs, tests, corrected, strict=True)
+    )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values of one family. A test without a p-value counts in the family and keeps its NaN.
+
+    Source:
+        Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+    """
+    adjusted, largest = [math.nan] * len(p), 0.0
+    known = (i for i in np.argsort(p, kind="stable") if not math.isnan(p[i]))  # NaN sorts last
+    for rank, i in enumerate(known):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def needed_spreads(num_seeds: int, num_pairs: int) -> float:
+    """How many standard deviations of the paired differences a mean difference must exceed to count among `num_pairs`.
+
+    That is at the first step of Holm's procedure, which only the clearest pair has to take. Infinite for one seed.
+    """
+    if num_seeds < 2:
+        return math.inf
+    return float(scipy_stats.t.ppf(1 - LEVEL / num_pairs / 2, num_seeds - 1)) / math.sqrt(num_seeds)
+
+
+def _over_seeds(first: Network, second: Network) -> tuple[str, float, Interval, float]:
+    """The test, its p, its 95 % interval and the spread of the paired differences."""
+    paired = set(first.accuracy) == set(second.accuracy) and first.data_hz == second.data_hz
+    a = np.array([first.accuracy[seed] for seed in sorted(first.accuracy)])
+    b = np.array([second.accuracy[seed] for seed in sorted(second.accuracy)])
+    name = PAIRED if paired else WELCH
+    spread = float(np.std(a - b, ddof=1)) if paired and len(a) > 1 else math.nan
+    # Seeds that all agree, but for rounding, show no chance at all; the t-tests would call that certainty.
+    agree = np.ptp(a - b) < 1e-12 if paired else max(np.ptp(a), np.ptp(b)) < 1e-12
+    if min(len(a), len(b)) < 2 or agree:
+        return name, math.nan, UNKNOWN, spread
+    found = scipy_stats.ttest_rel(a, b) if paired else scipy_stats.ttest_ind(a, b, equal_var=False)
+    ends = found.confidence_interval(0.95)
+    return name, float(found.pvalue), Interval(float(ends.low), float(ends.high)), spread
+
+
+def _mean(network: Network) -> float:
+    return float(np.mean(list(network.accuracy.values())))

@@ -1,0 +1,83 @@
+"""Which trials must not share a table: those of different data, and those that different code or versions made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sweeps.engine.store.runs import Run
+from trainable.config import TrialConfig
+
+# One table needs one hash of each for every combination of these fields.
+HASHES = {
+    "data_sha256": ("corpus", "classes"),
+    "split_sha256": ("corpus", "classes", "split", "clip_s"),
+    "weights_sha256": ("backbone", "pretrain_hz", "weights"),
+}
+REMEDY = {
+    "data_sha256": "choose one with --data and its first digits",
+    "split_sha256": "choose one with --data and its first digits",
+    "weights_sha256": "delete the runs that are out of date from the store",
+}
+MADE_BY = ("code", "versions")
+NO_NUMBER = ("ray ", "mlflow ")  # packages whose version changes no number
+
+
+def mixed(finished: Mapping[TrialConfig, Sequence[Run]], accept: Collection[str] = ()) -> Iterable[str]:
+    """What keeps these runs from sharing a table, a sentence each with its remedy.
+
+    Args:
+        finished: the finished runs of every planned trial.
+        accept: which of `MADE_BY` may differ.
+    """
+    yield from _hashes(finished)
+    for name in MADE_BY:
+        if name not in accept:
+            yield from _made_by(name, [run for runs in finished.values() for run in runs])
+
+
+def _hashes(finished: Mapping[TrialConfig, Sequence[Run]]) -> Iterable[str]:
+    for name, fields in HASHES.items():
+        groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+        for trial, runs in finished.items():
+            groups[tuple(getattr(trial, field) for field in fields)] += runs
+        for values, runs in groups.items():
+            keys = defaultdict(list)
+            for run in runs:
+                keys[run.tags.get(name) or "(no hash)"].append(run.key)
+            if len(keys) > 1:
+                what = " ".join(f"{field}={value}" for field, value in zip(fields, values, strict=True) if value != "")
+                hashes = ", ".join(f"{sha[:12]} ({_runs(found)})" for sha, found in _most_first(keys))
+                yield f"{what} has {len(keys)} different {name}: {hashes}; {REMEDY[name]}"
+
+
+def _made_by(name: str, runs: Iterable[Run]) -> Iterable[str]:
+    keys = defaultdict(list)
+    for run in runs:
+        keys[_code(run) if name == "code" else _versions(run)].append(run.key)
+    if len(keys) > 1:
+        (first, most), *rest = _most_first(keys)
+        others = "; ".join(f"{what} made {_runs(found)}: {', '.join(found)}" for what, found in rest)
+        yield (
+            f"different {name} made these trials: {first} made {_runs(most)}; {others}; delete these runs and run the "
+            f"sweep again, or accept the difference with --accept-mixed {name}"
+        )
+
+
+def _code(run: Run) -> str:
+    """The code that trained, or both if a trial began with one and went on with another."""
+    codes = dict.fromkeys(run.tags.get(name, "") for name in ("code_sha256", "code_sha256_resumed"))
+    return " then ".join(code[:12] for code in codes if code) or "(unknown)"
+
+
+def _versions(run: Run) -> str:
+    versions = run.tags.get("versions", "").split(", ")
+    return ", ".join(v for v in versions if not v.startswith(NO_NUMBER)) or "(unknown)"
+
+
+def _runs(keys: Collection[str]) -> str:
+    return f"{len(keys)} run{'s' * (len(keys) > 1)}"
+
+
+def _most_first(keys: Mapping[str, list[str]]) -> list[tuple[str, list[str]]]:
+    return sorted(keys.items(), key=lambda item: -len(item[1]))

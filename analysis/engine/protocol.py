@@ -1,0 +1,124 @@
+"""Published numbers with the protocol they were taken by, and what keeps a sweep from being compared with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.engine import stats
+from trainable.config import TrialConfig
+
+FOLDER = Path(__file__).parents[1] / "published"
+FIELDS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
+COUNTS = {"corpus_recordings": "recordings", "corpus_clips": "clips"}
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """One published accuracy, as a fraction."""
+
+    mean: float
+    printed_std: float  # with the publication's ddof
+    std: float  # sample standard deviation
+    n: int
+    config: Mapping[str, str | int | float]  # where its protocol differs from the table's
+    printed: Mapping[str, str]  # the other columns of its row, as they are printed
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published table by the values of its `axes`, and the protocol behind it."""
+
+    source: str
+    url: str
+    metric: str
+    n: int
+    ddof: int
+    axes: tuple[str, ...]  # fields of `TrialConfig`
+    config: Mapping[str, str | int | float]
+    corpus: Mapping[str, str]
+    cells: Mapping[tuple[str | int | float, ...], PublishedCell]
+
+    def cell(self, trial: Mapping[Any, Any]) -> PublishedCell | None:
+        """What was published for the setting of a trial, given by its fields; None if nothing was."""
+        return self.cells.get(tuple(trial[axis] for axis in self.axes))
+
+    def protocol(self, trial: Mapping[Any, Any]) -> dict[str, Any]:
+        """What a trial at the same values of the axes must have: what no table names is expected at its default."""
+        cell = self.cell(trial)
+        stated = {**FIELDS, **self.config, **(cell.config if cell else {}), **self.corpus}
+        return {name: value for name, value in stated.items() if name not in (*self.axes, "seed")}
+
+
+def read_published(name: str, folder: Path = FOLDER) -> Published:
+    """Reads the numbers of one published table from `name`.toml.
+
+    Raises:
+        ValueError: if the file names a field that `TrialConfig` has not, or a unit other than percent.
+    """
+    path = folder / f"{name}.toml"
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    axes, config = tuple(found["axes"]), found["config"]
+    named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
+    if unknown := named - set(FIELDS):
+        raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; mend the table [config]")
+    if found["unit"] != "percent":
+        raise ValueError(f"{path}: unit={found['unit']!r}; write the numbers in percent, as they are printed")
+    n, ddof = found["n"], found["ddof"]
+    cells = {}
+    for row in found["cells"]:
+        std = row["std"] / 100
+        cells[tuple(row[axis] for axis in axes)] = PublishedCell(
+            mean=row["mean"] / 100,
+            printed_std=std,
+            std=stats.sample_std(std, n, ddof),
+            n=n,
+            config=row.get("config", {}),
+            printed=row.get("printed", {}),
+        )
+    return Published(found["source"], found["url"], found["metric"], n, ddof, axes, config, found["corpus"], cells)
+
+
+def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozenset[str]]:
+    """Plain reasons why finished trials may not be compared with the published numbers; none if they may.
+
+    The axes of the published table tell its cells apart, and seeds are anyone's choice.
+
+    Args:
+        published: the numbers and their protocol.
+        rows: what `analysis.engine.rows.table_rows` gives.
+
+    Returns:
+        Each reason with the keys of the trials that it concerns.
+    """
+    done = rows[rows["status"] == "finished"].to_dict("records")
+    protocols = [published.protocol(row) for row in done]
+    reasons = {}
+    for name in {name: None for protocol in protocols for name in protocol}:
+        ours: dict[Any, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))  # theirs -> ours -> keys
+        for row, protocol in zip(done, protocols, strict=True):
+            if row[name] != protocol[name]:
+                ours[protocol[name]][row[name]].append(row["key"])
+        for theirs, values in ours.items():
+            keys = frozenset(key for group in values.values() for key in group)
+            reasons[_reason(name, list(values), theirs)] = keys
+    return reasons
+
+
+def _reason(name: str, ours: list[object], theirs: object) -> str:
+    if name in COUNTS:
+        counts = " or ".join(str(count) or "unknown" for count in ours)
+        return f"training/validation/test {COUNTS[name]} are {counts} here, {theirs} there"
+    return f"{name} is {words(ours)} here, {words([theirs])} there"
+
+
+def words(values: Sequence[object]) -> str:
+    """The values of a field as a sentence has them."""
+    return " or ".join(f"{value:g}" if isinstance(value, float) else str(value) or "all" for value in values)

@@ -1,0 +1,239 @@
+"""The runs of a sweep as one table, one row per planned trial; refuses runs that must not share a table."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.engine.mixed import HASHES, mixed
+from sweeps.engine.plan import Sweep
+from sweeps.engine.store.runs import Run, fitted
+from sweeps.engine.store.store import artifact_path
+from trainable.config import TrialConfig
+from trainable.result import metrics
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
+
+FINISHED = "FINISHED"
+LONGEST_SETTING = 200  # characters that are said of one
+# All that a file cut anywhere, or with bits flipped, makes numpy and zipfile raise.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,  # and NotImplementedError: bits that say encrypted, or compressed in another way
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+METRICS = (
+    "test_accuracy",
+    "test_recording_accuracy",
+    "test_loss",
+    "best_epoch",
+    "best_val_accuracy",
+    "best_val_loss",
+    "epochs_run",
+)
+LATER_METRICS = ("num_parameters",)  # of the network that was trained; runs of earlier versions have none
+TAGS = (
+    "sweep",
+    "data_sha256",
+    "split_sha256",
+    "weights_sha256",
+    "corpus_recordings",
+    "corpus_clips",
+    "corpus_notes",
+    "git_commit",
+    "git_dirty",
+    "code_sha256",
+    "versions",
+    "device",
+    "hostname",
+    "micro_batches",
+    "num_devices",
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trial said of every test clip."""
+
+    logits: Float[np.ndarray, "clips classes"]
+    labels: Int[np.ndarray, " clips"]
+    recording: Shaped[np.ndarray, " clips"]
+    clip: Int[np.ndarray, " clips"]  # its index in the recording
+    classes: tuple[str, ...]
+
+
+def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collection[str] = ()) -> pd.DataFrame:
+    """One row per planned trial, in the order of the plan.
+
+    Args:
+        sweep: what was planned.
+        runs: what the store holds; runs of other trials are passed over.
+        data: first digits of the data or split hash that the runs must have; empty for any.
+        accept: which of `analysis.engine.mixed.MADE_BY` may differ between the trials.
+
+    Returns:
+        Columns: the fields of `TrialConfig`; key; status (finished, running, failed, killed or missing); run_id and
+        artifact_uri; the metrics and the tags, empty where the trial is not finished or its run has no such metric.
+
+    Raises:
+        ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or
+            checkpoint do not agree on its hash, or all of them on what they were made by; names every key, run and
+            hash, with the remedy.
+    """
+    by_key: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if _has_hash(run, data):
+            by_key[run.tags.get("key", "")].append(run)
+    finished = {trial: [r for r in by_key[trial.key] if r.status == FINISHED] for trial in sweep.trials}
+    problems = [*mixed(finished, accept), *_repeated(finished), *_not_finite(finished)]
+    if problems:
+        raise ValueError("these runs make no table:\n" + "\n".join(f"- {problem}" for problem in problems))
+    return pd.DataFrame([_row(trial, by_key[trial.key]) for trial in sweep.trials])
+
+
+def finished_runs(sweep: Sweep, runs: Iterable[Run], data: str = "") -> dict[str, Run]:
+    """The finished run of each planned key; `table_rows` refuses where there are two."""
+    keys = {trial.key for trial in sweep.trials}
+    return {r.key: r for r in runs if r.status == FINISHED and r.tags.get("key") in keys and _has_hash(r, data)}
+
+
+def read_predictions(run: Run) -> Predictions:
+    """The test predictions that a finished run left.
+
+    Raises:
+        StoreError: if they are gone.
+        ValueError: if they are damaged, or are not those the run's test_accuracy was taken from.
+    """
+    path = artifact_path(run, "predictions.npz")
+    remedy = (
+        f"copy it again from --storage/trials/{run.key}-*, or delete run {run.run_id} from the store and run the "
+        "sweep again"
+    )
+    try:
+        found = _load(path)
+    except UNREADABLE as error:
+        raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
+    accuracy = metrics.accuracy(found.logits, found.labels)
+    stated = run.metrics["test_accuracy"]
+    if abs(accuracy - stated) > 0.5 / len(found.labels):  # less than a clip apart is float32 rounding
+        raise ValueError(
+            f"run {run.run_id} ({run.key}): {path} gives an accuracy of {accuracy:.6f}, "
+            f"the run states {stated:.6f}; {remedy}"
+        )
+    return found
+
+
+def held(sweep: Sweep, runs: Sequence[Run]) -> str:
+    """Says how the store's runs of the sweep's corpora differ from the plan, in the words of the command line."""
+    base = sweep.trials[0].to_dict()
+    axes = [name for name in base if len({getattr(trial, name) for trial in sweep.trials}) > 1]
+    near = [r for r in runs if r.tags.get("sweep") == sweep.name] or list(runs)
+    if not near:
+        return "the store holds no run at all"
+    settings: Counter[str] = Counter()
+    for run in near:
+        differs = [_setting(name, run) for name in base if _differs(run, name, base) and name not in axes]
+        settings[" ".join(differs) or "the plan's settings, at other values of " + ", ".join(axes)] += 1
+    lines = [f"  {count} run{'s' * (count > 1)} with {words}" for words, count in settings.most_common(6)]
+    return "the store holds\n" + "\n".join(lines)
+
+
+def _setting(name: str, run: Run) -> str:
+    """A setting as the command line takes it; of a long one its beginning, because the store may have no more."""
+    text = run.params[name]
+    whole = len(text) <= LONGEST_SETTING
+    return f"--set {name}={text}" if whole else f"--set {name}={text[:LONGEST_SETTING]}... (whole in config.json)"
+
+
+def _load(path: Path) -> Predictions:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        found = Predictions(
+            archive["logits"],
+            archive["labels"],
+            archive["recording"],
+            archive["clip"],
+            tuple(map(str, archive["classes"])),
+        )
+    clips, classes = found.logits.shape
+    if (
+        not clips
+        or {len(found.labels), len(found.recording), len(found.clip)} != {clips}
+        or classes != len(found.classes)
+    ):
+        raise ValueError("its arrays do not fit together")
+    if not np.isfinite(found.logits).all():
+        raise ValueError("it has logits that are not finite")
+    return found
+
+
+def _row(trial: TrialConfig, runs: list[Run]) -> dict[str, object]:
+    order = (FINISHED, "RUNNING", "FAILED", "KILLED")
+    best = min(runs, key=lambda r: order.index(r.status) if r.status in order else len(order), default=None)
+    row: dict[str, object] = {**trial.to_dict(), "key": trial.key, "status": best.status.lower() if best else "missing"}
+    done = best if best and best.status == FINISHED else None
+    row["run_id"] = best.run_id if best else ""
+    row["artifact_uri"] = done.artifact_uri if done else ""
+    row |= {name: done.metrics[name] if done else math.nan for name in METRICS}
+    row |= {name: done.metrics.get(name, math.nan) if done else math.nan for name in LATER_METRICS}
+    return row | {name: done.tags.get(name, "") if done else "" for name in TAGS}
+
+
+def _has_hash(run: Run, data: str) -> bool:
+    """Whether a hash begins with `data`; a run that failed before it knew its hashes stays, to be shown as failed."""
+    hashes = [run.tags[name] for name in ("data_sha256", "split_sha256") if name in run.tags]
+    return not hashes or any(sha.startswith(data) for sha in hashes)
+
+
+def _differs(run: Run, name: str, base: dict[str, str | int | float]) -> bool:
+    text = run.params.get(name)
+    if text is None:
+        return False
+    value = base[name]
+    if isinstance(value, str):
+        return text != fitted(value)
+    try:
+        return type(value)(text) != value
+    except ValueError:
+        return True
+
+
+def _repeated(finished: dict[TrialConfig, list[Run]]) -> Iterable[str]:
+    for trial, runs in finished.items():
+        same: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for run in runs:
+            same[tuple(run.tags.get(name, "") for name in HASHES)].append(run.run_id)
+        for ids in same.values():
+            if len(ids) > 1:
+                yield f"trial {trial.key} has finished in {len(ids)} runs, {', '.join(ids)}; delete all but one of them"
+
+
+def _not_finite(finished: dict[TrialConfig, list[Run]]) -> Iterable[str]:
+    for trial, runs in finished.items():
+        for run in runs:
+            bad = [
+                f"{name}={run.metrics.get(name)}"
+                for name in METRICS
+                if not math.isfinite(run.metrics.get(name, math.nan))
+            ]
+            if bad:
+                yield (
+                    f"trial {trial.key}, run {run.run_id}: {', '.join(bad)}; "
+                    "delete the run from the store and run the sweep again"
+                )

@@ -1,0 +1,105 @@
+"""The tables of a search: the best and its confirmation, the space, the budget, and every evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analysis.engine import tables
+from analysis.engine.search import sentences as words
+from analysis.engine.search.outcome import SearchTable, budget, edge
+from analysis.engine.tables import Grid, Text
+from analysis.engine.wording import between, mean_std, percent
+
+
+def confirmation_grid(table: SearchTable) -> Grid:
+    """The best as it was searched, and as it was confirmed; no rows if there is no best."""
+    name = words.metric_name(table).capitalize()
+    head = ("", name, "95 % seeds", "Test accuracy", "95 % seeds", "95 % recordings", "Recording accuracy")
+    if table.best is None:
+        return Grid(head, [])
+    scores, again, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
+    rows = [[Text(f"searched, seed {table.search.base.seed}"), Text(words.value(table, table.best)), Text("–"), *blank]]
+    if not scores or not again:
+        return Grid(head, [*rows, [Text("confirmed"), Text(table.confirmation.gap, "gap"), Text("–"), *blank]])
+    confirmed = [
+        Text(f"confirmed, n = {again.n}"),
+        Text(words.spread(table, again.mean, again.std), "best"),
+        Text(words.ends(table, again.interval)),
+        Text(mean_std(scores.clip.mean, scores.clip.std), "best"),
+        Text(between(scores.clip.interval)),
+        Text(between(scores.over_recordings)),
+        Text(mean_std(scores.recording.mean, scores.recording.std)),
+    ]
+    drop, interval = table.drop
+    luck = [Text("luck of the search"), Text(words.difference(table, drop)), Text(words.ends(table, interval)), *blank]
+    return Grid(head, [*rows, confirmed, luck])
+
+
+def space_grid(table: SearchTable) -> Grid:
+    """What was searched, and where the best lies."""
+    rows, config = [], table.best.config if table.best else None
+    for name, dimension in table.search.space.items():
+        side = edge(table.search, name, config) if config else ""
+        number = config and not isinstance(getattr(config, name), str)
+        where = Text(f"at the {words.ENDS[side]} end: widen it", "gap") if side else Text("inside" if number else "–")
+        best = Text(words.short(getattr(config, name)), "best") if config else Text("–")
+        rows.append([Text(name), Text(words.searched(dimension)), best, where])
+    return Grid(("Field", "Searched", "Best", "It lies"), rows)
+
+
+def budget_grid(table: SearchTable) -> Grid:
+    """What the search cost."""
+    spent, search = budget(table), table.search
+    counts = f"{table.count('COMPLETE')} to their end, {table.count('PRUNED')} gave up, {table.count('FAIL')} diverged"
+    unknown = f"; the store has no run of {spent.unknown} evaluations" if spent.unknown else ""
+    whole = spent.saved + spent.epochs
+    share = percent(spent.saved / whole) if whole else "–"
+    saved = f"at most {spent.saved:,} by giving up: {share} % of the {whole:,} that all to their end would take"
+    lines = {
+        "evaluations": f"{len(table.evaluations)} of {search.num_trials}: {counts}",
+        "epochs trained": f"{spent.epochs:,}, and {table.confirmed_epochs:,} to confirm the best{unknown}",
+        "epochs saved": saved if spent.saved else "none: no evaluation gave up",
+        "training time": f"about {words.duration(spent.seconds)} of devices, by the time of each last epoch",
+        "how": f"sampler {search.sampler} with seed {search.seed}, pruner {search.pruner}, {search.at_once} at once",
+        "study": table.study,
+    }
+    return Grid(("Budget", ""), [[Text(name), Text(line)] for name, line in lines.items()])
+
+
+def evaluations_grid(table: SearchTable) -> Grid:
+    """Every evaluation, the best first."""
+    rows = []
+    for e in table.ranked:
+        reached = Text(words.value(table, e), "best" if e == table.best else "plain")
+        settings = [Text(words.short(getattr(e.config, name))) for name in table.search.space]
+        epochs = Text(f"{e.scores.get('epochs_run', len(e.curve)):g}")
+        rows.append([Text(str(e.number)), *settings, reached, Text(words.came_to(e)), epochs, Text(e.config.key)])
+    metric = words.metric_name(table).capitalize()
+    return Grid(("Evaluation", *table.search.space, metric, "Came to", "Epochs", "Key"), rows)
+
+
+def markdown(table: SearchTable, left_out: Mapping[str, str]) -> str:
+    """What was found, the tables, and what they mean."""
+    grids = (confirmation_grid(table), space_grid(table), budget_grid(table), evaluations_grid(table))
+    parts = [f"# {table.name}", tables.bullets(words.findings(table)), *(g.markdown() for g in grids if g.rows)]
+    parts.append(tables.bullets(words.captions(table)))
+    if left_out:
+        parts.append("Not drawn:\n\n" + tables.bullets(f"{name}: {reason}" for name, reason in left_out.items()))
+    if gaps := words.gaps(table):
+        parts.append("Incomplete:\n\n" + tables.bullets(gaps))
+    return "\n\n".join(parts) + "\n"
+
+
+def csv_frame(table: SearchTable) -> pd.DataFrame:
+    """One row per evaluation, in their order, with every number at full precision, accuracies as fractions."""
+    rows = []
+    for e in table.evaluations:
+        row: dict[str, object] = {"sweep": table.name, "study": table.study, "number": e.number, "key": e.config.key}
+        row |= {name: getattr(e.config, name) for name in table.search.space} | {"state": e.state}
+        names = ("best_val_accuracy", "best_val_loss", "best_epoch", "epochs_run", "epoch_s")
+        row |= {name: e.scores.get(name, math.nan) for name in names}
+        rows.append({**row, "last_value": e.curve[-1] if e.curve else math.nan, "is_best": e == table.best})
+    return pd.DataFrame(rows)

@@ -1,0 +1,198 @@
+"""What a search came to: its best, how that does on fresh seeds, what it cost, and where its space was too small."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.engine import cells, stats
+from analysis.engine.cells import Cell, Table
+from analysis.engine.mixed import mixed
+from analysis.engine.rows import TAGS, finished_runs, read_predictions, table_rows
+from analysis.engine.search.history import Found
+from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
+from sweeps.engine.plan import Sweep
+from sweeps.engine.search.search import Evaluation, Search, best
+from sweeps.engine.search.space import Choice, Dimension, LogUniform, Whole
+from sweeps.engine.store.runs import Run
+from trainable.config import TrialConfig
+
+EDGE = 0.05  # of a range, in logarithms where it is searched so: nearer to an end, the best may lie beyond it
+
+
+@dataclass(frozen=True)
+class SearchTable(Table):
+    """A search and its confirmation, whose one cell holds the test accuracy."""
+
+    search: Search
+    study: str
+    evaluations: tuple[Evaluation, ...]
+    confirmed: SeedSummary | None  # of the metric, on validation; None until every seed has finished
+    confirmed_epochs: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every evaluation is made, and the best is confirmed."""
+        return len(self.evaluations) == self.search.num_trials and self.confirmation.complete
+
+    @property
+    def confirmation(self) -> Cell:
+        """The best on fresh seeds."""
+        (cell,) = self.cells
+        return cell
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best of those that were trained to their end."""
+        return best(self.search, self.evaluations)
+
+    @property
+    def ranked(self) -> list[Evaluation]:
+        """The best first; then what gave up, by the value that it had reached; then what diverged."""
+        order = ("COMPLETE", "PRUNED", "FAIL")
+        return sorted(self.evaluations, key=lambda e: (order.index(e.state), self._worse(e.scores), e.number))
+
+    @property
+    def drop(self) -> tuple[float, Interval]:
+        """By how much the searched value is better than the mean of the confirmed, with its 95 % interval."""
+        if self.best is None or self.confirmed is None:
+            return math.nan, UNKNOWN
+        sign = 1 if self.search.direction == "maximize" else -1
+        searched, again = self.best.scores[self.search.metric], self.confirmed
+        ends = sorted(sign * (searched - end) for end in (again.interval.low, again.interval.high))
+        return sign * (searched - again.mean), Interval(*ends)
+
+    @property
+    def near(self) -> int:
+        """Evaluations, the best among them, that are worse than it by no more than the margin."""
+        if self.best is None:
+            return 0
+        ended = [self._worse(e.scores) for e in self.evaluations if e.state == "COMPLETE"]
+        return sum(value - min(ended) <= self.margin for value in ended)
+
+    def count(self, state: str) -> int:
+        """Evaluations in a state of Optuna's."""
+        return sum(e.state == state for e in self.evaluations)
+
+    def title(self, cell: Cell) -> str:
+        """Of its one cell."""
+        return "confirmation of the best"
+
+    def _worse(self, scores: Mapping[str, float]) -> float:
+        sign = -1 if self.search.direction == "maximize" else 1
+        return sign * scores.get(self.search.metric, -sign * math.inf)
+
+
+def search_table(
+    search: Search, found: Found, runs: Sequence[Run], data: str, margin: float, accept: Collection[str] = ()
+) -> SearchTable:
+    """Joins a study with the trials that confirm its best.
+
+    Args:
+        search: as it is planned.
+        found: its study.
+        runs: what the store holds.
+        data: first digits of the data or split hash that the runs must have; empty for those of the study.
+        margin: largest difference that does not matter, as a fraction.
+        accept: which of `analysis.engine.mixed.MADE_BY` may differ between the trials.
+
+    Raises:
+        ValueError: if the runs must not share a report; names them, with the remedy.
+    """
+    winner = best(search, found.evaluations)
+    again = Sweep(search.name, tuple(search.confirmed(winner.config)) if winner else ())
+    its = found.runs.get(winner.config, []) if winner else []
+    data = data or next((run.tags.get("data_sha256", "") for run in its), "")
+    finished = finished_runs(again, runs, data)
+    all_runs = {**found.runs, **{trial: [finished[trial.key]] for trial in again.trials if trial.key in finished}}
+    if problems := list(mixed(all_runs, accept)):
+        raise ValueError("these runs make no report:\n" + "\n".join(f"- {problem}" for problem in problems))
+    rows = table_rows(again, runs, data, accept)
+    predictions = {key: read_predictions(run) for key, run in finished.items()}
+    confirmation = cells.cell(rows, predictions, None, {}, margin) if winner else _nothing(search)
+    return SearchTable(
+        name=search.name,
+        cells=(confirmation,),
+        published=None,
+        reasons=(),
+        margin=margin,
+        provenance=_provenance(all_runs),
+        search=search,
+        study=found.title,
+        evaluations=found.evaluations,
+        confirmed=stats.seed_summary(list(rows[search.metric])) if confirmation.complete else None,
+        confirmed_epochs=int(sum(run.metrics["epochs_run"] for run in finished.values())),
+    )
+
+
+def _nothing(search: Search) -> Cell:
+    """What is confirmed of a search without a best."""
+    gap = "no evaluation has gone to its end"
+    return Cell(search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="")
+
+
+def _provenance(runs: Mapping[TrialConfig, Sequence[Run]]) -> dict[str, dict[str, int]]:
+    """Of the evaluations and of what confirms the best."""
+    last = [(trial, its[-1]) for trial, its in runs.items()]
+    tags = [{name: run.tags.get(name, "") for name in TAGS} for _, run in last]
+    return cells.provenance(pd.DataFrame(tags).assign(status="finished"), [trial.backbone for trial, _ in last])
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the evaluations cost: one that was proposed twice was trained once."""
+
+    epochs: int
+    seconds: float  # about: epochs times the last epoch's time
+    saved: int  # epochs that those that gave up would have gone on for, at most
+    unknown: int  # evaluations whose runs the store does not have
+
+
+def budget(table: SearchTable) -> Budget:
+    """Adds up what the runs say."""
+    trained = {e.config.key: e for e in table.evaluations}.values()
+    epochs = {e.config.key: int(e.scores.get("epochs_run", len(e.curve))) for e in trained}
+    return Budget(
+        epochs=sum(epochs.values()),
+        seconds=sum(epochs[e.config.key] * e.scores.get("epoch_s", 0.0) for e in trained),
+        saved=sum(e.config.epochs - epochs[e.config.key] for e in trained if e.state == "PRUNED"),
+        unknown=sum("epochs_run" not in e.scores for e in trained),
+    )
+
+
+def edge(search: Search, name: str, config: TrialConfig) -> str:
+    """At which end of a searched field's values a config lies: "low", "high", or "" if it does not.
+
+    Nor does it at an end that the field cannot go beyond, such as a dropout of 0.
+    """
+    dimension, value = search.space[name], getattr(config, name)
+    ends = _ends(dimension)
+    if not ends or any(getattr(config, other) != wanted for other, wanted in (dimension.when or {}).items()):
+        return ""
+    logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
+    low, high, here = (math.log(number) if logarithmic else number for number in (*ends, value))
+    away = {"low": here - low, "high": high - here}
+    side = min(away, key=away.__getitem__)
+    if away[side] > (0 if isinstance(dimension, Choice) else EDGE) * (high - low):
+        return ""
+    last = ends[0] if side == "low" else ends[1]
+    step = 1 if isinstance(last, int) else 0.1 * abs(last) or 0.1
+    beyond: dict[str, Any] = {name: last - step if side == "low" else last + step}
+    try:
+        dataclasses.replace(config, **beyond)
+    except ValueError:
+        return ""
+    return side
+
+
+def _ends(dimension: Dimension) -> tuple[float, float] | None:
+    """The least and the greatest value; None of words, and of two values, of which each would be an end."""
+    if not isinstance(dimension, Choice):
+        return dimension.low, dimension.high
+    numbers = [v for v in dimension.values if not isinstance(v, str)]
+    return (min(numbers), max(numbers)) if len(numbers) > 2 else None

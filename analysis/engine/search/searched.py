@@ -1,0 +1,83 @@
+"""The command of a search, and the files of its report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from analysis.engine import command, figures, report
+from analysis.engine.search import history, listing, plots, sentences
+from analysis.engine.search.outcome import SearchTable, search_table
+from sweeps.engine.options import optuna_uri, planned, store_uri, variant
+from sweeps.engine.plan import Sweep
+from sweeps.engine.search.search import Search
+from sweeps.engine.store.runs import StoreError, read_runs
+
+
+def main(search: Search, question: str, argv: Sequence[str] | None = None) -> int:
+    """Reports what a search has found, from its Optuna study and the runs of the store.
+
+    Args:
+        search: as its file plans it; the flags may vary it.
+        question: what it asks, the heading of the page.
+        argv: the command line; None for that of the process.
+
+    Returns:
+        Exit code: 0 if every evaluation is made and the best is confirmed, 3 if the report says what lacks, 2 if there
+        can be no report.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = command.parser(Sweep(search.name, ()), question)
+    parser.add_argument("--study", default="", metavar="DIGITS", help="the study whose title ends so, if several fit")
+    args = parser.parse_args(words)
+    uri = store_uri(args)
+    try:
+        search, runs = planned(search, args), read_runs(uri)
+        found = history.find(search, variant(args), optuna_uri(args), runs, args.data, args.study)
+        table = search_table(search, found, runs, args.data, args.margin / 100, args.accept_mixed)
+    except (ValueError, StoreError) as error:
+        print(f"{error}\n(store: {uri})", file=sys.stderr)
+        return command.REFUSED
+    out = args.out or args.storage / "reports" / search.name
+    contents = files(table, question, " ".join(["python -m", f"analysis.{search.name}", *words]))
+    command.write(contents, out)
+    print(contents["table.md"])
+    print(f"written: {out}/{', '.join(contents)}")
+    used = [run for its in found.runs.values() for run in its]
+    command.attach([out / name for name in contents], used, uri)
+    return command.COMPLETE if table.complete else command.INCOMPLETE
+
+
+def files(table: SearchTable, question: str, again: str) -> dict[str, str | bytes]:
+    """The files of a report by name.
+
+    Args:
+        table: what it reports.
+        question: what the search asks, as its heading.
+        again: the command that writes it again.
+    """
+    drawn = plots.draw(table.search, table.evaluations)
+    svgs = {name: figures.svg(figure) for name, figure in drawn.figures.items()}
+    page = report.page(
+        "search.html",
+        table,
+        question,
+        again,
+        findings=sentences.findings(table),
+        lacking=sentences.gaps(table),
+        captions=sentences.captions(table),
+        confirmation=listing.confirmation_grid(table),
+        space=listing.space_grid(table),
+        budget=listing.budget_grid(table),
+        evaluations=listing.evaluations_grid(table),
+        figures={name: report.inline(svg) for name, svg in svgs.items()},
+        figure_captions=sentences.figure_captions(table),
+        left_out=drawn.left_out,
+    )
+    return {
+        "report.html": page,
+        "table.md": listing.markdown(table, drawn.left_out),
+        "table.csv": listing.csv_frame(table).to_csv(index=False),
+        **{f"{name}.png": figures.png(figure) for name, figure in drawn.figures.items()},
+        **{f"{name}.svg": svg for name, svg in svgs.items()},
+    }

@@ -1,0 +1,182 @@
+"""What every table of accuracies shares: marked fields, their Markdown, LaTeX and CSV, and the row of a cell."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.engine.cells import Cell, Table
+from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
+from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
+
+DETAIL_HEAD = (
+    "n",
+    "Clip accuracy",
+    "95 % seeds",
+    "95 % recordings",
+    "Recording accuracy",
+    "Published",
+    "Difference",
+    "Verdict",
+)
+LATEX = {
+    "%": r"\%",
+    "_": r"\_",
+    "&": r"\&",
+    "#": r"\#",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "–": "--",
+    "≥": r"$\geq$",
+    "<": "$<$",
+    "†": r"$\dagger$",
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one field of a table prints, and how: best, published, gap, or plain."""
+
+    words: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table as it is printed."""
+
+    head: tuple[str, ...]
+    rows: Sequence[Sequence[Text]]
+
+    def markdown(self) -> str:
+        """With columns that line up."""
+        marks = {"best": "**{}**", "published": "*{}*", "gap": "({})", "plain": "{}"}
+        body = [[marks[text.kind].format(text.words) for text in row] for row in self.rows]
+        widths = [max(len(row[i]) for row in [self.head, *body]) for i in range(len(self.head))]
+        lines = [self.head, ["-" * width for width in widths], *body]
+        padded = [[word.ljust(width) for word, width in zip(line, widths, strict=True)] for line in lines]
+        return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+    def latex(self) -> str:
+        """Without any package."""
+        marks = {"best": r"\textbf{{{}}}", "published": r"\textit{{{}}}", "gap": r"\textit{{{}}}", "plain": "{}"}
+        body = [" & ".join(marks[text.kind].format(tex(text.words)) for text in row) + r" \\" for row in self.rows]
+        lines = [r"\hline", " & ".join(map(tex, self.head)) + r" \\", r"\hline", *body, r"\hline"]
+        begin, end = f"\\begin{{tabular}}{{{'l' * len(self.head)}}}", r"\end{tabular}"
+        return "\n".join([r"\makebox[\textwidth][c]{%", begin, *lines, f"{end}}}\n"])  # centred, also when it is wider
+
+
+def ours(table: Table, cell: Cell | None) -> Text:
+    """The clip accuracy of a cell, or what it lacks."""
+    if cell is None:
+        return Text("–", "gap")
+    if cell.scores is None:
+        return Text(cell.gap, "gap")
+    return Text(mean_std(cell.scores.clip.mean, cell.scores.clip.std), "best" if table.is_best(cell) else "plain")
+
+
+def published(cell: Cell | None) -> Text:
+    """What was published, as printed."""
+    beside = cell.published if cell else None
+    return Text(mean_std(beside.mean, beside.printed_std) if beside else "–", "published")
+
+
+def detail(table: Table, cell: Cell) -> list[Text]:
+    """A cell with its uncertainty, under `DETAIL_HEAD`."""
+    if cell.scores is None:
+        return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
+    scores, difference = cell.scores, cell.difference
+    verdict = cell.verdict or "–"
+    if cell.reasons and cell.verdict:
+        verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
+    return [
+        Text(str(scores.clip.n)),
+        ours(table, cell),
+        Text(between(scores.clip.interval)),
+        Text(between(scores.over_recordings)),
+        Text(mean_std(scores.recording.mean, scores.recording.std)),
+        published(cell),
+        Text(f"{signed(difference.value)} {between(difference.interval95)}" if difference else "–"),
+        Text(verdict),
+    ]
+
+
+def markdown(table: Table, blocks: Iterable[str]) -> str:
+    """A page of `blocks`, with what keeps the table from being compared, and what it lacks, below them."""
+    parts = [f"# {table.name}", *blocks]
+    if table.reasons:
+        parts += ["Not comparable with the published numbers:\n\n" + bullets(notes(table))]
+    if not table.complete:
+        parts += ["Incomplete, and not averaged:\n\n" + bullets(gaps(table))]
+    return "\n\n".join(parts) + "\n"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def latex(grid: Grid, caption: str, below: Iterable[str] = (), small: bool = False) -> str:
+    """A floating LaTeX table, in small print if it is wide, with remarks below it."""
+    lines = ["\\begin{table}\n\\centering", f"\\caption{{{tex(caption)}}}"]
+    lines += [f"{{\\tiny\\setlength{{\\tabcolsep}}{{2pt}}\n{grid.latex()}}}" if small else grid.latex().rstrip("\n")]
+    if remarks := "\n\n".join(map(tex, below)):
+        lines += [f"\\begin{{minipage}}{{\\textwidth}}\\footnotesize\n{remarks}\n\\end{{minipage}}"]
+    return "\n".join([*lines, "\\end{table}\n"])
+
+
+def remarks(table: Table) -> list[str]:
+    """Why the table may not be compared, and what it lacks."""
+    return [*notes(table), *(f"Incomplete: {gap}" for gap in gaps(table))]
+
+
+def numbers(table: Table, cell: Cell) -> dict[str, object]:
+    """Every number of a cell at full precision, as fractions."""
+    row: dict[str, object] = {"num_seeds_planned": cell.num_seeds, "complete": cell.complete, "gap": cell.gap}
+    scores, beside, difference = cell.scores, cell.published, cell.difference
+    row |= {"num_test_clips": scores.num_clips if scores else None}
+    row |= {"num_test_recordings": scores.num_recordings if scores else None}
+    row |= summary("clip_accuracy", scores.clip if scores else None)
+    row |= ends("clip_accuracy_bootstrap95", scores.over_recordings if scores else UNKNOWN)
+    row |= summary("recording_accuracy", scores.recording if scores else None)
+    row |= {
+        "published_mean": beside.mean if beside else math.nan,
+        "published_std_printed": beside.printed_std if beside else math.nan,
+        "published_ddof": table.published.ddof if beside and table.published else math.nan,
+        "published_std_sample": beside.std if beside else math.nan,
+        "published_n": beside.n if beside else math.nan,
+        "difference": difference.value if difference else math.nan,
+    }
+    row |= ends("difference_welch95", difference.interval95 if difference else UNKNOWN)
+    row |= ends("difference_welch90", difference.interval90 if difference else UNKNOWN)
+    row |= {"difference_p": difference.p if difference else math.nan, "margin": table.margin}
+    return row | {"verdict": cell.verdict, "reasons": "; ".join(cell.reasons)}
+
+
+def summary(name: str, found: SeedSummary | None) -> dict[str, object]:
+    """The columns of one score over seeds."""
+    blank = SeedSummary(math.nan, math.nan, 0, UNKNOWN)
+    known = found or blank
+    columns = {f"{name}_mean": known.mean, f"{name}_std_sample": known.std, f"{name}_n": known.n}
+    return {**columns, **ends(f"{name}_t95", known.interval)}
+
+
+def ends(name: str, interval: Interval) -> dict[str, object]:
+    """The columns of one interval."""
+    return {f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """One row for each, counts as whole numbers."""
+    found = pd.DataFrame(list(rows))
+    counts = [name for name in found if str(name).startswith("num_") or str(name).endswith(("_n", "_ddof"))]
+    return found.astype(dict.fromkeys(counts, "Int64"))  # else one incomplete cell turns 6708 clips into 6708.0
+
+
+def tex(words: str) -> str:
+    """`words` with what LaTeX would read as commands escaped."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], words)

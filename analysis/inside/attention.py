@@ -1,0 +1,206 @@
+"""How narrow maps are, as two numbers with their uncertainty over recordings."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from analysis.engine import stats
+from analysis.engine.stats import UNKNOWN, Interval
+from analysis.engine.wording import between, percent, signed
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from trainable.config import TrialConfig
+
+KINDS = {"correct": True, "wrong": False}
+Group = tuple[np.ndarray, np.ndarray]  # a value and a recording for each map
+
+
+def half_area(maps: Float[np.ndarray, "clips frames mels"]) -> Float[np.ndarray, " clips"]:
+    """Share of the time-frequency plane that lies above half of the map's maximum."""
+    share: np.ndarray = (maps > maps.max(axis=(1, 2), keepdims=True) / 2).mean(axis=(1, 2))
+    return share
+
+
+def effective_area(maps: Float[np.ndarray, "clips frames mels"]) -> Float[np.ndarray, " clips"]:
+    """Share of the plane that a constant map of the same entropy would cover; 1 of a map of zeros.
+
+    exp(H) / number of points, H being the entropy of the map as a distribution over the plane.
+    """
+    flat = maps.reshape(len(maps), -1).astype(np.float64)
+    total = flat.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, flat / np.where(total > 0, total, 1), 1 / flat.shape[1])
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    area: np.ndarray = np.exp(-(shares * logs).sum(axis=1)) / flat.shape[1]
+    return area
+
+
+MEASURES = {"half_area": half_area, "effective_area": effective_area}
+
+
+def difference(group: Group, other: Group) -> tuple[float, Interval]:
+    """Mean of a group less that of another, with the 95 % percentile interval of a bootstrap over recordings.
+
+    Whole recordings are drawn, once for both groups: what a recording does to both cancels. Draws that leave a group
+    without any map, as happens where few recordings have one, are left out.
+
+    Returns:
+        NaN if either group is empty; an unknown interval if either comes from fewer than two recordings.
+    """
+    if not len(group[0]) or not len(other[0]):
+        return math.nan, UNKNOWN
+    value = float(np.mean(group[0]) - np.mean(other[0]))
+    if min(len(np.unique(group[1])), len(np.unique(other[1]))) < 2:
+        return value, UNKNOWN
+    recordings = np.unique(np.concatenate([group[1], other[1]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy_stats.DegenerateDataWarning)  # of the draws that are left out below
+        found = scipy_stats.bootstrap(
+            (*_sums(group, recordings), *_sums(other, recordings)),
+            _mean_difference,
+            paired=True,
+            vectorized=True,
+            n_resamples=stats.NUM_RESAMPLES,
+            batch=1_000,
+            method="percentile",
+            rng=np.random.default_rng(stats.BOOTSTRAP_SEED),
+        )
+    low, high = np.nanpercentile(found.bootstrap_distribution, (2.5, 97.5))
+    return value, Interval(float(low), float(high)) if high - low > 1e-12 else UNKNOWN
+
+
+def focus(samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every mean and every difference of means, of both measures.
+
+    Args:
+        samples: of each network by its name, as in `gradcam_maps.Averages`.
+
+    Returns:
+        Columns: measure, network ("A" or "A − B"), kind ("correct", "wrong" or "correct − wrong"), value, low, high,
+        num_maps, num_recordings (of a difference: of either side), num_zero (maps of zeros, left out). Shares of the
+        plane, as fractions.
+    """
+    rows = []
+    for measure in MEASURES:
+        groups = {
+            (name, kind): _group(of, measure, right) for name, of in samples.items() for kind, right in KINDS.items()
+        }
+        for name, of in samples.items():
+            for kind, right in KINDS.items():
+                row = _mean_row(groups[name, kind])
+                num_zero = int(of.loc[of["right"] == right, measure].isna().sum())
+                rows.append({"measure": measure, "network": name, "kind": kind, **row, "num_zero": num_zero})
+            row = _difference_row(groups[name, "correct"], groups[name, "wrong"])
+            rows.append({"measure": measure, "network": name, "kind": "correct − wrong", **row})
+        for name, other in itertools.combinations(samples, 2):
+            for kind in KINDS:
+                row = _difference_row(groups[name, kind], groups[other, kind])
+                rows.append({"measure": measure, "network": f"{name} − {other}", "kind": kind, **row})
+    return pd.DataFrame(rows).astype(dict.fromkeys(("num_maps", "num_recordings", "num_zero"), "Int64"))
+
+
+def markdown(found: pd.DataFrame, captions: tuple[str, ...]) -> str:
+    """The numbers of `focus` as a table in percent of the plane, one line for both measures, and what they mean."""
+    head = ("Network", "Clips", "Above half", "95 %", "Effective area", "95 %", "Maps", "Recordings")
+    lines: list[tuple[str, ...]] = [head]
+    records = found.to_dict("records")
+    for network, kind in dict.fromkeys((row["network"], row["kind"]) for row in records):
+        its = [row for row in records if (row["network"], row["kind"]) == (network, kind)]
+        numbers = []
+        for row in its:
+            worded = signed if "−" in network + kind and not math.isnan(row["value"]) else percent
+            numbers += [worded(row["value"]), between(Interval(row["low"], row["high"]))]
+        zero = its[0]["num_zero"]
+        maps = f"{its[0]['num_maps']:,}" + (f" (and {zero} of zeros)" if pd.notna(zero) and zero else "")
+        lines.append((network, kind, *numbers, maps, f"{its[0]['num_recordings']:,}"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]  # to be read as plain text too
+    lines.insert(1, tuple("-" * width for width in widths))
+    table = "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+    told = [textwrap.fill(line, 116, initial_indent="- ", subsequent_indent="  ") for line in captions]
+    return "\n\n".join(["# Focus of the Grad-CAM maps", table, "\n".join(told)]) + "\n"
+
+
+def captions(sizes: Mapping[TrialConfig, tuple[int, ...]], clips_per_class: int | None) -> tuple[str, ...]:
+    """What each number and interval covers, and how fine the last maps are.
+
+    Args:
+        sizes: frames and bands of the last map of each network, of frames alone where it has no frequencies.
+        clips_per_class: how many test clips of each class were taken; None for all.
+    """
+    few = f" At most {clips_per_class} test clips of each class, evenly spread." if clips_per_class else ""
+    measures = (
+        "Percent of the time-frequency plane, mean over the maps of all clips and seeds, each for the class that the "
+        "network predicts. Above half: where a map exceeds half of its maximum. Effective area: of a constant map with "
+        "the same entropy. Small is narrow; maps that are zero everywhere are left out." + few
+    )
+    draws = f"{stats.NUM_RESAMPLES:,} draws of whole test recordings, networks held fixed"
+    intervals = (
+        f"95 %: bootstrap ({draws}; BCa for a mean, percentiles for a difference, whose two sides share each draw); "
+        "covers which recordings the test set happens to hold, not what the seeds draw. Differences in percentage "
+        "points; between networks, each over its own clips of that kind."
+    )
+    return measures, intervals, *(_resolution(trial, size) for trial, size in sizes.items())
+
+
+def _resolution(trial: TrialConfig, size: tuple[int, ...]) -> str:
+    frames, mels = trial.logmel_shape
+    each = f"{trial.clip_s / size[0]:.2f} s"
+    if len(size) == 1:
+        return (
+            f"{trial.backbone}: the last map has {size[0]} cell{'s' * (size[0] > 1)} of {each} and no frequencies; it "
+            "is shown and measured as constant over frequency, so do not compare its area with that of others."
+        )
+    return (
+        f"{trial.backbone}: the last map has {size[0]} x {size[1]} cells of {each} x {mels / size[1]:g} mel bands, "
+        f"interpolated to {frames} x {mels}: nothing finer is resolved."
+    )
+
+
+def _group(samples: pd.DataFrame, measure: str, right: bool) -> Group:
+    """The maps of right or of wrong clips, those of zeros left out."""
+    chosen = samples[(samples["right"] == right) & samples[measure].notna()]
+    return chosen[measure].to_numpy(), chosen["recording"].to_numpy(dtype=str)
+
+
+def _mean_row(group: Group) -> dict[str, object]:
+    values, recording = group
+    if not len(values):
+        return _row(math.nan, UNKNOWN, group)
+    interval = stats.recording_interval(values[None, :], recording, np.random.default_rng(stats.BOOTSTRAP_SEED))
+    return _row(float(values.mean()), interval, group)
+
+
+def _difference_row(group: Group, other: Group) -> dict[str, object]:
+    both = tuple(np.concatenate(pair) for pair in zip(group, other, strict=True))
+    return _row(*difference(group, other), (both[0], both[1]))
+
+
+def _row(value: float, interval: Interval, group: Group) -> dict[str, object]:
+    counts = {"num_maps": len(group[0]), "num_recordings": len(np.unique(group[1]))}
+    return {"value": value, "low": interval.low, "high": interval.high, **counts}
+
+
+def _sums(group: Group, recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of the values and their number, in each recording."""
+    where = np.searchsorted(recordings, group[1])
+    return np.bincount(where, group[0], len(recordings)), np.bincount(where, minlength=len(recordings)).astype(float)
+
+
+def _mean_difference(
+    total: np.ndarray, count: np.ndarray, other_total: np.ndarray, other_count: np.ndarray, axis: int
+) -> np.ndarray:
+    """NaN where a draw of recordings leaves a group empty."""
+    sums = (part.sum(axis=axis) for part in (total, count, other_total, other_count))
+    of, n, other_of, other_n = sums
+    result: np.ndarray = of / np.where(n, n, np.nan) - other_of / np.where(other_n, other_n, np.nan)
+    return result

@@ -1,0 +1,152 @@
+"""Where do the best PANN and the best timm network of a sweep look (Mohammadi et al. 2024, Fig. 4)?
+
+python -m analysis.inside.gradcam deepship_backbones --data-root ~/DeepShip
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from analysis.engine import figures
+from analysis.engine.mixed import MADE_BY
+from analysis.engine.rows import finished_runs, held, table_rows
+from analysis.inside import attention, checkpoints
+from analysis.inside.heatmaps import Averages, Seen, Trained, average, evenly_spread, look, map_size, mean_logmels
+from analysis.inside.panels import Panels, gradcam_figure
+from datasets.engine import prepare
+from datasets.engine.clips import open_clips
+from datasets.engine.corpus import shown
+from datasets.engine.prepare import Source
+from sweeps.engine import options, progress
+from sweeps.engine.plan import Sweep, trial_name
+from sweeps.engine.store.runs import Run, StoreError, read_runs
+from trainable import examples
+from trainable.weights.weights import MissingWeights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Int
+
+    from trainable.examples import Examples
+
+DONE, REFUSED = 0, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the figure and the focus of the networks; 0 when done, 2 when something must be fixed first."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.data_root is None:
+        parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
+    uri = options.store_uri(args)
+    try:
+        sweep = options.planned(_sweep(args.sweep), args)
+        contents = report(sweep, read_runs(uri), args)
+    except (ValueError, StoreError, MissingWeights) as error:
+        print(f"{error}\n(store: {uri})", file=sys.stderr)
+        return REFUSED
+    out: Path = args.out or args.storage / "reports" / sweep.name / "gradcam"
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (out / name).write_bytes(content)
+    print(contents["focus.md"].decode())
+    print(f"written: {out}/{', '.join(contents)}")
+    return DONE
+
+
+def report(sweep: Sweep, runs: Sequence[Run], args: argparse.Namespace) -> dict[str, bytes]:
+    """The files by name: `gradcam.png`, `gradcam.svg`, `focus.csv` and `focus.md`.
+
+    Raises:
+        ValueError: if a network is not complete or has no map; or if clips, split, checkpoint or predictions are not
+            those of the runs.
+        StoreError: if predictions are gone.
+        MissingWeights: if a checkpoint is gone.
+    """
+    rows = table_rows(sweep, runs, args.data, accept=MADE_BY)  # pictures, of which nothing is averaged
+    if (rows["status"] == "missing").all():
+        raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
+    names = args.backbones.split(",") if args.backbones else checkpoints.best(rows)
+    checkpoints.check_complete(rows, names)
+    done = finished_runs(sweep, runs, args.data)
+    trained = {
+        name: [checkpoints.trained(t, done[t.key], args.storage) for t in sweep.trials if t.backbone == name]
+        for name in names
+    }
+    sizes = {name: map_size(its[0].trial) for name, its in trained.items()}  # refuses before the work, not after it
+    source = Source(args.data_root, args.cache_dir or args.storage / "cache", args.split_file, args.bad_files)
+    found = {
+        name: _look_into(its, done[its[0].trial.key], source, args.clips_per_class) for name, its in trained.items()
+    }
+    focus = attention.focus({name: averages.samples for name, (averages, _) in found.items()})
+    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, args.clips_per_class)
+    figure = gradcam_figure([panels for _, panels in found.values()], trained[names[0]][0].predictions.classes)
+    return {
+        "gradcam.png": figures.png(figure),
+        "gradcam.svg": figures.svg(figure).encode(),
+        "focus.csv": focus.to_csv(index=False).encode(),
+        "focus.md": attention.markdown(focus, captions).encode(),
+    }
+
+
+def _look_into(
+    networks: Sequence[Trained], run: Run, source: Source, clips_per_class: int | None
+) -> tuple[Averages, Panels]:
+    """The maps of one network, all its seeds together."""
+    trial, num_classes = networks[0].trial, len(networks[0].predictions.classes)
+    data = checkpoints.prepared(trial, run, source)
+    (folder,) = prepare.clips(data, [trial.data_hz], trial.clip_s, source, progress.each).values()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    test = examples.load(trial, open_clips(folder), data.split, "test", device)
+    chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
+    found = average(_batches(networks, test, chosen), num_classes)
+    name = trial.backbone.removeprefix("timm/") + " (over time alone)" * (trial.card.input == "wave")
+    logmels = mean_logmels(trial, test, chosen, num_classes)
+    return found, Panels(name, trial.card.front_end, trial.data_hz, found.mean, found.count, logmels)
+
+
+def _batches(networks: Sequence[Trained], test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
+    for its in networks:
+        print(f"Grad-CAM: {trial_name(its.trial)}, {len(chosen):,} of {len(test.labels):,} test clips", flush=True)
+        yield from look(its, test, chosen)
+
+
+def _sweep(name: str) -> Sweep:
+    """The sweep of a file of `sweeps/`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    there = {path.stem for path in (options.ROOT / "sweeps").glob("*.py")}
+    sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in there else None, "SWEEP", None)
+    if not isinstance(sweep, Sweep):
+        raise ValueError(f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones")
+    return sweep
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.inside.gradcam", description=__doc__)
+    parser.add_argument("sweep", help="a sweep over backbones, such as deepship_backbones")
+    parser.add_argument(
+        "--backbones", metavar="A,B", help="these networks instead of the best complete PANN and the best timm network"
+    )
+    parser.add_argument(
+        "--clips-per-class", type=options.count, metavar="N", help="N test clips of each class, evenly spread (all)"
+    )
+    parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    parser.add_argument("--out", type=options.folder, help="default: reports/SWEEP/gradcam in --storage")
+    options.add_plan_flags(parser)
+    options.add_data_flags(parser)
+    options.add_store_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Where a trained network looks: Grad-CAM of every test clip for the class that the network predicts, and averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+import sweeps.engine.store.drawing  # noqa: F401 - before captum, which loads matplotlib
+from analysis.engine.rows import Predictions
+from analysis.inside.attention import MEASURES
+from trainable.finetune import FRAMES_AT_ONCE, arithmetic
+from trainable.network.card import BackboneError
+from trainable.network.frontend import logmel
+from trainable.network.networks import laid_out, start_network
+from trainable.weights import pretrained
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Int
+    from torch import Tensor
+
+    from trainable.config import TrialConfig
+    from trainable.examples import Examples
+    from trainable.network.backbone import Backbone
+
+# Logits of one clip closer than this, against the spread of its logits, are a tie: another device, another number of
+# threads or of clips at once rounds otherwise.
+TIE = {"float32": 0.01, "bfloat16": 0.05}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished trial: its checkpoint, and what it said of the test clips."""
+
+    trial: TrialConfig
+    run_id: str
+    checkpoint: Path
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The maps of some clips by one trained network."""
+
+    maps: Float32[np.ndarray, "clips frames mels"]  # largest value 1; all 0 where nothing speaks for the class
+    label: Int[np.ndarray, " clips"]
+    predicted: Int[np.ndarray, " clips"]
+    recording: np.ndarray
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The mean maps of one network over clips and seeds, and what was measured on every map.
+
+    The first axis is right (0) or wrong (1); the second the predicted class, which is the true one of a right clip.
+    """
+
+    mean: Float[np.ndarray, "2 classes frames mels"]  # NaN where there is no map
+    count: Int[np.ndarray, "2 classes"]  # maps in each mean
+    samples: pd.DataFrame  # a row for each clip and seed: recording, right, and the `MEASURES`, NaN of a map of zeros
+
+
+def map_size(trial: TrialConfig) -> tuple[int, ...]:
+    """Frames and, of a network whose last map has frequencies, bands of that map: found without any arithmetic.
+
+    Raises:
+        BackboneError: if the last features are no map, (batch, channels, frames, *bands), as those of transformers.
+    """
+    network = start_network(trial, 2, None).to("meta").eval()
+    sizes: list[torch.Size] = []
+    network.last_features.register_forward_hook(lambda layer, given, made: sizes.append(made.shape))
+    wave = "wave" in trial.card.input
+    network(torch.empty(1, *((trial.num_samples,) if wave else trial.logmel_shape), device="meta"))
+    (shape,) = sizes
+    channels_last = getattr(getattr(network, "trunk", None), "output_fmt", "NCHW") != "NCHW"  # as timm marks them
+    if len(shape) != (3 if trial.card.input == "wave" else 4) or channels_last:
+        raise BackboneError(
+            f"backbone={trial.backbone!r}: its last features are {tuple(shape)}, tokens and no map over time and "
+            "frequency, so it has no Grad-CAM; choose a convolutional network with --backbones"
+        )
+    return tuple(shape[2:])
+
+
+def grad_cam(
+    network: Backbone, x: Float[Tensor, "batch ..."], target: Int[Tensor, " batch"]
+) -> tuple[Float[Tensor, "batch frames *bands"], Float[Tensor, "batch classes"]]:
+    """What of the last map speaks for the class `target`, and the logits.
+
+    Source:
+        Selvaraju et al. 2017, Eqs. (1) and (2): the channels, weighted by the mean gradient of the logit, summed, above
+        0; by captum.
+    """
+    from captum.attr import LayerGradCam
+
+    logits: list[Tensor] = []
+
+    def forward(x: Tensor) -> Tensor:
+        logits.append(network(x))
+        return logits[0]
+
+    found = LayerGradCam(forward, network.last_features).attribute(x, target=target, relu_attributions=True)
+    return found.detach().squeeze(1), logits[0].detach()
+
+
+def over_input(
+    cam: Float[Tensor, "batch rows *columns"], logmel_shape: tuple[int, int]
+) -> Float[Tensor, "batch frames mels"]:
+    """Maps interpolated to the log-mel, each divided by its maximum; one over time alone is constant over frequency."""
+    from captum.attr import LayerAttribution
+
+    planes = cam if cam.ndim == 3 else cam.unsqueeze(2)
+    maps = LayerAttribution.interpolate(planes.unsqueeze(1), logmel_shape, "bilinear").squeeze(1)
+    peak = maps.amax(dim=(1, 2), keepdim=True)
+    return maps / peak.where(peak > 0, 1)
+
+
+def look(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
+    """The maps of the `chosen` test clips, some at a time, by the network that the trial has left.
+
+    Raises:
+        WrongWeights: if the checkpoint is not one of that network.
+        ValueError: if the clips are not those that the trial was tested on, or the network says otherwise now.
+    """
+    stored, device, trial = trained.predictions, test.labels.device, trained.trial
+    _check_clips(trained, test)
+    network = start_network(trial, len(stored.classes), None)
+    pretrained.load(network, trained.checkpoint, trial.card.front_end)
+    # Without gradients of the weights only the layers behind the map are gone through backwards.
+    network = laid_out(network.requires_grad_(False).eval(), trial, device)
+    at_once = max(1, FRAMES_AT_ONCE[device.type] // trial.num_frames)
+    for start in range(0, len(chosen), at_once):
+        here = chosen[start : start + at_once]
+        predicted = stored.logits[here].argmax(axis=1)
+        target = torch.from_numpy(predicted).to(device)
+        with arithmetic(trial, device):
+            cam, logits = grad_cam(network, test.batch(torch.from_numpy(here).to(device)), target)
+        _check_logits(trained, here, logits.float().cpu().numpy())
+        maps = over_input(cam.float(), trial.logmel_shape).cpu().numpy()
+        yield Seen(maps, stored.labels[here], predicted, stored.recording[here])
+
+
+def average(batches: Iterable[Seen], num_classes: int) -> Averages:
+    """The mean of right maps for each true class and of wrong ones for each predicted class; zero maps are left out."""
+    total: np.ndarray | float = 0.0
+    count, measured = np.zeros((2, num_classes), dtype=np.int64), []
+    for seen in batches:
+        there = seen.maps.any(axis=(1, 2))
+        wrong = (seen.predicted != seen.label).astype(np.int64)
+        places = wrong[there], seen.predicted[there]
+        summed = np.zeros((2, num_classes, *seen.maps.shape[1:]))
+        np.add.at(summed, places, seen.maps[there])
+        np.add.at(count, places, 1)
+        total = total + summed
+        values = {name: np.where(there, measure(seen.maps), np.nan) for name, measure in MEASURES.items()}
+        measured.append(pd.DataFrame({"recording": seen.recording, "right": wrong == 0, **values}))
+    mean = total / np.where(count, count, np.nan)[:, :, None, None]
+    return Averages(mean, count, pd.concat(measured, ignore_index=True))
+
+
+def mean_logmels(
+    trial: TrialConfig, test: Examples, chosen: Int[np.ndarray, " chosen"], num_classes: int
+) -> Float[np.ndarray, "classes frames mels"]:
+    """The mean log-mel [dB] of the chosen clips of each class, whatever the network is fed; NaN without clips."""
+    labels = test.labels.cpu().numpy()
+    total, count = np.zeros((num_classes, *trial.logmel_shape)), np.zeros(num_classes)
+    for here in np.array_split(chosen, -(-len(chosen) // 64)):
+        x = test.batch(torch.from_numpy(here).to(test.labels.device))
+        x = x if trial.card.input == "logmel" else logmel(x, trial.card.front_end)
+        np.add.at(total, labels[here], x.cpu().numpy())
+        np.add.at(count, labels[here], 1)
+    mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]
+    return mean
+
+
+def evenly_spread(labels: Int[np.ndarray, " clips"], clips_per_class: int | None) -> Int[np.ndarray, " chosen"]:
+    """Places of so many clips of each class, at equal distances, the first and the last among them; of all by None."""
+    if clips_per_class is None:
+        return np.arange(len(labels))
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    steps = [np.linspace(0, len(its) - 1, min(clips_per_class, len(its))).round().astype(int) for its in members]
+    return np.sort(np.concatenate([its[step] for its, step in zip(members, steps, strict=True)]))
+
+
+def _check_clips(trained: Trained, test: Examples) -> None:
+    stored, labels = trained.predictions, test.labels.cpu().numpy()
+    pairs = ((test.recording, stored.recording), (test.number, stored.clip), (labels, stored.labels))
+    if not all(np.array_equal(ours, theirs) for ours, theirs in pairs):
+        raise ValueError(
+            f"run {trained.run_id} ({trained.trial.key}): predictions.npz is of {len(stored.labels)} other clips than "
+            f"the {len(labels)} test clips here; delete the run from the store and run the sweep again"
+        )
+
+
+def _check_logits(trained: Trained, here: Int[np.ndarray, " some"], logits: Float[np.ndarray, "some classes"]) -> None:
+    stored, row = trained.predictions.logits[here], np.arange(len(here))
+    behind = stored.max(axis=1) - stored[row, logits.argmax(axis=1)]
+    differs = np.flatnonzero(~(behind <= TIE[trained.trial.precision] * np.ptp(stored, axis=1)))
+    if len(differs):
+        clip = here[differs[0]]
+        raise ValueError(
+            f"run {trained.run_id} ({trained.trial.key}): {trained.checkpoint} predicts another class for clip "
+            f"{trained.predictions.clip[clip]} of recording {trained.predictions.recording[clip]} than the run's "
+            "predictions.npz; put back the checkpoint that the run left, or delete the run from the store and run the "
+            "sweep again"
+        )

@@ -1,0 +1,199 @@
+"""Clips on disk: each corpus resampled once per rate into one int16 memory map, named by what it is made of.
+
+An entry is built in a folder of its own and renamed when it is whole, so that any number of processes may build the
+same one, and one that is killed leaves nothing in use.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.engine.corpus import CorpusError, Recording
+from datasets.engine.decoding.audio import INT16_MAX, RESAMPLER, BadAudio, decode, resample, to_int16
+from datasets.engine.scan import NUM_THREADS, Progress, Scan
+
+if TYPE_CHECKING:
+    from jaxtyping import Int16
+
+FORMAT = 1  # raise it when an entry's content or layout changes
+
+
+def entry(scan: Scan, rate_hz: int, clip_s: float, cache_dir: Path) -> Path:
+    """The folder of the clips of `scan` at `rate_hz`; its name is the hash of all that its content depends on."""
+    rows = [(r.id, r.label, sorted(r.groups.items()), scan.facts[r.id].sha256) for r in scan.corpus.recordings]
+    identity = [FORMAT, RESAMPLER, rate_hz, float(clip_s), scan.corpus.classes, rows]
+    return cache_dir / "clips" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def build(
+    scan: Scan, rates_hz: Sequence[int], clip_s: float, cache_dir: Path, progress: Progress | None = None
+) -> dict[int, Path]:
+    """Makes the entries that are missing, decoding each file once for all rates, on all cores.
+
+    Returns:
+        The folder of each rate.
+
+    Raises:
+        CorpusError: if the disk is too small or cannot be written, or a file has changed since it was scanned.
+    """
+    folders = {hz: entry(scan, hz, clip_s, cache_dir) for hz in sorted(set(rates_hz))}
+    if all(folder.exists() for folder in folders.values()):
+        return folders
+    root = cache_dir / "clips"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _one_builder(root):
+            missing = {hz: folder for hz, folder in folders.items() if not folder.exists()}
+            if missing:  # else another process built them while this one waited
+                _build(scan, missing, clip_s, root, progress or (lambda items, total, what: items))
+    except OSError as error:
+        raise CorpusError(
+            f"--cache-dir {cache_dir}: {error.strerror or error}; choose another, or free some space"
+        ) from None
+    return folders
+
+
+def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, progress: Progress) -> None:
+    num_clips = scan.num_clips(clip_s)
+    total = sum(num_clips.values())
+    first = dict(zip(num_clips, np.cumsum([0, *num_clips.values()]), strict=False))
+    needed = sum(2 * total * round(clip_s * hz) for hz in missing)
+    if (free := shutil.disk_usage(root).free) < needed * 1.02:
+        raise CorpusError(
+            f"--cache-dir {root.parent}: needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; choose another"
+        )
+    # Named by host and process, so that what a dead builder left can be told from what a live one is making.
+    part = Path(tempfile.mkdtemp(prefix=f".part-{os.getpid()}-", suffix=f"@{socket.gethostname()}", dir=root))
+    try:
+        waves = {hz: _reserve(part / str(hz), (total, round(clip_s * hz))) for hz in missing}
+        levels = {hz: np.zeros((total, 2), np.int16) for hz in missing}
+
+        def fill(recording: Recording) -> None:
+            place = slice(first[recording.id], first[recording.id] + num_clips[recording.id])
+            for hz, cut in _cut(recording, scan, missing, num_clips[recording.id], clip_s):
+                waves[hz][place] = cut
+                levels[hz][place] = np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1)
+
+        with ThreadPoolExecutor(NUM_THREADS) as pool:
+            recordings = scan.corpus.recordings
+            what = "resampling to " + ", ".join(f"{hz / 1000:g}" for hz in missing) + " kHz"
+            for _ in progress(pool.map(fill, recordings), len(recordings), what):
+                pass
+        for hz, folder in missing.items():
+            _finish(part / str(hz), waves[hz], levels[hz], scan, hz, clip_s)
+            _publish(part / str(hz), folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _reserve(folder: Path, shape: tuple[int, int]) -> np.memmap:
+    """A memory map with its disk space reserved: a full disk is an error here, and a dead process (SIGBUS) later."""
+    folder.mkdir()
+    wave: np.memmap = np.lib.format.open_memmap(folder / "clips.npy", mode="w+", dtype=np.int16, shape=shape)
+    with (folder / "clips.npy").open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return wave
+
+
+def _cut(
+    recording: Recording, scan: Scan, rates_hz: Iterable[int], num_clips: int, clip_s: float
+) -> Iterator[tuple[int, Int16[np.ndarray, "clips samples"]]]:
+    """The clips of one recording at one rate after the other."""
+    try:
+        wave, facts = decode(recording.path)
+    except BadAudio as error:
+        raise CorpusError(f"{recording.path}: {error}; it was good when it was scanned a moment ago") from None
+    if facts.sha256 != scan.facts[recording.id].sha256:
+        raise CorpusError(
+            f"{recording.path}: changed since it was scanned; touch it, so that it is read anew, and start again"
+        )
+    for hz in rates_hz:
+        length = round(clip_s * hz)
+        samples = to_int16(resample(wave, facts.rate_hz, hz))[: num_clips * length]
+        if len(samples) < num_clips * length:  # a clip is no whole number of samples: at most half a one for each clip
+            samples = np.pad(samples, (0, num_clips * length - len(samples)))
+        yield hz, samples.reshape(num_clips, length)
+
+
+def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, clip_s: float) -> None:
+    """Writes the manifest beside the clips, and all of it to the disk."""
+    np.save(folder / "levels.npy", levels)
+    num_clips, groups = scan.num_clips(clip_s), scan.corpus.group_names
+    recordings = [
+        {"recording": r.id, "path": str(r.path), "label": r.label, **r.groups, **dataclasses.asdict(scan.facts[r.id])}
+        for r in scan.corpus.recordings
+    ]
+    clips = [
+        {"clip": n, "recording": r.id, "label": r.label, **{g: r.groups[g] for g in groups}, "start_s": n * clip_s}
+        for r in scan.corpus.recordings
+        for n in range(num_clips[r.id])
+    ]
+    for name, rows in (("recordings.csv", recordings), ("clips.csv", clips)):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+    manifest = {
+        "format": FORMAT,
+        "corpus": scan.corpus.name,
+        "classes": scan.corpus.classes,
+        "rate_hz": rate_hz,
+        "clip_s": clip_s,
+        "resampler": RESAMPLER,
+        "num_clips": len(wave),
+        "num_clipped": int(((levels[:, 0] == -INT16_MAX - 1) | (levels[:, 1] == INT16_MAX)).sum()),
+        "data_sha256": scan.sha256,
+        "dropped": [str(p) for p in scan.dropped],
+        "notes": scan.corpus.notes,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    wave.flush()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _publish(part: Path, folder: Path) -> None:
+    """Renames a whole entry into place; where another process was first, its entry is the same and stays."""
+    try:
+        part.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def _dead(part: Path) -> bool:
+    """Whether nobody builds here any more: the process is gone, or, on another host, a day that no build takes."""
+    builder, _, host = part.name.partition("@")
+    if host == socket.gethostname():
+        return not Path("/proc", builder.split("-")[1]).exists()
+    with suppress(OSError):
+        return time.time() - part.stat().st_mtime > 86_400
+    return False
+
+
+@contextmanager
+def _one_builder(root: Path) -> Iterator[None]:
+    """One builder at a time, to save work only: where locks do nothing (network disks) renaming keeps entries whole."""
+    with (root / ".lock").open("w") as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in filter(_dead, root.glob(".part-*")):
+            shutil.rmtree(left, ignore_errors=True)
+        yield

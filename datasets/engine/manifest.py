@@ -1,0 +1,66 @@
+"""A scan as a file, so that any node can make the clips of the same bytes without reading the corpus twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from datasets.engine import cache
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording
+from datasets.engine.decoding.audio import AudioFacts
+from datasets.engine.scan import Progress, Scan
+
+
+def write(scan: Scan, folder: Path) -> Path:
+    """Stores a scan under its hash, complete or not at all; where its files lie is part of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{scan.sha256[:16]}.json"
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(dataclasses.asdict(scan), default=str), encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def read(path: Path) -> Scan:
+    """The scan that `write` stored.
+
+    Raises:
+        CorpusError: if the file is not one, or not the one that its name says.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        corpus = found["corpus"]
+        scan = Scan(
+            Corpus(
+                corpus["name"],
+                Path(corpus["root"]),
+                tuple(corpus["classes"]),
+                tuple(Recording(r["id"], Path(r["path"]), r["label"], r["groups"]) for r in corpus["recordings"]),
+                tuple(corpus["notes"]),
+            ),
+            {name: AudioFacts(**facts) for name, facts in found["facts"].items()},
+            tuple(Problem(Path(p["path"]), p["reason"]) for p in found["dropped"]),
+        )
+        whole = scan.sha256[:16] == path.stem
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: not a scan of a corpus ({error}); start the sweep again") from None
+    if not whole:
+        raise CorpusError(f"{path}: is damaged; delete it and start the sweep again")
+    return scan
+
+
+def clips_at_hand(folder: Path, manifest: Path | None, clip_s: float, rate_hz: int, progress: Progress) -> Path:
+    """An entry of this node's clip cache, built by whichever process comes first while others wait.
+
+    Args:
+        folder: the entry.
+        manifest: the scan to build it from; None if it must be there.
+
+    Raises:
+        CorpusError: if it cannot be built: the disk is too small, or a file is gone or has changed.
+    """
+    if manifest is None or folder.exists():
+        return folder
+    return cache.build(read(manifest), [rate_hz], clip_s, folder.parents[1], progress)[rate_hz]

@@ -1,0 +1,109 @@
+"""From a folder of recordings to what trials need: the data's identity, its split, and its clips at every rate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.engine import cache, corpus, scan, splits
+from datasets.engine.clips import open_clips
+from datasets.engine.scan import OnBad, Progress, Scan
+from datasets.engine.splits import Split
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a corpus a trial needs, whatever its rate."""
+
+    corpus: str
+    classes: tuple[str, ...]
+    split: str
+    clip_s: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a corpus and what is made of it lie on this machine, and what is done about bad files."""
+
+    data_root: Path
+    cache_dir: Path
+    split_file: Path | None = None
+    on_bad: OnBad = "refuse"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus that was read, found good, and split."""
+
+    scan: Scan
+    split: Split
+    counts: dict[str, tuple[int, int]]  # recordings and clips of each role
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that a report must repeat."""
+        dropped = tuple(f"left out: {problem}" for problem in self.scan.dropped)
+        beyond = sum(f.peak > 1 for f in self.scan.facts.values())
+        clipped = [f"{beyond} files go beyond full scale, and are clipped there"] if beyond else []
+        channels = sum(f.num_channels > 1 for f in self.scan.facts.values())
+        mixed = [f"{channels} files with several channels, averaged"] if channels else []
+        rates_hz = Counter(f.rate_hz for f in self.scan.facts.values())
+        if len(rates_hz) > 1:  # which a network may take for the class
+            listed = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
+            mixed.append(f"files were recorded at several rates: {listed}")
+        return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
+
+
+def check(wanted: Wanted, split_file: Path | None = None) -> None:
+    """Refuses what no folder can put right: no such corpus, or a class or split that it never has.
+
+    Raises:
+        CorpusError: with what there is.
+    """
+    if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
+        corpus.chosen(names, wanted.classes)
+    splits.check_name(wanted.split, wanted.corpus, file=split_file)
+
+
+def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
+    """Reads a corpus, refuses or drops what is bad, and splits it.
+
+    Raises:
+        CorpusError: if anything must be fixed first; all bad files are named at once.
+    """
+    found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    return _split(scan.scan(found, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
+
+
+def remembered(wanted: Wanted, source: Source) -> Prepared | None:
+    """The same from memory, reading no audio; None when a file is new, changed or bad.
+
+    Raises:
+        CorpusError: if the folder is not such a corpus, or cannot be split so.
+    """
+    found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    known = scan.remembered(found, wanted.clip_s, source.cache_dir)
+    return _split(known, wanted, source) if known else None
+
+
+def clips(
+    prepared: Prepared, rates_hz: Sequence[int], clip_s: float, source: Source, progress: Progress | None = None
+) -> dict[int, Path]:
+    """The cache folder of each rate, built where missing.
+
+    Raises:
+        CorpusError: if one cannot be built, or is damaged.
+    """
+    folders = cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
+    for folder in folders.values():
+        open_clips(folder)
+    return folders
+
+
+def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:
+    num_clips = scanned.num_clips(wanted.clip_s)
+    split = splits.make(scanned.corpus, num_clips, wanted.split, wanted.clip_s, source.split_file)
+    splits.check(split, scanned.corpus, {i: f.sha256 for i, f in scanned.facts.items()})
+    return Prepared(scanned, split, split.counts(num_clips))

@@ -1,0 +1,208 @@
+"""Who is trained on, who is validated on, who is tested on: three roles over recordings, deterministic and hashed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
+
+ROLES = ("train", "validation", "test")
+SHARES = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A role for every recording id. `notes` say what a report must repeat."""
+
+    name: str
+    roles: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def to_csv(self) -> str:
+        """The manifest: `recording,role`, sorted by recording."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("recording", "role"))
+        writer.writerows(sorted(self.roles.items()))
+        return out.getvalue()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the manifest."""
+        return hashlib.sha256(self.to_csv().encode()).hexdigest()
+
+    def counts(self, num_clips: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """Recordings and clips of each role."""
+        members = {role: [r for r, its in self.roles.items() if its == role] for role in ROLES}
+        return {role: (len(ids), sum(num_clips[i] for i in ids)) for role, ids in members.items()}
+
+
+def read(path: Path) -> Split:
+    """A split from its manifest.
+
+    Raises:
+        CorpusError: if the file is not a split manifest.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path}: the split cannot be read ({error})") from None
+    if header != ["recording", "role"] or any(len(row) != 2 or row[1] not in ROLES for row in rows):
+        raise CorpusError(f"{path}: not a split manifest (recording,role)")
+    if len(roles := dict(rows)) < len(rows):
+        raise CorpusError(f"{path}: names a recording twice")
+    return Split(path.stem, roles)
+
+
+def write(split: Split, folder: Path) -> Path:
+    """Stores the manifest under its hash, complete or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{split.sha256[:16]}.csv"
+    if not path.exists():
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part.write_text(split.to_csv(), encoding="utf-8")
+        part.replace(path)
+    return path
+
+
+def make(
+    corpus: Corpus, num_clips: Mapping[str, int], name: str = "recording", clip_s: float = 5.0, file: Path | None = None
+) -> Split:
+    """The split `name` of a corpus, 70/10/20, stratified by class and balanced by clips, from sorted ids.
+
+    Args:
+        num_clips: clips of each recording.
+        name: "recording"; a group of the corpus, whose members then share a role; or "published", the authors' own.
+        clip_s: length of a clip [s], which a published split may fix.
+        file: the authors' split file, for "published".
+
+    Raises:
+        CorpusError: if the corpus has no such group or split, or a class has too few groups for three roles.
+    """
+    check_name(name, corpus.name, corpus.group_names, file)
+    if name == "published":
+        published: Split = module(corpus.name).published_split(corpus, num_clips, clip_s, file)
+        return published
+    groups = defaultdict(list)
+    for recording in corpus.recordings:
+        groups[recording.id if name == "recording" else recording.groups[name]].append(recording)
+    strata = defaultdict(list)
+    for group, members in groups.items():
+        strata[_main_class(members, num_clips)].append((group, sum(num_clips[r.id] for r in members)))
+    roles: dict[str, str] = {}
+    for label in corpus.classes:
+        assigned = _assign(label, name, strata.get(label, []))
+        roles |= {r.id: role for group, role in assigned.items() for r in groups[group]}
+    return Split(name, roles)
+
+
+def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file: Path | None = None) -> None:
+    """Refuses a split that a corpus cannot have, or that needs the authors' file.
+
+    Args:
+        groups: of its recordings; None for what the corpus's module says, which may be nothing.
+
+    Raises:
+        CorpusError: with what there is.
+    """
+    known = module(corpus)
+    groups = getattr(known, "GROUPS", None) if groups is None else groups
+    published = ("published",) * hasattr(known, "published_split")
+    if name == "recording" or (name != "published" and groups is None):
+        return
+    if name not in (*published, *(groups or ())):
+        choice = ", ".join(("recording", *published, *(groups or ("a group of its recordings",))))
+        raise CorpusError(f"split={shown(name)}: {corpus} can be split by {choice}")
+    if name == "published" and file is None and (needed := getattr(known, "SPLIT_FILE", "")):
+        raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
+
+
+def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
+    """Refuses a split that lets one group, or the same audio, stand in two roles.
+
+    Args:
+        sha256_of: the hash of each recording's file.
+
+    Raises:
+        CorpusError: with the names of what straddles, or of the class that a role lacks.
+    """
+    by_id = {r.id: r for r in corpus.recordings}
+    straddling = _straddling({i: sha256_of[i] for i in split.roles}, split)
+    if straddling:
+        raise CorpusError(
+            "the same audio stands in two roles; remove one of each pair:\n  "
+            + "\n  ".join(sorted(straddling.values()))
+        )
+    if split.name in corpus.group_names:
+        groups = _straddling({i: by_id[i].groups[split.name] for i in split.roles}, split)
+        if groups:
+            listed = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
+            raise CorpusError(f"split={split.name}: these stand in two roles:\n  {listed}")
+    for role in ROLES:
+        here = {by_id[i].label for i, its in split.roles.items() if its == role}
+        if missing := sorted(set(corpus.classes) - here):
+            raise CorpusError(
+                f"split={split.name}: no {', '.join(missing)} in {role}; add recordings, or choose --classes"
+            )
+
+
+def _straddling(group_of: Mapping[str, str], split: Split) -> dict[str, str]:
+    """The groups that stand in two roles, each with its recordings and their roles."""
+    members = defaultdict(list)
+    for recording, group in group_of.items():
+        members[group].append(recording)
+    return {
+        group: ", ".join(f"{i} ({split.roles[i]})" for i in sorted(ids))
+        for group, ids in members.items()
+        if len({split.roles[i] for i in ids}) > 1
+    }
+
+
+def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
+    """The class with most clips: a vessel may carry two labels, and is counted where most of it is."""
+    clips: dict[str, int] = defaultdict(int)
+    for recording in members:
+        clips[recording.label] += num_clips[recording.id]
+    return min(clips, key=lambda label: (-clips[label], label))
+
+
+def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, str]:
+    """Roles of one class's groups: a fixed number of places a role, filled so that each gets its share of the clips.
+
+    From the largest group down, each goes to the role that still needs most clips per free place, among those that it
+    does not overfill. Without that, ships of many clips swell a small role: on DeepShip by vessel, Passengership's
+    validation gets 15.8 % instead of 10.0 %.
+    """
+    places = _places(len(sized))
+    if places is None:
+        what = "recordings" if name == "recording" else f"{name} groups"
+        raise CorpusError(
+            f"class {label} has {len(sized)} {what}; a split needs 3; add recordings, or choose --classes"
+        )
+    wanted = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
+    assigned: dict[str, str] = {}
+    for group, clips in sorted(sized, key=lambda item: (-item[1], item[0])):
+        free = [r for r in ROLES if places[r]]
+        fitting = [r for r in free if wanted[r] >= clips]
+        role = max(fitting, key=lambda r: wanted[r] / places[r]) if fitting else max(free, key=lambda r: wanted[r])
+        assigned[group] = role
+        places[role] -= 1
+        wanted[role] -= clips
+    return assigned
+
+
+def _places(count: int) -> dict[str, int] | None:
+    """How many of `count` groups each role gets, at least one each; None when there are too few."""
+    if count < len(ROLES):
+        return None
+    validation, test = (max(1, round(share * count)) for share in SHARES[1:])
+    return dict(zip(ROLES, (count - validation - test, validation, test), strict=True))

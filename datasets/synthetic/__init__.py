@@ -1,0 +1,1 @@
+"""Invented corpora, in the layouts of real ones."""

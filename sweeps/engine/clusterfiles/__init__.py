@@ -1,0 +1,1 @@
+"""The files of `clusters/`, checked and filled in."""

@@ -1,0 +1,57 @@
+"""Which code runs: its commit, whether files differ from it, and a hash of what the numbers depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE_TAGS = ("git_commit", "git_dirty", "code_sha256")  # what `code_state` says
+LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
+NUMBERS = ("datasets", "trainable")  # the folders whose code makes a trial's numbers
+
+
+class StaleMount(ValueError):
+    """A study that is not the one of the repository that it would run with."""
+
+
+def check_mount(script: str | None) -> None:
+    """Refuses a study that `ray submit` has copied to a cluster whose repository is older, or newer.
+
+    Raises:
+        StaleMount: saying which files differ, and the command that refreshes the mount.
+    """
+    if script is None or not LAUNCHED.exists():  # no cluster of Ray's launcher
+        return
+    copy, mounted = Path(script).resolve(), ROOT / "sweeps" / Path(script).name
+    if copy != mounted and not (mounted.exists() and mounted.read_bytes() == copy.read_bytes()):
+        raise StaleMount(
+            f"{copy} was submitted, but the cluster's repository has {'another' if mounted.exists() else 'no'} "
+            f"{mounted}; bring it up to date and submit again:\n  ray up --no-restart CLUSTER.yaml"
+        )
+
+
+def code_state() -> dict[str, str]:
+    """The commit that runs, whether files differ from it ("unknown" outside a repository), and the numbers' hash."""
+    return {**_commit(), "code_sha256": code_sha256(ROOT)}
+
+
+def code_sha256(root: Path) -> str:
+    """SHA-256 over the names and bytes of the files that a trial's numbers depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in NUMBERS for path in (root / folder).rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _commit() -> dict[str, str]:
+    def git(*words: str) -> str:
+        answer = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607
+        return answer.stdout.strip()
+
+    try:
+        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": str(bool(git("status", "--porcelain"))).lower()}
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": "unknown", "git_dirty": "unknown"}

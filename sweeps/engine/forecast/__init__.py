@@ -1,0 +1,1 @@
+"""What trials will take: time, memory, money, and where they fit."""

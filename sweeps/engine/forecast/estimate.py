@@ -1,0 +1,233 @@
+"""What a plan is expected to take: from what the storage's probe measured and what the flags assume."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from datasets.engine.corpus import shown
+from datasets.engine.splits import ROLES
+from sweeps.engine import options
+from sweeps.engine.forecast import budget, measure, placement
+from sweeps.engine.forecast.budget import Budget, NoBudget
+from sweeps.engine.forecast.cost import (
+    Basis,
+    Clips,
+    Cluster,
+    Forecast,
+    Prediction,
+    Span,
+    Took,
+    device_share,
+    forecast,
+    predict,
+    predict_again,
+    reached,
+    shares,
+)
+from sweeps.engine.forecast.placement import Needs
+from sweeps.engine.plan import trial_name
+from sweeps.engine.situation import Situation, wanted_by
+from sweeps.engine.store.runs import Run
+from trainable.config import TrialConfig
+from trainable.cost.cost import cell_of
+
+DEFAULTS = {f.name: str(f.default) for f in fields(TrialConfig) if f.name != "seed"}
+Settings = tuple[str, ...]  # the values of these
+History = dict[Settings, list[tuple[Run, Took]]]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the trials of one start took."""
+
+    wall_s: float
+    busy_s: Mapping[str, float]  # of each trial that finished, by key
+
+
+def basis(trials: Sequence[TrialConfig], args: argparse.Namespace) -> Basis:
+    """What predictions are made from: --tflops, or the storage's last probe; and for which cluster."""
+    probes = measure.read(args.storage)
+    there = probes.cluster or Cluster(os.cpu_count() or 1)
+    if args.gpus is not None or args.cpus is not None:
+        num_gpus = there.num_gpus if args.gpus is None else args.gpus
+        there = replace(there, num_gpus=num_gpus, num_cpus=args.cpus or max(there.num_cpus, num_gpus))
+    same_kind = probes.cluster is not None and (probes.cluster.num_gpus > 0) == (there.num_gpus > 0)
+    measured = probes.here if same_kind and args.tflops is None else {}
+    rate = reached(trials, measured) if args.tflops is None else Span(1, 1, 1).times(1e12 * args.tflops)
+    return Basis(measured, probes.device if measured else "", rate, there)
+
+
+def predicted(situation: Situation, args: argparse.Namespace) -> Situation:
+    """The situation with what each of its trials will take, where that is known.
+
+    Finished trials of the same settings, clips and device are the best witnesses, because they have shown how many
+    epochs it takes too; then come a probe's measurements, then operations. An assumed speed (--tflops) is for all.
+    """
+    trials, found = situation.sweep.trials, basis(situation.sweep.trials, args)
+    past: History = {}
+    if args.tflops is None:
+        found, past = history({settings(t) for t in trials}, situation.runs, found, args)
+    seeds: dict[Settings, Prediction | None] = {}  # which take the same
+    predictions = {}
+    for trial in trials:
+        if (alike := settings(trial)) not in seeds:
+            seeds[alike] = _prediction(situation, trial, found, past.get(alike, []))
+        if prediction := seeds[alike]:
+            predictions[trial.key] = prediction
+    return replace(situation, predictions=predictions, basis=found)
+
+
+def _prediction(
+    situation: Situation, trial: TrialConfig, found: Basis, past: Sequence[tuple[Run, Took]]
+) -> Prediction | None:
+    if not (clips := clips_of(situation, trial)):
+        return None
+    if past:
+        data = situation.data[wanted_by(trial)]
+        inputs = {"data_sha256": data.scan.sha256, "split_sha256": data.split.sha256}
+        if finished := [took for run, took in past if inputs.items() <= run.tags.items()]:
+            measured = found.measured.get(cell_of(trial))
+            return predict_again(trial, finished, measured.peak_gb if measured else None)
+    return predict(trial, clips, found)
+
+
+def settings(trial: TrialConfig) -> Settings:
+    """All but the seed, as a store has it."""
+    return tuple(str(getattr(trial, name)) for name in DEFAULTS)
+
+
+def history(
+    wanted: Collection[Settings], runs: Iterable[Run], found: Basis, args: argparse.Namespace
+) -> tuple[Basis, History]:
+    """What finished trials of these settings have taken on one device: the probe's, or the last that one of them had.
+
+    Args:
+        found: what is known without them; of a cluster that nobody has looked at, they tell whether it has GPUs.
+    """
+    past: dict[str, History] = defaultdict(lambda: defaultdict(list))  # by device
+    device = ""
+    for run in runs:
+        alike = tuple(run.params.get(name, default) for name, default in DEFAULTS.items())
+        if alike in wanted and (took := _took(run)) and _shared_as_now(run, args):
+            device = run.tags["device"]
+            past[device][alike].append((run, took))
+    if found.device:
+        device = next((there for there in past if found.device.startswith(f"{there}, ")), "")
+    if not device:
+        return found, {}
+    on_gpu = not device.startswith("CPU")
+    if on_gpu and args.gpus is None and args.cpus is None and measure.read(args.storage).cluster is None:
+        found = replace(found, cluster=replace(found.cluster, num_gpus=1))
+    if on_gpu != (found.cluster.num_gpus > 0):
+        return found, {}
+    return replace(found, ran_on=device), past[device]
+
+
+def _took(run: Run) -> Took | None:
+    """None of a run that is not finished, or ended before its time."""
+    numbers = run.metrics
+    whole = run.status == "FINISHED" and not numbers.get("gave_up") and not numbers.get("diverged")
+    if not whole or "device" not in run.tags or not {"epochs_run", "epoch_s"} <= numbers.keys():
+        return None
+    return Took(numbers["epochs_run"], numbers["epoch_s"], run.took_s)
+
+
+def _shared_as_now(run: Run, args: argparse.Namespace) -> bool:
+    """Whether a trial had as many cores, or GPUs, as one would have now."""
+    if run.tags["device"].startswith("CPU"):
+        return run.tags.get("num_threads") == str(args.cpus_per_trial)
+    return run.tags.get("num_devices", "1") == str(max(1, int(args.gpus_per_trial or 1)))
+
+
+def clips_of(situation: Situation, trial: TrialConfig) -> Clips | None:
+    """What a trial is given; None while its corpus was not read."""
+    data = situation.data.get(wanted_by(trial))
+    return Clips(*(data.counts[role][1] for role in ROLES)) if data else None
+
+
+def needs(situation: Situation, trials: Iterable[TrialConfig]) -> dict[str, Needs]:
+    """What each trial holds at its peak, by key: its network by measurement, where there is one."""
+    found: dict[str, Needs] = {}
+    seeds: dict[tuple[object, ...], Needs] = {}
+    for trial in trials:
+        key = trial.key
+        prediction = situation.predictions.get(key)
+        measured_gb = prediction.network_gb if prediction else None
+        alike = (cell_of(trial), wanted_by(trial), measured_gb)
+        if alike not in seeds:
+            seeds[alike] = placement.needs(trial, situation.num_clips(trial), measured_gb)
+        found[key] = seeds[alike]
+    return found
+
+
+def forecast_of(situation: Situation, trials: Sequence[TrialConfig], args: argparse.Namespace) -> Forecast:
+    """What these trials of a situation will take together."""
+    known = needs(situation, (t for t in trials if t.key in situation.predictions))
+    return forecast(trials, situation.predictions, known, situation.basis, options.asked(args))
+
+
+def device_parts(situation: Situation, args: argparse.Namespace) -> dict[str, float]:
+    """How many GPUs, or cores, each trial with a prediction is given: what turns its seconds into their seconds."""
+    asked = options.asked(args)
+    known = needs(situation, (t for t in situation.sweep.trials if t.key in situation.predictions))
+    part = {need: device_share(shares(need, situation.basis, asked)) for need in set(known.values())}
+    return {key: part[need] for key, need in known.items()}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """What a sweep will cost, and what it may."""
+    group = parser.add_argument_group("time and cost")
+    group.add_argument(
+        "--probe", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
+    )
+    group.add_argument(
+        "--why", type=key, metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing"
+    )
+    group.add_argument("--budget", type=budget.limit, metavar="12gpu-h", help="start no trial that no longer fits")
+    group.add_argument(
+        "--tflops",
+        type=options.positive,
+        metavar="X",
+        help="assume this speed of a device instead of what a probe measured",
+    )
+    group.add_argument(
+        "--gpus", type=options.whole, metavar="N", help="plan for so many (default: as the last probe found)"
+    )
+    group.add_argument("--cpus", type=options.count, metavar="N", help="the same of cores")
+    group.add_argument(
+        "--price-per-hour", type=options.positive, metavar="X", help="of one GPU, or core where there is none"
+    )
+    group.add_argument("--watts", type=options.positive, metavar="W", help="that one GPU, or core, takes at work")
+
+
+def key(word: str) -> str:
+    """A trial's key on the command line, or its first digits."""
+    if not re.fullmatch("[0-9a-f]{1,12}|all", word):
+        raise argparse.ArgumentTypeError(f"{shown(word)}: write a trial's key or its first digits, or all")
+    return word
+
+
+def budget_of(situation: Situation, args: argparse.Namespace) -> Budget | None:
+    """What --budget leaves of itself; None without that flag.
+
+    Raises:
+        NoBudget: if what the trials take is not known, or is counted in other hours.
+    """
+    if args.budget is None:
+        return None
+    device = situation.basis.cluster.device
+    if device != args.budget.device:
+        raise NoBudget(f"--budget: trials run on {device}s here; write {args.budget.hours:g}{device.lower()}-h")
+    if unknown := [t for t in situation.to_run if t.key not in situation.predictions]:
+        raise NoBudget(f"--budget: what {trial_name(unknown[0])} takes is not known; measure it first with --probe")
+    parts = device_parts(situation, args)
+    spent_s = sum(
+        parts.get(key, 0) * sum(row["epoch_s"] for row in record.history) for key, record in situation.records.items()
+    )
+    predicted_s = {t.key: situation.predictions[t.key].seconds.mid for t in situation.to_run}
+    return Budget(args.budget, spent_s, predicted_s, parts)

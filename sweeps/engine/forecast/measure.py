@@ -1,0 +1,209 @@
+"""Measures each distinct cell of a plan where its trials would run, and keeps that in the storage."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sweeps.engine import progress
+from sweeps.engine.forecast import placement
+from sweeps.engine.forecast.cost import Cluster
+from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.running import cluster
+from trainable.config import TrialConfig
+from trainable.cost.cost import Measured, cell_of
+
+FILE = "probe.json"  # in the storage
+MAX_COPIES = 16  # measured at once of one cell
+
+
+@dataclass(frozen=True)
+class Probes:
+    """All that probes have measured for a storage."""
+
+    cluster: Cluster | None = None  # as the last probe found it
+    device: str = ""  # that it ran on, in the versions of then
+    measured: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)  # by device, by cell
+
+    @property
+    def here(self) -> Mapping[str, Measured]:
+        """What is measured on the device of the last probe, by cell; nothing once the versions have changed."""
+        return self.measured.get(self.device, {}) if self.device.endswith(versions()) else {}
+
+
+def read(storage: Path) -> Probes:
+    """What was measured; nothing if there is no such file, or it is damaged: a probe can be repeated."""
+    try:
+        found = json.loads((storage / FILE).read_text(encoding="utf-8"))
+        measured = {
+            device: {cell: Measured(**_tuples(m)) for cell, m in cells.items()}
+            for device, cells in found["measured"].items()
+        }
+        return Probes(Cluster(**found["cluster"]), found["device"], measured)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Probes()
+
+
+def write(probes: Probes, storage: Path) -> None:
+    """Stores them, whole or not at all."""
+    storage.mkdir(parents=True, exist_ok=True)
+    part = storage / f".{FILE}.{os.getpid()}"
+    part.write_text(json.dumps(asdict(probes), indent=1) + "\n", encoding="utf-8")
+    part.replace(storage / FILE)
+
+
+def merged(measured: Sequence[Measured]) -> Measured:
+    """Of several copies of one cell: all their rounds, and the worst of what has none."""
+    worst = {name: max(getattr(m, name) for m in measured) for name in ("load_s", "save_s", "build_s", "start_s")}
+    load = statistics.fmean(m.load for m in measured)
+    return Measured(
+        step_s=tuple(s for m in measured for s in m.step_s),
+        eval_s=tuple(s for m in measured for s in m.eval_s),
+        peak_gb=max(m.peak_gb for m in measured),
+        load=load,
+        **worst,
+    )
+
+
+def measure_cells(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> dict[str, str]:
+    """Measures the cells of the trials that are not measured yet, as many at once as trials would run.
+
+    Returns:
+        Why a cell could not be measured, by cell.
+
+    Raises:
+        WrongEnvironment: if a node has other versions than this one.
+    """
+    cells = {cell_of(t): t for t in trials}
+    refused: dict[str, str] = {}
+    for _ in range(2):  # again if the first measurement shows that this is another device than the last probe's
+        probes = read(storage)
+        missing = [t for cell, t in cells.items() if cell not in probes.here and cell not in refused]
+        if not missing:
+            break
+        found = _on_cluster(missing, storage, asked)
+        refused |= found.refused
+        if found.by_cell:
+            write(_with(probes, found), storage)
+    num = len(cells.keys() & read(storage).here.keys())
+    print(f"probe    {num} of {len(cells)} cells are measured, on random clips; kept in {storage / FILE}", flush=True)
+    return refused
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task says of its cell."""
+
+    device: str  # with the versions there
+    measured: Measured
+    worked_s: float  # all that the task took
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came of all tasks."""
+
+    by_cell: Mapping[str, Sequence[Answer]]
+    refused: Mapping[str, str]
+    cluster: Cluster
+
+
+def _with(probes: Probes, found: Answers) -> Probes:
+    measured = {device: dict(cells) for device, cells in probes.measured.items()}
+    device = ""
+    for cell, answers in found.by_cell.items():
+        for device in {a.device for a in answers}:
+            measured.setdefault(device, {})[cell] = merged([a.measured for a in answers if a.device == device])
+    return Probes(found.cluster, device, measured)
+
+
+def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> Answers:
+    """Measures one trial of each cell."""
+    began = time.monotonic()
+    cluster.join()
+    try:
+        import ray
+        import ray.tune  # as a sweep must, whose start this is the measure of
+
+        cluster.check_nodes()
+        join_s = time.monotonic() - began
+        nodes, total = cluster.nodes(), cluster.capacity()
+        shares = {cell_of(t): placement.resources(placement.needs(t, 0), nodes, asked) for t in trials}
+        room = placement.room(list(shares.values()), total)
+        copies = math.ceil(min(room, MAX_COPIES) / len(trials))  # so that each is measured beside others, as trials run
+        # Each in a process of its own: what a process has held at most never falls.
+        task = ray.remote(max_calls=1, max_retries=0)(measure_one)
+        asks = {
+            task.options(**_options(shares[cell_of(t)])).remote(t.to_dict(), asked.cpus_per_trial, str(storage)): t
+            for t in trials
+            for _ in range(copies)
+        }
+        by_cell, refused, waited_s = _gathered(ray, asks)
+    finally:
+        cluster.leave()
+    return Answers(by_cell, refused, Cluster(total.get("CPU", 1), nodes.num_gpus, nodes.memory_gb, join_s + waited_s))
+
+
+def _gathered(ray: Any, asks: Mapping[Any, TrialConfig]) -> tuple[dict[str, list[Answer]], dict[str, str], float]:
+    """The answers by cell, why others have none, and how long the first waited for its worker [s]."""
+    by_cell: dict[str, list[Answer]] = {}
+    refused: dict[str, str] = {}
+    began, waited_s, waiting = time.monotonic(), math.inf, list(asks)
+
+    def as_they_come() -> Iterator[Any]:
+        while waiting:
+            (ready,), waiting[:] = ray.wait(waiting)
+            yield ready
+
+    for ready in progress.each(as_they_come(), len(asks), "probing cells", unit="cell"):
+        cell = cell_of(asks[ready])
+        try:
+            answer = ray.get(ready)
+        except ray.exceptions.RayError as error:
+            refused[cell] = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+        else:
+            by_cell.setdefault(cell, []).append(answer)
+            waited_s = min(waited_s, time.monotonic() - began - answer.worked_s)
+    return {c: found for c, found in by_cell.items() if c not in refused}, refused, waited_s if by_cell else 0.0
+
+
+def _options(share: Mapping[str, float]) -> dict[str, Any]:
+    special = {name: amount for name, amount in share.items() if name not in ("CPU", "GPU", "memory")}
+    return {"num_cpus": share["CPU"], "num_gpus": share.get("GPU", 0), "memory": share["memory"], "resources": special}
+
+
+def measure_one(fields: dict[str, Any], num_threads: int, storage: str) -> Answer:
+    """The task."""
+    began = time.perf_counter()
+    from ray import tune  # noqa: F401 - as a trial's worker must
+
+    from trainable.cost import measure  # loads torch
+    from trainable.result.provenance import describe
+
+    cluster.check_this_node()
+    start_s = time.perf_counter() - began
+    folder = Path(storage)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = measure.measure(TrialConfig(**fields), num_threads, folder)
+    device = f"{describe()['device']}, {num_threads} threads, {versions()}"
+    return Answer(device, replace(found, start_s=start_s + found.start_s), time.perf_counter() - began)
+
+
+@functools.cache
+def versions() -> str:
+    """Of what a step's time depends on."""
+    return f"python {platform.python_version()}, torch {importlib.metadata.version('torch')}"
+
+
+def _tuples(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

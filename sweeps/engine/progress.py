@@ -1,0 +1,313 @@
+"""What is shown while a sweep works: a table that is drawn again and again on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from sweeps.engine.forecast.budget import Times
+from sweeps.engine.forecast.cost import Prediction, effort
+from sweeps.engine.plan import trial_name
+from trainable.config import TrialConfig
+
+if TYPE_CHECKING:
+    from sweeps.engine.screen import Screen
+
+Item = TypeVar("Item")
+QUIET_S = 60  # without a terminal, a line at least so often
+MOST_RECENT = 5  # trials that have ended, kept to be shown
+
+
+def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> Iterable[Item]:
+    """The items, shown as they pass, with the time left."""
+    if terminal := _terminal():
+        from sweeps.engine import screen
+
+        yield from screen.bar(terminal, items, total, what, unit)
+    else:
+        print(f"{what}: {total} {unit}s", flush=True)
+        yield from items
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a trial stands that is running; what no epoch has told yet is None."""
+
+    name: str
+    epochs: int
+    epoch: int = 0
+    best: float | None = None  # validation accuracy
+    train_loss: float | None = None
+    val_loss: float | None = None
+    epoch_s: float | None = None
+    left_s: float | None = None  # if it runs to its last epoch
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished trial came to."""
+
+    name: str
+    score: float | None  # test accuracy, or validation accuracy where test clips are not touched; None if it diverged
+    kept: int  # epoch
+    epochs: int
+    took_s: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial that ended without a result, and the last line of why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the whole sweep stands at one moment."""
+
+    total: int
+    num_finished: int
+    num_failed: int
+    elapsed_s: float
+    eta_s: float | None
+    part_done: float  # of the work, between 0 and 1
+    best: tuple[float, str] | None  # validation accuracy, and whose
+    waiting: str  # for what, before and after trials run; empty while they do
+    waited_s: float
+    tested: bool  # whether the scores of finished trials are of test clips
+    longest_name: str  # of all trials, so that columns keep their places
+    most_epochs: int
+    running: Sequence[Running]  # in the order of their start
+    finished: Sequence[Finished]  # the last few, the newest first
+    failed: Sequence[Failed]  # likewise
+
+
+@dataclass
+class _Begun:
+    since: float
+    row: dict[str, float] = field(default_factory=dict)  # of the last epoch
+    row_at: float = 0.0
+    best: float | None = None
+
+
+class TrialProgress:
+    """Done, running, failed, time left and the best so far. The time left follows the work, not the count of trials:
+    one trial of Table I has 125 times the frames of another.
+
+    Events come from several threads, and each costs the same whatever the number of trials.
+
+    Args:
+        predictions: what trials will take, by key; where one is missing, their operations are the work.
+    """
+
+    def __init__(self, trials: Sequence[TrialConfig], predictions: Mapping[str, Prediction] | None = None) -> None:
+        self._trials = {t.key: t for t in trials}
+        known = {key: p.seconds.mid for key, p in (predictions or {}).items()}
+        complete = self._trials.keys() <= known.keys()
+        self._work = {key: known[key] if complete else effort(t) for key, t in self._trials.items()}
+        self._all_work = sum(self._work.values())
+        self._done_work: dict[str, float] = {}
+        self._found_work: dict[str, float] = {}
+        self._sum_done = self._sum_found = 0.0  # of the two above
+        self.finished_s: dict[str, float] = {}  # how long each trial took
+        self.failed_s: dict[str, float] = {}
+        self._running: dict[str, _Begun] = {}
+        self._recent: deque[Finished] = deque(maxlen=MOST_RECENT)
+        self._failed: deque[Failed] = deque(maxlen=MOST_RECENT)
+        self._best: tuple[float, str] | None = None
+        self._waiting = "starting workers"
+        self._began = self._works_since = self._waits_since = self._said = time.monotonic()
+        self._lock = threading.RLock()
+        self._tested = all(t.score_on == "test" for t in trials)
+        names = {trial_name(t) for t in trials}
+        self._varied = _varied(trials) if len(names) < len(trials) else []
+        self._named = len(names) > 1 or not self._varied  # whether a trial's usual name tells it from others
+        self._longest = max(map(self._name, self._trials), key=len, default="")
+        self._most_epochs = max((t.epochs for t in trials), default=1)
+        self._screen: Screen | None = None
+        if terminal := _terminal():
+            from sweeps.engine import screen
+
+            self._screen = screen.Screen(terminal, lambda width, height: screen.table(self.standing(), width, height))
+        self._brief = self._screen is not None and sys.stdout.isatty()  # the table says the rest
+
+    def waiting(self, what: str) -> None:
+        """Says on a terminal what is being waited for, until a trial starts."""
+        with self._lock:
+            self._waiting, self._waits_since = what, time.monotonic()
+            self._show()
+
+    def started(self, key: str) -> None:
+        """A trial has begun."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._running and not self._num_ended:
+                self._works_since = now
+            self._running[key], self._waiting = _Begun(now), ""
+            self._show()
+
+    def epoch(self, key: str, row: dict[str, float], new: bool = True) -> None:
+        """A trial has an epoch behind it; one that is not new was done by an earlier attempt, and took no time now."""
+        with self._lock:
+            self._work_done(key, self._work[key] * row["epoch"] / self._trials[key].epochs, new)
+            if begun := self._running.get(key):
+                begun.row, begun.row_at = row, time.monotonic()
+                begun.best = max(row.get("val_accuracy", -1), -1 if begun.best is None else begun.best)
+            self._show()
+
+    def finished(self, key: str, scores: dict[str, float]) -> None:
+        """A trial has its result."""
+        trial, name = self._trials[key], trial_name(self._trials[key])
+        with self._lock:
+            if (validation := scores.get("best_val_accuracy")) is not None and validation > (self._best or (-1,))[0]:
+                self._best = (validation, self._name(key))
+            self.finished_s[key] = self._end(key)
+            score = scores.get("test_accuracy" if self._tested else "best_val_accuracy")
+            kept, run = int(scores.get("best_epoch", 0)), int(scores.get("epochs_run", trial.epochs))
+            self._recent.appendleft(Finished(self._name(key), score, kept, run, self.finished_s[key]))
+            if "test_accuracy" in scores:  # a search says itself what came of its trials
+                self._say(f"{name}: test accuracy {100 * scores['test_accuracy']:.1f} %, epoch {kept} of {run}")
+            self._show()
+
+    def failed(self, key: str, reason: str) -> None:
+        """A trial ended without a result."""
+        last = reason.strip().splitlines()[-1] if reason.strip() else "no reason is known"
+        with self._lock:
+            self.failed_s[key] = self._end(key)
+            self._failed.appendleft(Failed(self._name(key), last))
+            self.note(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}")
+            self._show()
+
+    def note(self, line: str) -> None:
+        """Says what concerns the whole sweep."""
+        with self._lock:
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._screen:
+            self._screen.close()
+
+    def times(self) -> Times:
+        """How long the trials have worked."""
+        with self._lock:
+            now = time.monotonic()
+            running = {key: now - begun.since for key, begun in self._running.items()}
+            return Times({**self.failed_s, **self.finished_s}, running)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Time left [s], from the work done so far; None before any is."""
+        with self._lock:
+            if self._num_ended == len(self._trials):
+                return 0.0
+            new = self._sum_done - self._sum_found
+            elapsed_s = time.monotonic() - self._works_since
+            return elapsed_s * max(0.0, self._all_work - self._sum_done) / new if new > 0 else None
+
+    def standing(self) -> Standing:
+        """How everything stands now."""
+        with self._lock:
+            now = time.monotonic()
+            return Standing(
+                total=len(self._trials),
+                num_finished=len(self.finished_s),
+                num_failed=len(self.failed_s),
+                elapsed_s=now - self._began,
+                eta_s=self.eta_s,
+                part_done=self._sum_done / self._all_work if self._all_work else 0.0,
+                best=self._best,
+                waiting=self._waiting,
+                waited_s=now - self._waits_since,
+                tested=self._tested,
+                longest_name=self._longest,
+                most_epochs=self._most_epochs,
+                running=[self._stands(key, begun, now) for key, begun in self._running.items()],
+                finished=[*self._recent],
+                failed=[*self._failed],
+            )
+
+    def _stands(self, key: str, begun: _Begun, now: float) -> Running:
+        row, epochs, left_s = begun.row, self._trials[key].epochs, None
+        epoch, epoch_s = int(row.get("epoch", 0)), row.get("epoch_s")
+        if epoch_s is not None:  # the epoch that is running may take longer than the last, and then takes no time off
+            left_s = max(0, epochs - epoch - 1) * epoch_s + (
+                max(0.0, epoch_s - (now - begun.row_at)) if epoch < epochs else 0.0
+            )
+        return Running(
+            self._name(key), epochs, epoch, begun.best, row.get("train_loss"), row.get("val_loss"), epoch_s, left_s
+        )
+
+    @property
+    def _num_ended(self) -> int:
+        return len(self.finished_s) + len(self.failed_s)
+
+    def _name(self, key: str) -> str:
+        """What tells a trial from the others of its sweep: trials of a search differ in other fields than a grid's."""
+        trial = self._trials[key]
+        values = [f"{name}={_short(getattr(trial, name))}" for name in self._varied]
+        return ", ".join(values + [trial_name(trial)] * self._named)
+
+    def _work_done(self, key: str, work: float, new: bool = True) -> None:
+        self._sum_done += work - self._done_work.get(key, 0.0)
+        self._done_work[key] = work
+        if not new:
+            self._sum_found += work - self._found_work.get(key, 0.0)
+            self._found_work[key] = work
+
+    def _end(self, key: str) -> float:
+        """How long the trial has worked."""
+        now = time.monotonic()
+        begun = self._running.pop(key, None)
+        self._work_done(key, self._work[key])
+        return now - begun.since if begun else 0.0
+
+    def _show(self) -> None:
+        if self._screen:
+            self._screen.changed()
+        if not self._brief and time.monotonic() - self._said >= QUIET_S:
+            self._say("working")
+
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        self.note(f"[{self._num_ended}/{len(self._trials)}] {line}{'' if self._brief else self._state()}")
+
+    def _state(self) -> str:
+        left = "" if self.eta_s is None else f", {duration(self.eta_s)} left"
+        best = "" if self._best is None else f", best validation {100 * self._best[0]:.1f} % ({self._best[1]})"
+        return f", {len(self._running)} running, {len(self.failed_s)} failed{left}{best}"
+
+
+def duration(seconds: float) -> str:
+    """`2 h 05 min`, `7 min`, `12 s`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"
+
+
+def _terminal() -> TextIO | None:
+    """The stream that a table can be drawn on."""
+    stream = next((stream for stream in (sys.stderr, sys.stdout) if stream.isatty()), None)
+    if stream is None:
+        return None
+    from sweeps.engine import screen  # loads rich
+
+    return stream if screen.can_draw(stream) else None
+
+
+def _varied(trials: Sequence[TrialConfig]) -> list[str]:
+    """The fields in which trials differ that have the same name."""
+    named = ("backbone", "pretrain_hz", "data_hz", "seed")
+    others = [f.name for f in fields(TrialConfig) if f.name not in named]
+    return [name for name in others if len({getattr(t, name) for t in trials}) > 1]
+
+
+def _short(value: str | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,151 @@
+"""What a sweep prints before it runs, and after."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from datasets.engine.splits import ROLES
+from sweeps.engine import options
+from sweeps.engine.forecast import costing
+from sweeps.engine.plan import cell_name, trial_name
+from sweeps.engine.situation import wanted_by
+from sweeps.engine.store import pages
+
+if TYPE_CHECKING:
+    from sweeps.engine.forecast.estimate import Spent
+    from sweeps.engine.situation import Situation
+    from trainable.config import TrialConfig
+
+MAX_LINES = 24
+
+
+def print_plan(situation: Situation, args: argparse.Namespace, planned: str = "") -> None:
+    """Trials, what is done, what is to run, on which data, and where everything goes.
+
+    Args:
+        planned: what a search plans; its trials only stand for those that it will propose.
+    """
+    sweep, data, to_run = situation.sweep, situation.data, situation.to_run
+    say = _Lines()
+    say("sweep", sweep.name + (f" with {situation.variant}" if situation.variant else ""))
+    say("trials", planned or f"{len(sweep.trials)} planned{_state(situation, args)}")
+    _say_data(say, situation)
+    for trial in {t.weights: t for t in sweep.trials}.values():
+        say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
+    for reason, number in Counter(situation.refused.values()).items():
+        say("refused", f"{number} trial{'s' * (number > 1)}: {reason}")
+    size = f"{clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan" if data else "size unknown without a corpus"
+    say("clips", f"{args.cache_dir}: {size}")
+    say("store", options.store_uri(args))
+    kept = [t for t in to_run if t.score_on == "test"]  # a search keeps numbers alone
+    num_bytes = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in kept)
+    least = "at least " * any(t.card.num_parameters is None for t in kept)
+    held = f"{least}{num_bytes / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
+    say("storage", f"{args.remote or args.storage}: {held}")
+    for heading, line in costing.plan_lines(situation, args):
+        say(heading, line)
+    known = len(situation.inputs) == len(sweep.trials)
+    lines = [] if planned else _cells(to_run)
+    for line in lines[:MAX_LINES]:
+        say("to run" if known else "planned", line)
+    if len(lines) > MAX_LINES:
+        say("", f"and {len(lines) - MAX_LINES} cells more")
+    print(flush=True)
+
+
+def _state(situation: Situation, args: argparse.Namespace) -> str:
+    """How many trials are done, as far as that is known."""
+    if not situation.data:
+        if not args.data_root:
+            return "; how many are done is unknown: name the corpus with --data-root"
+        return f"; how many are done is unknown: {args.data_root} was not read yet, or has bad files; a run reads it"
+    unknown = len(situation.sweep.trials) - len(situation.inputs)
+    rest = f"; of {unknown} it is unknown without their checkpoints or corpus" if unknown else ""
+    return f", {len(situation.done)} done, {len(situation.to_run) - unknown} to run{rest}"
+
+
+def _say_data(say: _Lines, situation: Situation) -> None:
+    for prepared in situation.data.values():
+        corpus, recordings = prepared.scan.corpus, prepared.scan.corpus.recordings
+        say("data", f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}")
+        for note in prepared.notes:
+            say("", note)
+        roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
+        say("split", f"{prepared.split.name}: {roles}")
+
+
+def print_outcome(
+    situation: Situation, args: argparse.Namespace, failures: dict[str, str], spent: Spent | None = None
+) -> None:
+    """What is finished, what is not and why, what it took beside what was predicted, and what makes the table."""
+    sweep = situation.sweep
+    print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
+    for trial in situation.to_run:
+        if reason := failures.get(trial.key, "").strip():
+            print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
+    if spent and (line := costing.outcome_line(situation, spent, args)):
+        print(f"took:   {line}")
+    words = shlex.join([*options.as_flags(args), *_which_data(situation)])
+    print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
+    for heading, way in zip(("runs:", ""), pages.ways(options.store_uri(args), sweep.name), strict=False):
+        print(f"{heading:<8}{way}", flush=True)
+
+
+def print_watching(name: str, args: argparse.Namespace) -> None:
+    """How to look at a search while it runs and after: its trials in MLflow, and its study."""
+    for heading, way in zip(("runs", ""), pages.ways(options.store_uri(args), name), strict=False):
+        print(f"{heading:<9}{way}")
+    print(f"study    optuna-dashboard {shlex.quote(options.optuna_uri(args))}", flush=True)
+
+
+def _cells(trials: Iterable[TrialConfig]) -> list[str]:
+    """Each cell with its seeds."""
+    cells = defaultdict(list)
+    for trial in trials:
+        cells[cell_name(trial)].append(trial.seed)
+    return [f"{cell}, seed {listed(seeds)}" for cell, seeds in cells.items()]
+
+
+def listed(seeds: Iterable[int]) -> str:
+    """Seeds in order, `1-3, 7` for 1, 2, 3 and 7."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words)
+
+
+def clip_bytes(situation: Situation) -> int:
+    """Disk that the clips of the plan take, at two bytes a sample."""
+    total = 0
+    for wanted, prepared in situation.data.items():
+        num_clips = sum(clips for _, clips in prepared.counts.values())
+        lengths = {t.num_samples for t in situation.sweep.trials if wanted_by(t) == wanted}
+        total += sum(2 * num_clips * num_samples for num_samples in lengths)
+    return total
+
+
+def _which_data(situation: Situation) -> list[str]:
+    """The flag that tells these data from others that the store has finished the same trials on."""
+    mine = {inputs.data_sha256 for inputs in situation.inputs.values()}
+    keys = {t.key for t in situation.sweep.trials}
+    others = {r.tags.get("data_sha256") for r in situation.runs if r.key in keys and r.status == "FINISHED"} - mine
+    return ["--data", mine.pop()[:12]] if others and len(mine) == 1 else []
+
+
+class _Lines:
+    """Prints lines under headings, a heading once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, heading: str, text: str) -> None:
+        print(f"{'' if heading == self._last else heading:<9}{text}")
+        self._last = heading or self._last

@@ -1,0 +1,1 @@
+"""Searches: what is sought, in rounds, by Optuna."""

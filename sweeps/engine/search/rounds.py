@@ -1,0 +1,176 @@
+"""Runs a search: each round is a small sweep, and what a killed search has committed is not evaluated again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sweeps.engine.plan import Sweep
+from sweeps.engine.search.optuna_study import Study, write_study
+from sweeps.engine.search.pruning import Judge
+from sweeps.engine.search.search import METRICS, Evaluation, Proposals, Search, best, evaluation
+from sweeps.engine.store.mirror import PATIENCE_S, Mirror
+from sweeps.engine.store.runs import StoreError
+from trainable.config import TrialConfig
+
+if TYPE_CHECKING:
+    from sweeps.engine.situation import Situation
+    from trainable.result.record import Record
+
+LONGEST_TITLE = 400  # characters of a study's name before its digits; databases of Optuna take 512
+
+# Runs the trials of a sweep that are not done, and returns the exit code and what there is then. A judge, if there is
+# one, tells each when to give up; what makes a display is called when trials are to run.
+RunSweep = Callable[[Sweep, Judge | None, "Callable[[Situation], Display] | None"], tuple[int, "Situation"]]
+
+
+def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) -> int:
+    """Goes through all rounds, confirms the best on fresh seeds, and says what was found.
+
+    Args:
+        variant: the settings that differ from the study's file, in words.
+        optuna_storage: the database, as Optuna names it, that the study is written to after every round.
+
+    Returns:
+        The exit code: 0 when everything is evaluated and confirmed.
+    """
+    proposals, title = Proposals(search), ""
+    while trials := proposals.ask():
+        judge = judge_of(search, proposals.evaluations)
+        first = len(proposals.evaluations)
+        display = partial(_displayed, search, title, variant, optuna_storage, first, trials)
+        code, situation = run_sweep(search.sweep(trials), judge, display)
+        if code:
+            return code
+        found = [_evaluation(search, first + n, trial, situation) for n, trial in enumerate(trials)]
+        proposals.tell(found)
+        title = title or study_title(search, variant, situation)  # of the first round, which is always the same
+        write_study(search, title, proposals.evaluations, optuna_storage)
+        for one in found:
+            print(f"[{one.number + 1}/{search.num_trials}] {described(search, one)}", flush=True)
+    winner = best(search, proposals.evaluations)
+    if winner is None:
+        print(f"none of {search.num_trials} evaluations went to its end; widen the space, or lower lr")
+        return 4
+    print(f"best     {described(search, winner)}")
+    code, situation = run_sweep(search.sweep(search.confirmed(winner.config)), None, None)
+    if not code:
+        print(confirmed(search, winner, situation))
+    return code
+
+
+class Display:
+    """Shows a round in its Optuna study while it runs, from a thread of its own: a database that is slow or locked
+    stops no trial. What does not arrive is written after the round, from what trials have committed.
+
+    Args:
+        first: the number of the first evaluation.
+        trials: what the round evaluates, in the order of their numbers.
+    """
+
+    def __init__(self, search: Search, title: str, storage: str, first: int, trials: Sequence[TrialConfig]) -> None:
+        self._search, self._where = search, (title, storage)
+        self._numbers = defaultdict[str, list[int]](list)  # by key: a search may propose what it has proposed before
+        for number, trial in enumerate(trials, first):
+            self._numbers[trial.key].append(number)
+        self._study: Study | None = None  # only the thread touches it
+        self._mirror = Mirror(print)
+        self._tell(lambda study: study.propose(first, trials))
+
+    def started(self, key: str) -> None:
+        """A trial has begun."""
+        for number in self._numbers[key]:
+            self._tell(partial(Study.started, number=number))
+
+    def epoch(self, key: str, row: Mapping[str, float]) -> None:
+        """A trial has an epoch behind it."""
+        for number in self._numbers[key]:
+            self._tell(partial(Study.epoch, number=number, row=row))
+
+    def finished(self, found: Record) -> None:
+        """A trial has committed its result."""
+        config = TrialConfig(**found.config)
+        ended = [evaluation(self._search, n, config, found.scores, found.history) for n in self._numbers[found.key]]
+        self._tell(partial(Study.ended, evaluations=ended))
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Nothing of the round runs any more; waits for the last writes, not for ever."""
+        self._tell(Study.rest)
+        self._mirror.close(patience_s)
+
+    def _tell(self, write: Callable[[Study], None]) -> None:
+        self._mirror.tell(partial(self._write, write))
+
+    def _write(self, write: Callable[[Study], None]) -> None:
+        title, storage = self._where
+        try:
+            self._study = self._study or Study(self._search, title, storage)
+            write(self._study)
+        except Exception as error:  # whatever Optuna, SQLAlchemy or the network raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StoreError(f"--optuna {storage}: cannot be written ({reason})") from error
+
+
+def described(search: Search, found: Evaluation) -> str:
+    """An evaluation in a line."""
+    fields = " ".join(f"{name}={_short(getattr(found.config, name))}" for name in search.space)
+    if found.state == "FAIL":
+        return f"{fields}: diverged"
+    value = found.scores[search.metric] if found.state == "COMPLETE" else found.curve[-1]
+    after = f", gave up after epoch {len(found.curve)}" if found.state == "PRUNED" else ""
+    return f"{fields}: {search.metric} {value:.4f}{after}"
+
+
+def confirmed(search: Search, winner: Evaluation, situation: Situation) -> str:
+    """How the best does on seeds that did not choose it."""
+    records = [situation.records[t.key] for t in situation.sweep.trials if t.key in situation.records]
+    again = [r.scores[search.metric] for r in records]
+    tested = [r.scores["test_accuracy"] for r in records]
+    if not again:
+        return "confirmed elsewhere; the report has the numbers"
+    mean, test = sum(again) / len(again), sum(tested) / len(tested)
+    return (
+        f"confirmed on seeds {', '.join(map(str, search.confirm_seeds))}: {search.metric} {mean:.4f}, where the search "
+        f"had {winner.scores[search.metric]:.4f}; test accuracy {100 * test:.1f} %"
+    )
+
+
+def study_title(search: Search, variant: str, situation: Situation) -> str:
+    """The Optuna study's name: other data, split, weights or space are another study."""
+    inputs = sorted({repr(found) for found in situation.inputs.values()})
+    digits = hashlib.sha256(repr((search, inputs)).encode()).hexdigest()[:8]
+    return f"{search.name} {variant}".strip()[:LONGEST_TITLE] + f" {digits}"
+
+
+def judge_of(search: Search, evaluations: Sequence[Evaluation]) -> Judge:
+    """Who tells the trials of the next round to give up."""
+    past = [(e.curve, e.state == "COMPLETE") for e in evaluations if e.curve]
+    return Judge(search.pruner, search.direction, METRICS[search.metric][0], past, search.base.epochs)
+
+
+def _displayed(
+    search: Search,
+    title: str,
+    variant: str,
+    storage: str,
+    first: int,
+    trials: Sequence[TrialConfig],
+    situation: Situation,
+) -> Display:
+    return Display(search, title or study_title(search, variant, situation), storage, first, trials)
+
+
+def _evaluation(search: Search, number: int, trial: TrialConfig, situation: Situation) -> Evaluation:
+    """What a trial has committed, here or in another storage, whose store has its scores and no curve."""
+    if record := situation.records.get(trial.key):
+        return evaluation(search, number, trial, record.scores, record.history)
+    run = next(r for r in situation.runs if r.key == trial.key and r.status == "FINISHED")
+    return Evaluation(number, trial, {n: v for n, v in run.metrics.items() if math.isfinite(v)}, ())
+
+
+def _short(value: str | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,217 @@
+"""What a search evaluates next, by Optuna.
+
+A search goes in rounds. What a round proposes depends on the search and on the results of the rounds before, and on
+nothing else: not on which trial of a round ended first, nor on whether the sweep was killed in between. So a search
+that is started again asks the same questions, finds the answers that were committed, and goes on; its Optuna study
+(`sweeps/engine/search/optuna_study.py`) is written from them, and never read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sweeps.engine.plan import Sweep
+from sweeps.engine.search import space as spaces
+from sweeps.engine.search.space import Choice, Dimension, Value, Whole
+from trainable.config import TrialConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLERS = ("tpe", "gp", "cmaes", "random", "grid")
+PRUNERS = ("none", "asha", "median")
+METRICS: dict[str, tuple[str, Literal["minimize", "maximize"]]] = {  # what of an epoch it is the best of
+    "best_val_accuracy": ("val_accuracy", "maximize"),
+    "best_val_loss": ("val_loss", "minimize"),
+}
+OWN = ("seed", "score_on")  # in which the trials that confirm the best differ from those that found it
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: what is fixed, what is sought, and how.
+
+    Raises:
+        ValueError: if a name is none of those there are, a number is too small, or the space cannot be searched.
+    """
+
+    name: str
+    base: TrialConfig  # the fields that are not searched; its `score_on` and seed are those of all evaluations
+    space: Mapping[str, Dimension]
+    num_trials: int
+    at_once: int = 4  # of a round; results of a round are known before the next is proposed
+    metric: str = "best_val_accuracy"
+    sampler: str = "tpe"
+    pruner: str = "none"
+    seed: int = 0  # of the sampler
+    confirm_seeds: tuple[int, ...] = (101, 102, 103)  # with which the best is trained again, and scored on test
+
+    def __post_init__(self) -> None:
+        spaces.check(self.space)
+        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("metric", tuple(METRICS))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
+        for name in ("num_trials", "at_once"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.sampler == "grid" and len(spaces.points(self.space)) != self.num_trials:
+            found = len(spaces.points(self.space))
+            raise ValueError(f"num_trials={self.num_trials}: a grid of choices without conditions has {found} points")
+        if self.base.seed in self.confirm_seeds:
+            raise ValueError(f"confirm_seeds={self.confirm_seeds}: the search itself uses seed {self.base.seed}")
+        object.__setattr__(self, "base", dataclasses.replace(self.base, score_on="validation"))
+
+    def __str__(self) -> str:
+        how = f"{self.num_trials} evaluations in rounds of {self.at_once}, {self.sampler}, pruner {self.pruner}"
+        lines = [
+            f"search   {self.name}: {how}, by {self.metric}",
+            f"         then the best on seeds {', '.join(map(str, self.confirm_seeds))}",
+        ]
+        return "\n".join([*lines, *(f"         {name} {_words(found)}" for name, found in self.space.items())])
+
+    def varied(self, fields: Mapping[str, Value], seeds: tuple[int, ...], limit: int | None) -> Search:
+        """The search with `fields` set, which are then not searched, with other seeds, and with fewer evaluations."""
+        space = {name: dimension for name, dimension in self.space.items() if name not in fields}
+        if limit and self.sampler == "grid":
+            raise ValueError(f"--limit {limit}: a grid is searched whole; take fields out of it with --set FIELD=VALUE")
+        num = len(spaces.points(space)) if self.sampler == "grid" else min(self.num_trials, limit or self.num_trials)
+        return dataclasses.replace(
+            self,
+            base=dataclasses.replace(self.base, **fields),  # type: ignore[arg-type]
+            space=space,
+            num_trials=num,
+            confirm_seeds=seeds or self.confirm_seeds,
+        )
+
+    @property
+    def direction(self) -> Literal["minimize", "maximize"]:
+        """Of the metric: "maximize" or "minimize"."""
+        return METRICS[self.metric][1]
+
+    def stand_ins(self) -> tuple[TrialConfig, ...]:
+        """As many trials as the search has, of what is fixed in it: what it will propose is not known before."""
+        evaluations = [dataclasses.replace(self.base, seed=seed) for seed in range(self.num_trials)]
+        return (*evaluations, *self.confirmed(self.base))
+
+    def sweep(self, trials: Iterable[TrialConfig]) -> Sweep:
+        """Some of its trials, each once, as a sweep."""
+        shared = {name: value for name, value in self.base.to_dict().items() if name not in {*self.space, *OWN}}
+        return Sweep(self.name, tuple(dict.fromkeys(trials)), tuple(self.space), shared, self.metric)
+
+    def confirmed(self, best: TrialConfig) -> list[TrialConfig]:
+        """The trials that train the best again, on seeds that had no part in choosing it, and score it on test."""
+        return [dataclasses.replace(best, seed=seed, score_on="test") for seed in self.confirm_seeds]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of one proposal."""
+
+    number: int
+    config: TrialConfig
+    scores: Mapping[str, float]
+    curve: tuple[float, ...]  # the metric after every epoch
+    span_s: tuple[float, float] | None = field(default=None, compare=False)  # first epoch's start, last one's end: Unix
+
+    @property
+    def state(self) -> str:
+        """Of an Optuna trial: COMPLETE, PRUNED, or FAIL where it diverged."""
+        return "FAIL" if self.scores.get("diverged") else "PRUNED" if self.scores.get("gave_up") else "COMPLETE"
+
+
+def evaluation(
+    search: Search,
+    number: int,
+    config: TrialConfig,
+    scores: Mapping[str, float],
+    history: Sequence[Mapping[str, float]],
+) -> Evaluation:
+    """The evaluation that a committed trial is."""
+    name = METRICS[search.metric][0]
+    timed = [row for row in history if "ended_unix_s" in row]  # records of earlier versions are not
+    span_s = (timed[0]["ended_unix_s"] - timed[0]["epoch_s"], timed[-1]["ended_unix_s"]) if timed else None
+    return Evaluation(number, config, scores, tuple(row[name] for row in history), span_s)
+
+
+def best(search: Search, evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    """The best of those that were trained to their end; the first of equals. None if there is none."""
+    ended = [e for e in evaluations if e.state == "COMPLETE"]
+    sign = -1 if search.direction == "maximize" else 1
+    return min(ended, key=lambda e: (sign * e.scores[search.metric], e.number), default=None)
+
+
+class Proposals:
+    """Asks and is told, in rounds; the same answers give the same questions, in this process or another."""
+
+    def __init__(self, search: Search) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.search, self.evaluations = search, list[Evaluation]()
+        self._study = optuna.create_study(sampler=_sampler(search), direction=search.direction)
+        self._open: list[optuna.Trial] = []
+        for point in spaces.points(search.space) if search.sampler == "grid" else []:
+            self._study.enqueue_trial(point)
+
+    def ask(self) -> list[TrialConfig]:
+        """The next round; empty when there is none."""
+        left = self.search.num_trials - len(self.evaluations)
+        self._open = [self._study.ask() for _ in range(min(self.search.at_once, left))]
+        return [self._suggest(trial) for trial in self._open]
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """What came of the round, in its order."""
+        import optuna
+
+        for trial, found in zip(self._open, evaluations, strict=True):
+            for epoch, then in enumerate(found.curve, 1):
+                trial.report(then, epoch)
+            state = optuna.trial.TrialState[found.state]
+            value = found.scores[self.search.metric] if found.state == "COMPLETE" else None
+            self._study.tell(trial, value, state)
+            self.evaluations.append(found)
+
+    def _suggest(self, trial: optuna.Trial) -> TrialConfig:
+        fields: dict[str, Any] = {}
+        for name, dimension in self.search.space.items():
+            if all(fields.get(n) == value for n, value in (dimension.when or {}).items()):
+                fields[name] = _suggested(trial, name, dimension)
+        return dataclasses.replace(self.search.base, **fields)
+
+
+def _suggested(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:
+    if isinstance(dimension, Choice):
+        return trial.suggest_categorical(name, dimension.values)
+    if isinstance(dimension, Whole):
+        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    return trial.suggest_float(name, dimension.low, dimension.high, log=isinstance(dimension, spaces.LogUniform))
+
+
+def _words(dimension: Dimension) -> str:
+    """A dimension for the reader of a plan."""
+    if isinstance(dimension, Choice):
+        said = "one of " + ", ".join(map(str, dimension.values))
+    else:
+        said = f"{dimension.low:g} to {dimension.high:g}"
+        by_log = isinstance(dimension, spaces.LogUniform) or (isinstance(dimension, Whole) and dimension.log)
+        said += ", by its logarithm" if by_log else ""
+    return said + "".join(f", where {name}={value}" for name, value in (dimension.when or {}).items())
+
+
+def _sampler(search: Search) -> optuna.samplers.BaseSampler:
+    from optuna import samplers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)  # samplers that Optuna calls experimental
+        made = {
+            "tpe": samplers.TPESampler,
+            "gp": samplers.GPSampler,
+            "cmaes": samplers.CmaEsSampler,
+            "random": samplers.RandomSampler,
+            "grid": samplers.RandomSampler,  # which is not asked: all points stand in the queue
+        }
+        return made[search.sampler](seed=search.seed)

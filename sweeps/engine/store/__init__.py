@@ -1,0 +1,1 @@
+"""Where results are kept: the storage's folders, and MLflow in step with them."""

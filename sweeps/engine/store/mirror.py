@@ -1,0 +1,89 @@
+"""Carries what happens to the store, in a thread of its own: a store that is slow or down stops no trial.
+
+A write that fails because of the store is tried again until it succeeds, and those behind it wait. One that fails for
+another reason (its run was deleted, a bug) is left out, and those behind it
+go on. What has not arrived when the sweep ends is written by `reconcile`, from the trials' own records.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from sweeps.engine.store.runs import Refused, StoreError
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+PATIENCE_S = 15.0  # for the last writes, when the sweep has ended
+
+
+class Mirror:
+    """A queue of writes, in order.
+
+    Args:
+        say: told once when the store fails, and once when it is back.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._writes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()  # the last writes are queued
+        self._given_up = threading.Event()  # nothing is tried any more
+        self._lost = False
+        self._thread = threading.Thread(target=self._work, name="store", daemon=True)
+        self._thread.start()
+
+    def tell(self, write: Callable[[], None]) -> None:
+        """Queues a write; returns at once."""
+        self._writes.put(write)
+
+    def close(self, patience_s: float = PATIENCE_S) -> bool:
+        """Waits for the last writes, not for ever; whether all arrived."""
+        self._writes.put(None)
+        self._closing.set()
+        self._thread.join(patience_s)
+        self._given_up.set()
+        return not self._thread.is_alive() and not self._lost
+
+    def _work(self) -> None:
+        while (write := self._writes.get()) is not None:
+            try:
+                self._until_done(write)
+            except Exception:
+                first, self._lost = not self._lost, True
+                if first:  # those behind it may fail for want of it
+                    self._note(
+                        f"the store was not told something, which is made up for later:\n{traceback.format_exc()}"
+                    )
+
+    def _until_done(self, write: Callable[[], None]) -> None:
+        wait_s, failed = FIRST_WAIT_S, False
+        while not self._given_up.is_set():
+            try:
+                write()
+            except Refused:
+                raise
+            except StoreError as error:
+                if not failed:
+                    self._note(f"{error}; trials go on, and what they commit is written when it is back")
+                failed = True
+                self._wait(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            else:
+                if failed:
+                    self._note("the store is back")
+                return
+        self._lost = True
+
+    def _wait(self, seconds: float) -> None:
+        """Until the next try; at the end it is soon, because patience is shorter than the longest wait."""
+        if self._closing.is_set():
+            self._given_up.wait(FIRST_WAIT_S)
+        else:
+            self._closing.wait(seconds)
+
+    def _note(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # a terminal that is gone
+            self._say(line)

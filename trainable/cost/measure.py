@@ -1,0 +1,190 @@
+"""Measures what a trial of one cell costs on this process's device: its own steps, on clips of random numbers.
+
+Time and memory depend on the clips' shape and number, and not on what can be heard in them, so that no audio is needed.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from trainable import examples, finetune
+from trainable.cost.cost import Measured
+from trainable.device.place import Place
+from trainable.examples import Examples, Scale
+from trainable.network import linear
+from trainable.network.frontend import logmel
+from trainable.trial import ready_network
+
+if TYPE_CHECKING:
+    from trainable.config import TrialConfig
+    from trainable.network.backbone import Backbone
+
+Clock = Callable[[], float]
+NUM_CLASSES = 4
+EPOCH = {"epoch": 1.0, "val_loss": 1.0, "val_accuracy": 0.0}  # any, for a checkpoint
+ROUNDS = 5  # of five measurements, the least and the most hold the median in 94 of 100 cases, whatever their spread
+ROUND_S = 0.3  # that a round takes at least, if the cell's clips are few enough
+LIMIT_S = 20.0  # after which no further round begins
+MAX_STEPS = 16  # of a round
+MAX_CLIP_BYTES = 2**28
+
+
+def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
+    """Measures a cell.
+
+    Args:
+        folder: on the disk that checkpoints are written to.
+
+    Raises:
+        torch.OutOfMemoryError: if the device has no room for a batch.
+    """
+    torch.set_num_threads(num_threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clock = time.process_time if device.type == "cpu" and num_threads == 1 else time.perf_counter
+    clips = random_examples(config, MAX_STEPS * _drawn(config), device)
+    before_gb = _held_gb(device)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="probe-") as name:
+        place = Path(name)
+        here = Place(Path(), Path(), None, place, num_threads)
+        first_s, build_s = (_seconds(lambda _: ready_network(config, here, NUM_CLASSES, clips), 1) for _ in range(2))
+        network = ready_network(config, here, NUM_CLASSES, clips)
+        began_s, worked_s = time.perf_counter(), clock()
+        embed_s = embed_seconds(config, network, clips, clock)
+        part, clips = trained_part(config, network, clips)
+        optimizer, _ = finetune.take_up(config, part, place)
+        step_s = rounds(steps(config, part, optimizer, clips), len(clips.labels) // _drawn(config), clock)
+        eval_s = evaluations(config, part, clips, clock)
+        load = (time.perf_counter() - began_s) / (clock() - worked_s)
+        peak_gb = max(0.0, _peak_gb(device) - before_gb)
+        save_s = _seconds(lambda _: finetune.save(place, part, optimizer, [EPOCH], config), 1)
+    return Measured(
+        step_s=step_s,
+        eval_s=eval_s,
+        load_s=load_seconds(config, device, clock) + embed_s,
+        save_s=save_s,
+        build_s=build_s,
+        start_s=first_s - build_s,
+        peak_gb=peak_gb,
+        load=load,
+    )
+
+
+def embed_seconds(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> float:
+    """Of one clip's embedding, where it is made once; nothing where every epoch makes it."""
+    return statistics.median(evaluations(config, network, clips, clock)) if config.mode == "probe" else 0.0
+
+
+def trained_part(config: TrialConfig, network: Backbone, clips: Examples) -> tuple[Backbone, Examples]:
+    """What a trial's epochs train, and on what; a linear probe's embeddings are noise too, and cost nothing here."""
+    if config.mode == "finetune":
+        return network, clips
+    size = (len(clips.labels), network.classifier.in_features)
+    return linear.LinearProbe(network), replace(clips, inputs=torch.randn(size, device=clips.labels.device), scale=None)
+
+
+def steps(
+    config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer, clips: Examples
+) -> Callable[[int], float]:
+    """What makes so many training steps."""
+
+    def train(num_steps: int) -> float:
+        some = _first(clips, num_steps * _drawn(config))
+        return float(finetune.train_epoch(config, network, optimizer, some, epoch=1).sum())  # waits for the device
+
+    return train
+
+
+def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> tuple[float, ...]:
+    """Seconds of predicting a clip, from each round, with as many at once as a trial takes."""
+    chunk = max(1, finetune.FRAMES_AT_ONCE[clips.labels.device.type] // config.num_frames)
+    chunk = min(chunk, len(clips.labels))
+
+    def predict(num_chunks: int) -> float:
+        return float(finetune.predict(network, _first(clips, num_chunks * chunk), config).sum())
+
+    return tuple(seconds / chunk for seconds in rounds(predict, len(clips.labels) // chunk, clock))
+
+
+def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -> Examples:
+    """So many clips of the trial's shape, or as many as are not too much: noise at the level of ships."""
+    random = torch.Generator(device).manual_seed(0)
+    takes_wave = "wave" in config.card.input
+    shape = (config.num_samples,) if takes_wave else config.logmel_shape
+    least = 2 * config.batch
+    num_clips = max(least, min(num_clips, MAX_CLIP_BYTES // (2 * int(np.prod(shape)))))
+    inputs = torch.empty(num_clips, *shape, dtype=torch.int16 if takes_wave else torch.float16, device=device)
+    if takes_wave:
+        inputs.random_(-10_000, 10_000, generator=random)
+    else:
+        inputs.normal_(-30, 7.6, generator=random)
+    labels = torch.arange(num_clips, device=device) % NUM_CLASSES
+    none = np.zeros(num_clips)
+    return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if takes_wave else None)
+
+
+def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[float, ...]:
+    """Seconds of one unit of `work`, from each of a few rounds of several units, after one unit to warm up.
+
+    Args:
+        work: does so many units.
+        most: units that a round may have.
+        clock: whose seconds they are; the limits are of the clock on the wall.
+    """
+    began = time.perf_counter()
+    first_s = _seconds(work, 1, clock)
+    if time.perf_counter() - began < LIMIT_S / 2:  # the first is slower: memory is asked for, and kernels are chosen
+        first_s = _seconds(work, 1, clock)
+    num = max(1, min(most, MAX_STEPS, round(ROUND_S / max(first_s, 1e-6))))
+    found = [first_s] if num == 1 else []
+    while len(found) < ROUNDS and (not found or time.perf_counter() - began < LIMIT_S):
+        found.append(_seconds(work, num, clock) / num)
+    return tuple(found)
+
+
+def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> float:
+    """Of one clip's log-mel; nothing for a network that takes waveforms."""
+    if "wave" in config.card.input:
+        return 0.0
+    num = min(examples.CLIPS_AT_ONCE, max(1, 2**22 // config.num_samples))
+    wave = torch.randn(num, config.num_samples, device=device)
+    front_end = config.card.front_end
+    return statistics.median(_seconds(lambda _: float(logmel(wave, front_end).sum()), 1, clock) for _ in range(3)) / num
+
+
+def _drawn(config: TrialConfig) -> int:
+    """Clips of a step."""
+    return config.batch * (2 if "mixup" in config.augment else 1)
+
+
+def _first(clips: Examples, num: int) -> Examples:
+    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
+
+
+def _seconds(work: Callable[[int], object], num: int, clock: Clock = time.perf_counter) -> float:
+    began = clock()
+    work(num)
+    return clock() - began
+
+
+def _held_gb(device: torch.device) -> float:
+    """What this process holds on the device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) / 1e9
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e9
+
+
+def _peak_gb(device: torch.device) -> float:
+    """The most that it has held so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

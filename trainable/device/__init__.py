@@ -1,0 +1,1 @@
+"""What keeps a trial going where it runs: its devices, its memory, its place."""

@@ -1,0 +1,1 @@
+"""What every network is made of, whichever family it belongs to."""

@@ -1,0 +1,70 @@
+"""What every backbone is: an embedding, a dropout and a linear classifier, whichever family it belongs to."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from trainable.network.augment import NOTHING, Augmentation
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+
+
+class Backbone(nn.Module):
+    """A network that a trial fine-tunes.
+
+    Its input x is what its card says: log-mels (samples, frames, mels) or waveforms (samples, samples of a clip).
+
+    Args:
+        head_dropout: on the embedding, before the classifier; 0 is the published network.
+    """
+
+    head = "fc"  # the classifier's name among the modules, as published
+
+    def __init__(self, head_dropout: float) -> None:
+        super().__init__()
+        self.head_dropout = nn.Dropout(head_dropout)
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The last layer; its `in_features` is the size of the embedding."""
+        found: nn.Linear = self.get_submodule(self.head)  # type: ignore[assignment]
+        return found
+
+    @property
+    def last_features(self) -> nn.Module:
+        """The layer whose output is the last map over time (and frequency), (batch, channels, frames, *mels)."""
+        raise NotImplementedError
+
+    def embed(
+        self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
+    ) -> Float[Tensor, "batch features"]:
+        """What feeds the classifier, before any dropout on it.
+
+        Args:
+            augment: applied where the network's input is normalised; with mixup the batch is half the samples.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits; arguments as in `embed`."""
+        logits: Tensor = self.classifier(self.head_dropout(self.embed(x, augment)))
+        return logits
+
+    def fit_input(self, mean: float, std: float) -> None:
+        """Takes the mean and standard deviation of the training clips' inputs, where the network has a use for them."""
+
+    def replace_classifier(self, num_classes: int, generator: torch.Generator) -> None:
+        """Puts a new classifier in place, with PyTorch's default initialisation drawn from a CPU `generator`."""
+        old = self.classifier
+        new = nn.utils.skip_init(nn.Linear, old.in_features, num_classes)
+        nn.init.kaiming_uniform_(new.weight, a=math.sqrt(5), generator=generator)
+        bound = 1 / math.sqrt(old.in_features)
+        nn.init.uniform_(new.bias, -bound, bound, generator=generator)
+        self.set_submodule(self.head, new.to(old.weight.device, old.weight.dtype))

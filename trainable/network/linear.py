@@ -1,0 +1,75 @@
+"""A linear probe: a frozen network embeds each clip once, and its classifier is then trained alone on the embeddings.
+
+`trainable/cost/measure.py` is another thing: it measures what a trial costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trainable.finetune import predict
+from trainable.network.augment import NOTHING, Augmentation
+from trainable.network.backbone import Backbone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+
+    from trainable.config import TrialConfig
+    from trainable.examples import Examples
+
+
+def trained_part(
+    config: TrialConfig, network: Backbone, roles: Sequence[Examples]
+) -> tuple[Backbone, Sequence[Examples]]:
+    """What a trial trains, and on what: of a linear probe the classifier, on embeddings; otherwise what it is given.
+
+    Args:
+        network: of a linear probe all but the classifier is frozen from here on.
+        roles: the clips that are trained on, and others.
+    """
+    if config.mode == "finetune":
+        return network, roles
+    network.requires_grad_(False).classifier.requires_grad_(True)
+    return LinearProbe(network), [embedded(config, network, clips) for clips in roles]
+
+
+class LinearProbe(Backbone):
+    """The dropout and the classifier of a network, whose input is an embedding.
+
+    The classifier is the network's own: to train the one is to train the other.
+    """
+
+    def __init__(self, network: Backbone) -> None:
+        super().__init__(network.head_dropout.p)
+        self.fc = network.classifier
+
+    def embed(
+        self, x: Float[Tensor, "batch features"], augment: Augmentation = NOTHING
+    ) -> Float[Tensor, "batch features"]:
+        """The embedding as it is."""
+        return x
+
+
+def embedded(config: TrialConfig, network: Backbone, clips: Examples) -> Examples:
+    """The same clips, each as what `network` feeds its classifier: (clips, features), in single precision."""
+    embeddings = torch.from_numpy(predict(_Embedder(network), clips, config))
+    return replace(clips, inputs=embeddings.to(clips.labels.device), scale=None)
+
+
+class _Embedder(Backbone):
+    """A network that ends with its embedding, so that it is embedded as it is predicted."""
+
+    def __init__(self, network: Backbone) -> None:
+        super().__init__(head_dropout=0)
+        self.network = network
+
+    def forward(
+        self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
+    ) -> Float[Tensor, "batch features"]:
+        return self.network.embed(x, augment)

@@ -1,0 +1,1 @@
+"""What a trial leaves: its record, its scores, and what it took."""

@@ -1,0 +1,216 @@
+"""Gets a pre-trained checkpoint into a network: strictly, and without executing anything that the file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from trainable.network.card import FrontEnd
+from trainable.network.frontend import mel_matrix
+from trainable.weights.weights import WrongWeights
+
+if TYPE_CHECKING:
+    from trainable.network.backbone import Backbone
+
+State = dict[str, Tensor]
+STFT = "spectrogram_extractor.stft.conv_"  # with real.weight and imag.weight, in the published state dicts
+NEVER_NEGATIVE = ("running_var", "num_batches_tracked", "norm.std")  # how the names of variances and counts end
+# A flip of the highest bit of an exponent multiplies by 2^128, which shows from 1e-26 on; float16 ends at 65,504.
+LARGEST = 1e12
+TELLTALES = {  # the first of these names that a published state dict has tells the network
+    "pre_conv0.weight": "Wavegram_Logmel_Cnn14",
+    "resnet.layer7.0.conv1.weight": "Res1dNet31",
+    "resnet.layer1.2.conv1.weight": "ResNet38",
+    "resnet.layer1.0.conv1.weight": "ResNet22",
+    "features.13.0.weight": "MobileNetV1",
+    "conv_block6.conv1.weight": "Cnn14",
+    "conv_block4.conv2.weight": "Cnn10",
+    "conv_block4.conv1.weight": "Cnn6",
+}
+
+
+def _as_it_is(state: State) -> State:
+    return state
+
+
+def load(
+    network: Backbone, path: Path, front_end: FrontEnd, from_published: Callable[[State], State] = _as_it_is
+) -> None:
+    """Loads a checkpoint, {"model": state dict, ...}, into `network`, strictly; changes nothing if it does not fit.
+
+    The classifier takes the checkpoint's number of classes; the caller replaces it afterwards. A checkpoint may tell
+    its front end, by a "front_end" entry (the fields of `FrontEnd`) or by the fixed matrices of the published files.
+
+    Args:
+        from_published: gives a published state dict the names of `network`; what a run has left has them.
+
+    Raises:
+        WrongWeights: if the file is not a checkpoint, is damaged, holds anything but tensors and numbers, belongs to
+            another network or to another front end, or has values that no trained network has.
+    """
+    checkpoint = _read(path)
+    _check_values(checkpoint["model"], path)
+    state = _without_front_end(checkpoint["model"], checkpoint.get("front_end"), front_end, path)
+    if "key" not in checkpoint:
+        try:
+            state = from_published(state)
+        except (RuntimeError, ValueError) as error:
+            raise WrongWeights(f"{path}: does not fit the network: {error}; get it again") from error
+    head = network.head
+    num_classes = max(1, *(_shape(state.get(f"{head}.bias")) or (network.classifier.out_features,)))
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected |= {f"{head}.weight": (num_classes, network.classifier.in_features), f"{head}.bias": (num_classes,)}
+    _check_layout(state, expected, path)
+    _check_types(state, network, path)
+    network.replace_classifier(num_classes, torch.Generator())
+    network.load_state_dict(state)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The checkpoint's dictionary; executes nothing that the file holds."""
+    try:
+        if path.suffix == ".safetensors":
+            return {"model": safetensors.torch.load_file(path)}
+        if zipfile.is_zipfile(path):  # torch ignores its checksums: it read 824 of 1,000 files with a flipped bit
+            with zipfile.ZipFile(path) as archive:
+                if record := archive.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {record} is wrong")
+        with torch.serialization.safe_globals(_numpy_types()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Validating sparse")  # tensors, which are refused by name
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        why = _why_unreadable(path, str(error))
+        raise WrongWeights(f"{path}: is not a checkpoint of tensors and numbers: {why}; get it again") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
+        raise WrongWeights(f'{path}: has no state dict under "model"; save it as {{"model": state_dict}}')
+    return checkpoint
+
+
+def _why_unreadable(path: Path, error: str) -> str:
+    """The cause in few words; torch's own advice is to read the file unsafely."""
+    with path.open("rb") as file:
+        if file.read(256).lstrip().startswith(b"<"):
+            return "it is a web page"
+    refused = re.search(r"GLOBAL ([\w.]+)", error)
+    return f"it asks for {refused[1]}" if refused else f"truncated or damaged ({error.partition(chr(10))[0][:80]})"
+
+
+def _numpy_types() -> list[Any]:
+    """What a numpy number or array is unpickled with, under its names of numpy 1 and 2; the 16 kHz file holds some."""
+    dtypes = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"}
+    makers = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)  # type: ignore[attr-defined]
+    names = [(make, f"numpy.{core}.multiarray.{make.__name__}") for make in makers for core in ("core", "_core")]
+    return [np.ndarray, np.dtype, *dtypes, *names]
+
+
+def _check_values(state: State, path: Path) -> None:
+    """Refuses what no network has learnt: tensors without values, and values that only damage can explain."""
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            continue  # which the layout does not have
+        if kind := _unusual(value):
+            raise WrongWeights(
+                f"{path}: {name} is a {kind} tensor; save plain ones, with values: "
+                "{name: value.to_dense().cpu() for name, value in network.state_dict().items()}"
+            )
+        if wrong := _impossible(str(name), value):
+            raise WrongWeights(
+                f"{path}: {name} has {wrong}, as no trained network has: it is damaged, or its run diverged"
+            )
+
+
+def _unusual(value: Tensor) -> str:
+    """What kind of tensor it is; empty for a plain one of real numbers."""
+    kinds = {
+        "meta": value.is_meta,
+        "nested": value.is_nested,
+        "quantized": value.is_quantized,
+        "sparse": value.layout != torch.strided,
+        "complex": value.is_complex(),
+    }
+    return next((kind for kind, holds in kinds.items() if holds), "")
+
+
+def _impossible(name: str, value: Tensor) -> str:
+    """What is impossible about a tensor's values; empty if nothing is."""
+    if not value.numel():
+        return ""
+    exact = value if value.dtype in (torch.float32, torch.float64) else value.double()
+    low, high = (float(v) for v in exact.detach().aminmax())  # NaN if one of them is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "values that are not finite"
+    if max(-low, high) > LARGEST:
+        return f"values up to {max(-low, high):.2g}"
+    return f"negative values, down to {low:.2g}" if low < 0 and name.endswith(NEVER_NEGATIVE) else ""
+
+
+def _check_types(state: State, network: Backbone, path: Path) -> None:
+    """Refuses whole numbers where the network has fractions, and the other way round."""
+    for name, own in network.state_dict().items():
+        if state[name].is_floating_point() != own.is_floating_point():
+            raise WrongWeights(f"{path}: {name} holds {state[name].dtype} instead of {own.dtype}; get it again")
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    """The shape of a tensor; None for anything else."""
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def _fixed_matrices(front_end: FrontEnd) -> State:
+    """The front end as the published state dicts hold it: the windowed DFT and the mel bands."""
+    dft = torch.fft.rfft(torch.eye(front_end.window) * torch.hann_window(front_end.window)[:, None]).T[:, None]
+    return {
+        f"{STFT}real.weight": dft.real,
+        f"{STFT}imag.weight": dft.imag,
+        "logmel_extractor.melW": mel_matrix(front_end),
+    }
+
+
+def _without_front_end(state: State, saved: object, front_end: FrontEnd, path: Path) -> State:
+    """`state` less the matrices of its front end, which must be those of `front_end`."""
+    wanted = f"belongs to another front end, not to that of {front_end.rate_hz} Hz"
+    if saved is not None and saved != dataclasses.asdict(front_end):
+        raise WrongWeights(f"{path}: {wanted}: {saved}; set pretrain_hz to its rate")
+    fixed = _fixed_matrices(front_end)
+    for name, right in fixed.items():
+        found = state.get(name, right)
+        if _shape(found) != _shape(right):
+            shapes = f"{_shape(found)} instead of {_shape(right)}"
+            raise WrongWeights(f"{path}: {wanted}: {name} {shapes}; it is probably {_probably(state)}")
+        # The sign of the imaginary part is a convention that the power does not see.
+        if not (found.abs() - right.abs()).abs().max() <= 1e-3 * right.abs().max():
+            raise WrongWeights(f"{path}: {wanted}: the values of {name} differ")
+    return {name: value for name, value in state.items() if name not in fixed}
+
+
+def _check_layout(state: State, expected: dict[str, tuple[int, ...]], path: Path) -> None:
+    found = {name: _shape(value) for name, value in state.items()}
+    differences = {
+        "missing": [n for n in expected if n not in found],
+        "unknown": [n for n in found if n not in expected],
+        "of another shape": [
+            f"{n} {found[n]} instead of {shape}" for n, shape in expected.items() if found.get(n, shape) != shape
+        ],
+    }
+    told = [f"{len(names)} {what} ({', '.join(map(str, names[:3]))})" for what, names in differences.items() if names]
+    if told:
+        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(told)}; it is probably {_probably(state)}")
+
+
+def _probably(state: State) -> str:
+    """A guess at what a state dict is of."""
+    network = next((network for name, network in TELLTALES.items() if name in state), "no PANN")
+    window = (_shape(state.get(f"{STFT}real.weight")) or (0,))[-1]
+    rates = {1024: 32_000, 512: 16_000, 256: 8_000}
+    return f"{network}, {rates[window]} Hz" if window in rates else network

@@ -1,0 +1,246 @@
+"""Pre-trained weights: where their files must lie, and whether they are the right ones. Nothing is downloaded.
+
+Importing this loads no torch, so that a plan can ask for its files; `pretrained` gets them into a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from trainable.config import TrialConfig
+from trainable.network.card import HUB_FILE
+from trainable.result import record
+from trainable.result.record import DamagedRecord
+
+
+class MissingWeights(FileNotFoundError):
+    """Checkpoints are not where they must lie.
+
+    Args:
+        facts: which, and what is known of them.
+        commands: of a shell, that get them.
+    """
+
+    def __init__(self, facts: str, commands: Iterable[str] = ()) -> None:
+        self.facts, self.commands = facts, tuple(commands)
+        how = "to get what is missing, run this where there is a network, or set weights=none:"
+        super().__init__("\n  ".join([f"{facts}\n{how}", *self.commands]) if self.commands else facts)
+
+
+class WrongWeights(ValueError):
+    """A checkpoint is damaged, ambiguous, or of something else."""
+
+
+def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> dict[str, Path | None]:
+    """The checkpoint of every trial, by the trial's key, or one error that tells all that is missing or wrong.
+
+    Raises:
+        MissingWeights: if a file is missing.
+        WrongWeights: if none is missing, and one is wrong.
+    """
+    found: dict[str, Path | None] = {}
+    facts: dict[str, None] = {}  # each once, in order; so are the commands
+    commands: dict[str, None] = {}
+    missing = False
+    for config in configs:
+        try:
+            found[config.key] = locate(config, weights_dir, runs_dir)
+        except MissingWeights as error:
+            facts[error.facts] = None
+            commands |= dict.fromkeys(error.commands)
+            missing = True
+        except WrongWeights as error:
+            facts[str(error)] = None
+    if missing:
+        raise MissingWeights("\n".join(facts), commands)
+    if facts:
+        raise WrongWeights("\n".join(facts))
+    return found
+
+
+def starts(configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None]) -> list[TrialConfig]:
+    """One trial for each different network, checkpoint and shape of clips that trials start from.
+
+    Args:
+        checkpoints: the file of each trial, by key.
+    """
+    found = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width, t.input_norm, t.num_samples): t for t in configs}
+    return list(found.values())
+
+
+def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | None:
+    """The checkpoint that a trial starts from; None if it starts from random weights.
+
+    Args:
+        weights_dir: where published checkpoints lie under their published names, and runs' as KEY.pt.
+        runs_dir: where trials leave KEY-INPUTS/best.pt.
+
+    Raises:
+        MissingWeights: if the file is not there; says how to get it.
+        WrongWeights: if a file has another size or digest than its passport or its run's record says, or another digest
+            than at its first use; or if a run has left several.
+    """
+    kind, _, key = config.weights.partition(":")
+    if kind == "none":
+        return None
+    path, advice = _run_file(key, weights_dir, runs_dir) if kind == "run" else _published_file(config, weights_dir)
+    actual = ""
+    for expected, says in _digests(config, path, weights_dir, runs_dir):
+        actual = actual or sha256(path)
+        if actual != expected:
+            raise WrongWeights(f"{path}: has sha256 {actual} instead of {expected}{says}; {advice}")
+    return path
+
+
+def remember(
+    configs: Iterable[TrialConfig], found: Mapping[str, Path | None], weights_dir: Path, runs_dir: Path
+) -> None:
+    """Keeps the digest of every checkpoint in use that nobody else vouches for, as `sha256sum --check` reads it.
+
+    It lies beside the published files or, where that folder cannot be written, in that of the storage.
+
+    Args:
+        found: as of `check`; the files have proved to be of their networks.
+
+    Raises:
+        OSError: if neither can be written.
+    """
+    for config in configs:
+        path = found[config.key]
+        if path is None or next(_digests(config, path, weights_dir, runs_dir), None):
+            continue
+        beside, stored = _memories(config, weights_dir, runs_dir)
+        try:
+            _write_digest(path, beside)
+        except OSError:  # a folder that is shared, and only read
+            _write_digest(path, stored)
+
+
+def _run_file(key: str, weights_dir: Path, runs_dir: Path) -> tuple[Path, str]:
+    """What a run has left, and what can be done where it is damaged."""
+    if (path := weights_dir / f"{key}.pt").is_file():
+        return path, "put back a copy"
+    found = sorted(runs_dir.glob(f"{key}-*/best.pt"))
+    if not found:
+        raise MissingWeights(
+            f"weights=run:{key}: there is neither {path} nor {runs_dir / key}-*/best.pt; run that trial first, or put "
+            f"its best.pt at {path}"
+        )
+    if len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise WrongWeights(f"weights=run:{key}: the trial ran on several inputs; copy one of {listed} to {path}")
+    remedy = f"put back a copy, or remove {found[0].parent} and delete its run in MLflow: then the trial runs again"
+    return found[0], remedy
+
+
+def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
+    """The file that the passport is of, and what can be done where it is damaged."""
+    passport = config.card.passport
+    path = weights_dir / passport.file
+    if not path.is_file() and passport.hub_id and (cached := _in_hub_cache(passport.hub_id)):
+        path = cached
+    if not path.is_file():
+        raise _missing(config, path)
+    num_bytes, advice = path.stat().st_size, f"get it again from {passport.source}"
+    if passport.num_bytes not in (None, num_bytes):
+        raise WrongWeights(f"{path}: has {num_bytes:,} bytes instead of {passport.num_bytes:,}; {advice}")
+    return path, advice
+
+
+def _missing(config: TrialConfig, path: Path) -> MissingWeights:
+    """Says what is missing, where it is from, and which commands get it."""
+    passport = config.card.passport
+    size = "size not published" if passport.num_bytes is None else f"{passport.num_bytes:,} bytes"
+    digest = "sha256 not published" if passport.sha256 is None else f"sha256 {passport.sha256}"
+    rate = f" pre-trained at {config.pretrain_hz} Hz" * (not passport.hub_id)
+    cache = ", and the cache of the Hugging Face hub has not got it either" * bool(passport.hub_id)
+    facts = (
+        f"{config.backbone}{rate}: {path} is missing{cache}; it is from {passport.source} ({passport.pretrained_on}; "
+        f"{size}; {digest}; {passport.licence})"
+    )
+    if not passport.command:
+        return MissingWeights(f"{facts}; get it and put it there, or set weights=none")
+    commands = [passport.command.replace("{path}", shlex.quote(str(path)))]
+    if "{path}" in passport.command:  # not into a cache that makes its own folders
+        commands.insert(0, f"mkdir -p {shlex.quote(str(path.parent))}")
+    if passport.sha256:
+        commands.append(f"echo {shlex.quote(f'{passport.sha256}  {path}')} | sha256sum --check")
+    return MissingWeights(facts, commands)
+
+
+def _digests(config: TrialConfig, path: Path, weights_dir: Path, runs_dir: Path) -> Iterator[tuple[str, str]]:
+    """What a file's SHA-256 must be, and who says so: its publisher, its run's record, or its first use."""
+    if config.weights.startswith("run:"):
+        try:
+            committed = record.read(path.parent) if path.name == "best.pt" else None
+        except DamagedRecord as error:
+            raise WrongWeights(str(error)) from error
+        published = committed.files.get("best.pt") if committed else None
+        says = f" in {record.FILE}"
+    else:
+        published, says = config.card.passport.sha256 or _named_by_digest(path), ""
+    if published:
+        yield published, says
+        return
+    for memory in _memories(config, weights_dir, runs_dir):
+        if memory.is_file():
+            says = f", which it had at its first use; remove {memory} if it was replaced on purpose, or else"
+            yield _read_digest(memory), says
+
+
+def _memories(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> tuple[Path, Path]:
+    """Where the digest that a checkpoint had at its first use may be."""
+    kind, _, key = config.weights.partition(":")
+    name = f"{key}.pt" if kind == "run" else config.card.passport.file
+    return weights_dir / f"{name}.sha256", runs_dir.parent / "weights" / f"{name}.sha256"
+
+
+def _read_digest(memory: Path) -> str:
+    found = re.search(r"\b[0-9a-f]{64}\b", memory.read_text(encoding="utf-8", errors="replace").lower())
+    if found is None:
+        raise WrongWeights(f"{memory}: holds no sha256; remove it, and the next start writes it again")
+    return found[0]
+
+
+def _write_digest(path: Path, memory: Path) -> None:
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    part = memory.with_name(f".{memory.name}.{uuid.uuid4().hex[:8]}")
+    name = path.name if path.parent == memory.parent else path
+    part.write_text(f"{sha256(path)}  {name}\n", encoding="utf-8")
+    try:
+        part.replace(memory)
+    except OSError:
+        part.unlink()
+        raise
+
+
+def _in_hub_cache(hub_id: str) -> Path | None:
+    """The weights of a repository in the Hugging Face hub's cache on this disk, where timm keeps them."""
+    import huggingface_hub  # here: half a second that a plan without such weights need not wait
+
+    found = huggingface_hub.try_to_load_from_cache(hub_id, HUB_FILE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _named_by_digest(path: Path) -> str | None:
+    """The sha256 in the name of the file that a link of the hub's cache leads to; None for other files."""
+    name = path.resolve().name
+    return name if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", name) else None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hex; a file that has not changed is read once a process."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, num_bytes: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
