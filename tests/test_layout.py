@@ -15,6 +15,7 @@ import pytest
 
 import datasets
 from sweeps.engine.search.search import Search
+from trainable.config import FIELDS
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {  # of our own folders
@@ -135,6 +136,17 @@ def test_third_parties_are_imported_where_they_may_be(file: str) -> None:
     parties = {name.partition(".")[0] for name in imports(TREES[file])}
     parties -= {*MAY_IMPORT, *sys.stdlib_module_names}
     assert {p for p in parties if p not in ONLY_IN or not file.startswith(ONLY_IN[p])} == set()
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("sweeps/engine/", "analysis/", "trainable/"))])
+def test_no_list_of_fields_is_kept(file: str) -> None:
+    """A field says what it changes (`TrialConfig.only`): a list elsewhere would have to learn of every new one."""
+    if file == "trainable/config.py":
+        return
+    for node in ast.walk(TREES[file]):
+        items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+        names = [item.value for item in items if isinstance(item, ast.Constant)]
+        assert len(names) < 3 or not all(name in FIELDS for name in names), f"{names}: ask config.only(...)"
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.endswith("/__init__.py")])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from datasets.engine.corpus import UNWRITABLE, shown
 from trainable.network.card import Card, card
@@ -40,44 +43,74 @@ NAMES = {  # how a module, a network and a group of recordings can be called, in
 }
 
 
+class Changes(enum.Flag):
+    """What of a trial a field changes; `TrialConfig.only` asks for fields by this, and nothing else lists them."""
+
+    DATA = enum.auto()  # which recordings there are, and their classes
+    SPLIT = enum.auto()  # who is in which role
+    CLIPS = enum.auto()  # what is cut from a recording
+    INPUT = enum.auto()  # what a network is given of a clip, beside what its card says
+    NETWORK = enum.auto()  # the layers, and the front end that they are fed by
+    START = enum.auto()  # the file of weights to start from
+    STEP = enum.auto()  # the arithmetic of a step, and so its time and memory
+    LEARNING = enum.auto()  # the numbers of a step, or how many steps there are
+    SCORE = enum.auto()  # which epoch is kept, and on what it is scored
+    CHANCE = enum.auto()  # random numbers, and nothing else
+
+
+DATA, SPLIT, CLIPS, INPUT, NETWORK, START, STEP, LEARNING, SCORE, CHANCE = Changes
+
+
+def changes(what: Changes, default: Any = dataclasses.MISSING) -> Any:
+    """A field that changes `what`."""
+    return dataclasses.field(default=default, metadata={"changes": what})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One fine-tuning: (corpus, backbone, pre-train rate, data rate, augmentation, seed) and its recipe.
 
-    A field's name is the Ray config key, the MLflow param and the DataFrame column. Defaults are the recipe of
-    Mohammadi et al. 2024; a field that is added later has the old behaviour as its default, so that no key changes.
+    A field's name is the Ray config key, the MLflow param and the DataFrame column, and it says what it changes.
+    Defaults are the recipe of Mohammadi et al. 2024; a field that is added later has the old behaviour as its default,
+    so that no key changes.
 
     Raises:
         ValueError: if a value is impossible, alone or with the others; names the field, the value and the remedy.
     """
 
-    corpus: str  # a module of datasets/
-    backbone: str  # a network of trainable/backbones/
-    pretrain_hz: int
-    data_hz: int
-    augment: str
-    seed: int
+    corpus: str = changes(DATA)  # a module of datasets/
+    backbone: str = changes(NETWORK | START)  # a network of trainable/backbones/
+    pretrain_hz: int = changes(NETWORK | START)
+    data_hz: int = changes(INPUT)
+    augment: str = changes(STEP)
+    seed: int = changes(CHANCE)
 
-    classes: str = ""  # comma-separated; empty is all that the corpus has
-    split: str = "recording"  # what no role may share: "recording", or a group of the corpus; or "published"
-    clip_s: float = 5.0
-    scale: str = "minmax"  # waveform: train split's global minimum and maximum to [0, 1]; "pcm": int16 to [-1, 1]
-    weights: str = "published"  # or "none", or "run:KEY", the checkpoint that the run with this key left
-    width: float = 1.0  # of every layer, against the published network
-    head_dropout: float = 0.5  # before the new classifier, on top of the network's own (the authors' code does this)
-    input_norm: str = "batch"  # log-mel: "batch", a batch normalisation of each mel band; "standard", mean and standard
-    # deviation of the training clips; "none", in dB as it is. PANNs bring the first with them
+    classes: str = changes(DATA, "")  # comma-separated; empty is all that the corpus has
+    # What no role may share: "recording", or a group of the corpus; or "published".
+    split: str = changes(SPLIT, "recording")
+    clip_s: float = changes(CLIPS, 5.0)
+    # Of the waveform: the training split's minimum and maximum to [0, 1]; "pcm": int16 to [-1, 1].
+    scale: str = changes(INPUT, "minmax")
+    # Or "none", or "run:KEY", the checkpoint that the run with this key left.
+    weights: str = changes(START, "published")
+    width: float = changes(NETWORK, 1.0)  # of every layer, against the published network
+    # Before the new classifier, on top of the network's own (the authors' code does this).
+    head_dropout: float = changes(NETWORK, 0.5)
+    # Of the log-mel: "batch", a batch normalisation of each mel band; "standard", mean and standard deviation of the
+    # training clips; "none", in dB as it is. PANNs bring the first with them.
+    input_norm: str = changes(NETWORK, "batch")
 
-    lr: float = 5e-5
-    batch: int = 32  # samples after mixup, which draws twice as many clips
-    epochs: int = 100
-    patience: int = 50  # epochs without a better `stop_by`
-    stop_by: str = "loss"  # validation
-    keep_by: str = "accuracy"  # validation
-    weight_decay: float = 0.0  # Adam's, added to the gradient
-    score_on: str = "test"  # or "validation": a trial of a search, which never loads a test clip
-    mode: str = "finetune"  # or "probe": a linear probe, the classifier alone, on embeddings made once a trial
-    precision: str = "float32"  # or "bfloat16": of convolutions and matrix products, by autocast; the rest stays
+    lr: float = changes(LEARNING, 5e-5)
+    batch: int = changes(STEP, 32)  # samples after mixup, which draws twice as many clips
+    epochs: int = changes(LEARNING, 100)
+    patience: int = changes(LEARNING, 50)  # epochs without a better `stop_by`
+    stop_by: str = changes(LEARNING, "loss")  # validation
+    keep_by: str = changes(SCORE, "accuracy")  # validation
+    weight_decay: float = changes(LEARNING, 0.0)  # Adam's, added to the gradient
+    score_on: str = changes(SCORE, "test")  # or "validation": a trial of a search, which never loads a test clip
+    mode: str = changes(STEP, "finetune")  # or "probe": a linear probe, the classifier alone, on embeddings made once
+    # Or "bfloat16": of convolutions and matrix products, by autocast; the rest stays.
+    precision: str = changes(STEP, "float32")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -187,7 +220,26 @@ class TrialConfig:
 
     def to_dict(self) -> dict[str, str | int | float]:
         """All fields, flat."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def only(self, *what: Changes) -> tuple[tuple[str, str | int | float], ...]:
+        """Name and value of each field that changes any of `what`: what trials share that agree in it."""
+        return tuple((name, getattr(self, name)) for name in fields_that_change(*what))
+
+    def all_but(self, *what: Changes) -> tuple[tuple[str, str | int | float], ...]:
+        """Name and value of each field that changes none of `what`."""
+        left_out = fields_that_change(*what)
+        return tuple((name, getattr(self, name)) for name in FIELDS if name not in left_out)
+
+
+NAMED = ("backbone", "pretrain_hz", "data_hz", "seed")  # what a trial is called by: `cnn14-8k on 2 kHz, seed 1`
+FIELDS: Mapping[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(TrialConfig)}
+
+
+@functools.cache
+def fields_that_change(*what: Changes) -> tuple[str, ...]:
+    """The names of the fields that change any of `what`, in their order."""
+    return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in what))
 
 
 def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
@@ -196,7 +248,7 @@ def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
     Raises:
         ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.
     """
-    types = {f.name: str(f.type) for f in dataclasses.fields(TrialConfig)}
+    types = {name: str(field.type) for name, field in FIELDS.items()}
     fields: dict[str, str | int | float] = {}
     for word in assignments:
         name, equals, text = word.partition("=")

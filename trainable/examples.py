@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from trainable.config import CLIPS, INPUT
 from trainable.device.watchdog import beat
 from trainable.network.frontend import logmel
 
@@ -97,7 +98,7 @@ def shared(
     Args:
         source: what `clips` and `split` were read from.
     """
-    made_of = (source, config.scale, config.card.input, config.card.front_end, device)
+    made_of = (source, config.only(CLIPS, INPUT), config.card.input, config.card.front_end, device)
     if not all(known == made_of for known, _ in _made):
         _made.clear()  # first, or there would have to be room for both
     if (made_of, role) not in _made:

@@ -6,14 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sweeps.engine.store.runs import Run
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, DATA, SPLIT, START, TrialConfig
 
-# One table needs one hash of each for every combination of these fields.
-HASHES = {
-    "data_sha256": ("corpus", "classes"),
-    "split_sha256": ("corpus", "classes", "split", "clip_s"),
-    "weights_sha256": ("backbone", "pretrain_hz", "weights"),
-}
+# One table needs one hash of each for every combination of the fields that change these.
+HASHES = {"data_sha256": (DATA,), "split_sha256": (DATA, SPLIT, CLIPS), "weights_sha256": (START,)}
 REMEDY = {
     "data_sha256": "choose one with --data and its first digits",
     "split_sha256": "choose one with --data and its first digits",
@@ -37,16 +33,16 @@ def mixed(finished: Mapping[TrialConfig, Sequence[Run]], accept: Collection[str]
 
 
 def _hashes(finished: Mapping[TrialConfig, Sequence[Run]]) -> Iterable[str]:
-    for name, fields in HASHES.items():
-        groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+    for name, depends_on in HASHES.items():
+        groups: dict[tuple[tuple[str, object], ...], list[Run]] = defaultdict(list)
         for trial, runs in finished.items():
-            groups[tuple(getattr(trial, field) for field in fields)] += runs
+            groups[trial.only(*depends_on)] += runs
         for values, runs in groups.items():
             keys = defaultdict(list)
             for run in runs:
                 keys[run.tags.get(name) or "(no hash)"].append(run.key)
             if len(keys) > 1:
-                what = " ".join(f"{field}={value}" for field, value in zip(fields, values, strict=True) if value != "")
+                what = " ".join(f"{field}={value}" for field, value in values if value != "")
                 hashes = ", ".join(f"{sha[:12]} ({_runs(found)})" for sha, found in _most_first(keys))
                 yield f"{what} has {len(keys)} different {name}: {hashes}; {REMEDY[name]}"
 

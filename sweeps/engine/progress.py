@@ -7,13 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
 from sweeps.engine.plan import trial_name
-from trainable.config import TrialConfig
+from trainable.config import FIELDS, NAMED, TrialConfig
 
 if TYPE_CHECKING:
     from sweeps.engine.screen import Screen
@@ -304,9 +304,7 @@ def _terminal() -> TextIO | None:
 
 def _varied(trials: Sequence[TrialConfig]) -> list[str]:
     """The fields in which trials differ that have the same name."""
-    named = ("backbone", "pretrain_hz", "data_hz", "seed")
-    others = [f.name for f in fields(TrialConfig) if f.name not in named]
-    return [name for name in others if len({getattr(t, name) for t in trials}) > 1]
+    return [name for name in FIELDS if name not in NAMED and len({getattr(t, name) for t in trials}) > 1]
 
 
 def _short(value: str | int | float) -> str:

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 from datasets.engine.prepare import Prepared, Wanted
 from sweeps.engine.forecast.cost import Basis, Prediction, longest_first
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, sweep_sha256
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, DATA, SPLIT, TrialConfig
 from trainable.result.record import Record
 
 
@@ -36,7 +37,8 @@ def folder_name(trial: TrialConfig, inputs: Inputs) -> str:
 
 def wanted_by(trial: TrialConfig) -> Wanted:
     """What a trial needs of its corpus, whatever its rate."""
-    return Wanted(trial.corpus, trial.class_list, trial.split, trial.clip_s)
+    fields: dict[str, Any] = dict(trial.only(DATA, SPLIT, CLIPS))
+    return Wanted(**{**fields, "classes": trial.class_list})
 
 
 def all_wanted(trials: Iterable[TrialConfig]) -> list[Wanted]:

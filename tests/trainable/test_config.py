@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainable.backbones import panns
-from trainable.config import CHOICES, TrialConfig, parse_fields
+from trainable.config import CHANCE, CHOICES, CLIPS, DATA, FIELDS, START, TrialConfig, parse_fields
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
@@ -307,3 +307,21 @@ def test_a_linear_probe_trains_no_normalisation() -> None:
     with pytest.raises(ValueError, match=r"input_norm='batch': .* choose input_norm=standard or none"):
         dataclasses.replace(BASE, **timm)  # type: ignore[arg-type]
     assert dataclasses.replace(BASE, **timm, input_norm="standard").mode == "probe"  # type: ignore[arg-type]
+
+
+class TestChanges:
+    def test_every_field_says_what_it_changes(self) -> None:
+        """No field changes nothing."""
+        assert all(field.metadata["changes"] for field in FIELDS.values())
+
+    def test_only_asks_by_it(self) -> None:
+        """Each kind gives its fields, in their order; together with all others they are all."""
+        assert dict(BASE.only(DATA, CLIPS)) == {"corpus": "deepship", "classes": "", "clip_s": BASE.clip_s}
+        assert dict(BASE.only(START)).keys() == {"backbone", "pretrain_hz", "weights"}
+        assert dict([*BASE.only(DATA, CHANCE), *BASE.all_but(DATA, CHANCE)]) == BASE.to_dict()
+
+    def test_seeds_share_all_but_chance(self) -> None:
+        """What is asked by `only` is a key for trials that share something."""
+        other = dataclasses.replace(BASE, seed=BASE.seed + 1)
+        assert other.all_but(CHANCE) == BASE.all_but(CHANCE)
+        assert other.only(CHANCE) != BASE.only(CHANCE)

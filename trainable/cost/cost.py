@@ -11,23 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, INPUT, NETWORK, STEP, TrialConfig
 
 TABLE = Path(__file__).with_name("flops.json")  # `benchmarks/flops.py` writes it
-# All that the time and the memory of a step depend on: trials that agree in these are one cell.
-CELL = (
-    "backbone",
-    "pretrain_hz",
-    "data_hz",
-    "clip_s",
-    "augment",
-    "width",
-    "head_dropout",
-    "input_norm",
-    "batch",
-    "mode",
-    "precision",
-)
 BACKWARD = 2  # a backward pass has twice the arithmetic of a forward pass
 
 
@@ -50,8 +36,8 @@ class Measured:
 
 
 def cell_of(trial: TrialConfig) -> str:
-    """The cell of a trial in words, the same for all of its seeds: `backbone=cnn14 pretrain_hz=32000 ...`."""
-    return " ".join(f"{name}={getattr(trial, name)}" for name in CELL)
+    """What a step's time and memory depend on, in words; the same for all seeds."""
+    return " ".join(f"{name}={value}" for name, value in trial.only(CLIPS, INPUT, NETWORK, STEP))
 
 
 def forward_flops(trial: TrialConfig) -> float | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, INPUT, NETWORK, TrialConfig
 from trainable.network.card import HUB_FILE
 from trainable.result import record
 from trainable.result.record import DamagedRecord
@@ -70,8 +70,7 @@ def starts(configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None
     Args:
         checkpoints: the file of each trial, by key.
     """
-    found = {(checkpoints[t.key], t.backbone, t.pretrain_hz, t.width, t.input_norm, t.num_samples): t for t in configs}
-    return list(found.values())
+    return list({(checkpoints[t.key], t.only(CLIPS, INPUT, NETWORK)): t for t in configs}.values())
 
 
 def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | None:

@@ -15,15 +15,10 @@ from analysis.engine.confusion import Confusion, confusion, macro_f1
 from analysis.engine.protocol import FIELDS, Published, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import SeedSummary
+from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
 from trainable.network.card import family
 
 AXES = ("backbone",)
-ONE_TEST_SET = (
-    "corpus",
-    "classes",
-    "split",
-    "clip_s",
-)  # what networks must share, or their accuracies are of two tasks
 FAMILIES = {"panns": "PANN"}  # as papers write them; others in capitals
 
 
@@ -109,7 +104,8 @@ def backbone_table(
             if backbones have no one test set.
     """
     by_backbone = rows.groupby("backbone", sort=False)
-    if mixed := [*cells.varying(by_backbone, AXES), *(field for field in ONE_TEST_SET if rows[field].nunique() > 1)]:
+    one_test_set = fields_that_change(DATA, SPLIT, CLIPS)  # or accuracies are of two tasks
+    if mixed := [*cells.varying(by_backbone, AXES), *(field for field in one_test_set if rows[field].nunique() > 1)]:
         raise ValueError(
             f"sweep {name} varies {', '.join(dict.fromkeys(mixed))} too; a table of backbones has room for one setting "
             "of each, on one test set"

@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from datasets.engine.corpus import shown
 from datasets.engine.splits import ROLES
@@ -33,10 +33,10 @@ from sweeps.engine.forecast.placement import Needs
 from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run
-from trainable.config import TrialConfig
+from trainable.config import CHANCE, FIELDS, TrialConfig
 from trainable.cost.cost import cell_of
 
-DEFAULTS = {f.name: str(f.default) for f in fields(TrialConfig) if f.name != "seed"}
+DEFAULTS = {name: str(field.default) for name, field in FIELDS.items() if not field.metadata["changes"] & CHANCE}
 Settings = tuple[str, ...]  # the values of these
 History = dict[Settings, list[tuple[Run, Took]]]
 
@@ -98,7 +98,7 @@ def _prediction(
 
 def settings(trial: TrialConfig) -> Settings:
     """All but the seed, as a store has it."""
-    return tuple(str(getattr(trial, name)) for name in DEFAULTS)
+    return tuple(str(value) for _, value in trial.all_but(CHANCE))
 
 
 def history(
