@@ -15,13 +15,15 @@ import torch
 from torchlibrosa.augmentation import SpecAugmentation
 
 from benchmarks.measured import Row, against, ms_per_step, parser, show
-from trainable.network.augment import FREQ_MASK_WIDTH, NUM_STRIPES, draw, time_mask_width
+from trainable.augmentations.mixup import Lambdas, draw_lambdas
+from trainable.augmentations.specaugment import SpecAugment, draw_masks, time_mask_width
+from trainable.learning.augmentation import Augmentation
 from trainable.network.card import FRONT_ENDS
 
 CLIP_S = 5
 MODEL_HZ = 32_000
 CASES = ((2_000, 5.0), (8_000, 5.0), (32_000, None))  # data_hz, and how many times better it must be
-NAMES = "specaugment+mixup"
+AS_PUBLISHED = SpecAugment()
 PEER = "torchlibrosa + PANNs"
 Step = Callable[[], torch.Tensor]
 
@@ -34,7 +36,8 @@ def num_frames(data_hz: int) -> int:
 def ours(x: torch.Tensor, time_width: int, generator: torch.Generator) -> torch.Tensor:
     """What a training step does to its normalised log-mels (clips, 1, frames, mels)."""
     samples, _, frames, mels = x.shape
-    return draw(NAMES, samples, frames, mels, time_width=time_width, generator=generator)(x)
+    masks = draw_masks(samples, frames, mels, time_width, generator, AS_PUBLISHED.mels, AS_PUBLISHED.stripes)
+    return Augmentation((masks, Lambdas(draw_lambdas(samples // 2, generator))))(x)
 
 
 def peer_lambdas(pairs: int, random: np.random.RandomState) -> list[float]:
@@ -50,7 +53,7 @@ def peer_mixup(x: torch.Tensor, lambdas: list[float]) -> torch.Tensor:
 
 def spec_augmentation(time_width: int) -> SpecAugmentation:
     """The peer's masks, in training mode; it changes its input in place."""
-    return SpecAugmentation(time_width, NUM_STRIPES, FREQ_MASK_WIDTH, NUM_STRIPES).train()
+    return SpecAugmentation(time_width, AS_PUBLISHED.stripes, AS_PUBLISHED.mels, AS_PUBLISHED.stripes).train()
 
 
 def steps(data_hz: int, clips: int) -> dict[str, Step]:

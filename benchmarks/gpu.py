@@ -28,6 +28,7 @@ from sweeps import deepship_backbones, deepship_rates
 from trainable import finetune
 from trainable.config import TrialConfig
 from trainable.cost.measure import random_examples
+from trainable.learning.learner import ready_learner
 from trainable.network.networks import laid_out, start_network
 
 NUM_CLASSES = 4
@@ -70,18 +71,18 @@ def our_step(config: TrialConfig, num_steps: int, device: torch.device, mode: st
     Args:
         mode: of torch.compile, which compiles the network then; only `seconds` are measured.
     """
-    unit = 2 if "mixup" in config.augment else 1
+    unit = config.clips_per_sample
     clips = random_examples(config, num_steps * config.batch * unit, device)
     network = laid_out(start_network(config, NUM_CLASSES, None), config, device)
     if mode:
         torch.compiler.reset()  # or the last network's graphs would count against the limit of this one's
         network.compile(mode=mode, dynamic=False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+    learner = ready_learner(config, network)
 
     def steps(num: int) -> object:
         num_clips = min(num * config.batch * unit, len(clips.labels))
         some = replace(clips, inputs=clips.inputs[:num_clips], labels=clips.labels[:num_clips])
-        return finetune.train_epoch(config, network, optimizer, some, epoch=1)
+        return finetune.train_epoch(learner, some, epoch=1)
 
     num_steps = min(num_steps, len(clips.labels) // (config.batch * unit))
     steps(min(WARM_UP, num_steps))

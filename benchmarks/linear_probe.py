@@ -28,7 +28,7 @@ from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import batches, dropout_of, finetune, predict
 from trainable.network.backbone import Backbone
-from trainable.network.linear import embedded, trained_part
+from trainable.network.linear import embedded
 from trainable.network.networks import start_network
 from trainable.randomness import generator
 from trainable.result.metrics import cross_entropy
@@ -63,7 +63,7 @@ def trial(backbone: str, width: float, epochs: int) -> TrialConfig:
         width=width,
         epochs=epochs,
         patience=epochs,
-        mode="probe",
+        trained="head",
     )
 
 
@@ -95,7 +95,7 @@ def ready(config: TrialConfig, train: Examples) -> Backbone:
 def ours(config: TrialConfig, network: Backbone, train: Examples, validation: Examples) -> list[float]:
     """Embeds once, trains all epochs; the validation losses."""
     with tempfile.TemporaryDirectory() as folder:
-        part, (fit, held_out) = trained_part(config, network, (train, validation))
+        part, (fit, held_out) = config.trained.ready(config, network, (train, validation))
         history = finetune(config, part, fit, held_out, Path(folder), lambda row: None)
     return [row["val_loss"] for row in history]
 

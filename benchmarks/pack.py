@@ -73,11 +73,11 @@ def work(config: TrialConfig, device_name: str, turns: Connection) -> None:
     """A process: builds the trial, makes `STEPS` steps, and trains for so many seconds whenever it is told to."""
     torch.set_num_threads(1)
     device = torch.device(device_name)
-    clips = measure.random_examples(config, STEPS * config.batch * (2 if "mixup" in config.augment else 1), device)
+    clips = measure.random_examples(config, STEPS * config.batch * config.clips_per_sample, device)
     with tempfile.TemporaryDirectory(prefix="pack-") as folder:
         network = ready_network(config, Place(Path(), Path(), None, Path(folder)), measure.NUM_CLASSES, clips)
-        optimizer, _ = finetune.take_up(config, network, Path(folder))
-    train = measure.steps(config, network, optimizer, clips)
+        learner, _ = finetune.take_up(config, network, Path(folder))
+    train = measure.steps(learner, clips)
     with finetune.dropout_of(config, 1, device):
         first_loss = train(STEPS)
     turns.send(first_loss)

@@ -11,8 +11,8 @@ import torch
 from torchlibrosa.augmentation import SpecAugmentation
 from torchlibrosa.stft import LogmelFilterBank, Spectrogram
 
+from trainable.augmentations.specaugment import time_mask_width
 from trainable.config import TrialConfig
-from trainable.network.augment import time_mask_width
 from trainable.network.backbone import Backbone
 from trainable.network.card import FrontEnd
 from trainable.network.panns.blocks import HalvingConv2d

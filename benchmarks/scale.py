@@ -120,7 +120,7 @@ def stub(config: dict[str, Any]) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"not every node has a worker after {WORKERS_START_S} s: take fewer --nodes")
         time.sleep(0.1)
-    for epoch in range(1, int(config["epochs"]) + 1):
+    for epoch in range(1, int(config["trial"].epochs) + 1):
         tune.report({"event": "epoch", "row": {"epoch": epoch, **CURVES}})
     tune.report({"event": "finished"})
 

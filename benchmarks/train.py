@@ -32,6 +32,7 @@ from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
 from trainable import finetune
 from trainable.config import TrialConfig
 from trainable.examples import Examples
+from trainable.learning.learner import ready_learner
 from trainable.network.backbone import Backbone
 from trainable.network.frontend import logmel
 from trainable.network.networks import laid_out, start_network
@@ -161,11 +162,11 @@ def our_step(config: TrialConfig, num_steps: int) -> float:
     labels = torch.arange(len(wave)) % NUM_CLASSES
     some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave)))
     network = laid_out(start_network(config, NUM_CLASSES, None), config, torch.device("cpu"))
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+    learner = ready_learner(config, network)
     first = 2 * config.batch
-    finetune.train_epoch(config, network, optimizer, _some(some, first), 1)
+    finetune.train_epoch(learner, _some(some, first), 1)
     began = time.process_time()
-    finetune.train_epoch(config, network, optimizer, _some(some, num_steps * first), 2)
+    finetune.train_epoch(learner, _some(some, num_steps * first), 2)
     return (time.process_time() - began) / num_steps
 
 

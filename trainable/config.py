@@ -9,20 +9,19 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.engine.corpus import UNWRITABLE, shown
+from datasets.engine.corpus import shown
+from trainable.learning.part import Part, Parts, Value, coerced, flat, named, several, with_settings
 from trainable.network.card import Card, card
 
 CHOICES = {
-    "augment": ("specaugment+mixup", "specaugment", "mixup", "none"),
     "scale": ("minmax", "pcm"),
     "keep_by": ("accuracy", "loss"),
     "stop_by": ("accuracy", "loss"),
     "score_on": ("test", "validation"),
-    "mode": ("finetune", "probe"),
     "precision": ("float32", "bfloat16"),
 }
 LIMITS: dict[str, tuple[float, float]] = {  # the least and the most that can be trained
@@ -66,6 +65,12 @@ def changes(what: Changes, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"changes": what})
 
 
+def slot(folder: str, what: Changes, default: Any = dataclasses.MISSING, several: bool = False) -> Any:
+    """A field that holds a part, or `several`: one of the modules of `trainable/folder/`, by its name."""
+    metadata = {"changes": what, "folder": folder, "several": several}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One fine-tuning: (corpus, backbone, pre-train rate, data rate, augmentation, seed) and its recipe.
@@ -73,6 +78,8 @@ class TrialConfig:
     A field's name is the Ray config key, the MLflow param and the DataFrame column, and it says what it changes.
     Defaults are the recipe of Mohammadi et al. 2024; a field that is added later has the old behaviour as its default,
     so that no key changes.
+
+    A slot holds a part (`trainable.learning.part`), and is given one or its name: `augment="mixup"`.
 
     Raises:
         ValueError: if a value is impossible, alone or with the others; names the field, the value and the remedy.
@@ -82,7 +89,7 @@ class TrialConfig:
     backbone: str = changes(NETWORK | START)  # a network of trainable/backbones/
     pretrain_hz: int = changes(NETWORK | START)
     data_hz: int = changes(INPUT)
-    augment: str = changes(STEP)
+    augment: Any = slot("augmentations", STEP, several=True)
     seed: int = changes(CHANCE)
 
     classes: str = changes(DATA, "")  # comma-separated; empty is all that the corpus has
@@ -108,13 +115,17 @@ class TrialConfig:
     keep_by: str = changes(SCORE, "accuracy")  # validation
     weight_decay: float = changes(LEARNING, 0.0)  # Adam's, added to the gradient
     score_on: str = changes(SCORE, "test")  # or "validation": a trial of a search, which never loads a test clip
-    mode: str = changes(STEP, "finetune")  # or "probe": a linear probe, the classifier alone, on embeddings made once
+    trained: Any = slot("trained", STEP, "everything")  # or "head": a linear probe
+    sampler: Any = slot("samplers", STEP, "shuffled")
+    objective: Any = slot("objectives", STEP, "cross_entropy")
+    average: Any = slot("averages", STEP, "none")
+    schedule: Any = slot("schedules", LEARNING, "constant")
     # Or "bfloat16": of convolutions and matrix products, by autocast; the rest stays.
     precision: str = changes(STEP, "float32")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _coerced(field.name, str(field.type), getattr(self, field.name)))
+            object.__setattr__(self, field.name, _as_kept(field, getattr(self, field.name)))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}")
@@ -137,12 +148,9 @@ class TrialConfig:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
-        if self.mode == "probe" and self.augment != "none":
-            raise ValueError(
-                f"augment={self.augment!r}: a linear probe embeds each clip once, so that there is nothing to augment; "
-                "choose augment=none, or mode=finetune"
-            )
         self._check_backbone()
+        for part in self.parts:
+            part.check(self)
         self._check_length()
 
     def _check_backbone(self) -> None:
@@ -151,24 +159,8 @@ class TrialConfig:
             raise ValueError(
                 f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
             )
-        if self.input_norm == "none" and "specaugment" in self.augment:
-            raise ValueError(
-                f"augment={self.augment!r}: SpecAugment sets what it hides to 0, which is the mean of a normalised "
-                "input only; choose input_norm=batch or standard, or another augment"
-            )
-        if self.mode == "probe" and self.input_norm == "batch" and "standard" in card.input_norms:
-            raise ValueError(
-                f"input_norm='batch': a linear probe trains no normalisation, and {self.backbone} brings none; choose "
-                "input_norm=standard or none"
-            )
         if self.width != 1 and not card.scalable:
             raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")
-        if card.input == "wave" and "specaugment" in self.augment:
-            remedy = "mixup" if "mixup" in self.augment else "none"
-            raise ValueError(
-                f"augment={self.augment!r}: {self.backbone} takes waveforms, which have no spectrogram to mask; "
-                f"choose augment={remedy}"
-            )
 
     def _check_length(self) -> None:
         if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
@@ -189,6 +181,19 @@ class TrialConfig:
     def card(self) -> Card:
         """What the backbone needs."""
         return card(self.backbone, self.pretrain_hz)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All of the trial, in the order of its slots."""
+        found: list[Part] = []
+        for name, _, many in SLOTS:
+            found += getattr(self, name) if many else [getattr(self, name)]
+        return tuple(found)
+
+    @property
+    def clips_per_sample(self) -> int:
+        """Clips that a sample of a batch is made of: two where an augmentation mixes pairs."""
+        return math.prod(getattr(part, "clips_per_sample", 1) for part in self.augment)
 
     @property
     def class_list(self) -> tuple[str, ...]:
@@ -213,27 +218,62 @@ class TrialConfig:
     @functools.cached_property
     def key(self) -> str:
         """Twelve hex digits of the SHA-256 of the canonical JSON of what differs from the defaults."""
-        differs = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
-        }
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        differs = {name: value for name, value in self.to_dict().items() if value != defaults.get(name)}
         return hashlib.sha256(json.dumps(differs, sort_keys=True).encode()).hexdigest()[:12]
 
-    def to_dict(self) -> dict[str, str | int | float]:
-        """All fields, flat."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    def to_dict(self) -> dict[str, Value]:
+        """All fields, flat: a part by its name, and its settings that differ from their defaults, `schedule.after`."""
+        return dict(self.all_but())
 
-    def only(self, *what: Changes) -> tuple[tuple[str, str | int | float], ...]:
+    def __getitem__(self, name: str) -> Any:
+        """A value of `to_dict`, by its name; a setting of a part that is as by default, too."""
+        slot, _, path = name.partition(".")
+        value = getattr(self, slot)
+        if not path:
+            return str(value) if isinstance(value, Part | Parts) else value
+        if isinstance(value, Parts):
+            of_part, _, path = path.partition(".")
+            value = next(part for part in value if part.name == of_part)
+        return getattr(value, path)
+
+    def but(self, **fields: Any) -> TrialConfig:
+        """The same trial with some fields changed, parts' settings too: `but(**{"schedule.after": "30"})`.
+
+        Raises:
+            TypeError: if there is no such field.
+            ValueError: if the trial is then impossible.
+        """
+        return dataclasses.replace(self, **_with_settings(fields, self))
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> TrialConfig:
+        """The trial that `to_dict` gave as `fields`.
+
+        Raises:
+            TypeError: if a field is unknown or missing.
+            ValueError: if the trial is impossible.
+        """
+        return cls(**_with_settings(fields, None))
+
+    def only(self, *what: Changes) -> tuple[tuple[str, Value], ...]:
         """Name and value of each field that changes any of `what`: what trials share that agree in it."""
-        return tuple((name, getattr(self, name)) for name in fields_that_change(*what))
+        return self._flat(fields_that_change(*what))
 
-    def all_but(self, *what: Changes) -> tuple[tuple[str, str | int | float], ...]:
+    def all_but(self, *what: Changes) -> tuple[tuple[str, Value], ...]:
         """Name and value of each field that changes none of `what`."""
         left_out = fields_that_change(*what)
-        return tuple((name, getattr(self, name)) for name in FIELDS if name not in left_out)
+        return self._flat([field.name for field in dataclasses.fields(self) if field.name not in left_out])
+
+    def _flat(self, names: Iterable[str]) -> tuple[tuple[str, Value], ...]:
+        values = ((name, getattr(self, name)) for name in names)
+        nested = (flat(n, v) if isinstance(v, Part | Parts) else ((n, v),) for n, v in values)
+        return tuple(pair for pairs in nested for pair in pairs)
 
 
 NAMED = ("backbone", "pretrain_hz", "data_hz", "seed")  # what a trial is called by: `cnn14-8k on 2 kHz, seed 1`
 FIELDS: Mapping[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(TrialConfig)}
+SLOTS = tuple((n, f.metadata["folder"], f.metadata["several"]) for n, f in FIELDS.items() if "folder" in f.metadata)
 
 
 @functools.cache
@@ -242,38 +282,54 @@ def fields_that_change(*what: Changes) -> tuple[str, ...]:
     return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in what))
 
 
-def parse_fields(assignments: list[str]) -> dict[str, str | int | float]:
-    """Reads `field=value` words into typed `TrialConfig` fields.
+def is_field(name: str) -> bool:
+    """Whether a column of a table, or a parameter of a run, is a field of `TrialConfig` or a setting of its parts."""
+    return name.partition(".")[0] in FIELDS
+
+
+def parse_fields(assignments: list[str]) -> dict[str, Value]:
+    """Reads `field=value` words into typed `TrialConfig` fields; a setting of a part is a text until its trial is made.
 
     Raises:
         ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.
     """
-    types = {name: str(field.type) for name, field in FIELDS.items()}
-    fields: dict[str, str | int | float] = {}
+    fields: dict[str, Value] = {}
     for word in assignments:
         name, equals, text = word.partition("=")
         if not equals:
             raise ValueError(f"{shown(word)}: write field=value")
-        if name not in types:
-            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(types)}")
+        field = FIELDS.get(name.partition(".")[0])
+        if field is None or ("." in name and "folder" not in field.metadata):
+            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(FIELDS)}")
         if name in fields:
             raise ValueError(f"{shown(word)}: {name} is set twice")
-        fields[name] = _coerced(name, types[name], text)
+        kept = text if "." in name else _as_kept(field, text)
+        fields[name] = str(kept) if isinstance(kept, Part | Parts) else kept
     return fields
 
 
-def _coerced(name: str, kind: str, value: object) -> str | int | float:
-    """`value` as the field's type and in one form, so that equal configs have one key; a lossy change is refused."""
-    try:
-        if kind == "str" and isinstance(value, str) and not UNWRITABLE.search(value):
-            return ",".join(sorted(filter(None, map(str.strip, value.split(","))))) if name == "classes" else value
-        if kind != "str" and isinstance(value, int | float | str) and not isinstance(value, bool):
-            number = float(value)
-            if kind == "float" and math.isfinite(number):
-                return number + 0.0  # -0.0 is 0.0
-            if kind == "int" and number == int(number) and abs(number) < 2**53:  # above, floats skip numbers
-                return int(number)
-    except (ValueError, OverflowError):
-        pass
-    wanted = {"str": "text in UTF-8 without control characters", "int": "a whole number below 2**53"}
-    raise ValueError(f"{name}={shown(value)}: must be of type {kind}, {wanted.get(kind, 'a finite number')}")
+def _as_kept(field: dataclasses.Field[Any], value: object) -> Any:
+    """A field's value as its type and in one form, so that equal configs have one key."""
+    if "folder" in field.metadata:
+        found = several if field.metadata["several"] else named
+        return found(field.name, field.metadata["folder"], value)
+    kept = coerced(field.name, str(field.type), value)
+    return ",".join(sorted(filter(None, map(str.strip, str(kept).split(","))))) if field.name == "classes" else kept
+
+
+def _with_settings(fields: Mapping[str, Any], base: TrialConfig | None) -> dict[str, Any]:
+    """Fields for `TrialConfig`, the settings of parts in their parts.
+
+    Args:
+        base: whose parts they change where `fields` name none.
+    """
+    plain = {name: value for name, value in fields.items() if "." not in name}
+    for slot, folder, many in SLOTS:
+        begins = f"{slot}."
+        if settings := {n.removeprefix(begins): v for n, v in fields.items() if n.startswith(begins)}:
+            default = getattr(base, slot) if base else FIELDS[slot].default
+            part = (several if many else named)(slot, folder, plain.get(slot, default))
+            plain[slot] = with_settings(slot, part, settings)
+    if unknown := [n for n in fields if "." in n and n.partition(".")[0] not in plain]:
+        raise TypeError(f"TrialConfig has no field {unknown[0]}")
+    return plain

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from trainable.device import faults
 from trainable.device.parallel import ALONE, Team
 from trainable.device.watchdog import beat
-from trainable.network import augment
+from trainable.learning import augmentation
+from trainable.learning.learner import ready_learner
 from trainable.randomness import derive, generator
 from trainable.result import metrics
 from trainable.result.metrics import NotFinite, mean_loss
@@ -25,10 +26,11 @@ from trainable.weights import checkpoint
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from trainable.config import TrialConfig
     from trainable.examples import Examples
+    from trainable.learning.learner import Learner
     from trainable.network.backbone import Backbone
 
 Row = dict[str, float]  # one epoch's numbers
@@ -72,7 +74,7 @@ def finetune(
         Mohammadi et al. 2024, section III, and what its code does where the text is silent (docs/fidelity.md).
     """
     device = train.labels.device
-    optimizer, history = take_up(config, network, folder)
+    learner, history = take_up(config, network, folder)
     for row in history:
         report(row)
 
@@ -80,11 +82,11 @@ def finetune(
         epoch, started, meter = len(history) + 1, time.perf_counter(), Meter()
         team.begin(epoch)
         with dropout_of(config, epoch, device):
-            losses = train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
-        logits, labels = predict(network, validation, config), validation.labels.cpu().numpy()
+            losses = train_epoch(learner, train, epoch, micro_batches, team)
+        logits, labels = predict(learner.average.network, validation, config), validation.labels.cpu().numpy()
         row = {
             "epoch": epoch,
-            "train_loss": mean_loss(losses.cpu().numpy(), epoch),
+            **curves(losses, epoch),
             "val_loss": metrics.cross_entropy(logits, labels),
             "val_accuracy": metrics.accuracy(logits, labels),
             "epoch_s": time.perf_counter() - started,
@@ -95,7 +97,7 @@ def finetune(
             raise NotFinite(f"the validation loss is {row['val_loss']} after epoch {epoch}; lower lr ({config.lr:g})")
         faults.reach("epoch is trained")
         history.append(row)
-        save(folder, network, optimizer, history, config)
+        save(folder, learner, history)
         report(row)
 
     network.load_state_dict(checkpoint.load(checkpoint.best_file(folder, kept_epoch(history, config)), device)["model"])
@@ -106,20 +108,21 @@ def take_part(
     config: TrialConfig, network: Backbone, train: Examples, folder: Path, micro_batches: int, team: Team
 ) -> None:
     """Takes this device's share of the epochs that the leader of `team` trains by `finetune`, on the same clips."""
-    optimizer, _ = take_up(config, network, folder)
+    learner, _ = take_up(config, network, folder)
     for epoch in team.epochs():
         with dropout_of(config, epoch, train.labels.device):
-            train_epoch(config, network, optimizer, train, epoch, micro_batches, team)
+            train_epoch(learner, train, epoch, micro_batches, team)
 
 
-def take_up(config: TrialConfig, network: Backbone, folder: Path) -> tuple[torch.optim.Optimizer, list[Row]]:
-    """The optimizer and the history after the last whole checkpoint, whose weights `network` has then; or new ones."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+def take_up(config: TrialConfig, network: Backbone, folder: Path) -> tuple[Learner, list[Row]]:
+    """What trains `network`, and the history, as of the last whole checkpoint; or at the beginning."""
+    found = ready_learner(config, network)
     if not (state := checkpoint.latest(folder, network.classifier.weight.device)):
-        return optimizer, []
+        return found, []
     network.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return optimizer, state["history"]
+    found.optimizer.load_state_dict(state["optimizer"])
+    found.average.load_state_dict(state["average"])
+    return found, state["history"]
 
 
 @contextmanager
@@ -131,45 +134,57 @@ def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterato
 
 
 def train_epoch(
-    config: TrialConfig,
-    network: Backbone,
-    optimizer: torch.optim.Optimizer,
-    train: Examples,
-    epoch: int,
-    micro_batches: int = 1,
-    team: Team = ALONE,
-) -> Float32[Tensor, " steps"]:
-    """One pass over the training clips, in an order and with augmentations that follow from seed and epoch.
+    learner: Learner, train: Examples, epoch: int, micro_batches: int = 1, team: Team = ALONE
+) -> dict[str, Float32[Tensor, " steps"]]:
+    """One pass over what the sampler draws, in an order and with augmentations that follow from seed and epoch.
 
-    With mixup a step draws twice as many clips as `batch` and mixes neighbours, as PANNs do; an odd clip left over
-    waits for another epoch.
+    Where an augmentation mixes clips, a step draws so many times `batch` clips, as PANNs do; those left over wait for
+    another epoch.
+
+    Returns:
+        The terms of the loss at every step, by name.
     """
+    config, network = learner.config, learner.network
     device, num_classes = train.labels.device, network.classifier.out_features
-    unit = 2 if "mixup" in config.augment else 1  # clips that make one sample
-    order = torch.randperm(len(train.labels), generator=generator(config.seed, "order", epoch)).to(device)
+    unit = config.clips_per_sample
+    order = config.sampler.order(train.labels, generator(config.seed, "order", epoch)).to(device)
     order = order[: len(order) - len(order) % unit]
     random = generator(config.seed, "augment", epoch, device=device)
-    shape, time_width = config.logmel_shape, augment.time_mask_width(config.data_hz, config.pretrain_hz)
+    learner.begin(epoch)
     network.train()
-    losses = []
+    losses, names = [], list[str]()
     for drawn in batches(order, config.batch, unit):
-        optimizer.zero_grad()
+        learner.optimizer.zero_grad()
         parts = []
         for part in split_batch(drawn, micro_batches, unit):
-            changed = augment.draw(config.augment, len(part), *shape, time_width=time_width, generator=random)
+            changed = augmentation.draw(config, len(part), random)
             mine = team.share(len(part) // unit)
             part, changed = part[mine.rows(len(part))], mine.of(changed)
             with mine.as_one_batch(), arithmetic(config, device):
                 logits = network(train.batch(part), changed).float()
             targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
-            loss = F.cross_entropy(logits, targets) * (mine.num_counted * unit / len(drawn))
-            loss.backward()
+            terms = learner.objective(logits, targets)
+            names = list(terms)
+            loss = torch.stack(list(terms.values())) * (mine.num_counted * unit / len(drawn))
+            loss.sum().backward()
             parts.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
         team.add_gradients(network)
-        optimizer.step()
+        learner.step()
         beat()
-        losses.append(torch.stack(parts).sum())
-    return team.add_up(torch.stack(losses))
+        losses.append(torch.stack(parts).sum(dim=0))
+    return dict(zip(names, team.add_up(torch.stack(losses)).unbind(dim=1), strict=True))
+
+
+def curves(losses: dict[str, Float32[Tensor, " steps"]], epoch: int) -> Row:
+    """The mean training loss of an epoch and, where it has several terms, that of each.
+
+    Raises:
+        NotFinite: naming the first step whose loss is not.
+    """
+    steps = {name: each.cpu().numpy() for name, each in losses.items()}
+    total = mean_loss(np.sum(list(steps.values()), axis=0), epoch)
+    each = {f"train_{name}": mean_loss(values, epoch) for name, values in steps.items()} if len(steps) > 1 else {}
+    return {"train_loss": total, **each}
 
 
 def batches(order: Int64[Tensor, " clips"], size: int, unit: int) -> list[Int64[Tensor, " batch"]]:
@@ -222,15 +237,17 @@ def has_stopped(history: list[Row], config: TrialConfig) -> bool:
     return len(history) - _best(history, config.stop_by) >= config.patience
 
 
-def save(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, history: list[Row], config: TrialConfig
-) -> None:
+def save(folder: Path, learner: Learner, history: list[Row]) -> None:
     """Writes the epoch's checkpoint, and before it the weights when they are the best; then removes older ones."""
+    config = learner.config
     epoch, best = len(history), kept_epoch(history, config)
     if best == epoch:
-        checkpoint.save(checkpoint.best_file(folder, best), {"model": network.state_dict(), "epoch": best})
+        scored = learner.average.network.state_dict()
+        checkpoint.save(checkpoint.best_file(folder, best), {"model": scored, "epoch": best})
     faults.reach("best weights are written")
-    state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best_epoch": best}
+    holders = {"model": learner.network, "optimizer": learner.optimizer, "average": learner.average}
+    states = {name: holder.state_dict() for name, holder in holders.items()}
+    state = {**states, "history": history, "best_epoch": best}
     checkpoint.save(checkpoint.epoch_file(folder, epoch), state)
     # The epoch before stays too, with its own best, should this one be damaged.
     before = checkpoint.best_file(folder, kept_epoch(history[:-1], config))

@@ -23,7 +23,6 @@ from trainable.device.parallel import Team, lead
 from trainable.device.place import Place
 from trainable.device.watchdog import each_beats
 from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
-from trainable.network import linear
 from trainable.network.networks import laid_out, start_network
 from trainable.result import metrics, provenance, record
 from trainable.result.metrics import NotFinite
@@ -97,7 +96,7 @@ def train(
         roles = ("train", "validation")
         fit, validation = (examples.shared(config, clips, split, role, device, source) for role in roles)
         network = ready_network(config, place, len(clips.classes), fit)
-        part, (fit, validation) = linear.trained_part(config, network, (fit, validation))
+        part, (fit, validation) = config.trained.ready(config, network, (fit, validation))
         history = finetune(
             config, part, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
         )
@@ -111,7 +110,7 @@ def follow(config: TrialConfig, place: Place, team: Team) -> None:
     clips = open_clips(place.clips)
     train = examples.load(config, clips, splits.read(place.split), "train", device)
     network = ready_network(config, place, len(clips.classes), train)
-    part, (train,) = linear.trained_part(config, network, (train,))
+    part, (train,) = config.trained.ready(config, network, (train,))
     take_part(config, part, train, place.folder, place.micro_batches, team)
 
 

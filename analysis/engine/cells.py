@@ -15,7 +15,7 @@ from analysis.engine import stats
 from analysis.engine.protocol import Published, PublishedCell
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
-from trainable.config import TrialConfig
+from trainable.config import TrialConfig, is_field
 from trainable.result import metrics
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def cell(
 
 def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
     """The fields, apart from the seed and the `axes` that tell settings apart, that differ within one setting."""
-    fields = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in (*axes, "seed")]
-    return [field for field in fields if (settings[field].nunique() > 1).any()]
+    fields = [name for name in settings.obj.columns if is_field(name) and name not in (*axes, "seed")]
+    return [name for name in fields if (settings[name].nunique(dropna=False) > 1).any()]
 
 
 def same_clips(one: Predictions, other: Predictions) -> bool:
@@ -174,7 +174,8 @@ def _unless_one(counts: pd.Series) -> dict[str, int]:
 
 def _trial(rows: pd.DataFrame) -> TrialConfig:
     first = rows.iloc[:1].to_dict("records")[0]  # plain Python numbers, which a row of a frame is not
-    return TrialConfig(**{field.name: first[field.name] for field in dataclasses.fields(TrialConfig)})
+    known = {str(name): value for name, value in first.items() if not pd.isna(value)}
+    return TrialConfig.of({name: value for name, value in known.items() if is_field(name)})
 
 
 def _gap(rows: pd.DataFrame) -> str:

@@ -40,7 +40,7 @@ class Sweep:
 
     def cell(self, trial: TrialConfig) -> str:
         """The name of a trial's cell, which no other cell of the sweep has."""
-        return ", ".join([cell_name(trial), *(f"{name}={_short(getattr(trial, name))}" for name in self.axes or ())])
+        return ", ".join([cell_name(trial), *(f"{name}={_short(trial[name])}" for name in self.axes or ())])
 
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
@@ -50,10 +50,7 @@ def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
         TypeError: if an axis is not a field of `TrialConfig`.
         ValueError: if a combination is impossible.
     """
-    return tuple(
-        dataclasses.replace(base, **dict(zip(axes, values, strict=True)))
-        for values in itertools.product(*axes.values())
-    )
+    return tuple(base.but(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
 
 
 def varied(
@@ -68,7 +65,7 @@ def varied(
         ValueError: if a field makes a trial impossible, or makes two trials one.
     """
     fields = fields or {}
-    trials = whole = tuple(dataclasses.replace(trial, **fields) for trial in sweep.trials)  # type: ignore[arg-type]
+    trials = whole = tuple(trial.but(**fields) for trial in sweep.trials)
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
@@ -100,18 +97,21 @@ def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
     groups = defaultdict(list)
     for trial in trials:
         groups[cell_name(trial)].append(trial)
-    found = {name for group in groups.values() for name in _differing(group)}
-    return tuple(f.name for f in dataclasses.fields(TrialConfig) if f.name in found - {"seed"})
+    found = {name for group in groups.values() for name in differing(group)}
+    return tuple(name for name in differing(trials) if name in found - {"seed"})
 
 
 def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
     """The fields that all trials have alike, but for the seed."""
-    differing = {*_differing(trials), "seed"}
-    return {name: value for name, value in trials[0].to_dict().items() if name not in differing} if trials else {}
+    own = {*differing(trials), "seed"}
+    return {name: value for name, value in trials[0].to_dict().items() if name not in own} if trials else {}
 
 
-def _differing(trials: Sequence[TrialConfig]) -> list[str]:
-    return [f.name for f in dataclasses.fields(TrialConfig) if len({getattr(t, f.name) for t in trials}) > 1]
+def differing(trials: Sequence[TrialConfig]) -> list[str]:
+    """The fields that trials have different values of, in their order; settings of parts among them."""
+    flat = [trial.to_dict() for trial in trials]
+    names = dict.fromkeys(name for fields in flat for name in fields)
+    return [name for name in names if len({fields.get(name) for fields in flat}) > 1]
 
 
 def _short(value: str | int | float) -> str:

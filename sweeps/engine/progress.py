@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
-from sweeps.engine.plan import trial_name
-from trainable.config import FIELDS, NAMED, TrialConfig
+from sweeps.engine.plan import differing, trial_name
+from trainable.config import NAMED, TrialConfig
 
 if TYPE_CHECKING:
     from sweeps.engine.screen import Screen
@@ -251,7 +251,7 @@ class TrialProgress:
     def _name(self, key: str) -> str:
         """What tells a trial from the others of its sweep: trials of a search differ in other fields than a grid's."""
         trial = self._trials[key]
-        values = [f"{name}={_short(getattr(trial, name))}" for name in self._varied]
+        values = [f"{name}={_short(trial[name])}" for name in self._varied]
         return ", ".join(values + [trial_name(trial)] * self._named)
 
     def _work_done(self, key: str, work: float, new: bool = True) -> None:
@@ -304,7 +304,7 @@ def _terminal() -> TextIO | None:
 
 def _varied(trials: Sequence[TrialConfig]) -> list[str]:
     """The fields in which trials differ that have the same name."""
-    return [name for name in FIELDS if name not in NAMED and len({getattr(t, name) for t in trials}) > 1]
+    return [name for name in differing(trials) if name not in NAMED]
 
 
 def _short(value: str | int | float) -> str:

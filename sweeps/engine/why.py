@@ -16,15 +16,13 @@ from sweeps.engine.code import ROOT, code_sha256
 from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, folder_name, wanted_by
 from sweeps.engine.store.runs import fitted
-from trainable.config import TrialConfig
+from trainable.config import FIELDS, TrialConfig
 from trainable.result import record
 from trainable.result.record import DamagedRecord
 
 MAX_NAMED = 5
 INPUTS = {"data_sha256": "data", "split_sha256": "split", "weights_sha256": "weights"}
-DEFAULTS = {f.name: str(f.default) for f in dataclasses.fields(TrialConfig) if f.default is not dataclasses.MISSING}
-
-KINDS = {"str": str, "int": int, "float": float}
+DEFAULTS = {name: str(f.default) for name, f in FIELDS.items() if f.default is not dataclasses.MISSING}
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,7 @@ class Past:
         """As users know it."""
         fields = {**DEFAULTS, **self.config}
         with suppress(KeyError, ValueError, TypeError):  # of an older version, or cut off before it was written
-            kinds = {f.name: KINDS[str(f.type)] for f in dataclasses.fields(TrialConfig)}
-            return trial_name(TrialConfig(**{name: kind(fields[name]) for name, kind in kinds.items()}))
+            return trial_name(TrialConfig.of({n: text for n, text in fields.items() if n.partition(".")[0] in FIELDS}))
         return f"the trial with key {self.key}"
 
 

@@ -14,7 +14,7 @@ from analysis.engine.rows import Predictions
 from analysis.inside import heatmaps
 from analysis.inside.heatmaps import Seen, average, evenly_spread, grad_cam, map_size, over_input
 from trainable.config import TrialConfig
-from trainable.network.augment import NOTHING, Augmentation
+from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 from trainable.network.card import BackboneError
 from trainable.network.networks import start_network

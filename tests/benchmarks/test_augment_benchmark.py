@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from benchmarks import augment
-from trainable.network.augment import Augmentation, Masks
+from trainable.augmentations.mixup import Lambdas
+from trainable.augmentations.specaugment import Masks
+from trainable.learning.augmentation import Augmentation
 
 CLIPS, FRAMES, WIDTH = 8, 126, 16
 
@@ -27,7 +29,7 @@ def test_the_peers_draws_applied_by_ours_give_the_peers_output() -> None:
     masks = Masks(frames=hidden[:, 0].all(dim=2), mels=hidden[:, 0].all(dim=1))
     assert masks.frames.any()
     assert masks.mels.any()
-    mixed = Augmentation(masks, torch.tensor(lambdas))(x)
+    mixed = Augmentation((masks, Lambdas(torch.tensor(lambdas))))(x)
     torch.testing.assert_close(mixed, augment.peer_mixup(masked, lambdas))
 
 

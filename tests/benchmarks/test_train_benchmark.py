@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from benchmarks import train
 from benchmarks.measured import as_it_comes
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
-from trainable.network.augment import Augmentation
+from trainable.augmentations.mixup import Lambdas
+from trainable.learning.augmentation import Augmentation
 from trainable.network.frontend import logmel
 from trainable.network.networks import start_network
 
@@ -51,7 +52,7 @@ def test_a_step_of_both_is_the_same_step() -> None:
     their_loss = peer.training_step({"wave": wave, "label": labels}, 0)
 
     shares = peer.augmentation.lambdas[0::2]
-    same = Augmentation(None, shares)
+    same = Augmentation((Lambdas(shares),))
     logits = ours(logmel(wave, config.card.front_end), same)
     our_loss = F.cross_entropy(logits, same.mix(F.one_hot(labels, train.NUM_CLASSES).float()))
     torch.testing.assert_close(our_loss, their_loss, rtol=1e-3, atol=1e-3)

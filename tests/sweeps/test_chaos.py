@@ -43,6 +43,7 @@ from tests.sweeps.small import BASE, Small
 from trainable import finetune, trial
 from trainable.config import TrialConfig
 from trainable.device import faults
+from trainable.learning.learner import Learner
 from trainable.network import networks
 from trainable.result import record
 from trainable.result.record import Record
@@ -117,9 +118,9 @@ class Study:
             self.note(config, 0)
             return self.network(config, num_classes, checkpoint)
 
-        def train(config: TrialConfig, network: Any, optimizer: Any, examples: Any, epoch: int, *more: Any) -> Any:
-            self.note(config, epoch)
-            return train_epoch(config, network, optimizer, examples, epoch, *more)
+        def train(learner: Learner, examples: Any, epoch: int, *more: Any) -> Any:
+            self.note(learner.config, epoch)
+            return train_epoch(learner, examples, epoch, *more)
 
         with (
             mock.patch.object(tuner, "run", in_this_process),

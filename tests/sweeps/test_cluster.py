@@ -199,8 +199,8 @@ def trial(folder):
     node.run, tune.report = work, told.append
     config = TrialConfig(
         corpus="deepship", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1
-    ).to_dict()
-    tuner.execute({**config, "place": Place(folder, folder, None, folder), "needs": None})
+    )
+    tuner.execute({"trial": config, "place": Place(folder, folder, None, folder), "needs": None})
     see()
     return told, "glibc.malloc.mmap_max=0" in Path("/proc/self/environ").read_text(), resident
 

@@ -33,8 +33,8 @@ from sweeps.engine.running import node
 from sweeps.engine.store import remote
 from tests.sweeps.small import BASE, Small
 from trainable import finetune, trial
-from trainable.config import TrialConfig
 from trainable.device.place import NO_ROOM, Place
+from trainable.learning.learner import Learner
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
 from trainable.weights import checkpoint
@@ -193,9 +193,9 @@ def work(world: World, on: str, monkeypatch: pytest.MonkeyPatch, until: int = 99
     """Runs the trial on a node, to its end or until an epoch has been reported."""
     heard, train_epoch = Heard([], [], []), finetune.train_epoch
 
-    def train(config: TrialConfig, network: Any, optimizer: Any, examples: Any, epoch: int, *more: Any) -> Any:
+    def train(learner: Learner, examples: Any, epoch: int, *more: Any) -> Any:
         heard.trained.append(epoch)
-        return train_epoch(config, network, optimizer, examples, epoch, *more)
+        return train_epoch(learner, examples, epoch, *more)
 
     def report(row: dict[str, float]) -> None:
         heard.rows.append(row)
@@ -323,7 +323,7 @@ def test_a_store_that_takes_no_checkpoints_stops_no_training(world: World, monke
     train_epoch = finetune.train_epoch
 
     def train(*args: Any) -> Any:
-        if args[4] > 1:  # the epoch before has been sent, or not
+        if args[2] > 1:  # the epoch before has been sent, or not
             assert sent.wait(10)
             sent.clear()
         return train_epoch(*args)

@@ -37,8 +37,8 @@ from sweeps.engine.store import reconcile, remote
 from sweeps.engine.store.runs import read_all
 from tests.sweeps.small import BASE, Small
 from trainable import finetune, trial
-from trainable.config import TrialConfig
 from trainable.device.place import Place
+from trainable.learning.learner import Learner
 from trainable.result import record
 
 SWEEP = Sweep("remote", grid(BASE, seed=range(1, 3)))
@@ -93,10 +93,10 @@ class Study:
         """Ray and the network; and the work is written down."""
         train_epoch = finetune.train_epoch
 
-        def train(config: TrialConfig, network: Any, optimizer: Any, examples: Any, epoch: int, *more: Any) -> Any:
+        def train(learner: Learner, examples: Any, epoch: int, *more: Any) -> Any:
             with (self.folder / "work").open("a") as log:
-                log.write(f"{config.key} {epoch}\n")
-            return train_epoch(config, network, optimizer, examples, epoch, *more)
+                log.write(f"{learner.config.key} {epoch}\n")
+            return train_epoch(learner, examples, epoch, *more)
 
         with (
             mock.patch.object(tuner, "run", self.in_this_process),

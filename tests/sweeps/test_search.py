@@ -95,8 +95,8 @@ def test_a_condition_holds_a_field_where_it_applies() -> None:
     """Where it does not, the field is the base's."""
     space = {"augment": Choice(("none", "mixup")), "batch": Whole(40, 64, when={"augment": "mixup"})}
     found = [e.config for e in answered(search(space=space, num_trials=20)).evaluations]
-    assert {c.augment for c in found} == {"none", "mixup"}
-    assert all((c.batch >= 40) if c.augment == "mixup" else (c.batch == BASE.batch) for c in found)
+    assert {c["augment"] for c in found} == {"none", "mixup"}
+    assert all((c.batch >= 40) if c["augment"] == "mixup" else (c.batch == BASE.batch) for c in found)
 
 
 def test_a_grid_is_every_point_once() -> None:

@@ -7,16 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
-from trainable.network.augment import (
-    FREQ_MASK_WIDTH,
-    Masks,
-    apply_masks,
-    draw,
-    draw_lambdas,
-    draw_masks,
-    mixup,
-    time_mask_width,
-)
+from tests.trainable.drawing import draw
+from trainable.augmentations.mixup import Lambdas, Mixup, draw_lambdas, mixup
+from trainable.augmentations.specaugment import Masks, SpecAugment, draw_masks, time_mask_width
+from trainable.config import TrialConfig
+
+CONFIG = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="mixup", seed=1)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -89,7 +85,7 @@ def test_masked_counts_and_positions_are_the_references(total: int, width: int) 
 def test_frequency_masks_have_their_own_width() -> None:
     """Mel bands are hidden as the reference hides them with a width of 8, whatever the width in time."""
     ours = draw_masks(20_000, 200, 64, 100, seeded(3)).mels.numpy()
-    literal = literal_stripes(20_000, 64, FREQ_MASK_WIDTH, np.random.default_rng(4))
+    literal = literal_stripes(20_000, 64, SpecAugment().mels, np.random.default_rng(4))
     assert same_distribution(ours.sum(axis=1), literal.sum(axis=1)) > 1e-3
 
 
@@ -102,7 +98,7 @@ def test_stripes_hide_at_most_twice_the_width_less_one() -> None:
 
 def test_samples_are_masked_apart() -> None:
     """Samples of a batch, and the two axes, get masks of their own."""
-    masks = draw_masks(64, 64, 64, FREQ_MASK_WIDTH, seeded(6))
+    masks = draw_masks(64, 64, 64, SpecAugment().mels, seeded(6))
     assert len(torch.unique(masks.frames, dim=0)) > 32
     assert not torch.equal(masks.frames, masks.mels)
 
@@ -129,7 +125,7 @@ def test_apply_masks_sets_only_what_is_hidden_to_zero() -> None:
     expected = x.clone()
     expected[0, :, 0, :] = 0
     expected[1, :, :, 2] = 0
-    assert torch.equal(apply_masks(x, masks), expected)
+    assert torch.equal(masks(x), expected)
 
 
 def test_lambdas_are_uniform() -> None:
@@ -167,9 +163,9 @@ def test_masking_comes_before_mixing() -> None:
     """What is hidden in one sample of a pair shows the other, weighted."""
     x = torch.ones(64, 1, 32, 64)
     drawn = draw("specaugment+mixup", 64, 32, 64, time_width=16, generator=seeded(12))
-    assert drawn.masks is not None
-    assert drawn.lambdas is not None
-    assert torch.equal(drawn(x), mixup(apply_masks(x, drawn.masks), drawn.lambdas))
+    masks, lambdas = drawn.drawn
+    assert isinstance(lambdas, Lambdas)
+    assert torch.equal(drawn(x), mixup(masks(x), lambdas.lambdas))
 
 
 def test_a_draw_is_replayed() -> None:
@@ -196,4 +192,4 @@ def test_drawing_leaves_the_global_state_alone() -> None:
 def test_mixup_refuses_an_odd_batch() -> None:
     """A sample without a partner is an error that names the number of samples."""
     with pytest.raises(ValueError, match="samples=33"):
-        draw("mixup", 33, 32, 64, time_width=4, generator=seeded(17))
+        Mixup().draw(CONFIG, 33, seeded(17))

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from sweeps.deepship_backbones import SWEEP
+from tests.trainable.drawing import draw
 from trainable import finetune
 from trainable.backbones import panns, timm
 from trainable.config import TrialConfig
 from trainable.examples import Examples, Scale
-from trainable.network import augment
+from trainable.learning.learner import ready_learner
 from trainable.network.backbone import Backbone
 from trainable.network.card import module
 from trainable.network.networks import start_network
@@ -112,7 +113,7 @@ class TestContract:
     def test_mixup_halves_the_batch(self, name: str) -> None:
         """Whatever the input is, two clips become one."""
         x, trial = clips(config(name)), config(name)
-        mixed = augment.draw("specaugment+mixup", 4, *trial.logmel_shape, time_width=8, generator=seeded(2))
+        mixed = draw("specaugment+mixup", 4, *trial.logmel_shape, time_width=8, generator=seeded(2))
         with torch.no_grad():
             assert network(name).eval()(x, mixed).shape == (2, 3)
 
@@ -216,7 +217,7 @@ def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
     if "wave" in trial.card.input:
         x, scale = (x * 2**15).clamp(-(2**15), 2**15 - 1).to(torch.int16), Scale(-20_000.0, 1 / 40_000)
     train = Examples(x if scale else x.half(), labels, np.array(["a", "b", "c", "d"]), np.zeros(4, dtype=int), scale)
-    losses = finetune.train_epoch(trial, net, torch.optim.Adam(net.parameters(), lr=trial.lr), train, epoch=1)
+    (losses,) = finetune.train_epoch(ready_learner(trial, net), train, epoch=1).values()
     assert losses.isfinite().all()
     assert not torch.equal(net.classifier.weight, before[f"{net.head}.weight"])
     first = convolutions(net)[0]

@@ -13,10 +13,21 @@ from hypothesis import strategies as st
 
 from trainable.backbones import panns
 from trainable.config import CHANCE, CHOICES, CLIPS, DATA, FIELDS, START, TrialConfig, parse_fields
+from trainable.learning.part import Part
+from trainable.schedules.steps import Steps
 
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
+
+
+@dataclass(frozen=True)
+class Toy(Part):
+    """An average of nothing."""
+
+
+Toy.__module__ = "trainable.averages.toy"
+
 KEY = "39ed8b7931a8"  # of BASE; it may never change: stores are full of such keys
 OTHER: dict[str, Any] = {  # another value for every field
     "corpus": "esc50",
@@ -41,7 +52,11 @@ OTHER: dict[str, Any] = {  # another value for every field
     "patience": 10,
     "stop_by": "accuracy",
     "keep_by": "loss",
-    "mode": "probe",
+    "sampler": "balanced",
+    "objective": "binary_cross_entropy",
+    "average": Toy(),
+    "schedule": Steps(after="30"),
+    "trained": "head",
     "precision": "bfloat16",
 }
 
@@ -71,7 +86,11 @@ def test_defaults_are_pinned() -> None:
         "patience": 50,
         "stop_by": "loss",
         "keep_by": "accuracy",
-        "mode": "finetune",
+        "trained": "everything",
+        "sampler": "shuffled",
+        "objective": "cross_entropy",
+        "average": "none",
+        "schedule": "constant",
         "precision": "float32",
     }
 
@@ -84,7 +103,7 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
     any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "standard"))
     monkeypatch.setattr(panns, "card", lambda backbone, pretrain_hz: any_norm(backbone=backbone))
-    needed = {"width": {"weights": "none"}, "mode": {"augment": "none", "input_norm": "standard"}}
+    needed = {"width": {"weights": "none"}, "trained": {"augment": "none", "input_norm": "standard"}}
     base = dataclasses.replace(BASE, **needed.get(name, {}))
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key
 
@@ -95,7 +114,7 @@ def test_a_later_field_changes_no_key() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Later(TrialConfig):
         ema: float = 0.0
-        schedule: str = "none"
+        warmth: str = "none"
 
     assert Later(**BASE.to_dict()).key == KEY  # type: ignore[arg-type]
     assert Later(**BASE.to_dict(), ema=0.99).key != KEY  # type: ignore[arg-type]
@@ -185,7 +204,7 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"augment": "specaug"}, r"augment='specaug': choose one of specaugment\+mixup, specaugment, mixup, none"),
+        ({"augment": "specaug"}, r"augment='specaug': choose one of mixup, specaugment, with \+ between them, or none"),
         ({"scale": "max"}, "scale='max': choose one of minmax, pcm"),
         ({"keep_by": "test"}, "keep_by='test': choose one of accuracy, loss"),
         ({"stop_by": ""}, "stop_by='': choose one of"),
@@ -297,16 +316,16 @@ def test_words_that_are_no_fields_are_refused(word: str, told: str) -> None:
 
 def test_a_linear_probe_augments_nothing() -> None:
     """Its embeddings are made once: an augmentation would be drawn once, and the same in every epoch."""
-    with pytest.raises(ValueError, match=r"augment='mixup'.*choose augment=none, or mode=finetune"):
-        dataclasses.replace(BASE, mode="probe", augment="mixup")
+    with pytest.raises(ValueError, match=r"augment='mixup'.*choose augment=none, or trained=everything"):
+        dataclasses.replace(BASE, trained="head", augment="mixup")
 
 
 def test_a_linear_probe_trains_no_normalisation() -> None:
     """A network whose input's normalisation is not pre-trained would be fed decibels."""
-    timm = {"backbone": "timm/resnet50.a1_in1k", "mode": "probe", "augment": "none"}
+    timm = {"backbone": "timm/resnet50.a1_in1k", "trained": "head", "augment": "none"}
     with pytest.raises(ValueError, match=r"input_norm='batch': .* choose input_norm=standard or none"):
         dataclasses.replace(BASE, **timm)  # type: ignore[arg-type]
-    assert dataclasses.replace(BASE, **timm, input_norm="standard").mode == "probe"  # type: ignore[arg-type]
+    assert dataclasses.replace(BASE, **timm, input_norm="standard").trained.name == "head"  # type: ignore[arg-type]
 
 
 class TestChanges:

@@ -27,6 +27,7 @@ from trainable.finetune import (
     split_batch,
     train_epoch,
 )
+from trainable.learning.learner import ready_learner
 from trainable.result.usage import MEASURED
 from trainable.trial import start_network
 from trainable.weights import checkpoint
@@ -207,9 +208,9 @@ def test_two_epochs_and_their_best_are_kept_on_disk(tmp_path: Path) -> None:
 def test_the_epoch_before_can_be_gone_back_to(tmp_path: Path) -> None:
     """It stays with the best weights of its own time, also where the last epoch is the best of all."""
     network, history = fresh(CONFIG), rows([0.1, 0.2, 0.3], [3.0, 2.0, 1.0])
-    optimizer = torch.optim.Adam(network.parameters())
+    learner = ready_learner(CONFIG, network)
     for epoch in (1, 2, 3):
-        save(tmp_path, network, optimizer, history[:epoch], CONFIG)
+        save(tmp_path, learner, history[:epoch])
     checkpoint.epoch_file(tmp_path, 3).unlink()
     state = checkpoint.latest(tmp_path)
     assert state is not None
@@ -306,7 +307,7 @@ def steps_of(config: TrialConfig, clips: int, epoch: int = 1) -> list[list[int]]
     numbered = dataclasses.replace(
         examples, inputs=torch.arange(clips).half()[:, None, None].expand(clips, NUM_FRAMES, 64)
     )
-    losses = train_epoch(config, ledger, torch.optim.Adam(ledger.parameters()), numbered, epoch)
+    (losses,) = train_epoch(ready_learner(config, ledger), numbered, epoch).values()  # type: ignore[arg-type]
     assert len(losses) == len(ledger.steps)
     return ledger.steps
 
@@ -388,10 +389,10 @@ def test_prediction_does_not_depend_on_the_batch(tmp_path: Path) -> None:
 def test_three_steps_give_the_pinned_losses() -> None:
     """A change of the loop, the augmentation or the network's first weights shows here before it shows in a table."""
     network = fresh(CONFIG)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        losses = train_epoch(CONFIG, network, optimizer, toy(24), epoch=1)
+        learner = ready_learner(dataclasses.replace(CONFIG, lr=1e-3), network)
+        (losses,) = train_epoch(learner, toy(24), epoch=1).values()
     assert losses.tolist() == pytest.approx([1.056221, 2.393868, 1.281497], rel=1e-4)
 
 
@@ -441,7 +442,8 @@ class TestHalfBatches:
             network = Ledger()
             network.load_state_dict(start)
             sgd = torch.optim.SGD(network.parameters(), lr=0.01)
-            (loss,) = train_epoch(config, network, sgd, toy(9), 1, parts)  # type: ignore[arg-type]
+            learner = ready_learner(config, network, sgd)  # type: ignore[arg-type]
+            (loss,) = train_epoch(learner, toy(9), 1, parts).values()
             assert len(network.steps) == parts
             ended.append((loss, network.classifier.weight))
         for loss, weight in ended[1:]:

@@ -24,7 +24,7 @@ from trainable.device.place import Place
 from trainable.examples import Examples, Scale
 from trainable.finetune import Row
 from trainable.network.backbone import Backbone
-from trainable.network.linear import LinearProbe, embedded, trained_part
+from trainable.network.linear import LinearProbe, embedded
 from trainable.network.networks import start_network
 from trainable.result import record
 from trainable.result.usage import MEASURED
@@ -45,7 +45,7 @@ CONFIG = TrialConfig(
     lr=1e-2,
     batch=8,
     epochs=3,
-    mode="probe",
+    trained="head",
 )
 MOBILENET = dataclasses.replace(
     CONFIG, backbone="timm/mobilenetv3_large_100.ra_in1k", width=1 / 8, input_norm="standard"
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
 def run(folder: Path, report: Callable[[Row], None] = lambda row: None, config: TrialConfig = CONFIG) -> Outcome:
     """A linear probe on toys."""
     network = fresh(config)
-    part, (train, validation) = trained_part(config, network, (toy(config), toy(config, 10, seed=1)))
+    part, (train, validation) = config.trained.ready(config, network, (toy(config), toy(config, 10, seed=1)))
     history = finetune.finetune(config, part, train, validation, folder, report)
     return Outcome(timeless(history), {n: t.clone() for n, t in network.state_dict().items()})
 
@@ -195,9 +195,9 @@ def test_a_probe_stopped_after_any_epoch_ends_with_the_same_bits(
 
 def test_a_network_that_is_fine_tuned_is_left_as_it_is() -> None:
     """Another mode trains the whole of it, on its clips."""
-    config = dataclasses.replace(CONFIG, mode="finetune")
+    config = dataclasses.replace(CONFIG, trained="everything")
     network, clips = fresh(config), toy(config)
-    part, roles = trained_part(config, network, (clips,))
+    part, roles = config.trained.ready(config, network, (clips,))
     assert part is network
     assert roles == (clips,)
     assert all(p.requires_grad for p in network.parameters())
@@ -285,7 +285,7 @@ class TestCost:
             lambda module, args: seen.append((type(module).__name__, module.training))
         )
         try:
-            measure.measure(dataclasses.replace(CONFIG, mode="probe"), 1, tmp_path)
+            measure.measure(dataclasses.replace(CONFIG, trained="head"), 1, tmp_path)
         finally:
             hook.remove()
         assert ("ConvBlock", False) in seen
@@ -301,10 +301,10 @@ class TestCost:
 
     def test_a_probe_is_a_cell_of_its_own(self) -> None:
         """It is not predicted from what a fine-tuning took."""
-        assert cell_of(CONFIG) != cell_of(dataclasses.replace(CONFIG, mode="finetune"))
+        assert cell_of(CONFIG) != cell_of(dataclasses.replace(CONFIG, trained="everything"))
 
     def test_a_probe_s_operations_are_of_no_epoch(self) -> None:
         """They would make a plan a hundred times too long, and a measured step a hundred times too fast."""
         assert forward_flops(CONFIG) is None
         assert epoch_flops(CONFIG, 100, 10) is None
-        assert epoch_flops(dataclasses.replace(CONFIG, mode="finetune"), 100, 10)
+        assert epoch_flops(dataclasses.replace(CONFIG, trained="everything"), 100, 10)

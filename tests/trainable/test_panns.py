@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.trainable.drawing import draw
+from trainable.augmentations.mixup import Lambdas
+from trainable.augmentations.specaugment import Masks, draw_masks
 from trainable.backbones import panns
-from trainable.network import augment
-from trainable.network.augment import Augmentation
+from trainable.learning.augmentation import Augmentation
 from trainable.network.frontend import logmel
 from trainable.network.panns import models
 from trainable.network.panns.blocks import HalvingConv2d, ResidualBlock
@@ -63,7 +65,7 @@ def inputs(backbone: str, batch: int = 4) -> torch.Tensor:
 
 def halves(batch: int) -> Augmentation:
     """Mixup alone, a quarter of the one and three quarters of the other."""
-    return Augmentation(lambdas=torch.full((batch // 2,), 0.25))
+    return Augmentation((Lambdas(torch.full((batch // 2,), 0.25)),))
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def test_augmentation_halves_the_batch(backbone: str) -> None:
     """Mixup inside the network gives logits for pairs, and gradients to every parameter."""
     network, x = small(backbone).train(), inputs(backbone, 8)
     frames = FRONT_END.num_frames(x.shape[1]) if backbone in OF_WAVES else 40
-    logits = network(x, augment.draw("specaugment+mixup", 8, frames, 64, time_width=16, generator=seeded(1)))
+    logits = network(x, draw("specaugment+mixup", 8, frames, 64, time_width=16, generator=seeded(1)))
     logits.sum().backward()
     assert logits.shape == (4, 3)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
@@ -260,7 +262,7 @@ def test_channels_last_changes_nothing(backbone: str) -> None:
 def test_the_forward_pass_is_one_graph(backbone: str) -> None:
     """A compiler can take the whole network with its augmentation; no step waits for the host."""
     network, x = small(backbone).train(), inputs(backbone, 8)
-    drawn = augment.draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
+    drawn = draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
     compiled = torch.compile(network.embed, backend="eager", fullgraph=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -279,8 +281,8 @@ class TestRes1dNet:
     def test_nothing_is_masked(self) -> None:
         """A waveform has no mel bands."""
         network, x = lively("res1dnet31"), waves()
-        masks = augment.draw_masks(4, 65, 64, time_width=64, generator=seeded(0))
-        assert torch.equal(network(x, Augmentation(masks)), network(x))
+        masks = draw_masks(4, 65, 64, time_width=64, generator=seeded(0))
+        assert torch.equal(network(x, Augmentation((masks,))), network(x))
 
 
 class TestWavegram:
@@ -302,9 +304,9 @@ class TestWavegram:
 
     def test_masks_are_of_the_log_mel_alone(self) -> None:
         """With all of the log-mel hidden the wavegram is still seen."""
-        hidden = augment.Masks(torch.ones(4, 65, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool))
+        hidden = Masks(torch.ones(4, 65, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool))
         network = lively(WAVEGRAM)
-        blind = network(waves(), Augmentation(hidden))
+        blind = network(waves(), Augmentation((hidden,)))
         assert not torch.equal(blind, network(waves()))
         assert not torch.equal(blind[0], blind[1])
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.corpora import write_esc50
+from tests.trainable.drawing import draw
 from trainable import trial
 from trainable.config import TrialConfig
 from trainable.device import together
@@ -32,7 +33,7 @@ from trainable.device.place import Place
 from trainable.device.together import Share
 from trainable.examples import Examples
 from trainable.finetune import Row, finetune, take_part
-from trainable.network import augment
+from trainable.learning.augmentation import NOTHING
 from trainable.network.backbone import Backbone
 from trainable.network.networks import start_network
 from trainable.result import record
@@ -192,12 +193,12 @@ def test_dropout_is_that_of_the_batch(layout: torch.memory_format, each: int) ->
 
 def test_what_was_drawn_is_cut_into_the_shares() -> None:
     """Masks are of clips and mixtures of pairs of them; where nothing was drawn there is nothing to cut."""
-    drawn = augment.draw("specaugment+mixup", 10, 20, 16, time_width=9, generator=torch.Generator().manual_seed(0))
+    drawn = draw("specaugment+mixup", 10, 20, 16, time_width=9, generator=torch.Generator().manual_seed(0))
     x = torch.rand(10, 1, 20, 16)
     shares = [Team(rank, 2).share(5) for rank in range(2)]
     parts = [share.of(drawn)(x[share.rows(10)]) for share in shares]
     assert torch.equal(torch.cat(parts), drawn(x))
-    assert shares[0].of(augment.NOTHING) == augment.NOTHING
+    assert shares[0].of(NOTHING) == NOTHING
 
 
 def test_one_device_is_left_alone() -> None:

@@ -48,7 +48,7 @@ def forward_flops(trial: TrialConfig) -> float | None:
     Exact for 2.5 and 10 s of 32 kHz at widths 1, 1/4 and 1/16. Elsewhere, between 0.7 and 40 s, it is off by 9 % at
     most, for ConvNeXt by 15 % and for RegNetY, whose stages round their channels, by 21 %.
     """
-    if trial.mode == "probe" or (terms := _table().get(trial.backbone)) is None:
+    if trial.trained.embeds or (terms := _table().get(trial.backbone)) is None:
         return None
     size = trial.num_samples if "wave" in trial.card.input else trial.num_frames
     return sum((fixed + each * size) * trial.width**power for power, (fixed, each) in enumerate(terms))
@@ -62,8 +62,8 @@ def epoch_flops(trial: TrialConfig, num_train: int, num_validation: int) -> floa
 
 
 def num_samples(trial: TrialConfig, num_train: int) -> int:
-    """Samples that an epoch trains on: with mixup one for two clips."""
-    return num_train // (2 if "mixup" in trial.augment else 1)
+    """Samples that an epoch trains on: fewer than clips, where an augmentation mixes them."""
+    return num_train // trial.clips_per_sample
 
 
 @functools.cache

@@ -27,6 +27,7 @@ from trainable.trial import ready_network
 
 if TYPE_CHECKING:
     from trainable.config import TrialConfig
+    from trainable.learning.learner import Learner
     from trainable.network.backbone import Backbone
 
 Clock = Callable[[], float]
@@ -61,12 +62,12 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
         began_s, worked_s = time.perf_counter(), clock()
         embed_s = embed_seconds(config, network, clips, clock)
         part, clips = trained_part(config, network, clips)
-        optimizer, _ = finetune.take_up(config, part, place)
-        step_s = rounds(steps(config, part, optimizer, clips), len(clips.labels) // _drawn(config), clock)
+        learner, _ = finetune.take_up(config, part, place)
+        step_s = rounds(steps(learner, clips), len(clips.labels) // _drawn(config), clock)
         eval_s = evaluations(config, part, clips, clock)
         load = (time.perf_counter() - began_s) / (clock() - worked_s)
         peak_gb = max(0.0, _peak_gb(device) - before_gb)
-        save_s = _seconds(lambda _: finetune.save(place, part, optimizer, [EPOCH], config), 1)
+        save_s = _seconds(lambda _: finetune.save(place, learner, [EPOCH]), 1)
     return Measured(
         step_s=step_s,
         eval_s=eval_s,
@@ -81,25 +82,24 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
 
 def embed_seconds(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> float:
     """Of one clip's embedding, where it is made once; nothing where every epoch makes it."""
-    return statistics.median(evaluations(config, network, clips, clock)) if config.mode == "probe" else 0.0
+    return statistics.median(evaluations(config, network, clips, clock)) if config.trained.embeds else 0.0
 
 
 def trained_part(config: TrialConfig, network: Backbone, clips: Examples) -> tuple[Backbone, Examples]:
     """What a trial's epochs train, and on what; a linear probe's embeddings are noise too, and cost nothing here."""
-    if config.mode == "finetune":
+    if not config.trained.embeds:
         return network, clips
     size = (len(clips.labels), network.classifier.in_features)
     return linear.LinearProbe(network), replace(clips, inputs=torch.randn(size, device=clips.labels.device), scale=None)
 
 
-def steps(
-    config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer, clips: Examples
-) -> Callable[[int], float]:
+def steps(learner: Learner, clips: Examples) -> Callable[[int], float]:
     """What makes so many training steps."""
 
     def train(num_steps: int) -> float:
-        some = _first(clips, num_steps * _drawn(config))
-        return float(finetune.train_epoch(config, network, optimizer, some, epoch=1).sum())  # waits for the device
+        some = _first(clips, num_steps * _drawn(learner.config))
+        terms = finetune.train_epoch(learner, some, epoch=1)
+        return sum(float(losses.sum()) for losses in terms.values())  # waits for the device
 
     return train
 
@@ -163,7 +163,7 @@ def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> flo
 
 def _drawn(config: TrialConfig) -> int:
     """Clips of a step."""
-    return config.batch * (2 if "mixup" in config.augment else 1)
+    return config.batch * config.clips_per_sample
 
 
 def _first(clips: Examples, num: int) -> Examples:

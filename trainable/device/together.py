@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from trainable.network.augment import Augmentation, Masks
-
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+    from trainable.learning.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,7 @@ class Share:
 
     def of(self, drawn: Augmentation) -> Augmentation:
         """Its part of what was drawn for the batch."""
-        masks, lambdas = drawn.masks, drawn.lambdas
-        if masks is not None:
-            rows = self.rows(len(masks.frames))
-            masks = Masks(masks.frames[rows], masks.mels[rows])
-        return Augmentation(masks, None if lambdas is None else lambdas[self.rows(len(lambdas))])
+        return drawn.part(self.rows)
 
     def as_one_batch(self) -> AbstractContextManager[Any]:
         """While this lasts, a network computes what it would in the midst of the whole batch."""

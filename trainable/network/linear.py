@@ -1,7 +1,4 @@
-"""A linear probe: a frozen network embeds each clip once, and its classifier is then trained alone on the embeddings.
-
-`trainable/cost/measure.py` is another thing: it measures what a trial costs.
-"""
+"""What a linear probe trains: a network's classifier on the embeddings of clips."""
 
 from __future__ import annotations
 
@@ -12,31 +9,14 @@ import torch
 from torch import Tensor
 
 from trainable.finetune import predict
-from trainable.network.augment import NOTHING, Augmentation
+from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxtyping import Float
 
     from trainable.config import TrialConfig
     from trainable.examples import Examples
-
-
-def trained_part(
-    config: TrialConfig, network: Backbone, roles: Sequence[Examples]
-) -> tuple[Backbone, Sequence[Examples]]:
-    """What a trial trains, and on what: of a linear probe the classifier, on embeddings; otherwise what it is given.
-
-    Args:
-        network: of a linear probe all but the classifier is frozen from here on.
-        roles: the clips that are trained on, and others.
-    """
-    if config.mode == "finetune":
-        return network, roles
-    network.requires_grad_(False).classifier.requires_grad_(True)
-    return LinearProbe(network), [embedded(config, network, clips) for clips in roles]
 
 
 class LinearProbe(Backbone):

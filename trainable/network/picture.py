@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from trainable.network.augment import NOTHING, Augmentation
+from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def _evaluations(search: Search, trials: Sequence[optuna.trial.FrozenTrial]) -> 
     found = []
     for trial in trials:
         try:
-            config = dataclasses.replace(search.base, **trial.params)
+            config = search.base.but(**trial.params)
         except (TypeError, ValueError):  # a field that there is no more, or a value that it may no longer have
             return ()
         scores = {**STATES[trial.state.name], **({search.metric: trial.value} if trial.value is not None else {})}

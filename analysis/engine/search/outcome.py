@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,7 +169,7 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
 
     Nor does it at an end that the field cannot go beyond, such as a dropout of 0.
     """
-    dimension, value = search.space[name], getattr(config, name)
+    dimension, value = search.space[name], config[name]
     ends = _ends(dimension)
     if not ends or any(getattr(config, other) != wanted for other, wanted in (dimension.when or {}).items()):
         return ""
@@ -184,7 +183,7 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
     step = 1 if isinstance(last, int) else 0.1 * abs(last) or 0.1
     beyond: dict[str, Any] = {name: last - step if side == "low" else last + step}
     try:
-        dataclasses.replace(config, **beyond)
+        config.but(**beyond)
     except ValueError:
         return ""
     return side

@@ -179,11 +179,11 @@ def effort(trial: TrialConfig) -> float:
 
     Of a network that nobody has counted it is the frames that are.
     """
-    if trial.mode == "probe":
+    if trial.trained.embeds:
         return UNKNOWN_FLOPS * trial.num_frames  # embeds each clip once
     forward = forward_flops(trial)
     flops = UNKNOWN_FLOPS * work(trial) if forward is None else forward * trial.epochs
-    return flops / (2 if "mixup" in trial.augment else 1)
+    return flops / trial.clips_per_sample
 
 
 def longest_first(trials: Iterable[TrialConfig], predictions: Mapping[str, Prediction]) -> list[TrialConfig]:

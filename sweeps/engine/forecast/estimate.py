@@ -37,7 +37,7 @@ from trainable.config import CHANCE, FIELDS, TrialConfig
 from trainable.cost.cost import cell_of
 
 DEFAULTS = {name: str(field.default) for name, field in FIELDS.items() if not field.metadata["changes"] & CHANCE}
-Settings = tuple[str, ...]  # the values of these
+Settings = frozenset[tuple[str, str]]  # fields and values that are not the defaults, in words
 History = dict[Settings, list[tuple[Run, Took]]]
 
 
@@ -98,7 +98,7 @@ def _prediction(
 
 def settings(trial: TrialConfig) -> Settings:
     """All but the seed, as a store has it."""
-    return tuple(str(value) for _, value in trial.all_but(CHANCE))
+    return frozenset((n, text) for n, value in trial.all_but(CHANCE) if (text := str(value)) != DEFAULTS.get(n))
 
 
 def history(
@@ -112,7 +112,9 @@ def history(
     past: dict[str, History] = defaultdict(lambda: defaultdict(list))  # by device
     device = ""
     for run in runs:
-        alike = tuple(run.params.get(name, default) for name, default in DEFAULTS.items())
+        alike = frozenset(
+            (n, text) for n, text in run.params.items() if n.partition(".")[0] in DEFAULTS and text != DEFAULTS.get(n)
+        )
         if alike in wanted and (took := _took(run)) and _shared_as_now(run, args):
             device = run.tags["device"]
             past[device][alike].append((run, took))

@@ -144,7 +144,7 @@ def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> A
         # Each in a process of its own: what a process has held at most never falls.
         task = ray.remote(max_calls=1, max_retries=0)(measure_one)
         asks = {
-            task.options(**_options(shares[cell_of(t)])).remote(t.to_dict(), asked.cpus_per_trial, str(storage)): t
+            task.options(**_options(shares[cell_of(t)])).remote(t, asked.cpus_per_trial, str(storage)): t
             for t in trials
             for _ in range(copies)
         }
@@ -182,7 +182,7 @@ def _options(share: Mapping[str, float]) -> dict[str, Any]:
     return {"num_cpus": share["CPU"], "num_gpus": share.get("GPU", 0), "memory": share["memory"], "resources": special}
 
 
-def measure_one(fields: dict[str, Any], num_threads: int, storage: str) -> Answer:
+def measure_one(trial: TrialConfig, num_threads: int, storage: str) -> Answer:
     """The task."""
     began = time.perf_counter()
     from ray import tune  # noqa: F401 - as a trial's worker must
@@ -194,7 +194,7 @@ def measure_one(fields: dict[str, Any], num_threads: int, storage: str) -> Answe
     start_s = time.perf_counter() - began
     folder = Path(storage)
     folder.mkdir(parents=True, exist_ok=True)
-    found = measure.measure(TrialConfig(**fields), num_threads, folder)
+    found = measure.measure(trial, num_threads, folder)
     device = f"{describe()['device']}, {num_threads} threads, {versions()}"
     return Answer(device, replace(found, start_s=start_s + found.start_s), time.perf_counter() - began)
 

@@ -27,7 +27,8 @@ class Listener(Protocol):
 
 def name_of(trial: Any) -> str:
     """What a new trial of Tune's is called: its key."""
-    return TrialConfig(**{n: value for n, value in trial.config.items() if n not in ("place", "needs")}).key
+    config: TrialConfig = trial.config["trial"]
+    return config.key
 
 
 def key_of(trial: Any) -> str:

@@ -94,7 +94,7 @@ class Checks:
         starts = weights.starts(trials, checkpoints)
         files = {t.key: checkpoints[t.key] for t in starts}
         task = ray.remote(num_cpus=0, scheduling_strategy=cluster.here())(_check)  # the checkpoints are on this machine
-        self._answers = [task.remote([t.to_dict() for t in starts], files)]
+        self._answers = [task.remote(starts, files)]
 
     def raise_known(self, wait_s: float | None = 0.0) -> None:
         """Raises what is wrong, as far as it is known by then.
@@ -120,12 +120,12 @@ class Checks:
             raise problem
 
 
-def _check(trials: list[dict[str, Any]], checkpoints: Mapping[str, Path | None]) -> Exception | None:
+def _check(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]) -> Exception | None:
     """The task: what is wrong, as a value, because Ray would add its stack to what is raised."""
     from trainable.network.networks import check_starts
 
     try:
-        check_starts((TrialConfig(**fields) for fields in trials), checkpoints)
+        check_starts(trials, checkpoints)
     except (BackboneError, WrongWeights) as error:
         return error
     return None
@@ -158,7 +158,7 @@ def tune_jobs(
     tuner = tune.Tuner(
         tune.with_resources(trainable, bundles),
         tune_config=tune.TuneConfig(
-            search_alg=hooks.InOrder({**j.config.to_dict(), "place": j.place, "needs": j.needs} for j in jobs),
+            search_alg=hooks.InOrder({"trial": j.config, "place": j.place, "needs": j.needs} for j in jobs),
             scheduler=hooks.AsProposed(),
             num_samples=num_jobs,
             max_concurrent_trials=max_concurrent,
@@ -209,9 +209,7 @@ def execute(config: dict[str, Any]) -> None:
     from trainable.device import memory
     from trainable.device.watchdog import watch
 
-    fields = dict(config)
-    place = fields.pop("place")
-    del fields["needs"]
+    place = config["place"]
     tags = {**place.tags, "node_id": cluster.node_id()}
     place = replace(place, tags=tags, num_devices=max(1, len(ray.get_gpu_ids())))  # its GPUs share every batch
     try:
@@ -219,7 +217,7 @@ def execute(config: dict[str, Any]) -> None:
         tune.report({"event": "ready"})
         with watch(place.hang_s, place.folder / STACKS):
             node.run(
-                TrialConfig(**fields),
+                config["trial"],
                 place,
                 lambda row: tune.report({"event": "epoch", "row": row}),
                 lambda line: tune.report({"event": "note", "line": line}),

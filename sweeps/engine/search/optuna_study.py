@@ -196,7 +196,7 @@ def _trial(
     return optuna.trial.create_trial(
         state=state,
         value=value,
-        params={name: getattr(config, name) for name in searched},
+        params={name: config[name] for name in searched},
         distributions={name: _distribution(dimension) for name, dimension in searched.items()},
         intermediate_values=dict(enumerate(curve, 1)),
         user_attrs={"key": config.key},
@@ -204,7 +204,7 @@ def _trial(
 
 
 def _applies(dimension: Dimension, config: TrialConfig) -> bool:
-    return all(getattr(config, name) == value for name, value in (dimension.when or {}).items())
+    return all(config[name] == value for name, value in (dimension.when or {}).items())
 
 
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:

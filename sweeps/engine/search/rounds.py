@@ -93,7 +93,7 @@ class Display:
 
     def finished(self, found: Record) -> None:
         """A trial has committed its result."""
-        config = TrialConfig(**found.config)
+        config = TrialConfig.of(found.config)
         ended = [evaluation(self._search, n, config, found.scores, found.history) for n in self._numbers[found.key]]
         self._tell(partial(Study.ended, evaluations=ended))
 
@@ -117,7 +117,7 @@ class Display:
 
 def described(search: Search, found: Evaluation) -> str:
     """An evaluation in a line."""
-    fields = " ".join(f"{name}={_short(getattr(found.config, name))}" for name in search.space)
+    fields = " ".join(f"{name}={_short(found.config[name])}" for name in search.space)
     if found.state == "FAIL":
         return f"{fields}: diverged"
     value = found.scores[search.metric] if found.state == "COMPLETE" else found.curve[-1]

@@ -81,7 +81,7 @@ class Search:
         num = len(spaces.points(space)) if self.sampler == "grid" else min(self.num_trials, limit or self.num_trials)
         return dataclasses.replace(
             self,
-            base=dataclasses.replace(self.base, **fields),  # type: ignore[arg-type]
+            base=self.base.but(**fields),
             space=space,
             num_trials=num,
             confirm_seeds=seeds or self.confirm_seeds,
@@ -180,7 +180,7 @@ class Proposals:
         for name, dimension in self.search.space.items():
             if all(fields.get(n) == value for n, value in (dimension.when or {}).items()):
                 fields[name] = _suggested(trial, name, dimension)
-        return dataclasses.replace(self.search.base, **fields)
+        return self.search.base.but(**fields)
 
 
 def _suggested(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:

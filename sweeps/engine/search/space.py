@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from trainable.config import TrialConfig
+from trainable.config import FIELDS
 
 Value = str | int | float
 
@@ -58,10 +58,10 @@ def check(space: Mapping[str, Dimension]) -> None:
         ValueError: if a field does not exist, a range is empty or cannot be taken in logarithms, or a condition is on
             what is not searched before.
     """
-    names = {field.name for field in fields(TrialConfig)} - {"seed", "score_on"}
+    names = FIELDS.keys() - {"seed", "score_on"}
     earlier: set[str] = set()
     for name, dimension in space.items():
-        if name not in names:
+        if name.partition(".")[0] not in names:
             raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {', '.join(sorted(names))}")
         if isinstance(dimension, Choice):
             if len(set(dimension.values)) != len(dimension.values) or not dimension.values:

@@ -123,7 +123,7 @@ def apply(
             record.put_in_place(folder, records[folder])
             record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
             checkpoint.tidy(folder, keep=set())  # what the trial needed to resume, if a kill has kept it
-            kept = artefacts.write(folder, TrialConfig(**records[folder].config), say)
+            kept = artefacts.write(folder, TrialConfig.of(records[folder].config), say)
             store.show(records[folder], kept, earlier, say)
         case Repair(kind="supersede", run=Run(run_id=run_id)):
             store.end(run_id, "KILLED", "superseded: another attempt at this trial was committed first")

@@ -203,7 +203,7 @@ class Store:
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
         sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
         parent, status = self._sweep_run(name, _sweep_sha256(name, variant, sweep))
-        trial = TrialConfig(**record.config)
+        trial = TrialConfig.of(record.config)
         if not parent:
             parent = self.open_sweep(name, variant, sweep)
             self.introduce(parent, {}, pages.experiment_tags(pages.sweep_of(name, trial)))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainable.network.augment import NOTHING, Augmentation
+from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 from trainable.network.card import FrontEnd
 from trainable.network.frontend import logmel

@@ -1,0 +1,204 @@
+"""Parts of a trial: found by their names, flat for outsiders, and the same however they were written."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from sweeps.engine.plan import grid
+from trainable.augmentations.mixup import Mixup
+from trainable.augmentations.specaugment import SpecAugment
+from trainable.averages.none import NoAverage
+from trainable.config import SLOTS, TrialConfig, parse_fields
+from trainable.learning.part import ROOT, Part, part_class
+from trainable.objectives.binary_cross_entropy import BinaryCrossEntropy
+from trainable.objectives.cross_entropy import CrossEntropy
+from trainable.samplers.balanced import Balanced
+from trainable.samplers.shuffled import Shuffled
+from trainable.schedules.constant import Constant
+from trainable.schedules.steps import Steps
+
+BASE = TrialConfig(
+    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
+)
+FILES = [(slot, folder, path.stem) for slot, folder, _ in SLOTS for path in (ROOT / folder).glob("[a-z]*.py")]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("slot", "folder", "name"), FILES)
+def test_a_name_is_a_module(slot: str, folder: str, name: str) -> None:
+    """Every file of a slot's folder is a part of its name, with a docstring, and a default for every setting."""
+    part = part_class(slot, folder, name)()
+    assert part.name == str(part) == name
+    assert type(part).__doc__
+    assert part.settings() == {}
+
+
+def test_a_slot_takes_a_name_or_a_part() -> None:
+    """Both make one trial; a part of another slot is none."""
+    assert dataclasses.replace(BASE, sampler=Balanced()) == dataclasses.replace(BASE, sampler="balanced")
+    with pytest.raises(ValueError, match="schedule=Shuffled"):
+        dataclasses.replace(BASE, schedule=Shuffled())
+
+
+@pytest.mark.parametrize("words", ["mixup+specaugment", [Mixup(), SpecAugment()], ("mixup", "specaugment")])
+def test_augmentations_are_a_set(words: Any) -> None:
+    """In whichever order they are named they are one trial, and masks come before mixtures."""
+    same = dataclasses.replace(BASE, augment=words)
+    assert (same, same.key, same["augment"]) == (BASE, BASE.key, "specaugment+mixup")
+    assert [part.name for part in same.augment] == ["specaugment", "mixup"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sampler": "shufled"}, "sampler='shufled': choose one of balanced, shuffled"),
+        ({"objective": "../x"}, "objective='../x': choose one of binary_cross_entropy, cross_entropy"),
+        ({"trained": 3}, "trained=3: choose one of everything, head"),
+        ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part stands there twice; name each once"),
+        ({"augment": 3}, r"augment=3: write names with \+ between them, or none"),
+        ({"schedule.nosuch": 1}, "schedule.nosuch: constant has no such setting; it has none"),
+        ({"schedule": "steps", "schedule.drop": "x"}, "schedule.drop='x': must be of type float"),
+        ({"schedule": "steps"}, "schedule.after='': write epochs after which lr drops, such as 30,45"),
+        (
+            {"schedule": "steps", "schedule.after": "9,3"},
+            "schedule.after='9,3': write each epoch once, in rising order",
+        ),
+        ({"schedule": Steps(after="3", drop=2)}, "schedule.drop=2: must be above 0 and below 1"),
+        ({"augment.specaugment.mels": 0}, "augment.specaugment.mels=0: must be at least 1"),
+        ({"augment": "mixup", "augment.specaugment.mels": 4}, "augment.specaugment: augment=mixup has no such part"),
+    ],
+)
+def test_what_cannot_be_is_refused(fields: dict[str, Any], told: str) -> None:
+    """The error names the field, the value and the remedy."""
+    with pytest.raises(ValueError, match=told):
+        BASE.but(**fields)
+
+
+class TestFlat:
+    TRIAL = BASE.but(schedule=Steps(after="30,45"), **{"augment.specaugment.frames": 16})
+
+    def test_settings_stand_beside_their_part(self) -> None:
+        """Those that differ from their defaults, with a dot; others only when they are asked for."""
+        fields = self.TRIAL.to_dict()
+        assert fields["schedule"] == "steps"
+        assert fields["schedule.after"] == "30,45"
+        assert fields["augment.specaugment.frames"] == 16
+        assert "schedule.drop" not in fields
+        assert self.TRIAL["schedule.drop"] == 0.1
+
+    def test_the_way_back(self) -> None:
+        """What a store has of a trial is the trial, as text too."""
+        assert TrialConfig.of(self.TRIAL.to_dict()) == self.TRIAL
+        assert TrialConfig.of({name: str(value) for name, value in self.TRIAL.to_dict().items()}) == self.TRIAL
+        with pytest.raises(TypeError, match=r"nosuch\.field"):
+            TrialConfig.of({**BASE.to_dict(), "nosuch.field": 1})
+
+    def test_settings_count_for_the_key(self) -> None:
+        """Another setting is another trial; a setting at its default is none."""
+        assert len({BASE.key, self.TRIAL.key, self.TRIAL.but(**{"schedule.drop": 0.5}).key}) == 3
+        assert BASE.but(**{"augment.specaugment.frames": 64}).key == BASE.key
+
+    def test_grids_and_the_command_line_name_them(self) -> None:
+        """A setting is an axis as any field is, and a word of --set."""
+        trials = grid(BASE, schedule=("steps",), **{"schedule.after": ("30", "45"), "seed": (1, 2)})
+        assert [(t["schedule.after"], t.seed) for t in trials] == [("30", 1), ("30", 2), ("45", 1), ("45", 2)]
+        words = parse_fields(["schedule=steps", "schedule.after=30"])
+        assert BASE.but(**words) == BASE.but(schedule=Steps(after="30"))
+        with pytest.raises(ValueError, match=r"TrialConfig has no field .seed\.after"):
+            parse_fields(["seed.after=3"])
+
+    def test_defaults_change_no_key(self) -> None:
+        """A slot that nobody fills leaves a trial what it was."""
+        assert dataclasses.replace(BASE, average=NoAverage(), schedule=Constant(), sampler=Shuffled()).key == BASE.key
+
+
+def test_a_setting_added_later_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the old behaviour as its default."""
+    module = ModuleType("trainable.samplers.toy")
+
+    @dataclasses.dataclass(frozen=True)
+    class Toy(Part):
+        old: int = 1
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(Toy):
+        new: float = 0.0
+
+    keys = []
+    for part in (Toy, Later):
+        part.__module__ = module.__name__
+        module.Toy = part  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        keys += [BASE.but(sampler=part()).key, BASE.but(sampler=part(old=2)).key]
+    assert keys[:2] == keys[2:]
+
+
+class TestSamplers:
+    LABELS = torch.tensor([0] * 9 + [1] * 3 + [2] * 6)
+
+    def test_shuffled_takes_every_clip_once(self) -> None:
+        """In an order that follows from the generator."""
+        first, again, other = (Shuffled().order(self.LABELS, seeded(seed)) for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert first.sort().values.tolist() == list(range(18))
+
+    def test_balanced_takes_each_class_as_often(self) -> None:
+        """An epoch is as long as it was; a class's clips all come before one of them comes again."""
+        order = Balanced().order(self.LABELS, seeded(1))
+        assert self.LABELS[order].view(-1, 3).tolist() == [[0, 1, 2]] * 6
+        counts = order.bincount(minlength=18)
+        assert counts[9:12].tolist() == [2, 2, 2]
+        assert counts[:9].max() == counts[12:].max() == 1
+        assert torch.equal(order, Balanced().order(self.LABELS, seeded(1)))
+        assert not torch.equal(order, Balanced().order(self.LABELS, seeded(2)))
+
+    def test_balanced_is_as_long_where_classes_do_not_divide_it(self) -> None:
+        """Seven clips of two classes are seven."""
+        order = Balanced().order(torch.tensor([0, 0, 0, 0, 0, 1, 1]), seeded(1))
+        assert len(order) == 7
+
+
+class TestObjectives:
+    def test_cross_entropy_is_torchs(self) -> None:
+        """Of mixed targets, the sum over classes of what each would cost."""
+        logits, targets = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.25, 0.75]])
+        (loss,) = CrossEntropy().ready(BASE, torch.nn.Linear(1, 1))(logits, targets).values()  # type: ignore[arg-type]
+        assert float(loss) == pytest.approx(0.25 * 0.126928 + 0.75 * 2.126928, abs=1e-5)
+
+    def test_binary_cross_entropy_is_of_each_class(self) -> None:
+        """The mean of -t log s(x) - (1 - t) log(1 - s(x)), by hand: s(2) = 0.880797, s(0) = 0.5."""
+        logits, targets = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.25, 0.75]])
+        ready = BinaryCrossEntropy().ready(BASE, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+        (loss,) = ready(logits, targets).values()
+        by_hand = 0.25 * 0.126928 + 0.75 * 2.126928 + 0.693147
+        assert float(loss) == pytest.approx(by_hand / 2, abs=1e-5)
+
+
+def test_steps_drop_after_their_epochs() -> None:
+    """The rate follows from the number of the epoch alone."""
+    schedule = Steps(after="2,4", drop=0.1)
+    assert [schedule.factor(epoch) for epoch in range(1, 7)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert Constant().factor(99) == 1
+
+
+def test_a_plan_with_parts_loads_no_torch() -> None:
+    """The top of a part's module is for plans."""
+    import subprocess
+
+    program = (
+        "import sys; from trainable.config import SLOTS; from trainable.learning.part import ROOT, part_class\n"
+        "for slot, folder, _ in SLOTS:\n"
+        "    for path in (ROOT / folder).glob('[a-z]*.py'): part_class(slot, folder, path.stem)()\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT.parent)

@@ -1,0 +1,1 @@
+"""What is learnt with: the parts of a trial, and what holds them together while it trains."""

@@ -1,0 +1,1 @@
+"""What training lowers, one file each, found by its name."""

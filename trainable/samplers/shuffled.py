@@ -1,0 +1,29 @@
+"""Every training clip once an epoch, in a new order each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainable.learning.part import Part
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shuffled(Part):
+    """Every training clip once."""
+
+    def order(self, labels: Int64[Tensor, " clips"], random: torch.Generator) -> Int64[Tensor, " drawn"]:
+        """The clips of an epoch in the order in which they are taken, on the CPU.
+
+        Args:
+            labels: of the training clips.
+            random: of the CPU, for this epoch.
+        """
+        import torch
+
+        return torch.randperm(len(labels), generator=random)

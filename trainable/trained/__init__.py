@@ -1,0 +1,1 @@
+"""Which part of a network is trained, one file each, found by its name."""
