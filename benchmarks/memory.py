@@ -67,9 +67,10 @@ def trial(load: Callable[[Path], Any], folder: Path, parent: Connection) -> None
         import torch
 
         from benchmarks import feed
+        from trainable.network.frontend import logmel
 
         torch.set_num_threads(1)
-        feed.examples.logmel(torch.zeros(feed.examples.CLIPS_AT_ONCE, 160_000), feed.LOGMELS.card.front_end)
+        logmel(torch.zeros(feed.examples.CLIPS_AT_ONCE, 160_000), feed.LOGMELS.card.front_end)
     parent.send("up")
     parent.recv()
     held = load(folder)

@@ -65,7 +65,7 @@ def flops(func: Any, args: Any, out: Any) -> float:
 def step_work(config: TrialConfig, samples: int) -> list[Work]:
     """Every operation of a forward and backward pass over so many samples, and of Adam's update of the weights."""
     with torch.device("meta"):
-        shape = (config.num_samples,) if "wave" in config.card.input else config.logmel_shape
+        shape = config.input.shape(config)
         network = start_network(config, NUM_CLASSES, None).to("meta").bfloat16().train()
         x = torch.empty(samples, *shape, dtype=torch.bfloat16)
     with Counter() as counter:

@@ -166,11 +166,11 @@ class TrialConfig:
         if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
             raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
         card = self.card
-        least = max(card.min_samples, 0 if card.input == "wave" else card.front_end.window // 2 + 1)  # it is reflected
+        least = max(card.min_samples, self.input.min_samples(self))
         if self.num_samples >= least:
             return
         given, needed, unit = self.num_samples, least, "samples"
-        if card.input == "logmel" and self.num_frames < card.front_end.num_frames(least):
+        if not self.input.waves and self.num_frames < card.front_end.num_frames(least):
             given, needed, unit = self.num_frames, card.front_end.num_frames(least), "frames"
         raise ValueError(
             f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {given} {unit} to {self.backbone} "
@@ -181,6 +181,11 @@ class TrialConfig:
     def card(self) -> Card:
         """What the backbone needs."""
         return card(self.backbone, self.pretrain_hz)
+
+    @functools.cached_property
+    def input(self) -> Any:
+        """What the backbone is given of a clip: a part of `trainable/inputs/`."""
+        return named("input", "inputs", self.card.input)
 
     @property
     def parts(self) -> tuple[Part, ...]:

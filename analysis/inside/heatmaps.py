@@ -74,11 +74,10 @@ def map_size(trial: TrialConfig) -> tuple[int, ...]:
     network = start_network(trial, 2, None).to("meta").eval()
     sizes: list[torch.Size] = []
     network.last_features.register_forward_hook(lambda layer, given, made: sizes.append(made.shape))
-    wave = "wave" in trial.card.input
-    network(torch.empty(1, *((trial.num_samples,) if wave else trial.logmel_shape), device="meta"))
+    network(torch.empty(1, *trial.input.shape(trial), device="meta"))
     (shape,) = sizes
     channels_last = getattr(getattr(network, "trunk", None), "output_fmt", "NCHW") != "NCHW"  # as timm marks them
-    if len(shape) != (3 if trial.card.input == "wave" else 4) or channels_last:
+    if len(shape) != (4 if trial.input.spectrogram else 3) or channels_last:
         raise BackboneError(
             f"backbone={trial.backbone!r}: its last features are {tuple(shape)}, tokens and no map over time and "
             "frequency, so it has no Grad-CAM; choose a convolutional network with --backbones"
@@ -170,7 +169,7 @@ def mean_logmels(
     total, count = np.zeros((num_classes, *trial.logmel_shape)), np.zeros(num_classes)
     for here in np.array_split(chosen, -(-len(chosen) // 64)):
         x = test.batch(torch.from_numpy(here).to(test.labels.device))
-        x = x if trial.card.input == "logmel" else logmel(x, trial.card.front_end)
+        x = logmel(x, trial.card.front_end) if trial.input.waves else x
         np.add.at(total, labels[here], x.cpu().numpy())
         np.add.at(count, labels[here], 1)
     mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]

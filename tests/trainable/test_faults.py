@@ -69,7 +69,7 @@ def test_without_a_fault_nothing_happens(log: Path, monkeypatch: pytest.MonkeyPa
 def test_every_place_is_one_line_of_the_code() -> None:
     """No place is forgotten, misspelt, or at two lines, so that tests of all places are tests of all."""
     said: Counter[str] = Counter()
-    for path in [*(ROOT / "trainable").rglob("*.py"), *(ROOT / "sweeps").glob("*.py")]:
+    for path in [*(ROOT / "trainable").rglob("*.py"), *(ROOT / "sweeps").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "faults.reach":
                 said[ast.literal_eval(node.args[0])] += 1

@@ -59,7 +59,7 @@ MIN_FRAMES = {  # every pooling by two halves them, and one must be left
     "wavegram_logmel_cnn14": 32,
 }
 RES1DNET31_SAMPLES = 20_476  # a stride of 5 and six poolings by 4 leave one
-INPUTS = {"res1dnet31": "wave", "wavegram_logmel_cnn14": "wave+logmel"}
+INPUTS = {"res1dnet31": "wave", "wavegram_logmel_cnn14": "wave_logmel"}
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:
@@ -83,6 +83,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=front_end,
         min_samples=(frames - 1) * front_end.hop if frames else RES1DNET31_SAMPLES,
         num_parameters=NUM_PARAMETERS[backbone],
+        dense=True,
         passport=Passport(
             file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256, command=_command(file)
         ),

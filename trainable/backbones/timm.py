@@ -99,6 +99,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
             num_classes=num_classes,
             head_dropout=config.head_dropout,
             input_norm=config.input_norm,
+            num_mels=config.logmel_shape[1],
         )
 
 

@@ -22,7 +22,6 @@ from trainable.cost.cost import Measured
 from trainable.device.place import Place
 from trainable.examples import Examples, Scale
 from trainable.network import linear
-from trainable.network.frontend import logmel
 from trainable.trial import ready_network
 
 if TYPE_CHECKING:
@@ -118,18 +117,17 @@ def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: 
 def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -> Examples:
     """So many clips of the trial's shape, or as many as are not too much: noise at the level of ships."""
     random = torch.Generator(device).manual_seed(0)
-    takes_wave = "wave" in config.card.input
-    shape = (config.num_samples,) if takes_wave else config.logmel_shape
+    shape, dtype = config.input.shape(config), getattr(torch, config.input.dtype)
     least = 2 * config.batch
     num_clips = max(least, min(num_clips, MAX_CLIP_BYTES // (2 * int(np.prod(shape)))))
-    inputs = torch.empty(num_clips, *shape, dtype=torch.int16 if takes_wave else torch.float16, device=device)
-    if takes_wave:
+    inputs = torch.empty(num_clips, *shape, dtype=dtype, device=device)
+    if config.input.waves:
         inputs.random_(-10_000, 10_000, generator=random)
     else:
         inputs.normal_(-30, 7.6, generator=random)
     labels = torch.arange(num_clips, device=device) % NUM_CLASSES
     none = np.zeros(num_clips)
-    return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if takes_wave else None)
+    return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.input.waves else None)
 
 
 def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[float, ...]:
@@ -152,13 +150,15 @@ def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[floa
 
 
 def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> float:
-    """Of one clip's log-mel; nothing for a network that takes waveforms."""
-    if "wave" in config.card.input:
-        return 0.0
+    """Of what is made of one clip before the first epoch; next to nothing for a waveform."""
     num = min(examples.CLIPS_AT_ONCE, max(1, 2**22 // config.num_samples))
-    wave = torch.randn(num, config.num_samples, device=device)
-    front_end = config.card.front_end
-    return statistics.median(_seconds(lambda _: float(logmel(wave, front_end).sum()), 1, clock) for _ in range(3)) / num
+    wave = torch.randint(-10_000, 10_000, (num, config.num_samples), dtype=torch.int16, device=device)
+    scale = Scale(0.0, 1 / 32767)
+
+    def make(_: int) -> float:
+        return float(config.input.made(wave, config, scale).sum())  # waits for the device
+
+    return statistics.median(_seconds(make, 1, clock) for _ in range(3)) / num if not config.input.waves else 0.0
 
 
 def _drawn(config: TrialConfig) -> int:

@@ -66,12 +66,13 @@ class Card:
 
     backbone: str
     pretrain_hz: int
-    input: str  # "logmel", "wave", or "wave+logmel": a waveform of which the network makes a log-mel too
-    front_end: FrontEnd  # of a pure "wave" network only the rate counts
+    input: str  # a part of trainable/inputs/: "logmel", "wave", or "wave_logmel"
+    front_end: FrontEnd  # of a network that takes waveforms alone only the rate counts
     min_samples: int  # shortest clip
     num_parameters: int | None  # as published, its classifier included; None where nobody has told
     passport: Passport
     input_norms: tuple[str, ...] = ("batch",)  # values of `TrialConfig.input_norm` that it has a use for
+    dense: bool = False  # whether its convolutions are of all channels, none depthwise or in groups
     scalable: bool = True  # whether `TrialConfig.width` can differ from 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainable.network.card import BackboneError, family, module
+from trainable.network.card import BackboneError, module
 from trainable.network.depthwise import use_fast_gradients
 from trainable.randomness import generator
 from trainable.weights import pretrained
@@ -44,10 +44,10 @@ def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Ba
     """The network on its device, its weights in the order and its gradients in the ways that are fastest there."""
     if device.type == "cpu":
         use_fast_gradients(network)
-    # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but the wide dense ones of
-    # PANNs a tenth slower (benchmarks/network.py).
-    wide = family(config.backbone) == "panns" and (config.card.num_parameters or 0) * config.width**2 > WIDE
-    if device.type == "cpu" and wide:
+    # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but wide dense ones a tenth
+    # slower (benchmarks/network.py).
+    wide = (config.card.num_parameters or 0) * config.width**2 > WIDE
+    if device.type == "cpu" and config.card.dense and wide:
         return network
     return network.to(device).to(memory_format=torch.channels_last)
 
@@ -78,7 +78,7 @@ def _show(network: Backbone, config: TrialConfig) -> None:
     Raises:
         BackboneError: if it cannot take clips of that length.
     """
-    shape = (config.num_samples,) if "wave" in config.card.input else config.logmel_shape
+    shape = config.input.shape(config)
     try:
         network.to("meta")(torch.empty(2, *shape, device="meta"))
     except (AssertionError, RuntimeError) as error:

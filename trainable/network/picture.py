@@ -23,6 +23,7 @@ class ImageBackbone(Backbone):
         trunk: from (batch, 1, frames, mels) to (batch, features).
         last_features: the name of its layer whose output is the last map, (batch, channels, rows, columns).
         input_norm: see `TrialConfig`.
+        num_mels: bands of the log-mel.
     """
 
     def __init__(
@@ -33,9 +34,10 @@ class ImageBackbone(Backbone):
         num_classes: int,
         head_dropout: float,
         input_norm: str,
+        num_mels: int,
     ) -> None:
         super().__init__(head_dropout)
-        self.norm = INPUT_NORMS[input_norm]()
+        self.norm = INPUT_NORMS[input_norm](num_mels)
         self.trunk = trunk
         self.fc = nn.Linear(features, num_classes)
         self._last_features = last_features
@@ -63,9 +65,6 @@ class ImageBackbone(Backbone):
 class MelBatchNorm(nn.BatchNorm2d):
     """Batch normalisation of each mel band, with weights of its own, as PANNs begin with."""
 
-    def __init__(self) -> None:
-        super().__init__(64)
-
     def forward(self, x: Float[Tensor, "batch 1 frames mels"]) -> Float[Tensor, "batch 1 frames mels"]:
         """Bands with mean 0 and deviation 1 over the batch, or over what the training batches were."""
         return super().forward(x.transpose(1, 3)).transpose(1, 3)
@@ -77,7 +76,7 @@ class Standard(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, num_mels: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
