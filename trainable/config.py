@@ -19,9 +19,8 @@ from trainable.network.card import Card, card
 
 CHOICES = {
     "scale": ("minmax", "pcm"),
-    "keep_by": ("accuracy", "loss"),
-    "stop_by": ("accuracy", "loss"),
     "score_on": ("test", "validation"),
+    "keep": ("none", "embeddings"),
     "precision": ("float32", "bfloat16"),
 }
 LIMITS: dict[str, tuple[float, float]] = {  # the least and the most that can be trained
@@ -120,6 +119,9 @@ class TrialConfig:
     objective: Any = slot("objectives", STEP, "cross_entropy")
     average: Any = slot("averages", STEP, "none")
     schedule: Any = slot("schedules", LEARNING, "constant")
+    scores: Any = slot("scores", SCORE, "accuracy+recording_accuracy+loss", several=True)
+    # What a trial leaves beside its predictions and weights: "embeddings" of the clips of all three roles, or none.
+    keep: str = changes(SCORE, "none")
     # Or "bfloat16": of convolutions and matrix products, by autocast; the rest stays.
     precision: str = changes(STEP, "float32")
 
@@ -148,6 +150,9 @@ class TrialConfig:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
+        for name in ("keep_by", "stop_by"):
+            if (value := getattr(self, name)) not in (each := [s.name for s in self.scores if s.each_epoch]):
+                raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(sorted(each))}, or add it to scores")
         self._check_backbone()
         for part in self.parts:
             part.check(self)
@@ -199,6 +204,10 @@ class TrialConfig:
     def clips_per_sample(self) -> int:
         """Clips that a sample of a batch is made of: two where an augmentation mixes pairs."""
         return math.prod(getattr(part, "clips_per_sample", 1) for part in self.augment)
+
+    def score(self, name: str) -> Any:
+        """One of the trial's scores, by its name."""
+        return next(score for score in self.scores if score.name == name)
 
     @property
     def class_list(self) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from trainable.device.watchdog import beat
 from trainable.learning import augmentation
 from trainable.learning.learner import ready_learner
 from trainable.randomness import derive, generator
-from trainable.result import metrics
 from trainable.result.metrics import NotFinite, mean_loss
 from trainable.result.usage import Meter
 from trainable.weights import checkpoint
@@ -87,14 +86,14 @@ def finetune(
         row = {
             "epoch": epoch,
             **curves(losses, epoch),
-            "val_loss": metrics.cross_entropy(logits, labels),
-            "val_accuracy": metrics.accuracy(logits, labels),
+            **scored("val", [s for s in config.scores if s.each_epoch], logits, labels, validation.recording),
             "epoch_s": time.perf_counter() - started,
             "ended_unix_s": time.time(),
             **meter.read(),
         }
-        if not math.isfinite(row["val_loss"]):
-            raise NotFinite(f"the validation loss is {row['val_loss']} after epoch {epoch}; lower lr ({config.lr:g})")
+        if not_finite := [name for name, value in row.items() if name.startswith("val_") and not math.isfinite(value)]:
+            what = f"the validation {not_finite[0].removeprefix('val_')} is {row[not_finite[0]]}"
+            raise NotFinite(f"{what} after epoch {epoch}; lower lr ({config.lr:g})")
         faults.reach("epoch is trained")
         history.append(row)
         save(folder, learner, history)
@@ -147,7 +146,7 @@ def train_epoch(
     config, network = learner.config, learner.network
     device, num_classes = train.labels.device, network.classifier.out_features
     unit = config.clips_per_sample
-    order = config.sampler.order(train.labels, generator(config.seed, "order", epoch)).to(device)
+    order = config.sampler.order(train, generator(config.seed, "order", epoch)).to(device)
     order = order[: len(order) - len(order) % unit]
     random = generator(config.seed, "augment", epoch, device=device)
     learner.begin(epoch)
@@ -229,12 +228,12 @@ def arithmetic(config: TrialConfig, device: torch.device) -> torch.autocast:
 
 def kept_epoch(history: list[Row], config: TrialConfig) -> int:
     """The epoch whose weights are kept: the first of the best by `keep_by`; 0 before the first."""
-    return _best(history, config.keep_by)
+    return _best(history, config.score(config.keep_by))
 
 
 def has_stopped(history: list[Row], config: TrialConfig) -> bool:
     """Whether `stop_by` has not improved for `patience` epochs."""
-    return len(history) - _best(history, config.stop_by) >= config.patience
+    return len(history) - _best(history, config.score(config.stop_by)) >= config.patience
 
 
 def save(folder: Path, learner: Learner, history: list[Row]) -> None:
@@ -255,8 +254,20 @@ def save(folder: Path, learner: Learner, history: list[Row]) -> None:
     checkpoint.tidy(folder, keep | {checkpoint.best_file(folder, best), before})
 
 
-def _best(history: list[Row], by: str) -> int:
+def scored(
+    prefix: str,
+    scores: Iterable[Any],
+    logits: Float32[np.ndarray, "clips classes"],
+    labels: Int64[np.ndarray, " clips"],
+    recording: np.ndarray,
+) -> Row:
+    """Each score of these clips, by its name after a prefix: `val_accuracy`."""
+    return {f"{prefix}_{score.name}": score.of(logits, labels, recording) for score in scores}
+
+
+def _best(history: list[Row], by: Any) -> int:
     if not history:
         return 0
-    values = [row["val_accuracy"] if by == "accuracy" else -row["val_loss"] for row in history]
+    sign = 1 if by.higher_is_better else -1
+    values = [sign * row[f"val_{by.name}"] for row in history]
     return values.index(max(values)) + 1

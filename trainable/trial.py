@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,16 @@ from trainable.device import faults
 from trainable.device.parallel import Team, lead
 from trainable.device.place import Place
 from trainable.device.watchdog import each_beats
-from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, take_part
+from trainable.finetune import Row, finetune, has_stopped, kept_epoch, predict, scored, take_part
+from trainable.network.linear import embedded
 from trainable.network.networks import laid_out, start_network
-from trainable.result import metrics, provenance, record
+from trainable.result import provenance, record
 from trainable.result.metrics import NotFinite
 from trainable.result.record import Record
 from trainable.weights import checkpoint, weights
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
     from datasets.engine.clips import Clips
     from datasets.engine.splits import Split
@@ -73,9 +74,13 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
 
     test = examples.load(config, clips, split, "test", device)
     logits = predict(network, test, config)
-    found = scores(history, config, logits, test.labels.cpu().numpy(), test.recording)
+    found = scored("test", config.scores, logits, test.labels.cpu().numpy(), test.recording)
+    found |= best_epoch(history, config)
     found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    attempt = write_results(config, place, network, test, logits, clips.classes)
+    source = (place.clips, place.split)
+    fit = (examples.shared(config, clips, split, role, device, source) for role in ("train", "validation"))
+    roles = dict(zip(("train", "validation"), fit, strict=True)) if config.keep == "embeddings" else {}
+    attempt = write_results(config, place, network, {**roles, "test": test}, logits, clips.classes)
     return commit(config, place, attempt, found, history)
 
 
@@ -133,16 +138,22 @@ def write_results(
     config: TrialConfig,
     place: Place,
     network: Backbone,
-    test: Examples,
+    roles: Mapping[str, Examples],
     logits: Float[np.ndarray, "clips classes"],
     classes: Sequence[str],
 ) -> Path:
-    """Writes weights and predictions into a folder of this attempt."""
-    attempt = new_attempt(place)
+    """Writes weights and predictions, and what else the trial keeps, into a folder of this attempt.
+
+    Args:
+        roles: the test clips, which were predicted, and of a trial that keeps embeddings those of the other roles.
+    """
+    attempt, test = new_attempt(place), roles["test"]
     try:
         kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
         checkpoint.save(attempt / "best.pt", kept)
-        save_predictions(
+        if config.keep == "embeddings":
+            save_arrays(attempt / "embeddings.npz", **embeddings(config, network, roles))
+        save_arrays(
             attempt / "predictions.npz",
             logits=logits,
             labels=test.labels.cpu().numpy(),
@@ -179,38 +190,33 @@ def commit(config: TrialConfig, place: Place, attempt: Path, found: Row, history
 
 def search_scores(history: list[Row], config: TrialConfig) -> Row:
     """The numbers of a trial of a search: those of its best epoch so far, and whether it was told to give up."""
-    best = history[kept_epoch(history, config) - 1]
-    found = {
-        "best_val_accuracy": best["val_accuracy"],
-        "best_val_loss": best["val_loss"],
-        "best_epoch": best["epoch"],
-        "epochs_run": float(len(history)),
-    }
     gave_up = len(history) < config.epochs and not has_stopped(history, config)
-    return found | ({"gave_up": 1.0} if gave_up else {})
+    return best_epoch(history, config) | ({"gave_up": 1.0} if gave_up else {})
 
 
-def scores(
-    history: list[Row],
-    config: TrialConfig,
-    logits: Float[np.ndarray, "clips classes"],
-    labels: Int[np.ndarray, " clips"],
-    recording: np.ndarray,
-) -> Row:
-    """The numbers of a finished trial: those of its kept epoch on validation, and those of the test clips."""
+def best_epoch(history: list[Row], config: TrialConfig) -> Row:
+    """The kept epoch's scores on validation, which it is, and how many there were."""
     best = history[kept_epoch(history, config) - 1]
-    return {
-        "test_accuracy": metrics.accuracy(logits, labels),
-        "test_recording_accuracy": metrics.recording_accuracy(logits, labels, recording),
-        "test_loss": metrics.cross_entropy(logits, labels),
-        "best_val_accuracy": best["val_accuracy"],
-        "best_val_loss": best["val_loss"],
-        "best_epoch": best["epoch"],
-        "epochs_run": len(history),
-    }
+    found = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
+    return {**found, "best_epoch": best["epoch"], "epochs_run": float(len(history))}
 
 
-def save_predictions(path: Path, **arrays: np.ndarray) -> None:
+def embeddings(config: TrialConfig, network: Backbone, roles: Mapping[str, Examples]) -> dict[str, np.ndarray]:
+    """What the kept network feeds its classifier, for every clip of every role, with what tells the clips apart.
+
+    Returns:
+        For each role: its name, (clips, features) in half precision; and with `_labels`, `_recording` and `_clip` after
+        it, (clips,) each.
+    """
+    found = {}
+    for role, clips in roles.items():
+        found[role] = embedded(config, network, clips).inputs.half().cpu().numpy()
+        found |= {f"{role}_labels": clips.labels.cpu().numpy(), f"{role}_recording": clips.recording}
+        found[f"{role}_clip"] = clips.number
+    return found
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes a compressed archive, whole or not at all."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)

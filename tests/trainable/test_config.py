@@ -56,6 +56,8 @@ OTHER: dict[str, Any] = {  # another value for every field
     "objective": "binary_cross_entropy",
     "average": Toy(),
     "schedule": Steps(after="30"),
+    "scores": "accuracy+loss",
+    "keep": "embeddings",
     "trained": "head",
     "precision": "bfloat16",
 }
@@ -86,6 +88,8 @@ def test_defaults_are_pinned() -> None:
         "patience": 50,
         "stop_by": "loss",
         "keep_by": "accuracy",
+        "scores": "accuracy+recording_accuracy+loss",
+        "keep": "none",
         "trained": "everything",
         "sampler": "shuffled",
         "objective": "cross_entropy",

@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,8 @@ from sweeps.engine.plan import grid
 from trainable.augmentations.mixup import Mixup
 from trainable.augmentations.specaugment import SpecAugment
 from trainable.averages.none import NoAverage
-from trainable.config import SLOTS, TrialConfig, parse_fields
+from trainable.config import FIELDS, SLOTS, TrialConfig, parse_fields
+from trainable.examples import Examples
 from trainable.learning.part import ROOT, Part, part_class
 from trainable.objectives.binary_cross_entropy import BinaryCrossEntropy
 from trainable.objectives.cross_entropy import CrossEntropy
@@ -33,6 +35,12 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def clips_of(labels: torch.Tensor) -> Examples:
+    """Clips that have labels and nothing to hear."""
+    none = np.zeros(len(labels), dtype=int)
+    return Examples(torch.zeros(len(labels), 1), labels, none, none)
+
+
 @pytest.mark.parametrize(("slot", "folder", "name"), FILES)
 def test_a_name_is_a_module(slot: str, folder: str, name: str) -> None:
     """Every file of a slot's folder is a part of its name, with a docstring, and a default for every setting."""
@@ -40,6 +48,12 @@ def test_a_name_is_a_module(slot: str, folder: str, name: str) -> None:
     assert part.name == str(part) == name
     assert type(part).__doc__
     assert part.settings() == {}
+
+
+@pytest.mark.parametrize("slot", [slot for slot, _, _ in SLOTS if FIELDS[slot].default is not dataclasses.MISSING])
+def test_a_default_is_in_one_form(slot: str) -> None:
+    """As `to_dict` writes it, or it would count for the key."""
+    assert BASE[slot] == FIELDS[slot].default
 
 
 def test_a_slot_takes_a_name_or_a_part() -> None:
@@ -144,27 +158,28 @@ def test_a_setting_added_later_changes_no_key(monkeypatch: pytest.MonkeyPatch) -
 
 class TestSamplers:
     LABELS = torch.tensor([0] * 9 + [1] * 3 + [2] * 6)
+    CLIPS = clips_of(LABELS)
 
     def test_shuffled_takes_every_clip_once(self) -> None:
         """In an order that follows from the generator."""
-        first, again, other = (Shuffled().order(self.LABELS, seeded(seed)) for seed in (1, 1, 2))
+        first, again, other = (Shuffled().order(self.CLIPS, seeded(seed)) for seed in (1, 1, 2))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
         assert first.sort().values.tolist() == list(range(18))
 
     def test_balanced_takes_each_class_as_often(self) -> None:
         """An epoch is as long as it was; a class's clips all come before one of them comes again."""
-        order = Balanced().order(self.LABELS, seeded(1))
+        order = Balanced().order(self.CLIPS, seeded(1))
         assert self.LABELS[order].view(-1, 3).tolist() == [[0, 1, 2]] * 6
         counts = order.bincount(minlength=18)
         assert counts[9:12].tolist() == [2, 2, 2]
         assert counts[:9].max() == counts[12:].max() == 1
-        assert torch.equal(order, Balanced().order(self.LABELS, seeded(1)))
-        assert not torch.equal(order, Balanced().order(self.LABELS, seeded(2)))
+        assert torch.equal(order, Balanced().order(self.CLIPS, seeded(1)))
+        assert not torch.equal(order, Balanced().order(self.CLIPS, seeded(2)))
 
     def test_balanced_is_as_long_where_classes_do_not_divide_it(self) -> None:
         """Seven clips of two classes are seven."""
-        order = Balanced().order(torch.tensor([0, 0, 0, 0, 0, 1, 1]), seeded(1))
+        order = Balanced().order(clips_of(torch.tensor([0, 0, 0, 0, 0, 1, 1])), seeded(1))
         assert len(order) == 7
 
 
@@ -187,8 +202,8 @@ class TestObjectives:
 def test_steps_drop_after_their_epochs() -> None:
     """The rate follows from the number of the epoch alone."""
     schedule = Steps(after="2,4", drop=0.1)
-    assert [schedule.factor(epoch) for epoch in range(1, 7)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert Constant().factor(99) == 1
+    assert [schedule.factor(epoch, 6) for epoch in range(1, 7)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert Constant().factor(99, 100) == 1
 
 
 def test_a_plan_with_parts_loads_no_torch() -> None:

@@ -107,6 +107,31 @@ def stored(folder: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+def test_embeddings_are_kept_where_they_are_asked_for(
+    materials: Callable[[int], Material], left: Left, tmp_path: Path
+) -> None:
+    """Those of all roles, in half precision; the classifier makes the stored logits of the test clips' of them."""
+    assert not (left.folder / "embeddings.npz").exists()
+    config = dataclasses.replace(CONFIG, keep="embeddings")
+    kept = run(materials(3), tmp_path, config)
+    with np.load(kept.folder / "embeddings.npz", allow_pickle=False) as arrays:
+        found = dict(arrays)
+    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    for role in ("train", "validation", "test"):
+        chosen = np.array([split.roles.get(i) == role for i in clips.recording])
+        assert found[role].dtype == np.float16
+        assert len(found[role]) == chosen.sum()
+        assert np.array_equal(found[f"{role}_recording"], clips.recording[chosen])
+        assert np.array_equal(found[f"{role}_labels"], clips.label[chosen])
+    model = torch.load(kept.folder / "best.pt", weights_only=True)["model"]
+    logits = (
+        found["test"].astype(np.float32) @ model["fc_audioset.weight"].numpy().T + model["fc_audioset.bias"].numpy()
+    )
+    np.testing.assert_allclose(logits, stored(kept.folder)["logits"], atol=2e-3)
+    assert np.array_equal(stored(kept.folder)["logits"], stored(left.folder)["logits"])
+    assert "embeddings.npz" in record.read(kept.folder).files  # type: ignore[union-attr]
+
+
 def test_predictions_are_of_every_test_clip(left: Left, materials: Callable[[int], Material]) -> None:
     """Logits, labels, recordings and clip numbers belong together, and to the test recordings alone."""
     clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
@@ -133,7 +158,7 @@ def test_predictions_hold_no_pickle(left: Left) -> None:
 def test_objects_are_not_stored(tmp_path: Path) -> None:
     """What would need a pickle is refused, and leaves no file."""
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        trial.save_predictions(tmp_path / "predictions.npz", logits=np.array([{}]))
+        trial.save_arrays(tmp_path / "predictions.npz", logits=np.array([{}]))
     assert not list(tmp_path.iterdir())
 
 

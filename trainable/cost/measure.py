@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], float]
 NUM_CLASSES = 4
-EPOCH = {"epoch": 1.0, "val_loss": 1.0, "val_accuracy": 0.0}  # any, for a checkpoint
 ROUNDS = 5  # of five measurements, the least and the most hold the median in 94 of 100 cases, whatever their spread
 ROUND_S = 0.3  # that a round takes at least, if the cell's clips are few enough
 LIMIT_S = 20.0  # after which no further round begins
@@ -66,7 +65,8 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
         eval_s = evaluations(config, part, clips, clock)
         load = (time.perf_counter() - began_s) / (clock() - worked_s)
         peak_gb = max(0.0, _peak_gb(device) - before_gb)
-        save_s = _seconds(lambda _: finetune.save(place, learner, [EPOCH]), 1)
+        epoch = {"epoch": 1.0, **{f"val_{score.name}": 0.0 for score in config.scores}}  # any, for a checkpoint
+        save_s = _seconds(lambda _: finetune.save(place, learner, [epoch]), 1)
     return Measured(
         step_s=step_s,
         eval_s=eval_s,

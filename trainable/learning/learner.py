@@ -28,7 +28,7 @@ class Learner:
     def begin(self, epoch: int) -> None:
         """Sets the learning rate of an epoch, counted from 1."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * self.config.schedule.factor(epoch)
+            group["lr"] = self.config.lr * self.config.schedule.factor(epoch, self.config.epochs)
 
     def step(self) -> None:
         """Takes a step along the gradients."""

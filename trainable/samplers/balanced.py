@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
+    from trainable.examples import Examples
+
 
 @dataclass(frozen=True)
 class Balanced(Part):
@@ -24,21 +26,21 @@ class Balanced(Part):
         Kong et al. 2020 (PANNs), section VI.B.
     """
 
-    def order(self, labels: Int64[Tensor, " clips"], random: torch.Generator) -> Int64[Tensor, " drawn"]:
+    def order(self, clips: Examples, random: torch.Generator) -> Int64[Tensor, " drawn"]:
         """The clips of an epoch in the order in which they are taken, on the CPU.
 
         Args:
-            labels: of the training clips.
+            clips: those of the training split.
             random: of the CPU, for this epoch.
         """
         import torch
 
-        labels = labels.cpu()
+        labels = clips.labels.cpu()
         classes = labels.unique()
         each = -(-len(labels) // len(classes))  # rounded up
         columns = []
         for label in classes:
-            clips = (labels == label).nonzero().flatten()
-            rounds = [clips[torch.randperm(len(clips), generator=random)] for _ in range(-(-each // len(clips)))]
+            own = (labels == label).nonzero().flatten()
+            rounds = [own[torch.randperm(len(own), generator=random)] for _ in range(-(-each // len(own)))]
             columns.append(torch.cat(rounds)[:each])
         return torch.stack(columns, dim=1).flatten()[: len(labels)]

@@ -12,18 +12,20 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
+    from trainable.examples import Examples
+
 
 @dataclass(frozen=True)
 class Shuffled(Part):
     """Every training clip once."""
 
-    def order(self, labels: Int64[Tensor, " clips"], random: torch.Generator) -> Int64[Tensor, " drawn"]:
+    def order(self, clips: Examples, random: torch.Generator) -> Int64[Tensor, " drawn"]:
         """The clips of an epoch in the order in which they are taken, on the CPU.
 
         Args:
-            labels: of the training clips.
+            clips: those of the training split.
             random: of the CPU, for this epoch.
         """
         import torch
 
-        return torch.randperm(len(labels), generator=random)
+        return torch.randperm(len(clips.labels), generator=random)

@@ -11,6 +11,6 @@ from trainable.learning.part import Part
 class Constant(Part):
     """The trial's `lr`, always."""
 
-    def factor(self, epoch: int) -> float:
-        """What `lr` is multiplied by in an epoch, counted from 1."""
+    def factor(self, epoch: int, num_epochs: int) -> float:
+        """What `lr` is multiplied by in an epoch, counted from 1, of a trial that has so many at most."""
         return 1.0

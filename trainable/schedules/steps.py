@@ -38,6 +38,6 @@ class Steps(Part):
         """Those after which the learning rate drops."""
         return tuple(map(int, self.after.split(",")))
 
-    def factor(self, epoch: int) -> float:
+    def factor(self, epoch: int, num_epochs: int) -> float:
         """What `lr` is multiplied by in an epoch, counted from 1: it follows from the number, so resuming is exact."""
         return self.drop ** sum(epoch > last for last in self.epochs)

@@ -1,0 +1,35 @@
+"""Accuracy of recordings: one vote each, by the mean of its clips' softmax probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainable.learning.part import Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class RecordingAccuracy(Part):
+    """Of recordings, as a fraction."""
+
+    title = "recording accuracy"
+    higher_is_better = True
+    is_share = True
+    each_epoch = False
+    stage = 1
+
+    def of(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
+    ) -> float:
+        """Of the recordings of these clips.
+
+        Args:
+            recording: of each clip.
+        """
+        from trainable.result import metrics
+
+        return metrics.recording_accuracy(logits, labels, recording)
