@@ -72,15 +72,27 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     if config.score_on == "validation":  # a search keeps numbers, and neither networks nor predictions
         return commit(config, place, new_attempt(place), search_scores(history, config), history)
 
+    return score(config, place, network, history, clips, split, device)
+
+
+def score(
+    config: TrialConfig,
+    place: Place,
+    network: Backbone,
+    history: list[Row],
+    clips: Clips,
+    split: Split,
+    device: torch.device,
+) -> Row:
+    """Takes up the test clips, and commits what the network of the kept epoch makes of them."""
     test = examples.load(config, clips, split, "test", device)
     logits = predict(network, test, config)
     found = scored("test", config.scores, logits, test.labels.cpu().numpy(), test.recording)
     found |= best_epoch(history, config)
     found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    source = (place.clips, place.split)
-    fit = (examples.shared(config, clips, split, role, device, source) for role in ("train", "validation"))
-    roles = dict(zip(("train", "validation"), fit, strict=True)) if config.keep == "embeddings" else {}
-    attempt = write_results(config, place, network, {**roles, "test": test}, logits, clips.classes)
+    others = ("train", "validation") if config.keep == "embeddings" else ()
+    roles = {"test": test} | {r: examples_of(config, place, clips, split, r, device) for r in others}
+    attempt = write_results(config, place, network, roles, logits, clips.classes)
     return commit(config, place, attempt, found, history)
 
 
@@ -96,16 +108,21 @@ def train(
     config: TrialConfig, place: Place, clips: Clips, split: Split, device: torch.device, report: Callable[[Row], None]
 ) -> tuple[Backbone, list[Row]]:
     """The network of the kept epoch, and the numbers of all."""
-    source = (place.clips, place.split)
     with lead(place.num_devices, partial(follow, config, place), place.hang_s) as team:
-        roles = ("train", "validation")
-        fit, validation = (examples.shared(config, clips, split, role, device, source) for role in roles)
+        fit, validation = (examples_of(config, place, clips, split, role, device) for role in ("train", "validation"))
         network = ready_network(config, place, len(clips.classes), fit)
         part, (fit, validation) = config.trained.ready(config, network, (fit, validation))
         history = finetune(
             config, part, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
         )
     return network, history
+
+
+def examples_of(
+    config: TrialConfig, place: Place, clips: Clips, split: Split, role: str, device: torch.device
+) -> Examples:
+    """The examples of a role, which trials of this process on the same clips share."""
+    return examples.shared(config, clips, split, role, device, (place.clips, place.split))
 
 
 def follow(config: TrialConfig, place: Place, team: Team) -> None:
