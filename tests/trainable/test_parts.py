@@ -74,9 +74,9 @@ def test_augmentations_are_a_set(words: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"sampler": "shufled"}, "sampler='shufled': choose one of balanced, shuffled"),
-        ({"objective": "../x"}, "objective='../x': choose one of binary_cross_entropy, cross_entropy"),
-        ({"trained": 3}, "trained=3: choose one of everything, head"),
+        ({"sampler": "shufled"}, "sampler='shufled': choose one of .*shuffled"),
+        ({"objective": "../x"}, "objective='../x': choose one of .*cross_entropy"),
+        ({"trained": 3}, "trained=3: choose one of .*everything"),
         ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part stands there twice; name each once"),
         ({"augment": 3}, r"augment=3: write names with \+ between them, or none"),
         ({"schedule.nosuch": 1}, "schedule.nosuch: constant has no such setting; it has none"),
