@@ -1,0 +1,33 @@
+"""The cosine schedule falls as torch's, and is refused where it would rise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainable.config import TrialConfig
+from trainable.schedules.cosine import Cosine
+
+
+@pytest.mark.parametrize("least", [0.0, 0.1])
+def test_is_that_of_torch(least: float) -> None:
+    """The first epoch has `lr`, the last `least` of it, and between them it is the same curve."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs, rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=9, eta_min=least), []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert [Cosine(least).factor(epoch, 10) for epoch in range(1, 11)] == pytest.approx(rates)
+
+
+def test_one_epoch_has_the_whole_rate() -> None:
+    """There is nowhere to fall."""
+    assert Cosine().factor(1, 1) == 1
+
+
+def test_a_rise_is_refused() -> None:
+    """By the trial that it is a part of."""
+    base = {"corpus": "deepship", "backbone": "cnn14", "pretrain_hz": 32_000, "data_hz": 32_000, "augment": "none"}
+    with pytest.raises(ValueError, match=r"schedule\.least=2: must be at least 0 and below 1"):
+        TrialConfig.of({**base, "seed": 1, "schedule": "cosine", "schedule.least": 2})
