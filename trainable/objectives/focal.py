@@ -1,0 +1,46 @@
+"""Focal loss: cross-entropy in which clips that are right already count little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainable.learning.part import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainable.config import TrialConfig
+    from trainable.network.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Focal(Part):
+    """Mean over samples of -(1 - p)^gamma log p, p the probability of the label [nat]; of a mixture, by its shares.
+
+    Source:
+        Lin et al. 2017, Eq. (4), of the softmax and without weights of classes.
+    """
+
+    gamma: float = 2.0  # 0 is cross-entropy
+
+    def check(self, config: TrialConfig) -> None:
+        """Refuses a gamma that would favour what is right already.
+
+        Raises:
+            ValueError: naming the field, the value and the remedy.
+        """
+        if not 0 <= self.gamma <= 100:
+            raise ValueError(f"objective.gamma={self.gamma:g}: must be at least 0 and at most 100")
+
+    def ready(self, config: TrialConfig, network: Backbone) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+        """What gives the terms of a batch's loss, from its logits and targets, both (samples, classes)."""
+        import torch.nn.functional as F
+
+        def terms(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+            log_p = F.log_softmax(logits, dim=1)
+            each = -targets * (1 - log_p.exp()).pow(self.gamma) * log_p
+            return {"focal": each.sum(dim=1).mean()}
+
+        return terms
