@@ -75,6 +75,19 @@ FORBIDDEN_CALLS = {  # and why
     "np.random.seed": "is global state",
     "random.seed": "is global state",
 }
+REFUSALS = (
+    "BackboneError",
+    "CorpusError",
+    "DamagedRecord",
+    "MissingWeights",
+    "NoBudget",
+    "RayError",
+    "RemoteError",
+    "StaleMount",
+    "StoreError",
+    "WrongEnvironment",
+    "WrongWeights",
+)
 MAX_FILE, MAX_FUNCTION, MAX_STUDY = 400, 40, 40
 LONGER = {"finetune": 70}  # the one loop that is read from top to bottom
 
@@ -193,6 +206,22 @@ def test_nothing_unsafe_is_called(file: str) -> None:
         assert keywords.get("allow_pickle") != "True", f"{name} runs what a file holds"
         assert name != "torch.load" or keywords.get("weights_only") == "True", "torch.load runs what a file holds"
         assert not name.endswith((".extractall", ".unpack_archive")), f"{name} writes wherever the archive says"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("sweeps/", "analysis/"))])
+def test_a_command_line_is_parsed_once(file: str) -> None:
+    """What was parsed is turned into `Options` in one file; everything else takes those, or single values."""
+    annotations = [n.annotation for n in ast.walk(TREES[file]) if isinstance(n, ast.arg | ast.AnnAssign)]
+    annotations += [n.returns for n in ast.walk(TREES[file]) if isinstance(n, ast.FunctionDef)]
+    named = {ast.unparse(a) for a in annotations if a and "Namespace" in ast.unparse(a)}
+    assert not named or file == "sweeps/engine/commandline.py"
+
+
+def test_what_ends_a_command_is_a_refusal() -> None:
+    """The launcher catches one class; whoever adds an error for users derives it."""
+    code = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in FILES)
+    for name in REFUSALS:
+        assert re.search(rf"^class {name}\((\w+, )*Refusal[,)]", code, re.MULTILINE), name
 
 
 def test_no_path_of_a_machine_is_written_down() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.remote import RemoteError
 from sweeps.engine.code import CODE_TAGS
+from sweeps.engine.exits import INCOMPLETE
 from sweeps.engine.forecast import estimate, placement
 from sweeps.engine.forecast.budget import Budget, Times
 from sweeps.engine.forecast.estimate import Spent
@@ -197,8 +198,6 @@ class Recorder:
 
     def lost(self, reason: str) -> None:
         """Puts everything in order when Ray has died, and ends this process, whose other threads may wait for Ray."""
-        from sweeps.engine.launch import INCOMPLETE
-
         self.stop(f"{reason}; what trials have trained is kept, start again")
         self.close()
         cluster.abandon()
