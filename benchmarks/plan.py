@@ -23,9 +23,8 @@ from pathlib import Path
 from benchmarks.measured import Row, at_most, parser, show
 from datasets.synthetic.corpora import write_deepship
 from sweeps.demo_rates import SWEEP
-from sweeps.engine import survey
+from sweeps.engine import estimate, survey
 from sweeps.engine.commandline import options_of, study_parser
-from sweeps.engine.forecast import estimate
 from sweeps.engine.forecast.cost import ZERO, Prediction, Span
 from sweeps.engine.options import Options
 from sweeps.engine.plan import cell_name

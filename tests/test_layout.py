@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import importlib.metadata
 import re
@@ -27,7 +28,6 @@ MAY_IMPORT = {  # of our own folders
 ONLY_IN = {  # third parties: the files and folders that may import them
     "ray": (
         "sweeps/engine/running/",
-        "sweeps/engine/forecast/measure.py",
         "sweeps/engine/clusterfiles/",
         "benchmarks/scale.py",
         "benchmarks/overhead.py",
@@ -215,6 +215,18 @@ def test_a_command_line_is_parsed_once(file: str) -> None:
     annotations += [n.returns for n in ast.walk(TREES[file]) if isinstance(n, ast.FunctionDef)]
     named = {ast.unparse(a) for a in annotations if a and "Namespace" in ast.unparse(a)}
     assert not named or file == "sweeps/engine/commandline.py"
+
+
+def test_rooms_of_the_engine_import_in_one_direction() -> None:
+    """A room is a folder of `sweeps/engine/`, or a file that stands there alone; imports for types count too."""
+    rooms: dict[str, set[str]] = {}
+    for file in (f for f in FILES if f.startswith("sweeps/engine/") and not f.endswith("/__init__.py")):
+        here = rooms.setdefault(file.split("/")[2].removesuffix(".py"), set())
+        for node in ast.walk(TREES[file]):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sweeps.engine"):
+                here |= {f"{node.module}.{alias.name}".split(".")[2] for alias in node.names}
+    others = {room: found - {room} for room, found in rooms.items()}
+    graphlib.TopologicalSorter(others).prepare()  # raises where imports form a ring
 
 
 def test_what_ends_a_command_is_a_refusal() -> None:

@@ -42,7 +42,7 @@ DONE, REFUSED = 0, 2
 
 
 @dataclass(frozen=True)
-class Asked:
+class View:
     """Which runs are looked at, and how closely."""
 
     data: str  # how their data or split hash begins; empty for all
@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     uri = options.store_uri
     try:
         sweep = options.planned(_sweep(args.sweep))
-        asked = Asked(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
-        contents = report(sweep, read_runs(uri), options.storage, source, asked)
+        view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
+        contents = report(sweep, read_runs(uri), options.storage, source, view)
     except ValueError as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, asked: Asked) -> dict[str, bytes]:
+def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, view: View) -> dict[str, bytes]:
     """The files by name: `gradcam.png`, `gradcam.svg`, `focus.csv` and `focus.md`.
 
     Raises:
@@ -83,22 +83,22 @@ def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, ask
         StoreError: if predictions are gone.
         MissingWeights: if a checkpoint is gone.
     """
-    rows = table_rows(sweep, runs, asked.data, accept=MADE_BY)  # pictures, of which nothing is averaged
+    rows = table_rows(sweep, runs, view.data, accept=MADE_BY)  # pictures, of which nothing is averaged
     if (rows["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
-    names = asked.backbones or checkpoints.best(rows)
+    names = view.backbones or checkpoints.best(rows)
     checkpoints.check_complete(rows, names)
-    done = finished_runs(sweep, runs, asked.data)
+    done = finished_runs(sweep, runs, view.data)
     trained = {
         name: [checkpoints.trained(t, done[t.key], storage) for t in sweep.trials if t.backbone == name]
         for name in names
     }
     sizes = {name: map_size(its[0].trial) for name, its in trained.items()}  # refuses before the work, not after it
     found = {
-        name: _look_into(its, done[its[0].trial.key], source, asked.clips_per_class) for name, its in trained.items()
+        name: _look_into(its, done[its[0].trial.key], source, view.clips_per_class) for name, its in trained.items()
     }
     focus = attention.focus({name: averages.samples for name, (averages, _) in found.items()})
-    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, asked.clips_per_class)
+    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, view.clips_per_class)
     figure = gradcam_figure([panels for _, panels in found.values()], trained[names[0]][0].predictions.classes)
     return {
         "gradcam.png": figures.png(figure),

@@ -20,11 +20,10 @@ sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find 
 from datasets.engine import cache, fetch, manifest, prepare, splits
 from datasets.engine.prepare import Prepared, Source, Wanted
 from datasets.engine.refusal import Refusal
-from sweeps.engine import progress
+from sweeps.engine import estimate, progress
 from sweeps.engine.code import check_mount, code_state
 from sweeps.engine.commandline import options_of, study_parser
 from sweeps.engine.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
-from sweeps.engine.forecast import estimate
 from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
@@ -101,6 +100,12 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
 
 
+def _report(name: str, options: Options) -> int:
+    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
+    command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
+
+
 def _search(search: Search, source: Source, options: Options) -> int:
     """Runs the rounds of a search on one Ray."""
     print(search, flush=True)
@@ -115,12 +120,6 @@ def _search(search: Search, source: Source, options: Options) -> int:
         )
     print_watching(search.name, options)  # now that its runs have an address
     return code
-
-
-def _report(name: str, options: Options) -> int:
-    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
-    command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
 
 def _run(
@@ -162,6 +161,14 @@ def _run(
     return code, after
 
 
+def _brought(plan: Sweep, options: Options) -> dict[str, int]:
+    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
+    if corpus := options.corpus_store:
+        fetch.bring(corpus, progress.each)
+    earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
+    return remote.pull(storage, print, earlier) if (storage := options.object_store) else {}
+
+
 def _situation(
     plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], options: Options
 ) -> Situation:
@@ -175,19 +182,25 @@ def _situation(
     return estimate.predicted(now, options)
 
 
-def _end_sweep(situation: Situation, options: Options) -> None:
-    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
-    own, mine = situation.own_run, reconcile.storage_id(options.storage)
-    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
-        return
-    from sweeps.engine.store.store import Store
+def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
+    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
 
-    store = Store(options.store_uri)
-    tags = {**situation.sweep_tags, "storage": mine}
-    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
-    for prepared in situation.data.values():
-        store.attach(run_id, splits.write(prepared.split, options.storage / "splits"))
-    store.end(run_id, "FINISHED")
+    Raises:
+        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
+    """
+    found = out_of_step(records, options.store_uri, options.storage)
+    storage = options.object_store
+    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
+    if found := [repair for repair in found if repair.folder not in damaged]:
+        from sweeps.engine.store.store import Store
+
+        store = Store(options.store_uri)
+        for repair in found:
+            print(f"repair   {repair}", flush=True)
+        reconcile.apply_all(found, store, records, storage)
+    if damaged:
+        raise DamagedRecord("\n".join(damaged.values()))
+    return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 
 def _driven(
@@ -248,35 +261,6 @@ def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]
     return checks
 
 
-def _brought(plan: Sweep, options: Options) -> dict[str, int]:
-    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
-    if corpus := options.corpus_store:
-        fetch.bring(corpus, progress.each)
-    earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
-    return remote.pull(storage, print, earlier) if (storage := options.object_store) else {}
-
-
-def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
-
-    Raises:
-        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
-    """
-    found = out_of_step(records, options.store_uri, options.storage)
-    storage = options.object_store
-    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
-    if found := [repair for repair in found if repair.folder not in damaged]:
-        from sweeps.engine.store.store import Store
-
-        store = Store(options.store_uri)
-        for repair in found:
-            print(f"repair   {repair}", flush=True)
-        reconcile.apply_all(found, store, records, storage)
-    if damaged:
-        raise DamagedRecord("\n".join(damaged.values()))
-    return {r.folder for r in found if r.kind == "forget" and r.folder}
-
-
 def _places(
     situation: Situation,
     checkpoints: Mapping[str, Path | None],
@@ -308,3 +292,18 @@ def _places(
                 clips, split, start, folder, options.cpus_per_trial, tags, options.hang_after, scan, options.data_uri
             )
     return places
+
+
+def _end_sweep(situation: Situation, options: Options) -> None:
+    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    own, mine = situation.own_run, reconcile.storage_id(options.storage)
+    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
+        return
+    from sweeps.engine.store.store import Store
+
+    store = Store(options.store_uri)
+    tags = {**situation.sweep_tags, "storage": mine}
+    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
+    for prepared in situation.data.values():
+        store.attach(run_id, splits.write(prepared.split, options.storage / "splits"))
+    store.end(run_id, "FINISHED")

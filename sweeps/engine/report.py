@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.engine.splits import ROLES
-from sweeps.engine.forecast import costing
+from sweeps.engine import costing
 from sweeps.engine.plan import cell_name, trial_name
 from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
 
 if TYPE_CHECKING:
-    from sweeps.engine.forecast.estimate import Spent
+    from sweeps.engine.estimate import Spent
     from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig

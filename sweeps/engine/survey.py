@@ -8,12 +8,12 @@ from pathlib import Path
 
 from datasets.engine import fetch, prepare
 from datasets.engine.prepare import Prepared
-from sweeps.engine import progress, why
+from sweeps.engine import estimate, progress, why
 from sweeps.engine.exits import COMPLETE, INCOMPLETE
-from sweeps.engine.forecast import estimate, measure
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_plan
+from sweeps.engine.running import measure
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
 from sweeps.engine.store import reconcile, remote

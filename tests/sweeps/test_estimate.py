@@ -13,11 +13,12 @@ from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
+from sweeps.engine import estimate
 from sweeps.engine.commandline import options_of, study_parser
-from sweeps.engine.forecast import estimate, measure
+from sweeps.engine.forecast import timings
 from sweeps.engine.forecast.budget import NoBudget
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import Timings, versions
+from sweeps.engine.forecast.timings import Timings, versions
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation, wanted_by
@@ -51,7 +52,7 @@ def situation(storage: Path, *words: str, records: dict[str, Record] | None = No
 @pytest.fixture
 def timed(tmp_path: Path) -> Path:
     """A storage for which was measured the large cell on two GPUs."""
-    measure.write(Timings(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
+    timings.write(Timings(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
     return tmp_path
 
 

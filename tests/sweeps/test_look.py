@@ -18,13 +18,13 @@ from sweeps.deepship_rates import SWEEP
 from sweeps.engine import launch as launcher
 from sweeps.engine import survey
 from sweeps.engine.commandline import options_of, study_parser
-from sweeps.engine.forecast import measure
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import Answer, Answers, versions
 from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.forecast.timings import versions
 from sweeps.engine.launch import INCOMPLETE, launch
 from sweeps.engine.plan import Sweep
-from sweeps.engine.running import tuner
+from sweeps.engine.running import measure, tuner
+from sweeps.engine.running.measure import Answer, Answers
 from sweeps.engine.search.search import Search
 from sweeps.engine.standing import duration
 from sweeps.learning_rate import SWEEP as SEARCH

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.engine.forecast import measure
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import FILE, Answer, Answers, Timings, merged, read, versions, write
 from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.forecast.timings import FILE, Timings, merged, read, versions, write
 from sweeps.engine.plan import grid
+from sweeps.engine.running import measure
+from sweeps.engine.running.measure import Answer, Answers
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 

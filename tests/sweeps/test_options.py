@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from datasets.engine.prepare import Source
 from sweeps.engine import commandline
 from sweeps.engine.code import ROOT
 from sweeps.engine.options import Options, parse_seeds
@@ -112,6 +114,21 @@ def test_results_are_in_the_storage_unless_said_otherwise(tmp_path: Path) -> Non
     assert parse("--storage", str(tmp_path)).store_uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert parse().store_uri == f"sqlite:///{ROOT}/results/mlflow.db"
     assert parse("--store", "http://a:1").store_uri == "http://a:1"
+
+
+def test_folders_follow_from_the_storage(tmp_path: Path) -> None:
+    """Unless a flag names them; what is not told is not there."""
+    options = flagged("--storage", str(tmp_path))
+    assert (options.weights_dir, options.cache_dir) == (tmp_path / "weights", tmp_path / "cache")
+    assert (options.source, options.object_store, options.corpus_store) == (None, None, None)
+    told = flagged("--storage", str(tmp_path), "--cache-dir", str(tmp_path / "fast"), "--data-root", str(tmp_path))
+    assert told.source == Source(tmp_path, tmp_path / "fast")
+
+
+def test_options_are_not_changed(tmp_path: Path) -> None:
+    """Whoever needs others makes others."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse("--storage", str(tmp_path)).store = "http://a:1"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("folder", ["my results", "50%20", "what?", "é#1"])

@@ -11,10 +11,10 @@ from datasets.engine.corpus import Corpus, Problem, Recording
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
+from sweeps.engine import estimate
 from sweeps.engine.commandline import options_of, study_parser
-from sweeps.engine.forecast import estimate
+from sweeps.engine.estimate import Spent
 from sweeps.engine.forecast.cost import Basis, Cluster, Prediction, Span
-from sweeps.engine.forecast.estimate import Spent
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.engine.remote import RemoteError
+from sweeps.engine import estimate
 from sweeps.engine.code import CODE_TAGS
+from sweeps.engine.estimate import Spent
 from sweeps.engine.exits import INCOMPLETE
-from sweeps.engine.forecast import estimate, placement
+from sweeps.engine.forecast import placement
 from sweeps.engine.forecast.budget import Budget, Times
-from sweeps.engine.forecast.estimate import Spent
 from sweeps.engine.plan import run_name
 from sweeps.engine.progress import TrialProgress
 from sweeps.engine.running import cluster, node, tuner

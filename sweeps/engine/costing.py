@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.engine.forecast import estimate
+from sweeps.engine import estimate
 from sweeps.engine.forecast.cost import Basis, Forecast, Span, epochs, longest_first
 from sweeps.engine.standing import duration
 from trainable.cost.cost import cell_of, epoch_flops
 
 if TYPE_CHECKING:
-    from sweeps.engine.forecast.estimate import Spent
+    from sweeps.engine.estimate import Spent
     from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from datasets.engine.splits import ROLES
-from sweeps.engine.forecast import measure, placement
+from sweeps.engine.forecast import placement, timings
 from sweeps.engine.forecast.budget import Budget, NoBudget
 from sweeps.engine.forecast.cost import (
     Basis,
@@ -48,15 +48,15 @@ class Spent:
 
 def basis(trials: Sequence[TrialConfig], options: Options) -> Basis:
     """What predictions are made from: --tflops, or the storage's last measurement; and for which cluster."""
-    timings = measure.read(options.storage)
-    there = timings.cluster or Cluster(os.cpu_count() or 1)
+    known = timings.read(options.storage)
+    there = known.cluster or Cluster(os.cpu_count() or 1)
     if options.gpus is not None or options.cpus is not None:
         num_gpus = there.num_gpus if options.gpus is None else options.gpus
         there = replace(there, num_gpus=num_gpus, num_cpus=options.cpus or max(there.num_cpus, num_gpus))
-    same_kind = timings.cluster is not None and (timings.cluster.num_gpus > 0) == (there.num_gpus > 0)
-    measured = timings.here if same_kind and options.tflops is None else {}
+    same_kind = known.cluster is not None and (known.cluster.num_gpus > 0) == (there.num_gpus > 0)
+    measured = known.here if same_kind and options.tflops is None else {}
     rate = reached(trials, measured) if options.tflops is None else Span(1, 1, 1).times(1e12 * options.tflops)
-    return Basis(measured, timings.device if measured else "", rate, there)
+    return Basis(measured, known.device if measured else "", rate, there)
 
 
 def predicted(situation: Situation, options: Options) -> Situation:
@@ -116,7 +116,7 @@ def history(wanted: Collection[Settings], runs: Iterable[Run], found: Basis, opt
     if not device:
         return found, {}
     on_gpu = not device.startswith("CPU")
-    if on_gpu and options.gpus is None and options.cpus is None and measure.read(options.storage).cluster is None:
+    if on_gpu and options.gpus is None and options.cpus is None and timings.read(options.storage).cluster is None:
         found = replace(found, cluster=replace(found.cluster, num_gpus=1))
     if on_gpu != (found.cluster.num_gpus > 0):
         return found, {}
