@@ -34,8 +34,8 @@ ONLY_IN = {  # third parties: the files and folders that may import them
         "benchmarks/stock_tune.py",  # what ours is held against
     ),
     "yaml": ("sweeps/engine/running/cluster.py", "sweeps/engine/clusterfiles/"),
-    "optuna": ("sweeps/engine/search/", "analysis/engine/search/"),
-    "sqlalchemy": ("sweeps/engine/search/optuna_study.py",),  # with which Optuna opens its databases
+    "optuna": ("sweeps/engine/search/", "sweeps/engine/store/optuna_study.py", "analysis/engine/search/"),
+    "sqlalchemy": ("sweeps/engine/store/optuna_study.py",),  # with which Optuna opens its databases
     "pyarrow": ("datasets/engine/remote.py",),
     "mlflow": ("sweeps/engine/store/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/inside/"),

@@ -51,21 +51,20 @@ def main(
     words = list(sys.argv[1:] if argv is None else argv)
     args = parser(sweep, question).parse_args(words)
     options = options_of(args)
-    uri = options.store_uri
     try:
         sweep = options.planned(sweep)
         numbers = read_published(published) if published else None
-        runs = read_runs(uri)
+        runs = read_runs(options.store_uri)
         table = assemble(build, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
     except ValueError as error:
-        print(f"{error}\n(store: {uri})", file=sys.stderr)
+        print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
     contents = files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), uri)
+    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
     return COMPLETE if table.complete else INCOMPLETE
 
 

@@ -28,14 +28,13 @@ from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_outcome, print_plan, print_watching
-from sweeps.engine.running import cluster, node
+from sweeps.engine.running import cluster, node, rounds
 from sweeps.engine.running.tuner import Checks
-from sweeps.engine.search import rounds
-from sweeps.engine.search.optuna_study import check_storage
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
 from sweeps.engine.store import lock, reconcile, remote
+from sweeps.engine.store.optuna_study import check_storage
 from sweeps.engine.store.runs import StoreError, read_all
 from sweeps.engine.survey import committed, inputs_of, out_of_step, show
 from trainable.device.place import Place

@@ -33,7 +33,7 @@ from trainable.result.record import DamagedRecord, Record
 from trainable.weights import checkpoint
 
 if TYPE_CHECKING:
-    from sweeps.engine.search.rounds import Display
+    from sweeps.engine.running.rounds import Display
     from trainable.config import TrialConfig
     from trainable.device.place import Place
 
