@@ -1,4 +1,4 @@
-"""Holds a plan against what came of it: the demo's sweep, predicted by a probe, and then run.
+"""Holds a plan against what came of it: the demo's sweep, predicted by a measurement, and then run.
 
     python -m benchmarks.plan [--limit N] [--data-root DIR] [--json FILE]
 
@@ -9,7 +9,6 @@ machine does, and does at one of the two times only, is in the error.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -22,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measured import Row, at_most, parser, show
-from datasets.engine.prepare import Source
 from datasets.synthetic.corpora import write_deepship
 from sweeps.demo_rates import SWEEP
-from sweeps.engine import options, survey
-from sweeps.engine.forecast import estimate
+from sweeps.engine import estimate, survey
+from sweeps.engine.commandline import options_of, study_parser
 from sweeps.engine.forecast.cost import ZERO, Prediction, Span
+from sweeps.engine.options import Options
 from sweeps.engine.plan import cell_name
 from sweeps.engine.situation import Situation
 
@@ -62,12 +61,10 @@ def run(words: Sequence[str]) -> float:
     return time.monotonic() - began
 
 
-def situation(words: Sequence[str]) -> tuple[Situation, argparse.Namespace]:
+def situation(words: Sequence[str]) -> tuple[Situation, Options]:
     """What the command's words mean now."""
-    args = survey.study_parser(SWEEP.name).parse_args(words)
-    args.weights_dir, args.cache_dir = args.storage / "weights", args.storage / "cache"
-    plan = options.planned(SWEEP, args)
-    return survey.from_memory(plan, Source(args.data_root, args.cache_dir), args), args
+    options = options_of(study_parser(SWEEP.name).parse_args(words))
+    return survey.from_memory(options.planned(SWEEP), options), options
 
 
 def epochs_s(found: Situation) -> Mapping[str, float]:
@@ -82,7 +79,7 @@ def measured(prediction: Prediction) -> Span:
         ValueError: if its cell was not measured.
     """
     if prediction.epochs_s is None:
-        raise ValueError("a cell was not measured: the probe above says why")
+        raise ValueError("a cell was not measured: the measurement above says why")
     return prediction.epochs_s
 
 
@@ -112,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = ["--data-root", str(ships), "--storage", f"{folder}/results", "--set", "weights=none"]
         words += ["--limit", str(args.limit)] if args.limit else []
         load_then = os.getloadavg()[0]
-        probe_s = run([*words, "--probe"])
+        measure_s = run([*words, "--measure"])
         before, flagged = situation(words)
         forecast = estimate.forecast_of(before, before.to_run, flagged)
         load_between = os.getloadavg()[0]
@@ -121,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     total = Held("all epochs of all trials", sum((h.predicted for h in cells), ZERO), sum(h.actual_s for h in cells))
     wall = Held("the command, start to end", forecast.wall_s, wall_s)
     median = statistics.median(abs(h.error) for h in cells)
-    load = f"the probe took {probe_s:.0f} s, its steps {before.basis.load.mid:.2f} times their CPU time; "
+    load = f"the measurement took {measure_s:.0f} s, its steps {before.basis.load.mid:.2f} times their CPU time; "
     load += f"load {load_then:.1f} before it, {load_between:.1f} before the run"
     rows = [h.row() for h in (*cells, total, wall)]
     rows.append(at_most("error of a cell, median", "", median, GOAL, load))

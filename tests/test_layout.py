@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import importlib.metadata
 import re
@@ -28,15 +29,14 @@ MAY_IMPORT = {  # of our own folders
 ONLY_IN = {  # third parties: the files and folders that may import them
     "ray": (
         "sweeps/engine/running/",
-        "sweeps/engine/forecast/measure.py",
         "sweeps/engine/clusterfiles/",
         "benchmarks/scale.py",
         "benchmarks/overhead.py",
         "benchmarks/stock_tune.py",  # what ours is held against
     ),
     "yaml": ("sweeps/engine/running/cluster.py", "sweeps/engine/clusterfiles/"),
-    "optuna": ("sweeps/engine/search/", "analysis/engine/search/"),
-    "sqlalchemy": ("sweeps/engine/search/optuna_study.py",),  # with which Optuna opens its databases
+    "optuna": ("sweeps/engine/search/", "sweeps/engine/store/optuna_study.py", "analysis/engine/search/"),
+    "sqlalchemy": ("sweeps/engine/store/optuna_study.py",),  # with which Optuna opens its databases
     "pyarrow": ("datasets/engine/remote.py",),
     "mlflow": ("sweeps/engine/store/store.py", "benchmarks/store.py"),  # the second as a peer
     "torch": ("trainable/", "benchmarks/", "analysis/inside/"),
@@ -76,6 +76,19 @@ FORBIDDEN_CALLS = {  # and why
     "np.random.seed": "is global state",
     "random.seed": "is global state",
 }
+REFUSALS = (
+    "BackboneError",
+    "CorpusError",
+    "DamagedRecord",
+    "MissingWeights",
+    "NoBudget",
+    "RayError",
+    "RemoteError",
+    "StaleMount",
+    "StoreError",
+    "WrongEnvironment",
+    "WrongWeights",
+)
 MAX_FILE, MAX_FUNCTION, MAX_STUDY = 400, 40, 40
 LONGER = {"finetune": 70}  # the one loop that is read from top to bottom
 
@@ -205,6 +218,34 @@ def test_nothing_unsafe_is_called(file: str) -> None:
         assert keywords.get("allow_pickle") != "True", f"{name} runs what a file holds"
         assert name != "torch.load" or keywords.get("weights_only") == "True", "torch.load runs what a file holds"
         assert not name.endswith((".extractall", ".unpack_archive")), f"{name} writes wherever the archive says"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("sweeps/", "analysis/"))])
+def test_a_command_line_is_parsed_once(file: str) -> None:
+    """What was parsed is turned into `Options` in one file; everything else takes those, or single values."""
+    annotations = [n.annotation for n in ast.walk(TREES[file]) if isinstance(n, ast.arg | ast.AnnAssign)]
+    annotations += [n.returns for n in ast.walk(TREES[file]) if isinstance(n, ast.FunctionDef)]
+    named = {ast.unparse(a) for a in annotations if a and "Namespace" in ast.unparse(a)}
+    assert not named or file == "sweeps/engine/commandline.py"
+
+
+def test_rooms_of_the_engine_import_in_one_direction() -> None:
+    """A room is a folder of `sweeps/engine/`, or a file that stands there alone; imports for types count too."""
+    rooms: dict[str, set[str]] = {}
+    for file in (f for f in FILES if f.startswith("sweeps/engine/") and not f.endswith("/__init__.py")):
+        here = rooms.setdefault(file.split("/")[2].removesuffix(".py"), set())
+        for node in ast.walk(TREES[file]):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sweeps.engine"):
+                here |= {f"{node.module}.{alias.name}".split(".")[2] for alias in node.names}
+    others = {room: found - {room} for room, found in rooms.items()}
+    graphlib.TopologicalSorter(others).prepare()  # raises where imports form a ring
+
+
+def test_what_ends_a_command_is_a_refusal() -> None:
+    """The launcher catches one class; whoever adds an error for users derives it."""
+    code = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in FILES)
+    for name in REFUSALS:
+        assert re.search(rf"^class {name}\((\w+, )*Refusal[,)]", code, re.MULTILINE), name
 
 
 def test_no_path_of_a_machine_is_written_down() -> None:

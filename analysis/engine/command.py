@@ -15,7 +15,7 @@ from analysis.engine.cells import Table
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import Predictions, finished_runs, held, read_predictions, table_rows
-from sweeps.engine.options import add_plan_flags, add_store_flags, folder, planned, points, store_uri
+from sweeps.engine.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store
@@ -50,21 +50,21 @@ def main(
     """
     words = list(sys.argv[1:] if argv is None else argv)
     args = parser(sweep, question).parse_args(words)
-    uri = store_uri(args)
+    options = options_of(args)
     try:
-        sweep = planned(sweep, args)
+        sweep = options.planned(sweep)
         numbers = read_published(published) if published else None
-        runs = read_runs(uri)
+        runs = read_runs(options.store_uri)
         table = assemble(build, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-    except (ValueError, StoreError) as error:
-        print(f"{error}\n(store: {uri})", file=sys.stderr)
+    except ValueError as error:
+        print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
-    out: Path = args.out or args.storage / "reports" / sweep.name
+    out: Path = args.out or options.storage / "reports" / sweep.name
     contents = files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), uri)
+    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
     return COMPLETE if table.complete else INCOMPLETE
 
 

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,12 @@ from datasets.engine import prepare
 from datasets.engine.clips import open_clips
 from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
-from sweeps.engine import options, progress
+from sweeps.engine import progress
+from sweeps.engine.code import ROOT
+from sweeps.engine.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
 from sweeps.engine.plan import Sweep, trial_name
-from sweeps.engine.store.runs import Run, StoreError, read_runs
+from sweeps.engine.store.runs import Run, read_runs
 from trainable import examples
-from trainable.weights.weights import MissingWeights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,20 +41,31 @@ if TYPE_CHECKING:
 DONE, REFUSED = 0, 2
 
 
+@dataclass(frozen=True)
+class View:
+    """Which runs are looked at, and how closely."""
+
+    data: str  # how their data or split hash begins; empty for all
+    backbones: Sequence[str]  # none for the best complete PANN and the best timm network
+    clips_per_class: int | None  # None for all
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the figure and the focus of the networks; 0 when done, 2 when something must be fixed first."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.data_root is None:
+    options = options_of(args)
+    if (source := options.source) is None:
         parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
-    uri = options.store_uri(args)
+    uri = options.store_uri
     try:
-        sweep = options.planned(_sweep(args.sweep), args)
-        contents = report(sweep, read_runs(uri), args)
-    except (ValueError, StoreError, MissingWeights) as error:
+        sweep = options.planned(_sweep(args.sweep))
+        view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
+        contents = report(sweep, read_runs(uri), options.storage, source, view)
+    except ValueError as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
-    out: Path = args.out or args.storage / "reports" / sweep.name / "gradcam"
+    out: Path = args.out or options.storage / "reports" / sweep.name / "gradcam"
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (out / name).write_bytes(content)
@@ -61,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def report(sweep: Sweep, runs: Sequence[Run], args: argparse.Namespace) -> dict[str, bytes]:
+def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, view: View) -> dict[str, bytes]:
     """The files by name: `gradcam.png`, `gradcam.svg`, `focus.csv` and `focus.md`.
 
     Raises:
@@ -70,23 +83,22 @@ def report(sweep: Sweep, runs: Sequence[Run], args: argparse.Namespace) -> dict[
         StoreError: if predictions are gone.
         MissingWeights: if a checkpoint is gone.
     """
-    rows = table_rows(sweep, runs, args.data, accept=MADE_BY)  # pictures, of which nothing is averaged
+    rows = table_rows(sweep, runs, view.data, accept=MADE_BY)  # pictures, of which nothing is averaged
     if (rows["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
-    names = args.backbones.split(",") if args.backbones else checkpoints.best(rows)
+    names = view.backbones or checkpoints.best(rows)
     checkpoints.check_complete(rows, names)
-    done = finished_runs(sweep, runs, args.data)
+    done = finished_runs(sweep, runs, view.data)
     trained = {
-        name: [checkpoints.trained(t, done[t.key], args.storage) for t in sweep.trials if t.backbone == name]
+        name: [checkpoints.trained(t, done[t.key], storage) for t in sweep.trials if t.backbone == name]
         for name in names
     }
     sizes = {name: map_size(its[0].trial) for name, its in trained.items()}  # refuses before the work, not after it
-    source = Source(args.data_root, args.cache_dir or args.storage / "cache", args.split_file, args.bad_files)
     found = {
-        name: _look_into(its, done[its[0].trial.key], source, args.clips_per_class) for name, its in trained.items()
+        name: _look_into(its, done[its[0].trial.key], source, view.clips_per_class) for name, its in trained.items()
     }
     focus = attention.focus({name: averages.samples for name, (averages, _) in found.items()})
-    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, args.clips_per_class)
+    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, view.clips_per_class)
     figure = gradcam_figure([panels for _, panels in found.values()], trained[names[0]][0].predictions.classes)
     return {
         "gradcam.png": figures.png(figure),
@@ -124,7 +136,7 @@ def _sweep(name: str) -> Sweep:
     Raises:
         ValueError: if there is none of that name.
     """
-    there = {path.stem for path in (options.ROOT / "sweeps").glob("*.py")}
+    there = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
     sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in there else None, "SWEEP", None)
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones")
@@ -138,13 +150,13 @@ def _parser() -> argparse.ArgumentParser:
         "--backbones", metavar="A,B", help="these networks instead of the best complete PANN and the best timm network"
     )
     parser.add_argument(
-        "--clips-per-class", type=options.count, metavar="N", help="N test clips of each class, evenly spread (all)"
+        "--clips-per-class", type=count, metavar="N", help="N test clips of each class, evenly spread (all)"
     )
     parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
-    parser.add_argument("--out", type=options.folder, help="default: reports/SWEEP/gradcam in --storage")
-    options.add_plan_flags(parser)
-    options.add_data_flags(parser)
-    options.add_store_flags(parser)
+    parser.add_argument("--out", type=folder, help="default: reports/SWEEP/gradcam in --storage")
+    add_plan_flags(parser)
+    add_data_flags(parser)
+    add_store_flags(parser)
     return parser
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from datasets.engine.refusal import Refusal
+
 SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
@@ -29,7 +31,7 @@ MAX_SHOWN = 80  # characters of a value in a message
 MAX_PATH = 400  # and of a path, whose end tells most
 
 
-class CorpusError(ValueError):
+class CorpusError(Refusal):
     """A corpus, a split or a cache that must not be used; the message names what and the remedy."""
 
 
@@ -87,17 +89,17 @@ def folder(word: str | Path, flag: str = "") -> Path:
     """A path that a user has given, absolute and with its home folder.
 
     Raises:
-        CorpusError: if it is empty, cannot be printed, or cannot be a path on this machine; `flag` stands before it.
+        Refusal: if it is empty, cannot be printed, or cannot be a path on this machine; `flag` stands before it.
     """
     if not (text := str(word)) or UNWRITABLE.search(text):
         remedy = "rename the folder, without control characters, in UTF-8" if text else "name a folder or a file"
-        raise CorpusError(f"{flag}{shown(text, MAX_PATH)}: {remedy}")
+        raise Refusal(f"{flag}{shown(text, MAX_PATH)}: {remedy}")
     try:
         path = Path(text).expanduser().resolve()
         path.exists()
     except (OSError, RuntimeError) as error:  # too long, not to be looked at, or the home of nobody
         reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{flag}{shown(text)}: cannot be used ({reason}); name another") from None
+        raise Refusal(f"{flag}{shown(text)}: cannot be used ({reason}); name another") from None
     return path
 
 

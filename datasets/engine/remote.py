@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from datasets.engine.corpus import UNWRITABLE, CorpusError, shown
+from datasets.engine.corpus import UNWRITABLE, shown
+from datasets.engine.refusal import Refusal
 
 CHUNK_BYTES = 8 << 20
 # Of a query: tokens, passwords, keys, and what signs an address so that whoever has it may read (presigned, SAS).
@@ -30,7 +31,7 @@ NO_SECRET_USER = re.compile(r"(postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://
 NUM_AT_ONCE = 8  # requests under way: one waits for the network, not for this machine
 
 
-class RemoteError(RuntimeError):
+class RemoteError(Refusal):
     """A store that cannot be reached, read or written; the message names address, file and remedy."""
 
 
@@ -168,19 +169,19 @@ def check_address(uri: str, instead: str) -> None:
         instead: where a secret is read from.
 
     Raises:
-        CorpusError: saying what is wrong with it.
+        Refusal: saying what is wrong with it.
     """
     if UNWRITABLE.search(uri):
-        raise CorpusError(f"{shown(uri.partition(':')[0])}:...: an address has no control characters and is in UTF-8")
+        raise Refusal(f"{shown(uri.partition(':')[0])}:...: an address has no control characters and is in UTF-8")
     try:
         parts = urlsplit(uri)
     except ValueError as error:
-        raise CorpusError(f"the address cannot be read ({error}); write scheme://host/path") from None
+        raise Refusal(f"the address cannot be read ({error}); write scheme://host/path") from None
     # As text, because without a scheme nothing is a host; the path of a file may have the sign in it.
     login = "@" in parts.netloc or (not parts.netloc and parts.scheme != "sqlite" and re.match("[^/?#]*@", parts.path))
     names = [name for text in (parts.query, parts.fragment) for name, _ in parse_qsl(text.replace(";", "&"), True)]
     if (login and not NO_SECRET_USER.match(uri)) or any(map(SECRET_WORD.search, names)):
-        raise CorpusError(f"the address holds a password, a token or a signature; leave it out: {instead}")
+        raise Refusal(f"the address holds a password, a token or a signature; leave it out: {instead}")
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from pathlib import Path
 from datasets.engine.clips import open_clips
 from datasets.engine.corpus import Corpus, CorpusError, Problem, find, folder
 from datasets.engine.files import opened
+from datasets.engine.refusal import Refusal
 from datasets.engine.scan import INDEX, NUM_THREADS, memory
 
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         corpus = find(args.corpus, args.data_root, [name for name in args.classes.split(",") if name])
         cache_dir = folder(args.cache_dir, "--cache-dir ")
         problems = [*verify(corpus, cache_dir), *damaged_entries(cache_dir)]
-    except CorpusError as error:
+    except Refusal as error:
         print(error, file=sys.stderr)
         return 2
     for problem in problems:

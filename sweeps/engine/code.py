@@ -6,13 +6,15 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+from datasets.engine.refusal import Refusal
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE_TAGS = ("git_commit", "git_dirty", "code_sha256")  # what `code_state` says
 LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
 NUMBERS = ("datasets", "trainable")  # the folders whose code makes a trial's numbers
 
 
-class StaleMount(ValueError):
+class StaleMount(Refusal):
     """A study that is not the one of the repository that it would run with."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import signal
@@ -19,51 +18,32 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find this `datasets`, and no other
 
 from datasets.engine import cache, fetch, manifest, prepare, splits
-from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Prepared, Source, Wanted
-from datasets.engine.remote import Remote, RemoteError
-from sweeps.engine import options, progress
-from sweeps.engine.code import StaleMount, check_mount, code_state
-from sweeps.engine.forecast import estimate
-from sweeps.engine.forecast.budget import Budget, NoBudget
+from datasets.engine.refusal import Refusal
+from sweeps.engine import estimate, progress
+from sweeps.engine.code import check_mount, code_state
+from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
+from sweeps.engine.forecast.budget import Budget
+from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_outcome, print_plan, print_watching
-from sweeps.engine.running import cluster, node
-from sweeps.engine.running.cluster import WrongEnvironment
-from sweeps.engine.running.own_ray import RayError
+from sweeps.engine.running import cluster, node, rounds
 from sweeps.engine.running.tuner import Checks
-from sweeps.engine.search import rounds
-from sweeps.engine.search.optuna_study import check_storage
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
 from sweeps.engine.store import lock, reconcile, remote
+from sweeps.engine.store.optuna_study import check_storage
 from sweeps.engine.store.runs import StoreError, read_all
-from sweeps.engine.survey import committed, inputs_of, look, out_of_step, study_parser
+from sweeps.engine.survey import committed, inputs_of, out_of_step, show
 from trainable.device.place import Place
-from trainable.network.card import BackboneError
 from trainable.result.record import DamagedRecord, Record
 from trainable.weights import weights
-from trainable.weights.weights import MissingWeights, WrongWeights
 
 if TYPE_CHECKING:
     from sweeps.engine.running.drive import Recorder
     from trainable.config import TrialConfig
-
-REFUSALS = (
-    BackboneError,
-    CorpusError,
-    DamagedRecord,
-    MissingWeights,
-    NoBudget,
-    RayError,
-    RemoteError,
-    StaleMount,
-    StoreError,
-    WrongEnvironment,
-    WrongWeights,
-)
-COMPLETE, BAD_INPUT, INCOMPLETE, FAILED, LOCKED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
 
 def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
@@ -80,7 +60,7 @@ def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
     try:
         check_mount(getattr(sys.modules["__main__"], "__file__", None))
         sys.exit(launch(sweep, argv))
-    except REFUSALS as error:
+    except Refusal as error:
         print(f"{sweep.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
@@ -94,137 +74,139 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: if a flag asks for what cannot be.
-        BackboneError: if a network does not exist, or cannot take the clips.
-        CorpusError: if the corpus must be fixed first.
-        MissingWeights, WrongWeights: if a checkpoint is missing, or not the one that it should be.
-        NoBudget: if what the trials take is not known, and they may not take more than so much.
-        StoreError: if the store cannot be read or written.
-        RemoteError: if a storage or corpus at a URI cannot be.
-        WrongEnvironment: if a node has other versions than this one.
-        RayError: if Ray does not start, or does not answer.
+        Refusal: if anything must be put right first: corpus, network, checkpoint, budget, store, storage or cluster.
     """
     parser = study_parser(sweep.name, sys.modules["__main__"].__doc__)
-    args = parser.parse_args(argv)
-    args.weights_dir = args.weights_dir or args.storage / "weights"
-    args.cache_dir = args.cache_dir or args.storage / "cache"
-    if isinstance(sweep, Search) and (flag := "--budget" if args.budget else "--why" if args.why else ""):
+    options = options_of(parser.parse_args(argv))
+    if isinstance(sweep, Search) and (flag := "--budget" if options.budget else "--why" if options.why else ""):
         parser.exit(BAD_INPUT, f"{sweep.name}: {flag}: what a search will train is not known before; use --limit\n")
     try:
-        plan = options.planned(sweep, args)
+        plan = options.planned(sweep)
     except ValueError as error:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
-    source = Source(args.data_root, args.cache_dir, args.split_file, args.bad_files) if args.data_root else None
-    if args.report:
-        return _report(sweep.name, args)
+    if options.report:
+        return _report(sweep.name, options)
     for wanted in all_wanted((plan.base,) if isinstance(plan, Search) else plan.trials):
-        prepare.check(wanted, args.split_file)
-    if args.dry_run or args.probe or args.why:
-        return look(plan, source, args)
-    if source is None:
-        raise CorpusError(
-            f"--data-root: name the folder that holds {wanted.corpus}, or look at the plan with --dry-run"
-        )
-    with lock.only_driver(args.storage) as alone:
+        prepare.check(wanted, options.split_file)
+    if options.dry_run or options.measure or options.why:
+        return show(plan, options)
+    if not (source := options.source):
+        raise Refusal(f"--data-root: name the folder that holds {wanted.corpus}, or look at the plan with --dry-run")
+    with lock.only_driver(options.storage) as alone:
         if not alone:
-            print(f"{plan.name}: {lock.refusal(args.storage)}", file=sys.stderr)
+            print(f"{plan.name}: {lock.refusal(options.storage)}", file=sys.stderr)
             return LOCKED
-        return _search(plan, source, args) if isinstance(plan, Search) else _run(plan, source, args)[0]
+        return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
 
 
-def _search(search: Search, source: Source, args: argparse.Namespace) -> int:
+def _report(name: str, options: Options) -> int:
+    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
+    command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
+
+
+def _search(search: Search, source: Source, options: Options) -> int:
     """Runs the rounds of a search on one Ray."""
     print(search, flush=True)
-    check_storage(options.optuna_uri(args), options.store_uri(args))
-    print_watching(search.name, args)
+    check_storage(options.optuna_uri, options.store_uri)
+    print_watching(search.name, options)
     with cluster.kept():
         code = rounds.run(
             search,
-            options.variant(args),
-            lambda plan, judge, display: _run(plan, source, args, judge, brief=True, display=display),
-            options.optuna_uri(args),
+            options.variant,
+            lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
+            options.optuna_uri,
         )
-    print_watching(search.name, args)  # now that its runs have an address
+    print_watching(search.name, options)  # now that its runs have an address
     return code
-
-
-def _report(name: str, args: argparse.Namespace) -> int:
-    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
-    command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags(args)]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
 
 def _run(
     plan: Sweep,
     source: Source,
-    args: argparse.Namespace,
+    options: Options,
     judge: Judge | None = None,
     brief: bool = False,
     display: Callable[[Situation], rounds.Display] | None = None,
 ) -> tuple[int, Situation]:
-    epochs = _brought(plan, args)
-    checkpoints = weights.check(plan.trials, args.weights_dir, args.storage / "trials")
+    epochs = _brought(plan, options)
+    checkpoints = weights.check(plan.trials, options.weights_dir, options.trials_dir)
     data = {wanted: prepare.prepare(wanted, source, progress.each) for wanted in all_wanted(plan.trials)}
     inputs = {t.key: inputs_of(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
 
     def situation() -> Situation:
-        return _situation(plan, data, inputs, args)
+        return _situation(plan, data, inputs, options)
 
     before = situation()
     if not brief:
-        print_plan(before, args)
-    budget = estimate.budget_of(before, args)
+        print_plan(before, options)
+    budget = estimate.budget_of(before, options)
     failures, stopped, spent = {}, "", None
     if before.to_run:
-        outcome = _driven(before, checkpoints, source, args, judge, epochs, budget, display)
+        outcome = _driven(before, checkpoints, source, options, judge, epochs, budget, display)
         failures, stopped, spent = outcome.failures, outcome.stopped, outcome.spent
     try:
         after = situation()
         if not after.to_run:
-            _end_sweep(after, args)
+            _end_sweep(after, options)
     except StoreError as error:
-        print(f"{plan.name}: what trials have committed is safe in {args.storage}, but {error}", file=sys.stderr)
+        print(f"{plan.name}: what trials have committed is safe in {options.storage}, but {error}", file=sys.stderr)
         return INCOMPLETE, before
     code = COMPLETE if not after.to_run else FAILED if failures else INCOMPLETE
     if not brief or code:
-        print_outcome(after, args, failures, spent)
+        print_outcome(after, options, failures, spent)
     if stopped:
         print(stopped, file=sys.stderr)
     return code, after
 
 
+def _brought(plan: Sweep, options: Options) -> dict[str, int]:
+    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
+    if corpus := options.corpus_store:
+        fetch.bring(corpus, progress.each)
+    earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
+    return remote.pull(storage, print, earlier) if (storage := options.object_store) else {}
+
+
 def _situation(
-    plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], args: argparse.Namespace
+    plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], options: Options
 ) -> Situation:
     """What is done of the plan, once storage and store are in step."""
-    found = committed(plan, inputs, args.storage)
-    gone = _into_step(found, args)
+    found = committed(plan, inputs, options.storage)
+    gone = _into_step(found, options)
     records = {r.key: r for folder, r in found.items() if folder not in gone}
-    runs = read_all(options.store_uri(args))
+    runs = read_all(options.store_uri)
     trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
-    now = Situation(plan, options.variant(args), data, inputs, trials, records, sweeps=sweeps)
-    return estimate.predicted(now, args)
+    now = Situation(plan, options.variant, data, inputs, trials, records, sweeps=sweeps)
+    return estimate.predicted(now, options)
 
 
-def _end_sweep(situation: Situation, args: argparse.Namespace) -> None:
-    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
-    own, mine = situation.own_run, reconcile.storage_id(args.storage)
-    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
-        return
-    from sweeps.engine.store.store import Store
+def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
+    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
 
-    store = Store(options.store_uri(args))
-    tags = {**situation.sweep_tags, "storage": mine}
-    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
-    for prepared in situation.data.values():
-        store.attach(run_id, splits.write(prepared.split, args.storage / "splits"))
-    store.end(run_id, "FINISHED")
+    Raises:
+        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
+    """
+    found = out_of_step(records, options.store_uri, options.storage)
+    storage = options.object_store
+    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
+    if found := [repair for repair in found if repair.folder not in damaged]:
+        from sweeps.engine.store.store import Store
+
+        store = Store(options.store_uri)
+        for repair in found:
+            print(f"repair   {repair}", flush=True)
+        reconcile.apply_all(found, store, records, storage)
+    if damaged:
+        raise DamagedRecord("\n".join(damaged.values()))
+    return {r.folder for r in found if r.kind == "forget" and r.folder}
 
 
 def _driven(
     situation: Situation,
     checkpoints: Mapping[str, Path | None],
     source: Source,
-    args: argparse.Namespace,
+    options: Options,
     judge: Judge | None,
     epochs: Mapping[str, int],
     budget: Budget | None,
@@ -236,15 +218,15 @@ def _driven(
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
     """
     with cluster.kept():
-        checks = joined(situation.to_run, checkpoints, args)
+        checks = joined(situation.to_run, checkpoints, options.nice)
         from sweeps.engine.running.drive import drive
         from sweeps.engine.store.store import Store
 
-        store = Store(options.store_uri(args))
-        places = _places(situation, checkpoints, source, args, checks)
+        store = Store(options.store_uri)
+        places = _places(situation, checkpoints, source, options, checks)
         places = {k: replace(p, gives_up=judge) for k, p in places.items()}
-        if storage := options.remote(args):
-            places = node.share(storage, places, epochs)
+        if storage := options.object_store:
+            places = node.portable(storage, places, epochs)
         checks.raise_known()
         checked = False
 
@@ -253,13 +235,13 @@ def _driven(
             if not checked:
                 checks.raise_known(None)
                 checked = True
-                weights.remember(situation.to_run, checkpoints, args.weights_dir, args.storage / "trials")
+                weights.remember(situation.to_run, checkpoints, options.weights_dir, options.trials_dir)
 
         shown = display(situation) if display else None
-        return drive(situation, places, store, args.storage, options.asked(args), budget, ready, shown)
+        return drive(situation, places, store, options.storage, options.asked, budget, ready, shown)
 
 
-def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], args: argparse.Namespace) -> Checks:
+def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], nice: int) -> Checks:
     """Has Ray up, and a worker of it at the check of the networks; says so, but in the rounds of a search only once."""
     began, is_first = time.monotonic(), not cluster.is_joined()
 
@@ -268,7 +250,7 @@ def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]
 
     if is_first:
         say("Ray on this machine" if cluster.is_own() else "joining the cluster")
-    cluster.begin(args.nice)
+    cluster.begin(nice)
     cluster.join(say)
     if is_first:
         say(f"Ray is up after {time.monotonic() - began:.0f} s; opening the store, and workers load PyTorch")
@@ -278,40 +260,11 @@ def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]
     return checks
 
 
-def _brought(plan: Sweep, args: argparse.Namespace) -> dict[str, int]:
-    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
-    if args.data_uri:
-        fetch.bring(Remote(args.data_uri, args.data_root), progress.each)
-    earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
-    return remote.pull(storage, print, earlier) if (storage := options.remote(args)) else {}
-
-
-def _into_step(records: Mapping[Path, Record], args: argparse.Namespace) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
-
-    Raises:
-        DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
-    """
-    found = out_of_step(records, args)
-    storage = options.remote(args)
-    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
-    if found := [repair for repair in found if repair.folder not in damaged]:
-        from sweeps.engine.store.store import Store
-
-        store = Store(options.store_uri(args))
-        for repair in found:
-            print(f"repair   {repair}", flush=True)
-        reconcile.apply_all(found, store, records, storage)
-    if damaged:
-        raise DamagedRecord("\n".join(damaged.values()))
-    return {r.folder for r in found if r.kind == "forget" and r.folder}
-
-
 def _places(
     situation: Situation,
     checkpoints: Mapping[str, Path | None],
     source: Source,
-    args: argparse.Namespace,
+    options: Options,
     checks: Checks,
 ) -> dict[str, Place]:
     """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
@@ -321,7 +274,7 @@ def _places(
             checks.raise_known()  # minutes of resampling need not be waited for
             yield item
 
-    storage, places = args.storage, {}
+    storage, places = options.storage, {}
     common = {**code_state(), "storage": reconcile.storage_id(storage)}
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
@@ -335,6 +288,21 @@ def _places(
             clips = cache.entry(data.scan, trial.data_hz, wanted.clip_s, source.cache_dir)
             start = checkpoints[trial.key]
             places[trial.key] = Place(
-                clips, split, start, folder, args.cpus_per_trial, tags, args.hang_after, scan, args.data_uri
+                clips, split, start, folder, options.cpus_per_trial, tags, options.hang_after, scan, options.data_uri
             )
     return places
+
+
+def _end_sweep(situation: Situation, options: Options) -> None:
+    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    own, mine = situation.own_run, reconcile.storage_id(options.storage)
+    if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
+        return
+    from sweeps.engine.store.store import Store
+
+    store = Store(options.store_uri)
+    tags = {**situation.sweep_tags, "storage": mine}
+    run_id = store.open_sweep(situation.sweep.name, situation.variant, tags)
+    for prepared in situation.data.values():
+        store.attach(run_id, splits.write(prepared.split, options.storage / "splits"))
+    store.end(run_id, "FINISHED")

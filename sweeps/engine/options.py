@@ -1,284 +1,157 @@
-"""The command line that studies and their tables share, so that the same words name the same trials in both."""
+"""What the flags of a study or its table say, as one value: the same words name the same trials in both."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import overload
 
-from datasets.engine.corpus import CorpusError, shown
-from datasets.engine.remote import Remote, check_address
+from datasets.engine.corpus import shown
+from datasets.engine.prepare import Source
+from datasets.engine.remote import Remote
+from datasets.engine.scan import OnBad
+from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
-from sweeps.engine.located import Located, default_data, default_storage, folder, from_environment
+from sweeps.engine.located import default_storage
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
 from trainable.config import parse_fields
 
-ROOT = Path(__file__).resolve().parents[2]
-Value = TypeVar("Value")
-MOST = 1_000_000  # of anything that is counted
 MAX_SEEDS = 10_000
 
 
-def remote(args: argparse.Namespace) -> Remote | None:
-    """The object store that the storage is a working copy of, if any."""
-    return Remote(args.remote, args.storage) if args.remote else None
+@dataclass(frozen=True)
+class Options:
+    """What a command was told; a flag that the command does not have stands at its default.
 
-
-def whole(word: str, least: int = 0) -> int:
-    """A whole number on the command line.
-
-    Raises:
-        ArgumentTypeError: if it is none, or nothing can have so many.
+    `sweeps.engine.commandline` makes it, and says with each flag what it means.
     """
-    try:
-        number = int(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(word)}: write a whole number") from None
-    if not least <= number <= MOST:
-        raise argparse.ArgumentTypeError(f"{shown(number)}: must be at least {least} and at most {MOST:,}")
-    return number
 
+    # Where things are on this machine; all paths are absolute.
+    storage: Path
+    weights_dir: Path
+    cache_dir: Path
+    # The plan: part of every trial's identity.
+    classes: str | None = None
+    split: str | None = None
+    seeds: str | None = None  # as they were written: an error repeats them
+    set: tuple[str, ...] = ()  # field=value
+    limit: int | None = None
+    # Results.
+    store: str | None = None
+    optuna: str | None = None
+    remote: str = ""  # the URI that the storage is a working copy of
+    # The data: no part of a trial's identity, but the files' bytes are.
+    data_root: Path | None = None
+    data_uri: str = ""  # that the data's folder is a copy of
+    split_file: Path | None = None
+    bad_files: OnBad = "refuse"
+    # What a run needs on this machine.
+    max_concurrent: int | None = None
+    cpus_per_trial: int = 1
+    gpus_per_trial: float | None = None
+    gpu_memory_gb: float = 24.0
+    accelerator: str | None = None
+    hang_after: int = 1_800  # [s]
+    nice: int = 0
+    # What to do instead of running the trials.
+    dry_run: bool = False
+    report: bool = False
+    measure: bool = False
+    why: str | None = None
+    # Time and cost.
+    budget: Limit | None = None
+    tflops: float | None = None
+    gpus: int | None = None
+    cpus: int | None = None
+    price_per_hour: float | None = None
+    watts: float | None = None
 
-def count(word: str) -> int:
-    """A number of things on the command line, of which there must be one."""
-    return whole(word, least=1)
+    @property
+    def fields(self) -> dict[str, str | int | float]:
+        """The fields that the flags set in every trial.
 
+        Raises:
+            ValueError: if one is set twice, or is none of a trial's.
+        """
+        words = [("classes", self.classes), ("split", self.split)]
+        return parse_fields([*(f"{name}={value}" for name, value in words if value is not None), *self.set])
 
-def positive(word: str, most: float = 1e9, least: float = 1e-9) -> float:
-    """A finite number on the command line, above 0 if `least` is.
+    @property
+    def variant(self) -> str:
+        """The fields in words, the same for the same fields however they were written; empty when there are none."""
+        return " ".join(f"{name}={value}" for name, value in sorted(self.fields.items()))
 
-    Raises:
-        ArgumentTypeError: if it is none.
-    """
-    try:
-        number = float(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(word)}: write a number") from None
-    if not least <= number <= most:  # no comparison with nan holds
-        low = "above 0" if not number > 0 and least else f"at least {least:g}"
-        raise argparse.ArgumentTypeError(f"{shown(word)}: must be {low} and at most {most:g}")
-    return number
+    @overload
+    def planned(self, study: Sweep) -> Sweep: ...
+    @overload
+    def planned(self, study: Search) -> Search: ...
+    def planned(self, study: Sweep | Search) -> Sweep | Search:
+        """The sweep or search as the flags have it; --seeds of a search are those that confirm its best.
 
+        Raises:
+            ValueError: if a flag's value makes a trial impossible.
+        """
+        seeds = parse_seeds(self.seeds)
+        if isinstance(study, Search):
+            return study.varied(self.fields, tuple(seeds), self.limit)
+        return varied(study, self.fields, seeds, self.limit)
 
-def points(word: str) -> float:
-    """A difference in points of per cent on the command line."""
-    return positive(word, most=100, least=0)
+    @property
+    def asked(self) -> Asked:
+        """What is asked of the nodes."""
+        return Asked(
+            self.max_concurrent, self.cpus_per_trial, self.gpus_per_trial, self.gpu_memory_gb, self.accelerator or ""
+        )
 
+    @property
+    def source(self) -> Source | None:
+        """Where the corpora are, if that is known."""
+        if self.data_root is None:
+            return None
+        return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
 
-def share(word: str) -> float:
-    """A share of a GPU on the command line, or how many whole ones."""
-    if (number := positive(word, most=1_000)) > 1 and not number.is_integer():
-        raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1, or a whole number of GPUs")
-    return number
+    @property
+    def object_store(self) -> Remote | None:
+        """The object store that the storage is a working copy of, if any."""
+        return Remote(self.remote, self.storage) if self.remote else None
 
+    @property
+    def corpus_store(self) -> Remote | None:
+        """The object store that the data's folder is a copy of, if any."""
+        return Remote(self.data_uri, self.data_root) if self.data_uri and self.data_root else None
 
-def address(word: str) -> str:
-    """A store on the command line; without a password, which would stand in messages and in the shell's history."""
-    if not word:
-        raise argparse.ArgumentTypeError("is empty; name a store, or leave the flag out")
-    try:
-        check_address(word, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")
-    except CorpusError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return word
+    @property
+    def trials_dir(self) -> Path:
+        """Where trials leave what they have trained, each in a folder of its own."""
+        return self.storage / "trials"
 
+    @property
+    def store_uri(self) -> str:
+        """The MLflow store."""
+        return self.store or _sqlite(self.storage / "mlflow.db")
 
-def accelerator(word: str) -> str:
-    """Ray's name of a GPU on the command line."""
-    if not re.fullmatch(r"[\w.-]{1,64}", word, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{shown(word)}: write Ray's name of a GPU, such as H100")
-    return word
+    @property
+    def optuna_uri(self) -> str:
+        """The database for the studies of searches, as Optuna names it."""
+        return self.optuna or _sqlite(self.storage / "optuna.db")
 
-
-def add_plan_flags(parser: argparse.ArgumentParser) -> None:
-    """What is planned: part of every trial's identity."""
-    group = parser.add_argument_group("the plan")
-    group.add_argument("--classes", metavar="A,B", help="only these classes of the corpus")
-    group.add_argument(
-        "--split", help="recording, published, or a group that no two roles may share (vessel, day, ...)"
-    )
-    group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
-    group.add_argument(
-        "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
-    )
-    group.add_argument("--limit", type=count, metavar="N", help="only the first N trials")
-
-
-def add_store_flags(parser: argparse.ArgumentParser) -> None:
-    """Where results are."""
-    uri, path = _environment(parser, default_storage)
-    group = parser.add_argument_group("results")
-    group.add_argument(
-        "--store",
-        type=address,
-        metavar="URI",
-        default=os.environ.get("SOUNDINGS_STORE") or None,
-        help="MLflow: sqlite:////a/file.db or a server (default: mlflow.db in --storage)",
-    )
-    group.add_argument(
-        "--optuna",
-        type=address,
-        metavar="URI",
-        help="studies of searches, for optuna-dashboard (default: sqlite, optuna.db in --storage)",
-    )
-    group.add_argument(
-        "--storage",
-        action=Located,
-        const="remote",
-        metavar="DIR|URI",
-        default=path,
-        help="checkpoints and predictions (%(default)s)",
-    )
-    parser.set_defaults(remote=uri)
-
-
-def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
-    uri, path = _environment(parser, default_data)
-    group = parser.add_argument_group("the data on this machine")
-    group.add_argument(
-        "--data-root",
-        action=Located,
-        const="data_uri",
-        metavar="DIR|URI",
-        default=path,
-        help="the folder that holds the corpus (%(default)s)",
-    )
-    parser.set_defaults(data_uri=uri)
-    group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
-    group.add_argument(
-        "--bad-files",
-        choices=("refuse", "drop"),
-        default="refuse",
-        help="stop at bad audio, or leave it out and record it",
-    )
-    group.add_argument(
-        "--cache-dir",
-        type=folder,
-        metavar="DIR",
-        default=_environment(parser, lambda: from_environment("CACHE_DIR")),
-        help="resampled clips, best on a disk of each node (default: cache in --storage)",
-    )
-
-
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """What a run needs on this machine: no part of a trial's identity."""
-    group = parser.add_argument_group("this machine")
-    group.add_argument(
-        "--weights-dir",
-        type=folder,
-        metavar="DIR",
-        default=_environment(parser, lambda: from_environment("WEIGHTS_DIR")),
-        help="published checkpoints (default: weights in --storage)",
-    )
-    group.add_argument("--max-concurrent", type=count, metavar="N", help="at most N trials at once")
-    group.add_argument(
-        "--cpus-per-trial",
-        type=count,
-        metavar="N",
-        default=1,
-        help="cores of a trial, for each of its GPUs (%(default)s)",
-    )
-    group.add_argument(
-        "--gpus-per-trial",
-        type=share,
-        metavar="X",
-        help="of a GPU, such as 0.25, or so many that share each batch, such as 2 (default: by the network and the "
-        "length of its input)",
-    )
-    group.add_argument(
-        "--gpu-memory-gb", type=positive, metavar="GB", default=24.0, help="of one GPU, for that rule (%(default)g)"
-    )
-    group.add_argument(
-        "--accelerator", type=accelerator, metavar="TYPE", help="Ray's name of the GPU to use, such as H100"
-    )
-    _add_worker_flags(group)
-    group.add_argument("--dry-run", action="store_true", help="print the plan, and run nothing")
-    group.add_argument("--report", action="store_true", help="print the table of what is finished, and run nothing")
-
-
-def _add_worker_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--hang-after",
-        type=count,
-        default=1_800,
-        metavar="S",
-        help="a worker that makes no step for so many seconds is ended, and its trial tried again (%(default)s)",
-    )
-    group.add_argument(
-        "--nice",
-        type=int,
-        choices=range(20),
-        default=0,
-        metavar="N",
-        help="niceness of the workers, 0 to 19, for a machine that others use (%(default)s; on a cluster its own file "
-        "says it)",
-    )
-
-
-def _environment(parser: argparse.ArgumentParser, look: Callable[[], Value]) -> Value:
-    """What the environment says; what cannot be used ends the command as a flag's value would."""
-    try:
-        return look()
-    except CorpusError as error:
-        parser.error(str(error))
-
-
-@overload
-def planned(sweep: Sweep, args: argparse.Namespace) -> Sweep: ...
-@overload
-def planned(sweep: Search, args: argparse.Namespace) -> Search: ...
-def planned(sweep: Sweep | Search, args: argparse.Namespace) -> Sweep | Search:
-    """The sweep or search as the flags have it; --seeds of a search are those that confirm its best.
-
-    Raises:
-        ValueError: if a flag's value makes a trial impossible.
-    """
-    seeds = parse_seeds(args.seeds)
-    if isinstance(sweep, Search):
-        return sweep.varied(settings(args), tuple(seeds), args.limit)
-    return varied(sweep, settings(args), seeds, args.limit)
-
-
-def settings(args: argparse.Namespace) -> dict[str, str | int | float]:
-    """The fields that the flags set in every trial."""
-    words = [f"{name}={value}" for name in ("classes", "split") if (value := getattr(args, name)) is not None]
-    return parse_fields([*words, *args.set])
-
-
-def asked(args: argparse.Namespace) -> Asked:
-    """What the flags ask of the nodes."""
-    return Asked(
-        args.max_concurrent, args.cpus_per_trial, args.gpus_per_trial, args.gpu_memory_gb, args.accelerator or ""
-    )
-
-
-def variant(args: argparse.Namespace) -> str:
-    """The settings in words, the same for the same settings however they were written; empty when there are none."""
-    return " ".join(f"{name}={value}" for name, value in sorted(settings(args).items()))
-
-
-def as_flags(args: argparse.Namespace) -> list[str]:
-    """The flags that make another command speak of the same trials and the same results."""
-    words = [("--classes", args.classes), ("--split", args.split), ("--seeds", args.seeds), ("--limit", args.limit)]
-    words += [("--set", word) for word in args.set] + [("--store", args.store), ("--optuna", args.optuna)]
-    if (args.remote, args.storage) != default_storage():
-        words.append(("--storage", args.remote or args.storage))
-    return [str(part) for flag, value in words if value is not None for part in (flag, value)]
-
-
-def store_uri(args: argparse.Namespace) -> str:
-    """The MLflow store that the flags name."""
-    return args.store or _sqlite(args.storage / "mlflow.db")
-
-
-def optuna_uri(args: argparse.Namespace) -> str:
-    """The database for the studies of searches, as Optuna names it."""
-    return args.optuna or _sqlite(args.storage / "optuna.db")
+    @property
+    def as_flags(self) -> list[str]:
+        """The flags that make another command speak of the same trials and the same results."""
+        words: list[tuple[str, object]] = [
+            ("--classes", self.classes),
+            ("--split", self.split),
+            ("--seeds", self.seeds),
+            ("--limit", self.limit),
+            *(("--set", word) for word in self.set),
+            ("--store", self.store),
+            ("--optuna", self.optuna),
+        ]
+        if (self.remote, self.storage) != default_storage():
+            words.append(("--storage", self.remote or self.storage))
+        return [str(part) for flag, value in words if value is not None for part in (flag, value)]
 
 
 def _sqlite(path: Path) -> str:

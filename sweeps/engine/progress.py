@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
 from sweeps.engine.plan import differing, trial_name
+from sweeps.engine.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
 from trainable.config import NAMED, TrialConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 QUIET_S = 60  # without a terminal, a line at least so often
-MOST_RECENT = 5  # trials that have ended, kept to be shown
 
 
 def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> Iterable[Item]:
@@ -32,60 +32,6 @@ def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> It
     else:
         print(f"{what}: {total} {unit}s", flush=True)
         yield from items
-
-
-@dataclass(frozen=True)
-class Running:
-    """How a trial stands that is running; what no epoch has told yet is None."""
-
-    name: str
-    epochs: int
-    epoch: int = 0
-    best: float | None = None  # validation accuracy
-    train_loss: float | None = None
-    val_loss: float | None = None
-    epoch_s: float | None = None
-    left_s: float | None = None  # if it runs to its last epoch
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a finished trial came to."""
-
-    name: str
-    score: float | None  # test accuracy, or validation accuracy where test clips are not touched; None if it diverged
-    kept: int  # epoch
-    epochs: int
-    took_s: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A trial that ended without a result, and the last line of why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the whole sweep stands at one moment."""
-
-    total: int
-    num_finished: int
-    num_failed: int
-    elapsed_s: float
-    eta_s: float | None
-    part_done: float  # of the work, between 0 and 1
-    best: tuple[float, str] | None  # validation accuracy, and whose
-    waiting: str  # for what, before and after trials run; empty while they do
-    waited_s: float
-    tested: bool  # whether the scores of finished trials are of test clips
-    longest_name: str  # of all trials, so that columns keep their places
-    most_epochs: int
-    running: Sequence[Running]  # in the order of their start
-    finished: Sequence[Finished]  # the last few, the newest first
-    failed: Sequence[Failed]  # likewise
 
 
 @dataclass
@@ -282,14 +228,6 @@ class TrialProgress:
         left = "" if self.eta_s is None else f", {duration(self.eta_s)} left"
         best = "" if self._best is None else f", best validation {100 * self._best[0]:.1f} % ({self._best[1]})"
         return f", {len(self._running)} running, {len(self.failed_s)} failed{left}{best}"
-
-
-def duration(seconds: float) -> str:
-    """`2 h 05 min`, `7 min`, `12 s`."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"
 
 
 def _terminal() -> TextIO | None:

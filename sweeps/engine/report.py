@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.engine.splits import ROLES
-from sweeps.engine import options
-from sweeps.engine.forecast import costing
+from sweeps.engine import costing
 from sweeps.engine.plan import cell_name, trial_name
 from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
 
 if TYPE_CHECKING:
-    from sweeps.engine.forecast.estimate import Spent
+    from sweeps.engine.estimate import Spent
+    from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig
 
 MAX_LINES = 24
 
 
-def print_plan(situation: Situation, args: argparse.Namespace, planned: str = "") -> None:
+def print_plan(situation: Situation, options: Options, planned: str = "") -> None:
     """Trials, what is done, what is to run, on which data, and where everything goes.
 
     Args:
@@ -32,21 +32,21 @@ def print_plan(situation: Situation, args: argparse.Namespace, planned: str = ""
     sweep, data, to_run = situation.sweep, situation.data, situation.to_run
     say = _Lines()
     say("sweep", sweep.name + (f" with {situation.variant}" if situation.variant else ""))
-    say("trials", planned or f"{len(sweep.trials)} planned{_state(situation, args)}")
+    say("trials", planned or f"{len(sweep.trials)} planned{_state(situation, options.data_root)}")
     _say_data(say, situation)
     for trial in {t.weights: t for t in sweep.trials}.values():
-        say("weights", trial.weights + (f", from {args.weights_dir}" if trial.weights == "published" else ""))
+        say("weights", trial.weights + (f", from {options.weights_dir}" if trial.weights == "published" else ""))
     for reason, number in Counter(situation.refused.values()).items():
         say("refused", f"{number} trial{'s' * (number > 1)}: {reason}")
     size = f"{clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan" if data else "size unknown without a corpus"
-    say("clips", f"{args.cache_dir}: {size}")
-    say("store", options.store_uri(args))
+    say("clips", f"{options.cache_dir}: {size}")
+    say("store", options.store_uri)
     kept = [t for t in to_run if t.score_on == "test"]  # a search keeps numbers alone
     num_bytes = sum(4 * (t.card.num_parameters or 0) * t.width**2 for t in kept)
     least = "at least " * any(t.card.num_parameters is None for t in kept)
     held = f"{least}{num_bytes / 1e9:.2f} GB of kept weights, and 8 times a network for each running trial"
-    say("storage", f"{args.remote or args.storage}: {held}")
-    for heading, line in costing.plan_lines(situation, args):
+    say("storage", f"{options.remote or options.storage}: {held}")
+    for heading, line in costing.plan_lines(situation, options):
         say(heading, line)
     known = len(situation.inputs) == len(sweep.trials)
     lines = [] if planned else _cells(to_run)
@@ -57,12 +57,12 @@ def print_plan(situation: Situation, args: argparse.Namespace, planned: str = ""
     print(flush=True)
 
 
-def _state(situation: Situation, args: argparse.Namespace) -> str:
+def _state(situation: Situation, data_root: Path | None) -> str:
     """How many trials are done, as far as that is known."""
     if not situation.data:
-        if not args.data_root:
+        if not data_root:
             return "; how many are done is unknown: name the corpus with --data-root"
-        return f"; how many are done is unknown: {args.data_root} was not read yet, or has bad files; a run reads it"
+        return f"; how many are done is unknown: {data_root} was not read yet, or has bad files; a run reads it"
     unknown = len(situation.sweep.trials) - len(situation.inputs)
     rest = f"; of {unknown} it is unknown without their checkpoints or corpus" if unknown else ""
     return f", {len(situation.done)} done, {len(situation.to_run) - unknown} to run{rest}"
@@ -78,28 +78,26 @@ def _say_data(say: _Lines, situation: Situation) -> None:
         say("split", f"{prepared.split.name}: {roles}")
 
 
-def print_outcome(
-    situation: Situation, args: argparse.Namespace, failures: dict[str, str], spent: Spent | None = None
-) -> None:
+def print_outcome(situation: Situation, options: Options, failures: dict[str, str], spent: Spent | None = None) -> None:
     """What is finished, what is not and why, what it took beside what was predicted, and what makes the table."""
     sweep = situation.sweep
     print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
     for trial in situation.to_run:
         if reason := failures.get(trial.key, "").strip():
             print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
-    if spent and (line := costing.outcome_line(situation, spent, args)):
+    if spent and (line := costing.outcome_line(situation, spent, options)):
         print(f"took:   {line}")
-    words = shlex.join([*options.as_flags(args), *_which_data(situation)])
+    words = shlex.join([*options.as_flags, *_which_data(situation)])
     print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
-    for heading, way in zip(("runs:", ""), pages.ways(options.store_uri(args), sweep.name), strict=False):
+    for heading, way in zip(("runs:", ""), pages.ways(options.store_uri, sweep.name), strict=False):
         print(f"{heading:<8}{way}", flush=True)
 
 
-def print_watching(name: str, args: argparse.Namespace) -> None:
+def print_watching(name: str, options: Options) -> None:
     """How to look at a search while it runs and after: its trials in MLflow, and its study."""
-    for heading, way in zip(("runs", ""), pages.ways(options.store_uri(args), name), strict=False):
+    for heading, way in zip(("runs", ""), pages.ways(options.store_uri, name), strict=False):
         print(f"{heading:<9}{way}")
-    print(f"study    optuna-dashboard {shlex.quote(options.optuna_uri(args))}", flush=True)
+    print(f"study    optuna-dashboard {shlex.quote(options.optuna_uri)}", flush=True)
 
 
 def _cells(trials: Iterable[TrialConfig]) -> list[str]:

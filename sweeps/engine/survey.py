@@ -1,18 +1,19 @@
-"""What can be said of a plan without running it: a dry run, a probe, and why a trial will run."""
+"""What can be said of a plan without running it: a dry run, a measurement, and why a trial will run."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 from datasets.engine import fetch, prepare
-from datasets.engine.prepare import Prepared, Source
-from datasets.engine.remote import Remote
-from sweeps.engine import options, progress, why
-from sweeps.engine.forecast import estimate, measure
+from datasets.engine.prepare import Prepared
+from sweeps.engine import estimate, progress, why
+from sweeps.engine.exits import COMPLETE, INCOMPLETE
+from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_plan
+from sweeps.engine.running import measure
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
 from sweeps.engine.store import reconcile, remote
@@ -24,23 +25,14 @@ from trainable.weights import weights
 from trainable.weights.weights import MissingWeights, WrongWeights
 
 
-def study_parser(study: str, description: str | None = None) -> argparse.ArgumentParser:
-    """The command line of a study."""
-    made = argparse.ArgumentParser(prog=f"python -m sweeps.{study}", description=description)
-    for add in (options.add_plan_flags, options.add_data_flags, options.add_run_flags, options.add_store_flags):
-        add(made)
-    estimate.add_flags(made)
-    return made
-
-
-def look(plan: Sweep | Search, source: Source | None, args: argparse.Namespace) -> int:
+def show(plan: Sweep | Search, options: Options) -> int:
     """Measures the plan's cells if it is asked to, and prints the plan, or why its trials will run.
 
     Returns:
         Exit code: 0, or 2 if --why names no trial of the plan, 3 if a cell could not be measured.
 
     Raises:
-        CorpusError: for a probe, if the corpus must be fixed first.
+        CorpusError: for a measurement, if the corpus must be fixed first.
         StoreError: if the store cannot be read.
         DamagedRecord: if a committed trial's record or files are damaged.
         RemoteError: if a storage or corpus at a URI cannot be.
@@ -49,52 +41,55 @@ def look(plan: Sweep | Search, source: Source | None, args: argparse.Namespace) 
     if isinstance(plan, Search):
         print(plan)
         planned = f"{plan.num_trials} evaluations and {len(plan.confirm_seeds)} confirmations planned"
-        args.max_concurrent = min(args.max_concurrent or plan.at_once, plan.at_once)
+        at_once = min(options.max_concurrent or plan.at_once, plan.at_once)
+        options = dataclasses.replace(options, max_concurrent=at_once)
         plan = Sweep(plan.name, plan.stand_ins())
-    refused = _probe(plan, source, args) if args.probe else {}
-    situation = from_memory(plan, source, args)
-    if args.why:
-        return why.explain(situation, args)
-    print_plan(situation, args, planned)
+    refused = _measured(plan, options) if options.measure else {}
+    situation = from_memory(plan, options)
+    if options.why:
+        return why.explain(situation, options.why, options.storage)
+    print_plan(situation, options, planned)
     for cell, reason in refused.items():
-        print(f"no probe {cell}: {reason}")
-    return 3 if refused else 0
+        print(f"not measured {cell}: {reason}")
+    return INCOMPLETE if refused else COMPLETE
 
 
-def _probe(plan: Sweep, source: Source | None, args: argparse.Namespace) -> dict[str, str]:
+def _measured(plan: Sweep, options: Options) -> dict[str, str]:
     """Measures, and reads the corpus if there is one, because the plan must know how many clips it has."""
-    if args.data_uri:
-        fetch.bring(Remote(args.data_uri, args.data_root), progress.each)
-    for wanted in all_wanted(plan.trials) if source else ():
-        prepare.prepare(wanted, source, progress.each)  # type: ignore[arg-type]
-    return measure.measure_cells(plan.trials, args.storage, options.asked(args))
+    if corpus := options.corpus_store:
+        fetch.bring(corpus, progress.each)
+    if source := options.source:
+        for wanted in all_wanted(plan.trials):
+            prepare.prepare(wanted, source, progress.each)
+    return measure.measure_cells(plan.trials, options.storage, options.asked)
 
 
-def from_memory(plan: Sweep, source: Source | None, args: argparse.Namespace) -> Situation:
+def from_memory(plan: Sweep, options: Options) -> Situation:
     """The situation as far as it is known: no audio is read, and a missing checkpoint is said, not refused."""
-    damage = remote.look(storage) if (storage := options.remote(args)) else record.damage
-    if args.data_uri and not args.data_root.exists():
+    damage = remote.checker(storage) if (storage := options.object_store) else record.damage
+    source = options.source
+    if (corpus := options.corpus_store) and not corpus.local.exists():
         source = None
     known = {wanted: prepare.remembered(wanted, source) for wanted in all_wanted(plan.trials)} if source else {}
     data = {wanted: prepared for wanted, prepared in known.items() if prepared}
     inputs, refused = {}, {}
     for trial in plan.trials:
         try:
-            checkpoint = weights.locate(trial, args.weights_dir, args.storage / "trials")
+            checkpoint = weights.locate(trial, options.weights_dir, options.trials_dir)
         except (MissingWeights, WrongWeights) as error:
             refused[trial.key] = str(error)
         else:
             if prepared := data.get(wanted_by(trial)):
                 inputs[trial.key] = inputs_of(prepared, checkpoint)
-    records = committed(plan, inputs, args.storage)
+    records = committed(plan, inputs, options.storage)
     if records:
-        repairs = out_of_step(records, args)
+        repairs = out_of_step(records, options.store_uri, options.storage)
         if damaged := reconcile.damaged(records, repairs, damage):
             raise DamagedRecord("\n".join(damaged.values()))
         forgotten = {r.folder for r in repairs if r.kind == "forget"}
         records = {folder: found for folder, found in records.items() if folder not in forgotten}
-    runs, by_key = read_runs(options.store_uri(args)), {r.key: r for r in records.values()}
-    return estimate.predicted(Situation(plan, options.variant(args), data, inputs, runs, by_key, refused), args)
+    runs, by_key = read_runs(options.store_uri), {r.key: r for r in records.values()}
+    return estimate.predicted(Situation(plan, options.variant, data, inputs, runs, by_key, refused), options)
 
 
 def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
@@ -105,9 +100,9 @@ def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[
     return reconcile.committed(trials / name for name in names if name in there)
 
 
-def out_of_step(records: Mapping[Path, Record], args: argparse.Namespace) -> list[Repair]:
+def out_of_step(records: Mapping[Path, Record], store_uri: str, storage: Path) -> list[Repair]:
     """What the store must be told, or tells, of what was committed."""
-    return reconcile.out_of_step(records, options.store_uri(args), reconcile.storage_id(args.storage))
+    return reconcile.out_of_step(records, store_uri, reconcile.storage_id(storage))
 
 
 def inputs_of(data: Prepared, checkpoint: Path | None) -> Inputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -44,22 +43,22 @@ class Past:
         return f"the trial with key {self.key}"
 
 
-def explain(situation: Situation, args: argparse.Namespace) -> int:
-    """Prints why each trial that --why names will run or will not.
+def explain(situation: Situation, key: str, storage: Path) -> int:
+    """Prints why each trial that --why names, by its key's first digits or as `all`, will run or will not.
 
     Returns:
         Exit code: 0, or 2 if no planned trial has such a key.
     """
-    chosen = [t for t in situation.sweep.trials if args.why == "all" or t.key.startswith(args.why)]
+    chosen = [t for t in situation.sweep.trials if key == "all" or t.key.startswith(key)]
     if not chosen:
-        print(f"--why {args.why}: no planned trial has this key; --why all lists them")
+        print(f"--why {key}: no planned trial has this key; --why all lists them")
         return 2
-    past = list(everything(situation, args.storage))
+    past = list(everything(situation, storage))
     code = code_sha256(ROOT)
     for trial in chosen:
-        first, *others = reasons(trial, situation, past, args.storage, code)
+        first, *others = reasons(trial, situation, past, storage, code)
         print(f"{trial.key}  {trial_name(trial)}: {first}")
-        for line in others if args.why != "all" else []:
+        for line in others if key != "all" else []:
             print(f"              {line}")
     return 0
 

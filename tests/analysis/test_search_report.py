@@ -16,9 +16,9 @@ from analysis.engine import figures
 from analysis.engine.search import history, listing, plots, searched, sentences
 from analysis.engine.search.history import Found
 from analysis.engine.search.outcome import SearchTable, budget, edge, search_table
-from sweeps.engine.search.optuna_study import write_study
 from sweeps.engine.search.search import Evaluation, Search
 from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole
+from sweeps.engine.store.optuna_study import write_study
 from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 

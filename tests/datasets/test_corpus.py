@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from datasets.engine.corpus import Corpus, CorpusError, audio_files, find
+from datasets.engine.refusal import Refusal
 from datasets.engine.scan import scan
 from datasets.synthetic.corpora import write_deepship, write_esc50
 
@@ -270,7 +271,7 @@ def test_a_root_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
     """The folder is named in printable form."""
     root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     root.mkdir()
-    with pytest.raises(CorpusError, match=r"--data-root '.*\\udcff': rename the folder"):
+    with pytest.raises(Refusal, match=r"--data-root '.*\\udcff': rename the folder"):
         find("deepship", root)
 
 

@@ -1,8 +1,7 @@
-"""Predictions rest on the last probe of the storage, or on what the flags assume."""
+"""Predictions rest on what was last measured for the storage, or on what the flags assume."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,13 @@ from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
-from sweeps.engine import options
-from sweeps.engine.forecast import estimate, measure
+from sweeps.engine import estimate
+from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.forecast import timings
 from sweeps.engine.forecast.budget import NoBudget
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import Probes, versions
+from sweeps.engine.forecast.timings import Timings, versions
+from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run
@@ -39,12 +40,8 @@ MEASURED = Measured((2.0,), (0.1,), 0.0, 0.0, 0.0, 0.0, 9.5)
 HERE = f"toy, {versions()}"
 
 
-def arguments(storage: Path, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    for add in (options.add_plan_flags, options.add_data_flags, options.add_run_flags, options.add_store_flags):
-        add(parser)
-    estimate.add_flags(parser)
-    return parser.parse_args(["--storage", str(storage), *words])
+def arguments(storage: Path, *words: str) -> Options:
+    return options_of(study_parser(SWEEP.name).parse_args(["--storage", str(storage), *words]))
 
 
 def situation(storage: Path, *words: str, records: dict[str, Record] | None = None) -> Situation:
@@ -53,61 +50,61 @@ def situation(storage: Path, *words: str, records: dict[str, Record] | None = No
 
 
 @pytest.fixture
-def probed(tmp_path: Path) -> Path:
-    """A storage whose probe measured the large cell on two GPUs."""
-    measure.write(Probes(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
+def timed(tmp_path: Path) -> Path:
+    """A storage for which was measured the large cell on two GPUs."""
+    timings.write(Timings(Cluster(16, 2, 100.0), HERE, {HERE: {cell_of(SWEEP.trials[2]): MEASURED}}), tmp_path)
     return tmp_path
 
 
-def test_nothing_is_known_without_a_probe(tmp_path: Path) -> None:
+def test_nothing_is_known_without_a_measurement(tmp_path: Path) -> None:
     """Nor is anything invented."""
     assert situation(tmp_path).predictions == {}
 
 
-def test_a_measured_cell_is_measured_for_all_its_seeds(probed: Path) -> None:
+def test_a_measured_cell_is_measured_for_all_its_seeds(timed: Path) -> None:
     """Two steps of 2 s an epoch, ten clips of 0.1 s; the test clips; 0.3 s for the trial."""
-    found = situation(probed).predictions
+    found = situation(timed).predictions
     assert [found[t.key].seconds.mid for t in SWEEP.trials[2:]] == pytest.approx([8 * (2 * 2 + 1) + 2 + 0.3] * 2)
 
 
-def test_a_cell_that_was_not_measured_follows_the_rate(probed: Path) -> None:
+def test_a_cell_that_was_not_measured_follows_the_rate(timed: Path) -> None:
     """Its operations take their time as those of the measured cell do; its memory is not known."""
     small, large = SWEEP.trials[0], SWEEP.trials[2]
-    found = situation(probed).predictions[small.key]
+    found = situation(timed).predictions[small.key]
     rate = 3 * (forward_flops(large) or 0) * large.batch / 2.0
     assert found.seconds.mid == pytest.approx(8 * (forward_flops(small) or 0) * (3 * 64 + 10) / rate)
     assert found.network_gb is None
 
 
-def test_an_assumed_speed_replaces_what_was_measured(probed: Path) -> None:
+def test_an_assumed_speed_replaces_what_was_measured(timed: Path) -> None:
     """The plan of another cluster."""
     large = SWEEP.trials[2]
-    found = situation(probed, "--tflops", "2").predictions[large.key]
+    found = situation(timed, "--tflops", "2").predictions[large.key]
     assert found.seconds.mid == pytest.approx(8 * (forward_flops(large) or 0) * (3 * 64 + 10) / 2e12)
 
 
-def test_the_cluster_is_the_last_probe_s_or_the_flags(probed: Path) -> None:
+def test_the_cluster_is_the_last_measured_or_the_flags(timed: Path) -> None:
     """GPUs there tell nothing about a plan for cores."""
-    assert estimate.basis(SWEEP.trials, arguments(probed)).cluster == Cluster(16, 2, 100.0)
-    eight = estimate.basis(SWEEP.trials, arguments(probed, "--gpus", "8"))
+    assert estimate.basis(SWEEP.trials, arguments(timed)).cluster == Cluster(16, 2, 100.0)
+    eight = estimate.basis(SWEEP.trials, arguments(timed, "--gpus", "8"))
     assert (eight.cluster.num_gpus, eight.cluster.num_cpus) == (8, 16)
     assert eight.measured
-    cores = estimate.basis(SWEEP.trials, arguments(probed, "--gpus", "0", "--cpus", "4"))
+    cores = estimate.basis(SWEEP.trials, arguments(timed, "--gpus", "0", "--cpus", "4"))
     assert (cores.cluster.device, cores.cluster.num_cpus, cores.measured) == ("CPU", 4, {})
 
 
-def test_memory_is_as_measured(probed: Path) -> None:
+def test_memory_is_as_measured(timed: Path) -> None:
     """Which decides how many trials share a GPU: 9.5 GB and a worker's 1.5 take half of 24."""
-    now, args = situation(probed), arguments(probed)
+    now, options = situation(timed), arguments(timed)
     large, small = SWEEP.trials[2], SWEEP.trials[0]
     assert estimate.needs(now, [large])[large.key].network_gb == 9.5
     assert estimate.needs(now, [small])[small.key].network_gb < 9.5
-    assert estimate.device_parts(now, args)[large.key] == 0.5
+    assert estimate.device_parts(now, options)[large.key] == 0.5
 
 
-def test_predicted_seconds_order_what_is_to_run(probed: Path) -> None:
+def test_predicted_seconds_order_what_is_to_run(timed: Path) -> None:
     """The longest first."""
-    assert [t.data_hz for t in situation(probed).to_run] == [32_000, 32_000, 8_000, 8_000]
+    assert [t.data_hz for t in situation(timed).to_run] == [32_000, 32_000, 8_000, 8_000]
 
 
 GPU = "NVIDIA H100"
@@ -170,11 +167,11 @@ class TestHistory:
         assert self.look(tmp_path, [core], "--cpus-per-trial", "2").predictions == {}
         assert self.look(tmp_path, [core], "--gpus", "2").predictions == {}
 
-    def test_counts_before_a_probe_of_its_device(self, probed: Path) -> None:
+    def test_counts_before_a_measurement_of_its_device(self, timed: Path) -> None:
         """Whose memory is taken all the same; what ran on another device tells nothing there."""
-        measured = self.seconds(self.look(probed, []))
+        measured = self.seconds(self.look(timed, []))
         runs = [finished(self.LARGE, 10, device="toy"), finished(self.SMALL, 1)]
-        found = self.look(probed, runs)
+        found = self.look(timed, runs)
         assert self.seconds(found) == [*measured[:2], 80.3, 80.3]
         assert {p.network_gb for p in found.predictions.values()} == {None, 9.5}
 
@@ -184,35 +181,35 @@ class TestHistory:
         assert {p.num_finished for p in found.predictions.values()} == {0}
 
     def test_is_enough_for_a_budget(self, tmp_path: Path) -> None:
-        """No probe is needed where every cell has run."""
+        """No measurement is needed where every cell has run."""
         runs = [finished(self.LARGE, 450), finished(self.SMALL, 225)]
-        args = arguments(tmp_path, "--budget", "1gpu-h")
-        found = estimate.budget_of(self.look(tmp_path, runs), args)
+        options = arguments(tmp_path, "--budget", "1gpu-h")
+        found = estimate.budget_of(self.look(tmp_path, runs), options)
         assert found is not None
         assert sorted(found.predicted_s.values()) == pytest.approx([1800.3, 1800.3, 3600.3, 3600.3])
 
 
 class TestBudget:
-    def test_counts_what_is_finished(self, probed: Path) -> None:
+    def test_counts_what_is_finished(self, timed: Path) -> None:
         """Eight epochs of an hour on half a GPU."""
         done = SWEEP.trials[2]
         history = [{"epoch": n, "epoch_s": 3600.0} for n in range(8)]
         record = Record(done.key, {}, {}, {}, history, {}, "a", {})
-        now = situation(probed, records={done.key: record})
-        found = estimate.budget_of(now, arguments(probed, "--budget", "12gpu-h"))
+        now = situation(timed, records={done.key: record})
+        found = estimate.budget_of(now, arguments(timed, "--budget", "12gpu-h"))
         assert found is not None
         assert found.spent_s == pytest.approx(4 * 3600)
         assert done.key not in found.predicted_s
 
     def test_needs_predictions(self, tmp_path: Path) -> None:
         """Otherwise it would be a promise that cannot be kept."""
-        with pytest.raises(NoBudget, match="--probe"):
+        with pytest.raises(NoBudget, match="--measure"):
             estimate.budget_of(situation(tmp_path), arguments(tmp_path, "--budget", "1cpu-h"))
 
-    def test_is_counted_in_hours_of_what_there_is(self, probed: Path) -> None:
+    def test_is_counted_in_hours_of_what_there_is(self, timed: Path) -> None:
         """Core-hours say nothing where trials run on GPUs."""
         with pytest.raises(NoBudget, match="write 1gpu-h"):
-            estimate.budget_of(situation(probed), arguments(probed, "--budget", "1cpu-h"))
+            estimate.budget_of(situation(timed), arguments(timed, "--budget", "1cpu-h"))
 
     def test_is_none_unless_asked_for(self, tmp_path: Path) -> None:
         """All run."""
@@ -226,8 +223,8 @@ def test_impossible_flags_are_refused(words: tuple[str, str], tmp_path: Path) ->
         arguments(tmp_path, *words)
 
 
-def test_an_old_situation_is_left_as_it_was(probed: Path) -> None:
+def test_an_old_situation_is_left_as_it_was(timed: Path) -> None:
     """Predictions are a new one's."""
-    old = dataclasses.replace(situation(probed), predictions={})
-    estimate.predicted(old, arguments(probed))
+    old = dataclasses.replace(situation(timed), predictions={})
+    estimate.predicted(old, arguments(timed))
     assert old.predictions == {}

@@ -1,4 +1,4 @@
-"""A look at a plan runs nothing, loads nothing heavy, and knows what a probe has measured."""
+"""A look at a plan runs nothing, loads nothing heavy, and knows what was measured."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from types import SimpleNamespace
 import pytest
 
 from datasets.engine.corpus import CorpusError
+from datasets.engine.prepare import Source
 from datasets.synthetic.corpora import write_deepship
 from sweeps.deepship_rates import SWEEP
 from sweeps.engine import launch as launcher
 from sweeps.engine import survey
-from sweeps.engine.forecast import measure
+from sweeps.engine.commandline import options_of, study_parser
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import Answer, Answers, versions
 from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.forecast.timings import versions
 from sweeps.engine.launch import INCOMPLETE, launch
 from sweeps.engine.plan import Sweep
-from sweeps.engine.progress import duration
-from sweeps.engine.running import tuner
+from sweeps.engine.running import measure, tuner
+from sweeps.engine.running.measure import Answer, Answers
 from sweeps.engine.search.search import Search
+from sweeps.engine.standing import duration
 from sweeps.learning_rate import SWEEP as SEARCH
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of, epoch_flops
@@ -50,12 +52,12 @@ def ships(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_probe_reads_measures_and_plans(
+def test_a_measurement_reads_measures_and_plans(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two cells, four trials of two epochs; nothing is trained."""
     monkeypatch.setattr(measure, "_on_cluster", play)
-    assert launch(SWEEP, ["--probe", "--data-root", str(ships), "--storage", str(tmp_path), *NARROW]) == 0
+    assert launch(SWEEP, ["--measure", "--data-root", str(ships), "--storage", str(tmp_path), *NARROW]) == 0
     said = capfd.readouterr().out
     assert "2 of 2 cells are measured" in said
     assert "2 of 2 cells measured on toy" in said
@@ -67,7 +69,7 @@ def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypat
     """Neither torch nor Ray, though it knows the audio and the measurements."""
     monkeypatch.setattr(measure, "_on_cluster", play)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW]
-    launch(SWEEP, ["--probe", *words])
+    launch(SWEEP, ["--measure", *words])
     program = (
         "import sys\nfrom sweeps.engine.launch import launch\nfrom sweeps.deepship_rates import SWEEP\n"
         f"launch(SWEEP, ['--dry-run', *{words!r}])\n"
@@ -81,13 +83,12 @@ def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypat
 def test_what_cannot_start_is_said_with_its_remedy(ships: Path, tmp_path: Path) -> None:
     """The published checkpoints are missing: their trials are refused, and the plan is printed all the same."""
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--limit", "2"]
-    args = survey.study_parser(SWEEP.name).parse_args(words)
-    args.weights_dir, args.cache_dir = tmp_path / "weights", tmp_path / "cache"
-    plan = survey.options.planned(SWEEP, args)
-    source = survey.Source(ships, args.cache_dir)
+    options = options_of(study_parser(SWEEP.name).parse_args(words))
+    plan = options.planned(SWEEP)
+    source = Source(ships, tmp_path / "cache")
     for wanted in survey.all_wanted(plan.trials):
         survey.prepare.prepare(wanted, source)
-    found = survey.from_memory(plan, source, args)
+    found = survey.from_memory(plan, options)
     assert {t.key for t in plan.trials} == found.refused.keys()
     assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(found.refused.values()))
     assert found.inputs == {}
@@ -141,7 +142,7 @@ def test_a_search_is_forecast_by_what_stands_for_its_trials(
     ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Eight evaluations, four at once on eight cores, then three confirmations: at the speed that is assumed."""
-    source = survey.Source(ships, tmp_path / "cache")
+    source = Source(ships, tmp_path / "cache")
     for wanted in survey.all_wanted((SEARCH.base,)):
         survey.prepare.prepare(wanted, source)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--tflops", "0.001", "--cpus", "8", "--limit", "8"]
@@ -157,7 +158,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(
 ) -> None:
     """Before anything is trained: nobody knows what the trials take."""
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW, "--budget", "1cpu-h"]
-    with pytest.raises(survey.estimate.NoBudget, match="--probe"):
+    with pytest.raises(survey.estimate.NoBudget, match="--measure"):
         launch(SWEEP, words)
     assert not (tmp_path / "trials").exists()
 

@@ -11,7 +11,8 @@ import pytest
 from sweeps.engine import progress
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.plan import grid
-from sweeps.engine.progress import Failed, Finished, Running, TrialProgress, duration, each
+from sweeps.engine.progress import TrialProgress, each
+from sweeps.engine.standing import Failed, Finished, Running, duration
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

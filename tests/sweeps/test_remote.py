@@ -24,11 +24,12 @@ from pyarrow import fs
 
 from datasets.engine import cache, fetch, manifest, prepare, splits
 from datasets.engine import remote as door
-from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Source, Wanted
+from datasets.engine.refusal import Refusal
 from datasets.engine.remote import Remote, RemoteError
 from datasets.synthetic.corpora import write_deepship
-from sweeps.engine import located, options
+from sweeps.engine import commandline, located
+from sweeps.engine.options import Options
 from sweeps.engine.running import node
 from sweeps.engine.store import remote
 from tests.sweeps.small import BASE, Small
@@ -122,7 +123,7 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(getattr(self.place, kind), path)
         mine = replace(self.place, **local, folder=head.local / "trials" / self.name)  # type: ignore[arg-type]
-        (shared,) = node.share(head, {"": mine}, {}).values()
+        (shared,) = node.portable(head, {"": mine}, {}).values()
         moved = {
             kind: self.folder / name / path.relative_to(head.local)
             for kind in ("split", "scan", "weights", "folder")
@@ -477,7 +478,7 @@ def test_a_look_changes_nothing_there(world: World, monkeypatch: pytest.MonkeyPa
     commit(world, monkeypatch)
     work(world, "late", monkeypatch)
     before = dict(world.store.held)
-    remote.look(world.head("laptop"))
+    remote.checker(world.head("laptop"))
     assert record.read(world.folder / "laptop/trials" / world.name)
     assert world.store.held == before
 
@@ -538,10 +539,10 @@ def test_committed_files_there_are_compared_by_size(
     for head in ("head", "new"):
         with pytest.raises(DamagedRecord, match=said):
             pull(world, head)
-        assert re.match(said, remote.look(world.head(head))(world.folder / head / "trials" / world.name, found))
+        assert re.match(said, remote.checker(world.head(head))(world.folder / head / "trials" / world.name, found))
     world.store.held[path] = whole
     assert pull(world) == pull(world, "new") == []
-    assert remote.look(world.head())(folder, found) == ""
+    assert remote.checker(world.head())(folder, found) == ""
 
 
 def test_a_copy_that_is_cut_here_is_fetched_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,45 +673,46 @@ class TestNodes:
 
 
 class TestWords:
-    def parse(self, *words: str) -> argparse.Namespace:
+    def parse(self, *words: str) -> Options:
         parser = argparse.ArgumentParser(exit_on_error=False)
-        for add in (options.add_plan_flags, options.add_data_flags, options.add_store_flags):
+        for add in (commandline.add_plan_flags, commandline.add_data_flags, commandline.add_store_flags):
             add(parser)
-        return parser.parse_args(words)
+        return commandline.options_of(parser.parse_args(words))
 
     def test_a_uri_has_one_copy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same on every node, however its end is written; another one's is elsewhere."""
         monkeypatch.setenv("SOUNDINGS_CACHE_DIR", str(tmp_path))
-        args = self.parse("--storage", "s3://bucket/a/", "--data-root", "gs://bucket/corpus")
-        assert (args.remote, args.data_uri) == ("s3://bucket/a", "gs://bucket/corpus")
-        assert args.storage.parent == tmp_path
-        assert args.data_root.parent == tmp_path / "corpora"
-        assert self.parse("--storage", "s3://bucket/a").storage == args.storage
-        assert self.parse("--storage", "s3://bucket/b").storage != args.storage
+        options = self.parse("--storage", "s3://bucket/a/", "--data-root", "gs://bucket/corpus")
+        assert (options.remote, options.data_uri) == ("s3://bucket/a", "gs://bucket/corpus")
+        assert options.storage.parent == tmp_path
+        assert options.data_root
+        assert options.data_root.parent == tmp_path / "corpora"
+        assert self.parse("--storage", "s3://bucket/a").storage == options.storage
+        assert self.parse("--storage", "s3://bucket/b").storage != options.storage
 
     def test_a_folder_is_no_uri(self, tmp_path: Path) -> None:
         """Nothing is remote about it."""
-        args = self.parse("--storage", str(tmp_path), "--data-root", "~/DeepShip")
-        assert (args.remote, args.data_uri) == ("", "")
-        assert (args.storage, args.data_root) == (tmp_path, Path.home() / "DeepShip")
-        assert options.remote(args) is None
+        options = self.parse("--storage", str(tmp_path), "--data-root", "~/DeepShip")
+        assert (options.remote, options.data_uri) == ("", "")
+        assert (options.storage, options.data_root) == (tmp_path, Path.home() / "DeepShip")
+        assert options.object_store is None
 
     def test_the_environment_may_name_uris(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As a cluster's file does; a flag overrules it."""
         monkeypatch.setenv("SOUNDINGS_STORAGE", "s3://bucket/a")
         monkeypatch.setenv("SOUNDINGS_DATA_ROOT", "s3://bucket/corpus")
-        args = self.parse()
-        assert (args.remote, args.data_uri) == ("s3://bucket/a", "s3://bucket/corpus")
-        assert options.as_flags(args) == []
-        args = self.parse("--storage", str(tmp_path))
-        assert (args.remote, args.storage) == ("", tmp_path)
-        assert options.as_flags(args) == ["--storage", str(tmp_path)]
+        options = self.parse()
+        assert (options.remote, options.data_uri) == ("s3://bucket/a", "s3://bucket/corpus")
+        assert options.as_flags == []
+        options = self.parse("--storage", str(tmp_path))
+        assert (options.remote, options.storage) == ("", tmp_path)
+        assert options.as_flags == ["--storage", str(tmp_path)]
 
     def test_a_uri_is_repeated(self) -> None:
         """In the commands that a sweep prints."""
-        args = self.parse("--storage", "s3://bucket/a")
-        assert options.as_flags(args) == ["--storage", "s3://bucket/a"]
-        assert self.parse(*options.as_flags(args)) == args
+        options = self.parse("--storage", "s3://bucket/a")
+        assert options.as_flags == ["--storage", "s3://bucket/a"]
+        assert self.parse(*options.as_flags) == options
 
     @pytest.mark.parametrize("word", ["s3://key:hidden@bucket/a", "s3://bucket/a?secret_key=hidden"])
     def test_a_password_is_refused(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -719,7 +721,7 @@ class TestWords:
             self.parse("--storage", word)
         assert "hidden" not in str(refused.value)
         monkeypatch.setenv("SOUNDINGS_STORAGE", word)
-        with pytest.raises(CorpusError, match="holds a password"):
+        with pytest.raises(Refusal, match="holds a password"):
             located.default_storage()
 
 

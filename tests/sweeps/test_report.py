@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from datasets.engine.corpus import Corpus, Problem, Recording
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
-from sweeps.engine import options
-from sweeps.engine.forecast import estimate
+from sweeps.engine import estimate
+from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.estimate import Spent
 from sweeps.engine.forecast.cost import Basis, Cluster, Prediction, Span
-from sweeps.engine.forecast.estimate import Spent
+from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
 from sweeps.engine.situation import Inputs, Situation, wanted_by
@@ -36,13 +36,11 @@ PREPARED = Prepared(
 )
 
 
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    for add in (options.add_plan_flags, options.add_data_flags, options.add_run_flags, options.add_store_flags):
-        add(parser)
-    estimate.add_flags(parser)
-    return parser.parse_args(
-        ["--storage", "/results", "--weights-dir", "/weights", "--cache-dir", "/results/cache", *words]
+def arguments(*words: str) -> Options:
+    return options_of(
+        study_parser(SWEEP.name).parse_args(
+            ["--storage", "/results", "--weights-dir", "/weights", "--cache-dir", "/results/cache", *words]
+        )
     )
 
 
@@ -130,15 +128,15 @@ def test_seeds_are_listed_briefly(seeds: list[int], text: str) -> None:
 
 class TestTime:
     def test_is_not_invented(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Without a probe the operations are counted: four trials of 9.8 and 4.7 GFLOP, 35 samples and 10 clips."""
+        """Unmeasured, the operations are counted: four trials of 9.8 and 4.7 GFLOP, 35 samples and 10 clips."""
         print_plan(situation(), arguments("--dry-run"))
         (line,) = lines_of(capsys)["time"]
-        assert line.startswith("of 4 trials it is not known: 334 TFLOP if none stops early; --probe measures it")
+        assert line.startswith("of 4 trials it is not known: 334 TFLOP if none stops early; --measure finds out")
 
     def test_follows_an_assumed_speed(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Which is said, with the cluster, the epochs and what is not in it."""
-        args = arguments("--dry-run", "--tflops", "0.1", "--gpus", "2", "--cpus", "8")
-        print_plan(estimate.predicted(situation(), args), args)
+        options = arguments("--dry-run", "--tflops", "0.1", "--gpus", "2", "--cpus", "8")
+        print_plan(estimate.predicted(situation(), options), options)
         time, basis, what = lines_of(capsys)["time"]
         assert time == "21 min (14 min to 28 min) on 2 GPUs: 0.7 GPU-hours (0.47 to 0.93)"
         assert basis == "2 cells by their operations, at 0.1 TFLOP/s, as assumed"
@@ -146,8 +144,8 @@ class TestTime:
 
     def test_is_money_and_energy(self, capsys: pytest.CaptureFixture[str]) -> None:
         """GPUs are paid for from start to end, and take their power while they work."""
-        args = arguments("--tflops", "0.1", "--gpus", "2", "--price-per-hour", "3", "--watts", "700")
-        print_plan(estimate.predicted(situation(), args), args)
+        options = arguments("--tflops", "0.1", "--gpus", "2", "--price-per-hour", "3", "--watts", "700")
+        print_plan(estimate.predicted(situation(), options), options)
         said = lines_of(capsys)
         assert said["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
         assert said["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
@@ -211,9 +209,9 @@ def test_a_long_plan_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     """How many are finished, why the others are not, and the table of exactly these trials."""
-    args = arguments("--seeds", "1,2", "--set", "classes=Cargo,Tug")
+    options = arguments("--seeds", "1,2", "--set", "classes=Cargo,Tug")
     failed = SWEEP.trials[3]
-    print_outcome(situation(finished=3), args, {failed.key: "Traceback\n  ...\nNotFinite: lower lr\n"})
+    print_outcome(situation(finished=3), options, {failed.key: "Traceback\n  ...\nNotFinite: lower lr\n"})
     assert capsys.readouterr().out.splitlines() == [
         "",
         "3 of 4 trials of toy are finished",
@@ -226,8 +224,8 @@ def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFi
 
 def test_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     """A path with a space is quoted wherever a command is printed."""
-    args = arguments("--storage", "/my results")
-    print_outcome(situation(finished=4), args, {})
+    options = arguments("--storage", "/my results")
+    print_outcome(situation(finished=4), options, {})
     table, runs, _ = capsys.readouterr().out.splitlines()[-3:]
     assert table.endswith("--storage '/my results'")
     assert runs.endswith("'sqlite:////my results/mlflow.db'")

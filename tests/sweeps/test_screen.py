@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweeps.engine import screen
-from sweeps.engine.progress import Failed, Finished, Running, Standing
+from sweeps.engine.standing import Failed, Finished, Running, Standing
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [f"cnn14-32k on {khz} kHz, seed {seed}" for khz in (2, 4, 8, 16, 32, 64) for seed in range(1, 10)]

@@ -19,12 +19,12 @@ import pytest
 from sweeps import learning_rate
 from sweeps.engine import launch
 from sweeps.engine.plan import Sweep
-from sweeps.engine.search.optuna_study import Study, check_storage, write_study
+from sweeps.engine.running.rounds import Display, study_title
 from sweeps.engine.search.pruning import Judge
-from sweeps.engine.search.rounds import Display, study_title
 from sweeps.engine.search.search import SAMPLERS, Evaluation, Proposals, Search, best, evaluation
 from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole, points
 from sweeps.engine.situation import Situation
+from sweeps.engine.store.optuna_study import Study, check_storage, write_study
 from sweeps.engine.store.runs import StoreError
 from trainable.config import TrialConfig
 

@@ -15,7 +15,7 @@ import pytest
 from datasets.synthetic.corpora import write_deepship
 from sweeps.engine.launch import COMPLETE
 from sweeps.engine.running.drive import Recorder
-from sweeps.engine.search.rounds import Display
+from sweeps.engine.running.rounds import Display
 from sweeps.engine.search.search import Search
 from sweeps.engine.search.space import LogUniform
 from sweeps.engine.store.runs import read_runs

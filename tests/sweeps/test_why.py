@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -193,12 +192,12 @@ def test_what_cannot_start_or_is_not_known_is_said(tmp_path: Path) -> None:
 def test_a_key_may_be_shortened_and_all_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line a trial for all, with its key; a key that no trial has is refused."""
     now = situation(run_of(ONE))
-    assert explain(now, argparse.Namespace(why=TWO.key[:6], storage=tmp_path)) == 0
+    assert explain(now, TWO.key[:6], tmp_path) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(
         f"{TWO.key}  cnn14-32k on 32 kHz, seed 2: will run: it never ran; nearest to it is cnn14-32k"
     )
     assert second == "              seed: 1 -> 2"
-    assert explain(now, argparse.Namespace(why="all", storage=tmp_path)) == 0
+    assert explain(now, "all", tmp_path) == 0
     assert [line[:12] for line in capsys.readouterr().out.splitlines()] == [ONE.key, TWO.key]
-    assert explain(now, argparse.Namespace(why="nothing", storage=tmp_path)) == 2
+    assert explain(now, "nothing", tmp_path) == 2

@@ -1,4 +1,4 @@
-"""What a trial costs, as far as its config tells: the arithmetic of its network, and what a probe measures of its cell.
+"""What a trial costs, as far as its config tells: the arithmetic of its network, and what is measured of its cell.
 
 Nothing here imports torch, so that a plan can ask for it.
 """
@@ -19,10 +19,10 @@ BACKWARD = 2  # a backward pass has twice the arithmetic of a forward pass
 
 @dataclass(frozen=True)
 class Measured:
-    """What a probe has measured of a cell on one device.
+    """What was measured of a cell on one device.
 
     Seconds are wall time; but on one core they are CPU time, and `load` is how much longer the clock on the wall says:
-    what else a machine does comes and goes within a probe, and would be taken for the cell's.
+    what else a machine does comes and goes while a cell is measured, and would be taken for the cell's.
     """
 
     step_s: tuple[float, ...]  # of a whole batch, one for each round

@@ -52,7 +52,7 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
     clock = time.process_time if device.type == "cpu" and num_threads == 1 else time.perf_counter
     clips = random_examples(config, MAX_STEPS * _drawn(config), device)
     before_gb = _held_gb(device)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="probe-") as name:
+    with tempfile.TemporaryDirectory(dir=folder, prefix="measure-") as name:
         place = Path(name)
         here = Place(Path(), Path(), None, place, num_threads)
         first_s, build_s = (_seconds(lambda _: ready_network(config, here, NUM_CLASSES, clips), 1) for _ in range(2))

@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
+from datasets.engine.refusal import Refusal
+
 HUB_FILE = "model.safetensors"  # in every repository of timm's
 
 
-class BackboneError(ValueError):
+class BackboneError(Refusal):
     """A network that does not exist, or that cannot take the clips of a trial."""
 
 

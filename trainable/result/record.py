@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from datasets.engine.refusal import Refusal
 from trainable.device import faults
 from trainable.device.place import NO_ROOM
 
@@ -24,7 +25,7 @@ FILE = "record.json"
 ATTEMPT = "attempt-"  # with which the names of attempts' folders begin
 
 
-class DamagedRecord(ValueError):
+class DamagedRecord(Refusal):
     """A record, or a file that it vouches for, whose bytes are not those that were committed."""
 
 

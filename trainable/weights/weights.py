@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from datasets.engine.refusal import Refusal
 from trainable.config import CLIPS, INPUT, NETWORK, TrialConfig
 from trainable.network.card import HUB_FILE
 from trainable.result import record
 from trainable.result.record import DamagedRecord
 
 
-class MissingWeights(FileNotFoundError):
+class MissingWeights(Refusal):
     """Checkpoints are not where they must lie.
 
     Args:
@@ -33,7 +34,7 @@ class MissingWeights(FileNotFoundError):
         super().__init__("\n  ".join([f"{facts}\n{how}", *self.commands]) if self.commands else facts)
 
 
-class WrongWeights(ValueError):
+class WrongWeights(Refusal):
     """A checkpoint is damaged, ambiguous, or of something else."""
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sweeps.engine.search.optuna_study import REMEDY, frozen
 from sweeps.engine.search.search import Evaluation, Search
+from sweeps.engine.store.optuna_study import REMEDY, frozen
 from sweeps.engine.store.runs import Run, sqlite_path
 from trainable.config import TrialConfig
 

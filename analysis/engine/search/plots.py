@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine import figures
-from sweeps.engine.search.optuna_study import frozen
 from sweeps.engine.search.search import Evaluation, Search, best
 from sweeps.engine.search.space import Choice, Dimension
 from sweeps.engine.store.drawing import (
@@ -22,6 +21,7 @@ from sweeps.engine.store.drawing import (
     pyplot,
     rc_context,
 )
+from sweeps.engine.store.optuna_study import frozen
 
 if TYPE_CHECKING:
     import optuna

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from analysis.engine import command, figures, report
 from analysis.engine.search import history, listing, plots, sentences
 from analysis.engine.search.outcome import SearchTable, search_table
-from sweeps.engine.options import optuna_uri, planned, store_uri, variant
+from sweeps.engine.commandline import options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.search import Search
-from sweeps.engine.store.runs import StoreError, read_runs
+from sweeps.engine.store.runs import read_runs
 
 
 def main(search: Search, question: str, argv: Sequence[str] | None = None) -> int:
@@ -30,15 +30,16 @@ def main(search: Search, question: str, argv: Sequence[str] | None = None) -> in
     parser = command.parser(Sweep(search.name, ()), question)
     parser.add_argument("--study", default="", metavar="DIGITS", help="the study whose title ends so, if several fit")
     args = parser.parse_args(words)
-    uri = store_uri(args)
+    options = options_of(args)
+    uri = options.store_uri
     try:
-        search, runs = planned(search, args), read_runs(uri)
-        found = history.find(search, variant(args), optuna_uri(args), runs, args.data, args.study)
+        search, runs = options.planned(search), read_runs(uri)
+        found = history.find(search, options.variant, options.optuna_uri, runs, args.data, args.study)
         table = search_table(search, found, runs, args.data, args.margin / 100, args.accept_mixed)
-    except (ValueError, StoreError) as error:
+    except ValueError as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return command.REFUSED
-    out = args.out or args.storage / "reports" / search.name
+    out = args.out or options.storage / "reports" / search.name
     contents = files(table, question, " ".join(["python -m", f"analysis.{search.name}", *words]))
     command.write(contents, out)
     print(contents["table.md"])

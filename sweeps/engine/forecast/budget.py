@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from datasets.engine.corpus import shown
+from datasets.engine.refusal import Refusal
 from sweeps.engine.plan import trial_name
 from trainable.config import TrialConfig
 
 MAX_NAMED = 6
 
 
-class NoBudget(ValueError):
+class NoBudget(Refusal):
     """A budget that cannot be kept, because what trials take is not known."""
 
 
@@ -24,14 +22,6 @@ class Limit:
 
     hours: float
     device: str  # whose: "GPU" or "CPU"
-
-
-def limit(word: str) -> Limit:
-    """A budget on the command line: `12gpu-h`, `0.5cpu-h`."""
-    found = re.fullmatch(r"(\d{1,9}\.?\d{0,9})(gpu|cpu)-h", word.lower(), re.ASCII)
-    if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{shown(word)}: write a number of hours and of what, 12gpu-h or 3.5cpu-h")
-    return Limit(float(found[1]), found[2].upper())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long trials will take: pure arithmetic on what a probe measured, or on counted operations."""
+"""How long trials will take: pure arithmetic on what was measured, or on counted operations."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def predict_again(trial: TrialConfig, finished: Sequence[Took], network_gb: floa
     tell how epochs vary; then it is as wide as early stopping lets it be.
 
     Args:
-        network_gb: as a probe has measured it, if one has.
+        network_gb: as measured; None if it was not.
     """
     took = [t.epochs * t.epoch_s for t in finished]
     mean, num = statistics.fmean(took), epochs(trial)
@@ -153,7 +153,7 @@ def predict_again(trial: TrialConfig, finished: Sequence[Took], network_gb: floa
 
 
 def _measured(trial: TrialConfig, clips: Clips, found: Measured, load: Span) -> tuple[Span, Span]:
-    """What epochs take, and all else, from a probe's rounds, whose extremes hold the median."""
+    """What epochs take, and all else, from the measured rounds, whose extremes hold the median."""
     steps, num, median = num_samples(trial, clips.train) / trial.batch, epochs(trial), statistics.median
     once_s = OVERHEAD_S + found.build_s + found.load_s * (clips.train + clips.validation + clips.test)
     step_s = Span(min(found.step_s), median(found.step_s), max(found.step_s))
@@ -214,10 +214,10 @@ def forecast(
     if not keyed:
         return Forecast(ZERO, ZERO, len(trials))
     cluster = basis.cluster
-    found = {need: shares(need, basis, asked) for _, _, need in keyed}
-    # Without a probe a device's rate is that of one trial alone: several at once share it.
+    found = {need: share_of(need, basis, asked) for _, _, need in keyed}
+    # Without a measurement a device's rate is that of one trial alone: several at once share it.
     alone = [p.network_gb is None and not p.num_finished and cluster.num_gpus for _, p, _ in keyed]
-    parts = [1.0 if a else device_share(found[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
+    parts = [1.0 if a else devices_of(found[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
     total = {"CPU": cluster.num_cpus, "GPU": cluster.num_gpus, "memory": cluster.memory_gb * 1e9}
     at_once = min(asked.max_concurrent or math.inf, placement.room(list(found.values()), total))
     devices = round(cluster.num_gpus) or int(at_once)
@@ -236,12 +236,12 @@ def forecast(
     return Forecast(walls + Span(before_s, before_s, before_s), started, len(trials) - len(keyed))
 
 
-def shares(needed: Needs, basis: Basis, asked: Asked) -> dict[str, float]:
+def share_of(needed: Needs, basis: Basis, asked: Asked) -> dict[str, float]:
     """What a trial will be given of a node of the basis' cluster."""
     return placement.resources(needed, Nodes(basis.cluster.memory_gb, basis.cluster.num_gpus), asked)
 
 
-def device_share(share: Mapping[str, float]) -> float:
+def devices_of(share: Mapping[str, float]) -> float:
     """GPUs of a trial, or its cores where it has none."""
     return share.get("GPU", 0) or share["CPU"]
 

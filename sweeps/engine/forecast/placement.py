@@ -48,7 +48,7 @@ def needs(config: TrialConfig, num_clips: int, measured_gb: float | None = None)
 
     Args:
         num_clips: of all three roles.
-        measured_gb: what a probe has seen the network take; None for the rule.
+        measured_gb: what the network was seen to take; None for the rule.
     """
     card = config.card
     frames, mels = config.logmel_shape

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from datasets.engine.refusal import Refusal
 from sweeps.engine.code import LAUNCHED
 from sweeps.engine.forecast.placement import Nodes
 from sweeps.engine.running.own_ray import OwnRay, RayError
@@ -50,7 +51,7 @@ _keeps = 0  # blocks of `kept` that this process is in
 _silent_since: float | None = None  # when the head of a joined cluster stopped answering
 
 
-class WrongEnvironment(RuntimeError):
+class WrongEnvironment(Refusal):
     """A node whose interpreter or packages are not the driver's."""
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.engine.remote import RemoteError
+from sweeps.engine import estimate
 from sweeps.engine.code import CODE_TAGS
-from sweeps.engine.forecast import estimate, placement
+from sweeps.engine.estimate import Spent
+from sweeps.engine.exits import INCOMPLETE
+from sweeps.engine.forecast import placement
 from sweeps.engine.forecast.budget import Budget, Times
-from sweeps.engine.forecast.estimate import Spent
 from sweeps.engine.plan import run_name
 from sweeps.engine.progress import TrialProgress
 from sweeps.engine.running import cluster, node, tuner
@@ -31,7 +33,7 @@ from trainable.result.record import DamagedRecord, Record
 from trainable.weights import checkpoint
 
 if TYPE_CHECKING:
-    from sweeps.engine.search.rounds import Display
+    from sweeps.engine.running.rounds import Display
     from trainable.config import TrialConfig
     from trainable.device.place import Place
 
@@ -197,8 +199,6 @@ class Recorder:
 
     def lost(self, reason: str) -> None:
         """Puts everything in order when Ray has died, and ends this process, whose other threads may wait for Ray."""
-        from sweeps.engine.launch import INCOMPLETE
-
         self.stop(f"{reason}; what trials have trained is kept, start again")
         self.close()
         cluster.abandon()

@@ -33,7 +33,7 @@ LAST_S = 60.0  # for a checkpoint that is under way when its trial ends
 Row = dict[str, float]
 
 
-def share(remote: Remote, places: Mapping[str, Place], epochs: Mapping[str, int]) -> dict[str, Place]:
+def portable(remote: Remote, places: Mapping[str, Place], epochs: Mapping[str, int]) -> dict[str, Place]:
     """The places as any node finds them: what they name is in the store, and each trial trains in work/.
 
     Args:
@@ -66,7 +66,7 @@ def share(remote: Remote, places: Mapping[str, Place], epochs: Mapping[str, int]
 
 
 def storage(place: Place) -> Remote:
-    """The store of a place that `share` has made."""
+    """The store of a place that `portable` has made."""
     return Remote(place.remote, place.folder.parents[1])
 
 

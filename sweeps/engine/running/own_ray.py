@@ -27,6 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from datasets.engine.refusal import Refusal
+
 LOOPBACK = "127.0.0.1"
 # For the driver, before it loads Ray: an address of this machine is not exchanged for one that others reach (the
 # variable is named after the systems where that is the default).
@@ -48,7 +50,7 @@ RAY_PORTS_END = 20_000  # Ray gives its workers ports from 10,002 to 19,999
 LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class RayError(RuntimeError):
+class RayError(Refusal):
     """Ray does not start, or is not where it should be; the message gives the reason and the remedy."""
 
 

@@ -1,1 +1,1 @@
-"""Searches: what is sought, in rounds, by Optuna."""
+"""Searches: what is sought, and what is evaluated next, by Optuna."""

@@ -3,7 +3,7 @@
 A search goes in rounds. What a round proposes depends on the search and on the results of the rounds before, and on
 nothing else: not on which trial of a round ended first, nor on whether the sweep was killed in between. So a search
 that is started again asks the same questions, finds the answers that were committed, and goes on; its Optuna study
-(`sweeps/engine/search/optuna_study.py`) is written from them, and never read.
+(`sweeps/engine/store/optuna_study.py`) is written from them, and never read.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Where results are kept: the storage's folders, and MLflow in step with them."""
+"""Where results are kept: the storage's folders, and MLflow and Optuna's database in step with them."""

@@ -94,14 +94,14 @@ def confusion_figure(classes: list[str], labels: np.ndarray, guesses: np.ndarray
     cells = min(len(classes), MAX_CELLS)
     cell = np.arange(len(classes)) * cells // len(classes)  # of each class
     counts = np.bincount(cell[labels] * cells + cell[guesses], minlength=cells**2).reshape(cells, cells)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    part = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     size = min(2.2 + 0.75 * len(classes), MAX_INCHES)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(part, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= MAX_COUNTS:
-        _write_counts(axes, counts, share)
+        _write_counts(axes, counts, part)
     else:
         figure.colorbar(image, label="share of the true class", shrink=0.8)
     step = -(-len(classes) // MAX_NAMES)
@@ -115,10 +115,10 @@ def confusion_figure(classes: list[str], labels: np.ndarray, guesses: np.ndarray
     return figure
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
+def _write_counts(axes: Axes, counts: np.ndarray, part: np.ndarray) -> None:
     fontsize = min(10, 250 / len(counts))  # four digits fit into a cell
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if share[row, column] > 0.5 else "black"
+        colour = "white" if part[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=fontsize)
 
 

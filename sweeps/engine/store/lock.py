@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from datasets.engine.corpus import CorpusError
+from datasets.engine.refusal import Refusal
 
 FILE = ".driver.lock"
 
@@ -24,11 +24,11 @@ def only_driver(storage: Path) -> Iterator[bool]:
     try:
         storage.mkdir(parents=True, exist_ok=True)
         lock = (storage / FILE).open("a")  # not "w", which would remove what the holder has written
-        probe = storage / f".link.{os.getpid()}"
-        probe.hardlink_to(storage / FILE)  # which commits trials: better to fail now than after the first
-        probe.unlink()
+        link = storage / f".link.{os.getpid()}"
+        link.hardlink_to(storage / FILE)  # which commits trials: better to fail now than after the first
+        link.unlink()
     except OSError as error:
-        raise CorpusError(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
+        raise Refusal(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

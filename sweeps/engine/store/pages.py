@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from sweeps.engine import options
+from sweeps.engine.commandline import add_store_flags, options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import StoreError, experiment_id
 from trainable.config import TrialConfig
@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints how to see a sweep's trials."""
     parser = argparse.ArgumentParser(prog="python -m sweeps.engine.store.pages", description=__doc__)
     parser.add_argument("study", help="its name, such as deepship_rates")
-    options.add_store_flags(parser)
+    add_store_flags(parser)
     args = parser.parse_args(argv)
-    print("\n".join(ways(options.store_uri(args), args.study)))
+    print("\n".join(ways(options_of(args).store_uri, args.study)))
     return 0
 
 

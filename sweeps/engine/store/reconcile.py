@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.engine.corpus import CorpusError
-from datasets.engine.remote import Remote, RemoteError
-from sweeps.engine import options
+from datasets.engine.refusal import Refusal
+from datasets.engine.remote import Remote
+from sweeps.engine.commandline import add_store_flags, options_of
 from sweeps.engine.store import artefacts, lock, remote, verify
-from sweeps.engine.store.runs import Run, StoreError, check, deleted_records, read_all
+from sweeps.engine.store.runs import Run, check, deleted_records, read_all
 from trainable.config import TrialConfig
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
@@ -225,23 +225,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 if they are in step now, 2 if something must be fixed first, 5 while a driver works there.
     """
     parser = argparse.ArgumentParser(prog="python -m sweeps.engine.store.reconcile", description=__doc__)
-    options.add_store_flags(parser)
-    args = parser.parse_args(argv)
-    if not (storage := options.remote(args)) and not (args.storage / "trials").is_dir():
-        print(f"--storage {args.storage}: no trial has been run there; name the folder of a sweep", file=sys.stderr)
+    add_store_flags(parser)
+    options = options_of(parser.parse_args(argv))
+    if not (storage := options.object_store) and not (options.storage / "trials").is_dir():
+        print(f"--storage {options.storage}: no trial has been run there; name the folder of a sweep", file=sys.stderr)
         return 2
     try:
-        with lock.only_driver(args.storage) as alone:
+        with lock.only_driver(options.storage) as alone:
             if not alone:
-                print(lock.refusal(args.storage), file=sys.stderr)
+                print(lock.refusal(options.storage), file=sys.stderr)
                 return 5
             from sweeps.engine.store.store import Store
 
             if storage:
                 remote.pull(storage, print)
-            check(options.store_uri(args))  # before MLflow adds to a file whatever it lacks
-            return _reconcile_all(Store(options.store_uri(args)), args.storage, storage)
-    except (CorpusError, DamagedRecord, RemoteError, StoreError) as error:
+            check(options.store_uri)  # before MLflow adds to a file whatever it lacks
+            return _reconcile_all(Store(options.store_uri), options.storage, storage)
+    except Refusal as error:
         print(error, file=sys.stderr)
         return 2
 

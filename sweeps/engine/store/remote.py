@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 Sizes = Mapping[str, int]  # bytes of the files in a trial's folder, by name
 
 
-def look(remote: Remote) -> Callable[[Path, Record], str]:
+def checker(remote: Remote) -> Callable[[Path, Record], str]:
     """Fetches the records that are marked there and not known here, and nothing more; changes nothing there.
 
     Returns:

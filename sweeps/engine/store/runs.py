@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from datasets.engine.refusal import Refusal
+
 PAGE = 1000  # runs in one answer of a server
 TIMEOUT_S = 15
 
@@ -70,7 +72,7 @@ def sweep_sha256(name: str, variant: str, data_sha256: str) -> str:
     return hashlib.sha256(json.dumps([name, variant, data_sha256]).encode()).hexdigest()
 
 
-class StoreError(RuntimeError):
+class StoreError(Refusal):
     """A store that cannot be read or written; the message names it and the remedy."""
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from datasets.engine.remote import RemoteError
 from datasets.engine.scan import NUM_THREADS
-from sweeps.engine import options, progress
+from sweeps.engine import progress
+from sweeps.engine.commandline import add_store_flags, options_of
 from sweeps.engine.store import remote
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
@@ -67,17 +68,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sweeps.engine.store.verify", description=(__doc__ or "").splitlines()[0]
     )
-    options.add_store_flags(parser)
-    args = parser.parse_args(argv)
-    storage = options.remote(args)
+    add_store_flags(parser)
+    options = options_of(parser.parse_args(argv))
+    storage = options.object_store
     try:
-        there = remote.look(storage) if storage else None
+        there = remote.checker(storage) if storage else None
     except RemoteError as error:
         print(error, file=sys.stderr)
         return 2
-    if not (folders := trial_folders(args.storage)):
+    if not (folders := trial_folders(options.storage)):
         print(
-            f"--storage {args.storage}: no trial has been committed there; name the folder of a sweep", file=sys.stderr
+            f"--storage {options.storage}: no trial has been committed there; name the folder of a sweep",
+            file=sys.stderr,
         )
         return 2
     records, problems = readable(folders)
@@ -85,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     problems += [lines for folder, its in records.items() if there and (lines := there(folder, its))]
     for problem in problems:
         print(problem)
-    print(f"{args.storage}: {len(folders)} committed trials, {len(problems)} damaged")
+    print(f"{options.storage}: {len(folders)} committed trials, {len(problems)} damaged")
     return 1 if problems else 0
 
 

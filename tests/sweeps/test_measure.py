@@ -1,4 +1,4 @@
-"""What a probe has measured is kept, found again where it holds, and measured once."""
+"""What was measured is kept, found again where it holds, and measured once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.engine.forecast import measure
 from sweeps.engine.forecast.cost import Cluster
-from sweeps.engine.forecast.measure import FILE, Answer, Answers, Probes, merged, read, versions, write
 from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.forecast.timings import FILE, Timings, merged, read, versions, write
 from sweeps.engine.plan import grid
+from sweeps.engine.running import measure
+from sweeps.engine.running.measure import Answer, Answers
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 
@@ -31,7 +32,7 @@ TRIALS = grid(BASE, data_hz=(2_000, 4_000), seed=(1, 2))
 CELLS = [cell_of(t) for t in TRIALS[::2]]
 MEASURED = Measured((1.0, 2.0), (0.1,), 0.01, 0.5, 0.2, 3.0, 1.5)
 HERE = f"toy, {versions()}"
-PROBES = Probes(Cluster(2, 1, 16.0, 4.0), HERE, {HERE: {CELLS[0]: MEASURED}})
+TIMINGS = Timings(Cluster(2, 1, 16.0, 4.0), HERE, {HERE: {CELLS[0]: MEASURED}})
 
 
 class Machine:
@@ -57,8 +58,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
     """All of it, to the last digit."""
-    write(PROBES, tmp_path)
-    assert read(tmp_path) == PROBES
+    write(TIMINGS, tmp_path)
+    assert read(tmp_path) == TIMINGS
     assert read(tmp_path).here == {CELLS[0]: MEASURED}
 
 
@@ -68,13 +69,13 @@ def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
 def test_a_damaged_file_is_none(content: str, tmp_path: Path) -> None:
     """It can be measured again; a plan must not fail for it."""
     (tmp_path / FILE).write_text(content)
-    assert read(tmp_path) == Probes() == read(tmp_path / "nowhere")
+    assert read(tmp_path) == Timings() == read(tmp_path / "nowhere")
 
 
 def test_other_versions_are_another_machine(tmp_path: Path) -> None:
     """A new torch may be faster."""
     old = HERE.replace("torch ", "torch 0.")
-    write(dataclasses.replace(PROBES, device=old, measured={old: {CELLS[0]: MEASURED}}), tmp_path)
+    write(dataclasses.replace(TIMINGS, device=old, measured={old: {CELLS[0]: MEASURED}}), tmp_path)
     assert read(tmp_path).here == {}
 
 
@@ -87,7 +88,7 @@ def test_copies_are_merged() -> None:
 
 
 def test_each_cell_is_measured_once(machine: Machine, tmp_path: Path) -> None:
-    """Seeds share one; a second probe measures nothing; a new cell is measured alone."""
+    """Seeds share one; a second start measures nothing; a new cell is measured alone."""
     measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     assert machine.asked == [[CELLS[0]]]

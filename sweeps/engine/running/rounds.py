@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeps.engine.plan import Sweep
-from sweeps.engine.search.optuna_study import Study, write_study
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import METRICS, Evaluation, Proposals, Search, best, evaluation
 from sweeps.engine.store.mirror import PATIENCE_S, Mirror
+from sweeps.engine.store.optuna_study import Study, write_study
 from sweeps.engine.store.runs import StoreError
 from trainable.config import TrialConfig
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.engine.forecast import estimate
+from sweeps.engine import estimate
 from sweeps.engine.forecast.cost import Basis, Forecast, Span, epochs, longest_first
-from sweeps.engine.progress import duration
+from sweeps.engine.standing import duration
 from trainable.cost.cost import cell_of, epoch_flops
 
 if TYPE_CHECKING:
-    from sweeps.engine.forecast.estimate import Spent
+    from sweeps.engine.estimate import Spent
+    from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig
 
@@ -20,19 +20,19 @@ BUSY = 1.2  # a load that is worth a word
 NOT_COUNTED = "without reading and resampling the audio"
 
 
-def plan_lines(situation: Situation, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def plan_lines(situation: Situation, options: Options) -> Iterator[tuple[str, str]]:
     """Headings and lines on time, memory and money for what is to run."""
     trials = situation.to_run
     if not trials:
         return
     if not situation.data:
-        yield "time", "not known before the corpus has been read; a run, or --probe, reads it"
+        yield "time", "not known before the corpus has been read; a run, or --measure, reads it"
         return
     basis = situation.basis
-    found = estimate.forecast_of(situation, trials, args)
+    found = estimate.forecast_of(situation, trials, options)
     if found.num_unknown < len(trials):
         yield from _time([t for t in trials if t.key in situation.predictions], found, situation)
-        yield from _money(found, basis, args)
+        yield from _money(found, basis, options)
     if found.num_unknown:
         yield "time", f"of {found.num_unknown} trials it is not known{_work(situation, trials)}"
     measured = (t for t in trials if (p := situation.predictions.get(t.key)) and p.network_gb is not None)
@@ -71,16 +71,16 @@ def _witnesses(trials: Sequence[TrialConfig], situation: Situation) -> Iterator[
         yield "", f"{counted} cells by their operations, at {speed}"
 
 
-def _money(found: Forecast, basis: Basis, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def _money(found: Forecast, basis: Basis, options: Options) -> Iterator[tuple[str, str]]:
     device = basis.cluster.device
     number = round(basis.cluster.num_gpus or basis.cluster.num_cpus)
-    if args.price_per_hour:  # of all of them from start to end, busy or not
-        price = found.wall_s.times(number * args.price_per_hour / 3600)
-        each = f"{args.price_per_hour:g} an hour for each of {number} {device}s"
+    if options.price_per_hour:  # of all of them from start to end, busy or not
+        price = found.wall_s.times(number * options.price_per_hour / 3600)
+        each = f"{options.price_per_hour:g} an hour for each of {number} {device}s"
         yield "cost", f"{price.mid:.2f} ({price.low:.2f} to {price.high:.2f}), at {each}"
-    if args.watts:
-        energy = found.device_s.times(args.watts / 3.6e6)
-        each = f"{args.watts:g} W for each {device} that works"
+    if options.watts:
+        energy = found.device_s.times(options.watts / 3.6e6)
+        each = f"{options.watts:g} W for each {device} that works"
         yield "energy", f"{energy.mid:.2g} kWh ({energy.low:.2g} to {energy.high:.2g}), at {each}"
 
 
@@ -92,22 +92,22 @@ def _work(situation: Situation, trials: Sequence[TrialConfig]) -> str:
         clips = estimate.clips_of(situation, trial)
         if clips and (flops := epoch_flops(trial, clips.train, clips.validation)):
             counted.append(trial.epochs * flops)
-    remedy = "--probe measures it"
+    remedy = "--measure finds out"
     if not counted:
         return f": their operations have not been counted; {remedy}"
     least = "at least " * (len(counted) < len(unknown))
     return f": {least}{_engineering(sum(counted))}FLOP if none stops early; {remedy}, --tflops assumes a speed"
 
 
-def outcome_line(situation: Situation, spent: Spent, args: argparse.Namespace) -> str:
+def outcome_line(situation: Situation, spent: Spent, options: Options) -> str:
     """What finished trials took beside what was predicted for them; empty if nothing was."""
     ended = (t for t in situation.sweep.trials if t.key in spent.busy_s and t.key in situation.predictions)
     trials = longest_first(ended, situation.predictions)
     if not trials:
         return ""
     basis = situation.basis
-    found = estimate.forecast_of(situation, trials, args)
-    parts = estimate.device_parts(situation, args)
+    found = estimate.forecast_of(situation, trials, options)
+    parts = estimate.device_parts(situation, options)
     busy_s = sum(parts[t.key] * spent.busy_s[t.key] for t in trials)
     wall = f"{duration(spent.wall_s)}, {_interval(found.wall_s)} predicted ({_error(spent.wall_s, found.wall_s)})"
     device = basis.cluster.device

@@ -1,18 +1,14 @@
-"""What a plan is expected to take: from what the storage's probe measured and what the flags assume."""
+"""What a plan is expected to take: from what was measured for the storage and what the flags assume."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from datasets.engine.corpus import shown
 from datasets.engine.splits import ROLES
-from sweeps.engine import options
-from sweeps.engine.forecast import budget, measure, placement
+from sweeps.engine.forecast import placement, timings
 from sweeps.engine.forecast.budget import Budget, NoBudget
 from sweeps.engine.forecast.cost import (
     Basis,
@@ -22,14 +18,15 @@ from sweeps.engine.forecast.cost import (
     Prediction,
     Span,
     Took,
-    device_share,
+    devices_of,
     forecast,
     predict,
     predict_again,
     reached,
-    shares,
+    share_of,
 )
 from sweeps.engine.forecast.placement import Needs
+from sweeps.engine.options import Options
 from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run
@@ -49,29 +46,29 @@ class Spent:
     busy_s: Mapping[str, float]  # of each trial that finished, by key
 
 
-def basis(trials: Sequence[TrialConfig], args: argparse.Namespace) -> Basis:
-    """What predictions are made from: --tflops, or the storage's last probe; and for which cluster."""
-    probes = measure.read(args.storage)
-    there = probes.cluster or Cluster(os.cpu_count() or 1)
-    if args.gpus is not None or args.cpus is not None:
-        num_gpus = there.num_gpus if args.gpus is None else args.gpus
-        there = replace(there, num_gpus=num_gpus, num_cpus=args.cpus or max(there.num_cpus, num_gpus))
-    same_kind = probes.cluster is not None and (probes.cluster.num_gpus > 0) == (there.num_gpus > 0)
-    measured = probes.here if same_kind and args.tflops is None else {}
-    rate = reached(trials, measured) if args.tflops is None else Span(1, 1, 1).times(1e12 * args.tflops)
-    return Basis(measured, probes.device if measured else "", rate, there)
+def basis(trials: Sequence[TrialConfig], options: Options) -> Basis:
+    """What predictions are made from: --tflops, or the storage's last measurement; and for which cluster."""
+    known = timings.read(options.storage)
+    there = known.cluster or Cluster(os.cpu_count() or 1)
+    if options.gpus is not None or options.cpus is not None:
+        num_gpus = there.num_gpus if options.gpus is None else options.gpus
+        there = replace(there, num_gpus=num_gpus, num_cpus=options.cpus or max(there.num_cpus, num_gpus))
+    same_kind = known.cluster is not None and (known.cluster.num_gpus > 0) == (there.num_gpus > 0)
+    measured = known.here if same_kind and options.tflops is None else {}
+    rate = reached(trials, measured) if options.tflops is None else Span(1, 1, 1).times(1e12 * options.tflops)
+    return Basis(measured, known.device if measured else "", rate, there)
 
 
-def predicted(situation: Situation, args: argparse.Namespace) -> Situation:
+def predicted(situation: Situation, options: Options) -> Situation:
     """The situation with what each of its trials will take, where that is known.
 
     Finished trials of the same settings, clips and device are the best witnesses, because they have shown how many
-    epochs it takes too; then come a probe's measurements, then operations. An assumed speed (--tflops) is for all.
+    epochs it takes too; then come measurements of the cells, then operations. An assumed speed (--tflops) is for all.
     """
-    trials, found = situation.sweep.trials, basis(situation.sweep.trials, args)
+    trials, found = situation.sweep.trials, basis(situation.sweep.trials, options)
     past: History = {}
-    if args.tflops is None:
-        found, past = history({settings(t) for t in trials}, situation.runs, found, args)
+    if options.tflops is None:
+        found, past = history({settings(t) for t in trials}, situation.runs, found, options)
     seeds: dict[Settings, Prediction | None] = {}  # which take the same
     predictions = {}
     for trial in trials:
@@ -101,10 +98,8 @@ def settings(trial: TrialConfig) -> Settings:
     return frozenset((n, text) for n, value in trial.all_but(CHANCE) if (text := str(value)) != DEFAULTS.get(n))
 
 
-def history(
-    wanted: Collection[Settings], runs: Iterable[Run], found: Basis, args: argparse.Namespace
-) -> tuple[Basis, History]:
-    """What finished trials of these settings have taken on one device: the probe's, or the last that one of them had.
+def history(wanted: Collection[Settings], runs: Iterable[Run], found: Basis, options: Options) -> tuple[Basis, History]:
+    """What finished trials of these settings took on one device: the measured one, or the last that one of them had.
 
     Args:
         found: what is known without them; of a cluster that nobody has looked at, they tell whether it has GPUs.
@@ -115,7 +110,7 @@ def history(
         alike = frozenset(
             (n, text) for n, text in run.params.items() if n.partition(".")[0] in DEFAULTS and text != DEFAULTS.get(n)
         )
-        if alike in wanted and (took := _took(run)) and _shared_as_now(run, args):
+        if alike in wanted and (took := _took(run)) and _shared_as_now(run, options):
             device = run.tags["device"]
             past[device][alike].append((run, took))
     if found.device:
@@ -123,7 +118,7 @@ def history(
     if not device:
         return found, {}
     on_gpu = not device.startswith("CPU")
-    if on_gpu and args.gpus is None and args.cpus is None and measure.read(args.storage).cluster is None:
+    if on_gpu and options.gpus is None and options.cpus is None and timings.read(options.storage).cluster is None:
         found = replace(found, cluster=replace(found.cluster, num_gpus=1))
     if on_gpu != (found.cluster.num_gpus > 0):
         return found, {}
@@ -139,11 +134,11 @@ def _took(run: Run) -> Took | None:
     return Took(numbers["epochs_run"], numbers["epoch_s"], run.took_s)
 
 
-def _shared_as_now(run: Run, args: argparse.Namespace) -> bool:
+def _shared_as_now(run: Run, options: Options) -> bool:
     """Whether a trial had as many cores, or GPUs, as one would have now."""
     if run.tags["device"].startswith("CPU"):
-        return run.tags.get("num_threads") == str(args.cpus_per_trial)
-    return run.tags.get("num_devices", "1") == str(max(1, int(args.gpus_per_trial or 1)))
+        return run.tags.get("num_threads") == str(options.cpus_per_trial)
+    return run.tags.get("num_devices", "1") == str(max(1, int(options.gpus_per_trial or 1)))
 
 
 def clips_of(situation: Situation, trial: TrialConfig) -> Clips | None:
@@ -167,69 +162,36 @@ def needs(situation: Situation, trials: Iterable[TrialConfig]) -> dict[str, Need
     return found
 
 
-def forecast_of(situation: Situation, trials: Sequence[TrialConfig], args: argparse.Namespace) -> Forecast:
+def forecast_of(situation: Situation, trials: Sequence[TrialConfig], options: Options) -> Forecast:
     """What these trials of a situation will take together."""
     known = needs(situation, (t for t in trials if t.key in situation.predictions))
-    return forecast(trials, situation.predictions, known, situation.basis, options.asked(args))
+    return forecast(trials, situation.predictions, known, situation.basis, options.asked)
 
 
-def device_parts(situation: Situation, args: argparse.Namespace) -> dict[str, float]:
+def device_parts(situation: Situation, options: Options) -> dict[str, float]:
     """How many GPUs, or cores, each trial with a prediction is given: what turns its seconds into their seconds."""
-    asked = options.asked(args)
+    asked = options.asked
     known = needs(situation, (t for t in situation.sweep.trials if t.key in situation.predictions))
-    part = {need: device_share(shares(need, situation.basis, asked)) for need in set(known.values())}
+    part = {need: devices_of(share_of(need, situation.basis, asked)) for need in set(known.values())}
     return {key: part[need] for key, need in known.items()}
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What a sweep will cost, and what it may."""
-    group = parser.add_argument_group("time and cost")
-    group.add_argument(
-        "--probe", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
-    )
-    group.add_argument(
-        "--why", type=key, metavar="KEY", help="why this trial will run, or will not ('all': each); run nothing"
-    )
-    group.add_argument("--budget", type=budget.limit, metavar="12gpu-h", help="start no trial that no longer fits")
-    group.add_argument(
-        "--tflops",
-        type=options.positive,
-        metavar="X",
-        help="assume this speed of a device instead of what a probe measured",
-    )
-    group.add_argument(
-        "--gpus", type=options.whole, metavar="N", help="plan for so many (default: as the last probe found)"
-    )
-    group.add_argument("--cpus", type=options.count, metavar="N", help="the same of cores")
-    group.add_argument(
-        "--price-per-hour", type=options.positive, metavar="X", help="of one GPU, or core where there is none"
-    )
-    group.add_argument("--watts", type=options.positive, metavar="W", help="that one GPU, or core, takes at work")
-
-
-def key(word: str) -> str:
-    """A trial's key on the command line, or its first digits."""
-    if not re.fullmatch("[0-9a-f]{1,12}|all", word):
-        raise argparse.ArgumentTypeError(f"{shown(word)}: write a trial's key or its first digits, or all")
-    return word
-
-
-def budget_of(situation: Situation, args: argparse.Namespace) -> Budget | None:
+def budget_of(situation: Situation, options: Options) -> Budget | None:
     """What --budget leaves of itself; None without that flag.
 
     Raises:
         NoBudget: if what the trials take is not known, or is counted in other hours.
     """
-    if args.budget is None:
+    if options.budget is None:
         return None
     device = situation.basis.cluster.device
-    if device != args.budget.device:
-        raise NoBudget(f"--budget: trials run on {device}s here; write {args.budget.hours:g}{device.lower()}-h")
+    if device != options.budget.device:
+        raise NoBudget(f"--budget: trials run on {device}s here; write {options.budget.hours:g}{device.lower()}-h")
     if unknown := [t for t in situation.to_run if t.key not in situation.predictions]:
-        raise NoBudget(f"--budget: what {trial_name(unknown[0])} takes is not known; measure it first with --probe")
-    parts = device_parts(situation, args)
+        raise NoBudget(f"--budget: what {trial_name(unknown[0])} takes is not known; measure it first with --measure")
+    parts = device_parts(situation, options)
     spent_s = sum(
         parts.get(key, 0) * sum(row["epoch_s"] for row in record.history) for key, record in situation.records.items()
     )
     predicted_s = {t.key: situation.predictions[t.key].seconds.mid for t in situation.to_run}
-    return Budget(args.budget, spent_s, predicted_s, parts)
+    return Budget(options.budget, spent_s, predicted_s, parts)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from sweeps.engine import options
+from datasets.engine.prepare import Source
+from sweeps.engine import commandline
+from sweeps.engine.code import ROOT
+from sweeps.engine.options import Options, parse_seeds
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import sqlite_path
 from trainable.config import TrialConfig
@@ -18,11 +22,11 @@ BASE = TrialConfig(
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
 
 
-def parse(*words: str) -> argparse.Namespace:
+def parse(*words: str) -> Options:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    options.add_plan_flags(parser)
-    options.add_store_flags(parser)
-    return parser.parse_args(words)
+    commandline.add_plan_flags(parser)
+    commandline.add_store_flags(parser)
+    return commandline.options_of(parser.parse_args(words))
 
 
 @pytest.mark.parametrize(
@@ -40,19 +44,19 @@ def parse(*words: str) -> argparse.Namespace:
 )
 def test_flags_are_repeated_in_full(words: tuple[str, ...]) -> None:
     """Another command with the printed flags speaks of the same trials, in the same store."""
-    args = parse(*words)
-    again = parse(*options.as_flags(args))
-    assert [t.key for t in options.planned(SWEEP, again).trials] == [t.key for t in options.planned(SWEEP, args).trials]
-    assert options.variant(again) == options.variant(args)
-    assert options.store_uri(again) == options.store_uri(args)
-    assert again == args
+    options = parse(*words)
+    again = parse(*options.as_flags)
+    assert [t.key for t in again.planned(SWEEP).trials] == [t.key for t in options.planned(SWEEP).trials]
+    assert again.variant == options.variant
+    assert again.store_uri == options.store_uri
+    assert again == options
 
 
 def test_no_flag_is_the_studys_own_plan() -> None:
     """Without flags nothing is varied, and nothing is repeated."""
-    assert options.planned(SWEEP, parse()) == SWEEP
-    assert options.variant(parse()) == ""
-    assert options.as_flags(parse()) == []
+    assert parse().planned(SWEEP) == SWEEP
+    assert parse().variant == ""
+    assert parse().as_flags == []
 
 
 @pytest.mark.parametrize(
@@ -66,21 +70,21 @@ def test_no_flag_is_the_studys_own_plan() -> None:
 )
 def test_a_variant_has_one_name(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     """The same settings, written in another way or order, are the same sweep in the store."""
-    assert options.variant(parse(*one)) == options.variant(parse(*other)) != ""
-    assert options.planned(SWEEP, parse(*one)) == options.planned(SWEEP, parse(*other))
+    assert parse(*one).variant == parse(*other).variant != ""
+    assert parse(*one).planned(SWEEP) == parse(*other).planned(SWEEP)
 
 
 @pytest.mark.parametrize("words", [("--seeds", "1,2"), ("--limit", "3"), ("--storage", "/elsewhere")])
 def test_what_is_no_setting_is_no_variant(words: tuple[str, ...]) -> None:
     """More seeds or fewer trials belong to the sweep that they extend."""
-    assert options.variant(parse(*words)) == ""
+    assert parse(*words).variant == ""
 
 
 @pytest.mark.parametrize("words", [("--set", "split=day"), ("--split", "day")])
 def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
     """There is no telling which of the two was meant."""
     with pytest.raises(ValueError, match="split is set twice"):
-        options.settings(parse("--set", "split=vessel", *words))
+        assert parse("--set", "split=vessel", *words).fields
 
 
 @pytest.mark.parametrize(
@@ -102,26 +106,41 @@ def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
 def test_flags_that_make_no_plan_are_refused(words: tuple[str, ...], told: str) -> None:
     """The error names the flag or field, the value and the remedy."""
     with pytest.raises(ValueError, match=told):
-        options.planned(SWEEP, parse(*words))
+        parse(*words).planned(SWEEP)
 
 
 def test_results_are_in_the_storage_unless_said_otherwise(tmp_path: Path) -> None:
     """The store is a file in the storage, by an absolute path; --store names another."""
-    assert options.store_uri(parse("--storage", str(tmp_path))) == f"sqlite:///{tmp_path}/mlflow.db"
-    assert options.store_uri(parse()) == f"sqlite:///{options.ROOT}/results/mlflow.db"
-    assert options.store_uri(parse("--store", "http://a:1")) == "http://a:1"
+    assert parse("--storage", str(tmp_path)).store_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert parse().store_uri == f"sqlite:///{ROOT}/results/mlflow.db"
+    assert parse("--store", "http://a:1").store_uri == "http://a:1"
+
+
+def test_folders_follow_from_the_storage(tmp_path: Path) -> None:
+    """Unless a flag names them; what is not told is not there."""
+    options = flagged("--storage", str(tmp_path))
+    assert (options.weights_dir, options.cache_dir) == (tmp_path / "weights", tmp_path / "cache")
+    assert (options.source, options.object_store, options.corpus_store) == (None, None, None)
+    told = flagged("--storage", str(tmp_path), "--cache-dir", str(tmp_path / "fast"), "--data-root", str(tmp_path))
+    assert told.source == Source(tmp_path, tmp_path / "fast")
+
+
+def test_options_are_not_changed(tmp_path: Path) -> None:
+    """Whoever needs others makes others."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse("--storage", str(tmp_path)).store = "http://a:1"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("folder", ["my results", "50%20", "what?", "é#1"])
 def test_the_store_is_in_the_storage_whatever_its_name(tmp_path: Path, folder: str) -> None:
     """The address is quoted as MLflow reads it, or the runs would lie in a folder of another name."""
-    assert sqlite_path(options.store_uri(parse("--storage", str(tmp_path / folder)))) == tmp_path / folder / "mlflow.db"
+    assert sqlite_path(parse("--storage", str(tmp_path / folder)).store_uri) == tmp_path / folder / "mlflow.db"
 
 
 def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tilde that the shell left alone is the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert options.store_uri(parse("--storage", "~/results")) == f"sqlite:///{tmp_path}/results/mlflow.db"
+    assert parse("--storage", "~/results").store_uri == f"sqlite:///{tmp_path}/results/mlflow.db"
 
 
 SECRETS = [  # each holds the word hunter2, and must not be repeated
@@ -162,11 +181,11 @@ NO_SECRETS = [
 ]
 
 
-def flagged(*words: str) -> argparse.Namespace:
+def flagged(*words: str) -> Options:
     parser = argparse.ArgumentParser()
-    for add in (options.add_store_flags, options.add_data_flags):
+    for add in (commandline.add_store_flags, commandline.add_data_flags):
         add(parser)
-    return parser.parse_args(words)
+    return commandline.options_of(parser.parse_args(words))
 
 
 @pytest.mark.parametrize(
@@ -211,23 +230,23 @@ def test_an_address_without_a_secret_is_taken(uri: str) -> None:
 )
 def test_seeds_may_be_ranges(text: str | None, seeds: list[int]) -> None:
     """As a plan prints them."""
-    assert options.parse_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize(("word", "share"), [("0.25", 0.25), ("1", 1), ("4", 4)])
-def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, share: float) -> None:
+@pytest.mark.parametrize(("word", "part"), [("0.25", 0.25), ("1", 1), ("4", 4)])
+def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, part: float) -> None:
     """A part below one, or a whole number."""
-    assert options.share(word) == share
+    assert commandline.gpu_part(word) == part
 
 
 @pytest.mark.parametrize(("word", "points"), [("0", 0), ("0.0", 0), ("2.5", 2.5), ("100", 100)])
 def test_a_margin_may_be_nothing(word: str, points: float) -> None:
     """Then every difference matters."""
-    assert options.points(word) == points
+    assert commandline.points(word) == points
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5"])
 def test_no_trial_takes_one_gpu_and_a_half(word: str) -> None:
     """What cannot be is refused with the value."""
     with pytest.raises(argparse.ArgumentTypeError, match=word):
-        options.share(word)
+        commandline.gpu_part(word)

@@ -1,4 +1,4 @@
-"""A probe's measurements are of the trial's own steps, and leave nothing behind."""
+"""Measurements of a cell are of the trial's own steps, and leave nothing behind."""
 
 from __future__ import annotations
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import json
 import math
-import os
-import platform
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +13,12 @@ from sweeps.engine import progress
 from sweeps.engine.forecast import placement
 from sweeps.engine.forecast.cost import Cluster
 from sweeps.engine.forecast.placement import Asked
+from sweeps.engine.forecast.timings import FILE, Timings, merged, read, versions, write
 from sweeps.engine.running import cluster
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 
-FILE = "probe.json"  # in the storage
 MAX_COPIES = 16  # measured at once of one cell
-
-
-@dataclass(frozen=True)
-class Probes:
-    """All that probes have measured for a storage."""
-
-    cluster: Cluster | None = None  # as the last probe found it
-    device: str = ""  # that it ran on, in the versions of then
-    measured: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)  # by device, by cell
-
-    @property
-    def here(self) -> Mapping[str, Measured]:
-        """What is measured on the device of the last probe, by cell; nothing once the versions have changed."""
-        return self.measured.get(self.device, {}) if self.device.endswith(versions()) else {}
-
-
-def read(storage: Path) -> Probes:
-    """What was measured; nothing if there is no such file, or it is damaged: a probe can be repeated."""
-    try:
-        found = json.loads((storage / FILE).read_text(encoding="utf-8"))
-        measured = {
-            device: {cell: Measured(**_tuples(m)) for cell, m in cells.items()}
-            for device, cells in found["measured"].items()
-        }
-        return Probes(Cluster(**found["cluster"]), found["device"], measured)
-    except (OSError, ValueError, KeyError, TypeError):
-        return Probes()
-
-
-def write(probes: Probes, storage: Path) -> None:
-    """Stores them, whole or not at all."""
-    storage.mkdir(parents=True, exist_ok=True)
-    part = storage / f".{FILE}.{os.getpid()}"
-    part.write_text(json.dumps(asdict(probes), indent=1) + "\n", encoding="utf-8")
-    part.replace(storage / FILE)
-
-
-def merged(measured: Sequence[Measured]) -> Measured:
-    """Of several copies of one cell: all their rounds, and the worst of what has none."""
-    worst = {name: max(getattr(m, name) for m in measured) for name in ("load_s", "save_s", "build_s", "start_s")}
-    load = statistics.fmean(m.load for m in measured)
-    return Measured(
-        step_s=tuple(s for m in measured for s in m.step_s),
-        eval_s=tuple(s for m in measured for s in m.eval_s),
-        peak_gb=max(m.peak_gb for m in measured),
-        load=load,
-        **worst,
-    )
 
 
 def measure_cells(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> dict[str, str]:
@@ -86,17 +32,17 @@ def measure_cells(trials: Sequence[TrialConfig], storage: Path, asked: Asked) ->
     """
     cells = {cell_of(t): t for t in trials}
     refused: dict[str, str] = {}
-    for _ in range(2):  # again if the first measurement shows that this is another device than the last probe's
-        probes = read(storage)
-        missing = [t for cell, t in cells.items() if cell not in probes.here and cell not in refused]
+    for _ in range(2):  # again if the first measurement shows that this is another device than the last one's
+        timings = read(storage)
+        missing = [t for cell, t in cells.items() if cell not in timings.here and cell not in refused]
         if not missing:
             break
         found = _on_cluster(missing, storage, asked)
         refused |= found.refused
         if found.by_cell:
-            write(_with(probes, found), storage)
+            write(_with(timings, found), storage)
     num = len(cells.keys() & read(storage).here.keys())
-    print(f"probe    {num} of {len(cells)} cells are measured, on random clips; kept in {storage / FILE}", flush=True)
+    print(f"measure  {num} of {len(cells)} cells are measured, on random clips; kept in {storage / FILE}", flush=True)
     return refused
 
 
@@ -118,13 +64,13 @@ class Answers:
     cluster: Cluster
 
 
-def _with(probes: Probes, found: Answers) -> Probes:
-    measured = {device: dict(cells) for device, cells in probes.measured.items()}
+def _with(timings: Timings, found: Answers) -> Timings:
+    measured = {device: dict(cells) for device, cells in timings.measured.items()}
     device = ""
     for cell, answers in found.by_cell.items():
         for device in {a.device for a in answers}:
             measured.setdefault(device, {})[cell] = merged([a.measured for a in answers if a.device == device])
-    return Probes(found.cluster, device, measured)
+    return Timings(found.cluster, device, measured)
 
 
 def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> Answers:
@@ -165,7 +111,7 @@ def _gathered(ray: Any, asks: Mapping[Any, TrialConfig]) -> tuple[dict[str, list
             (ready,), waiting[:] = ray.wait(waiting)
             yield ready
 
-    for ready in progress.each(as_they_come(), len(asks), "probing cells", unit="cell"):
+    for ready in progress.each(as_they_come(), len(asks), "measuring cells", unit="cell"):
         cell = cell_of(asks[ready])
         try:
             answer = ray.get(ready)
@@ -197,13 +143,3 @@ def measure_one(trial: TrialConfig, num_threads: int, storage: str) -> Answer:
     found = measure.measure(trial, num_threads, folder)
     device = f"{describe()['device']}, {num_threads} threads, {versions()}"
     return Answer(device, replace(found, start_s=start_s + found.start_s), time.perf_counter() - began)
-
-
-@functools.cache
-def versions() -> str:
-    """Of what a step's time depends on."""
-    return f"python {platform.python_version()}, torch {importlib.metadata.version('torch')}"
-
-
-def _tuples(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
