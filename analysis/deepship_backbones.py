@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from analysis.engine.backbones.backbone_report import main
+from analysis.engine.command import main
+from analysis.engine.kinds import Ranking
 from sweeps.deepship_backbones import SWEEP
 
 QUESTION = "Which pre-trained network should hear ships? Ten backbones on DeepShip"
 
 if __name__ == "__main__":
-    sys.exit(main(SWEEP, QUESTION, published="deepship_backbones"))
+    sys.exit(main(SWEEP, QUESTION, Ranking(over="backbone"), published="deepship_backbones"))

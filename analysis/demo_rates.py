@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from analysis.engine.rates.rate_report import main
+from analysis.engine.command import main
+from analysis.engine.kinds import Pivot
 from sweeps.demo_rates import SWEEP
 
 QUESTION = "Must the pre-training rate match the data rate? A small CNN14 on synthetic ships"
 
 if __name__ == "__main__":
-    sys.exit(main(SWEEP, QUESTION, published="deepship_rates"))
+    sys.exit(main(SWEEP, QUESTION, Pivot(down="data_hz", across="pretrain_hz"), published="deepship_rates"))

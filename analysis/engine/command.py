@@ -7,14 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-import pandas as pd
-
-from analysis.engine.cells import Table
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
-from analysis.engine.rows import Predictions, finished_runs, held, read_predictions, table_rows
+from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
+from analysis.engine.tables.cells import Material, Table
 from sweeps.engine.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
@@ -22,26 +20,30 @@ from sweeps.engine.store.store import Store
 
 COMPLETE, REFUSED, INCOMPLETE = 0, 2, 3
 AnyTable = TypeVar("AnyTable", bound=Table)
-Build = Callable[[str, pd.DataFrame, Mapping[str, Predictions], Published | None, float], AnyTable]
-Files = Callable[[AnyTable, str, str, Path], Mapping[str, str | bytes]]
+Build = Callable[[Material], AnyTable]
+
+
+class Kind(Protocol[AnyTable]):
+    """What a study's numbers are shown as."""
+
+    def table(self, made_of: Material, /) -> AnyTable:
+        """The table of a sweep."""
+        ...
+
+    def files(self, table: AnyTable, question: str, again: str, out: Path, /) -> Mapping[str, str | bytes]:
+        """The report's files by name, of which one is `table.md`, for the folder `out`."""
+        ...
 
 
 def main(
-    build: Build[AnyTable],
-    files: Files[AnyTable],
-    sweep: Sweep,
-    question: str,
-    published: str,
-    argv: Sequence[str] | None,
+    sweep: Sweep, question: str, kind: Kind[AnyTable], published: str = "", argv: Sequence[str] | None = None
 ) -> int:
     """Reports what the store holds of a sweep.
 
     Args:
-        build: makes the table from the sweep's name, its rows, predictions, published numbers and margin.
-        files: makes the report's files by name from the table, question, command and the folder they will lie in; one
-            of them is `table.md`.
         sweep: as its file plans it; the flags may vary it.
         question: what it asks, the heading of the page.
+        kind: what its numbers are shown as, such as one of `analysis.engine.kinds`.
         published: name of a file of `analysis/published/`; empty if there is nothing to compare with.
         argv: the command line; None for that of the process.
 
@@ -55,12 +57,12 @@ def main(
         sweep = options.planned(sweep)
         numbers = read_published(published) if published else None
         runs = read_runs(options.store_uri)
-        table = assemble(build, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
+        table = assemble(kind.table, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
     except ValueError as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
-    contents = files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
+    contents = kind.files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
@@ -87,7 +89,7 @@ def assemble(
         chosen = f" whose data or split hash begins with {data}" if data else ""
         raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     predictions = {key: read_predictions(run) for key, run in finished_runs(sweep, runs, data).items()}
-    return build(sweep.name, rows, predictions, published, margin)
+    return build(Material(sweep.name, rows, predictions, published, margin))
 
 
 def write(files: Mapping[str, str | bytes], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which of several networks differ: every pair tested over seeds and over recordings, corrected for their number."""
+"""Which of several settings differ: every pair tested over seeds and over recordings, corrected for their number."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ PAIRED, WELCH = "paired t", "Welch"
 
 
 @dataclass(frozen=True)
-class Network:
-    """What one network scored on the test clips that all share."""
+class Entry:
+    """What one setting scored on the test clips that all share."""
 
     name: str
-    accuracy: Mapping[int, float]  # by seed
-    hits: Float[np.ndarray, " clips"]  # share of the seeds that named the clip right
+    scores: Mapping[int, float]  # by seed
+    clips: Float[np.ndarray, " clips"]  # of each clip, the mean over seeds
     data_hz: int
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The difference of two networks' mean accuracies, as a fraction: `first` less `second`."""
+    """The difference of two settings' mean scores, as a fraction: `first` less `second`."""
 
     first: str
     second: str
@@ -52,18 +52,18 @@ class Pair:
         return self.p_holm < LEVEL
 
 
-def all_pairs(networks: Sequence[Network], recording: Shaped[np.ndarray, " clips"]) -> tuple[Pair, ...]:
-    """Every pair, the network that stands earlier first.
+def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"]) -> tuple[Pair, ...]:
+    """Every pair, the setting that stands earlier first.
 
-    Over seeds: a paired t-test where both networks have the same seeds and data rate, because a seed then fixes the
+    Over seeds: a paired t-test where both settings have the same seeds and data rate, because a seed then fixes the
     same order of clips and draws of augmentation for both; else Welch's. Over recordings: a cluster bootstrap of the
     difference, the same recordings drawn for both.
 
     Args:
-        networks: scored on the same clips.
+        entries: scored on the same clips.
         recording: of each clip.
     """
-    pairs = list(itertools.combinations(networks, 2))
+    pairs = list(itertools.combinations(entries, 2))
     tests = [_over_seeds(first, second) for first, second in pairs]
     corrected = holm([p for _, p, _, _ in tests])
     return tuple(
@@ -72,13 +72,13 @@ def all_pairs(networks: Sequence[Network], recording: Shaped[np.ndarray, " clips
             second=second.name,
             difference=_mean(first) - _mean(second),
             test=test,
-            num_seeds=(len(first.accuracy), len(second.accuracy)),
+            num_seeds=(len(first.scores), len(second.scores)),
             spread=spread,
             p=p,
             p_holm=p_holm,
             over_seeds=interval,
             over_recordings=stats.recording_interval(
-                (first.hits - second.hits)[np.newaxis], recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
+                (first.clips - second.clips)[np.newaxis], recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
             ),
         )
         for (first, second), (test, p, interval, spread), p_holm in zip(pairs, tests, corrected, strict=True)
@@ -109,11 +109,11 @@ def needed_spreads(num_seeds: int, num_pairs: int) -> float:
     return float(scipy_stats.t.ppf(1 - LEVEL / num_pairs / 2, num_seeds - 1)) / math.sqrt(num_seeds)
 
 
-def _over_seeds(first: Network, second: Network) -> tuple[str, float, Interval, float]:
+def _over_seeds(first: Entry, second: Entry) -> tuple[str, float, Interval, float]:
     """The test, its p, its 95 % interval and the spread of the paired differences."""
-    paired = set(first.accuracy) == set(second.accuracy) and first.data_hz == second.data_hz
-    a = np.array([first.accuracy[seed] for seed in sorted(first.accuracy)])
-    b = np.array([second.accuracy[seed] for seed in sorted(second.accuracy)])
+    paired = set(first.scores) == set(second.scores) and first.data_hz == second.data_hz
+    a = np.array([first.scores[seed] for seed in sorted(first.scores)])
+    b = np.array([second.scores[seed] for seed in sorted(second.scores)])
     name = PAIRED if paired else WELCH
     spread = float(np.std(a - b, ddof=1)) if paired and len(a) > 1 else math.nan
     # Seeds that all agree, but for rounding, show no chance at all; the t-tests would call that certainty.
@@ -125,5 +125,5 @@ def _over_seeds(first: Network, second: Network) -> tuple[str, float, Interval, 
     return name, float(found.pvalue), Interval(float(ends.low), float(ends.high)), spread
 
 
-def _mean(network: Network) -> float:
-    return float(np.mean(list(network.accuracy.values())))
+def _mean(entry: Entry) -> float:
+    return float(np.mean(list(entry.scores.values())))

@@ -22,7 +22,7 @@ COUNTS = {"corpus_recordings": "recordings", "corpus_clips": "clips"}
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """One published accuracy, as a fraction."""
+    """One published mean, as a fraction."""
 
     mean: float
     printed_std: float  # with the publication's ddof

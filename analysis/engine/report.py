@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from analysis.engine import wording
-from analysis.engine.cells import Table
+from analysis.engine.tables.cells import Table
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 

@@ -9,7 +9,7 @@ from analysis.engine import stats
 from analysis.engine.stats import Interval
 
 if TYPE_CHECKING:
-    from analysis.engine.cells import Table
+    from analysis.engine.tables.cells import Table
 
 
 def percent(fraction: float) -> str:
@@ -44,7 +44,7 @@ def main_captions(table: Table) -> tuple[str, ...]:
     n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = f"mean ± sample standard deviation (ddof 1) over n = {n} seed{'s' * (seeds[-1] > 1)}"
     bold = "Bold: the highest mean." if table.complete else "Nothing is bold before all cells are complete."
-    ours = f"Accuracy on the test clips in percent: {spread}. {bold}"
+    ours = f"{table.score.title} on the test clips in percent: {spread}. {bold}"
     if table.published is None:
         return (ours,)
     published = table.published
@@ -60,7 +60,7 @@ def detail_captions(table: Table) -> tuple[str, ...]:
         f"95 % recordings: bootstrap of the mean over test recordings ({draws}); covers which recordings the test set "
         "happens to hold."
     )
-    votes = "Recording accuracy: one vote per recording, by the mean of its clips' softmax probabilities."
+    votes = f"Recording {table.score.name}: {table.score.recordings_by}."
     if table.published is None:
         return seeds, recordings, votes
     difference = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from analysis.engine import figures
+from analysis.engine.figures import style
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.rows import finished_runs, held, table_rows
 from analysis.inside import attention, checkpoints
@@ -101,8 +101,8 @@ def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, vie
     captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, view.clips_per_class)
     figure = gradcam_figure([panels for _, panels in found.values()], trained[names[0]][0].predictions.classes)
     return {
-        "gradcam.png": figures.png(figure),
-        "gradcam.svg": figures.svg(figure).encode(),
+        "gradcam.png": style.png(figure),
+        "gradcam.svg": style.svg(figure).encode(),
         "focus.csv": focus.to_csv(index=False).encode(),
         "focus.md": attention.markdown(focus, captions).encode(),
     }

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from analysis.engine.comparisons import PAIRED, WELCH, Network, all_pairs, holm, needed_spreads
+from analysis.engine.comparisons import PAIRED, WELCH, Entry, all_pairs, holm, needed_spreads
 
 RECORDING = np.repeat(np.arange(12), 5)
 
 
-def network(name: str, *accuracy: float, seeds: tuple[int, ...] = (1, 2, 3), data_hz: int = 32_000) -> Network:
+def network(name: str, *accuracy: float, seeds: tuple[int, ...] = (1, 2, 3), data_hz: int = 32_000) -> Entry:
     """A network with these accuracies; all its clips are right in as many seeds as the first says."""
     hits = np.full(len(RECORDING), accuracy[0])
-    return Network(name, dict(zip(seeds, accuracy, strict=False)), hits, data_hz)
+    return Entry(name, dict(zip(seeds, accuracy, strict=False)), hits, data_hz)
 
 
 def test_holm_on_the_p_values_of_benjamini_and_hochberg_1995() -> None:
@@ -43,8 +43,8 @@ def test_holm_counts_what_it_cannot_rank() -> None:
 
 def test_seeds_in_common_are_paired() -> None:
     """Differences of 1, 2 and 3 points: t = 2 sqrt(3) with 2 degrees of freedom, in any order of the seeds."""
-    first = Network("a", {1: 0.71, 2: 0.60, 3: 0.83}, np.ones(60), 32_000)
-    second = Network("b", {3: 0.80, 1: 0.70, 2: 0.58}, np.ones(60), 32_000)
+    first = Entry("a", {1: 0.71, 2: 0.60, 3: 0.83}, np.ones(60), 32_000)
+    second = Entry("b", {3: 0.80, 1: 0.70, 2: 0.58}, np.ones(60), 32_000)
     (pair,) = all_pairs([first, second], RECORDING)
     t = 2 * math.sqrt(3)
     assert pair.test == PAIRED
@@ -98,8 +98,8 @@ def test_recordings_are_drawn_for_both_networks_together() -> None:
     """Hard recordings are hard for both: their difference is far surer than either accuracy."""
     rng = np.random.default_rng(3)
     ease = rng.uniform(0, 0.9, 12)
-    better = Network("a", {1: 0.5}, (ease + 0.05 + 0.01 * rng.random(12))[RECORDING], 32_000)
-    worse = Network("b", {1: 0.45}, ease[RECORDING], 32_000)
+    better = Entry("a", {1: 0.5}, (ease + 0.05 + 0.01 * rng.random(12))[RECORDING], 32_000)
+    worse = Entry("b", {1: 0.45}, ease[RECORDING], 32_000)
     (pair,) = all_pairs([better, worse], RECORDING)
     assert 0.05 < pair.over_recordings.low < pair.over_recordings.high < 0.06
 
@@ -107,7 +107,7 @@ def test_recordings_are_drawn_for_both_networks_together() -> None:
 def test_networks_that_hit_the_same_clips_have_no_interval() -> None:
     """What never differs is unknown over recordings, not certain."""
     same = np.random.default_rng(0).random(60)
-    (pair,) = all_pairs([Network("a", {1: 0.5}, same, 1), Network("b", {1: 0.5}, same, 1)], RECORDING)
+    (pair,) = all_pairs([Entry("a", {1: 0.5}, same, 1), Entry("b", {1: 0.5}, same, 1)], RECORDING)
     assert math.isnan(pair.over_recordings.low)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.engine import figures
+from analysis.engine.figures import style
 from analysis.inside.panels import Panels, band_centres_hz, band_ticks, gradcam_figure
 from sweeps.engine.store.drawing import Figure
 from trainable.network.card import FRONT_ENDS
@@ -87,7 +87,7 @@ def test_time_goes_right_and_frequency_up() -> None:
 
 def test_the_same_figure_is_the_same_file() -> None:
     """So that a report that did not change shows no difference."""
-    first, second = (figures.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
+    first, second = (style.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
     assert first == second
 
 
@@ -101,5 +101,5 @@ def test_many_classes_keep_the_figure_readable() -> None:
 
 def test_a_picture_has_a_largest_size() -> None:
     """6,000 pixels a side, and the same shape, however large the figure is."""
-    with Image.open(io.BytesIO(figures.png(Figure(figsize=(4, 900))))) as picture:
+    with Image.open(io.BytesIO(style.png(Figure(figsize=(4, 900))))) as picture:
         assert picture.size == (26, 6_000)

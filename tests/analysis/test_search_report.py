@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from analysis.engine import figures
+from analysis.engine.figures import style
 from analysis.engine.search import history, listing, plots, searched, sentences
 from analysis.engine.search.history import Found
 from analysis.engine.search.outcome import SearchTable, budget, edge, search_table
@@ -305,7 +305,7 @@ class TestFigures:
     def test_a_figure_is_the_same_text_twice(self, table: SearchTable) -> None:
         """It can be compared and committed."""
         first, second = (plots.draw(SEARCH, table.evaluations).figures for _ in range(2))
-        assert {n: figures.svg(f) for n, f in first.items()} == {n: figures.svg(f) for n, f in second.items()}
+        assert {n: style.svg(f) for n, f in first.items()} == {n: style.svg(f) for n, f in second.items()}
 
     def test_what_cannot_be_drawn_is_said(self) -> None:
         """One evaluation that went to its end is too few for any."""

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.engine.rates import rate_report
+from analysis.engine import command
+from analysis.engine.kinds import Pivot
 from datasets.engine import prepare
 from datasets.engine.prepare import Source
 from datasets.synthetic.corpora import write_deepship
@@ -346,7 +347,9 @@ class TestStore:
             "start": study.start,
             "dry run": lambda: study.start("--dry-run"),
             "reconcile": study.reconcile,
-            "report": lambda: rate_report.main(SWEEP, "Is it so?", argv=["--storage", str(study.storage)]),
+            "report": lambda: command.main(
+                SWEEP, "Is it so?", Pivot("data_hz", "pretrain_hz"), argv=["--storage", str(study.storage)]
+            ),
         }
         for name, start in starts.items():
             assert start() == launch.BAD_INPUT, name

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.engine.rates import rate_report
+from analysis.engine.command import main as report_main
+from analysis.engine.kinds import Pivot
 from analysis.engine.search import searched
 from analysis.inside.gradcam import main as gradcam
 from datasets.engine.verify import main as verify
@@ -130,7 +131,7 @@ PLAN = [word for word in WORDS if word[0] in ("--set", "--seeds", "--limit", "--
 
 def rates(words: Sequence[str]) -> int:
     """The report of a sweep."""
-    return rate_report.main(deepship_rates.SWEEP, "?", "", words)
+    return report_main(deepship_rates.SWEEP, "?", Pivot("data_hz", "pretrain_hz"), argv=words)
 
 
 def rate(words: Sequence[str]) -> int:

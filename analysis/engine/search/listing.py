@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.engine import tables
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
-from analysis.engine.tables import Grid, Text
+from analysis.engine.tables.grids import Grid, Text, bullets
 from analysis.engine.wording import between, mean_std, percent
 
 
@@ -84,12 +83,12 @@ def evaluations_grid(table: SearchTable) -> Grid:
 def markdown(table: SearchTable, left_out: Mapping[str, str]) -> str:
     """What was found, the tables, and what they mean."""
     grids = (confirmation_grid(table), space_grid(table), budget_grid(table), evaluations_grid(table))
-    parts = [f"# {table.name}", tables.bullets(words.findings(table)), *(g.markdown() for g in grids if g.rows)]
-    parts.append(tables.bullets(words.captions(table)))
+    parts = [f"# {table.name}", bullets(words.findings(table)), *(g.markdown() for g in grids if g.rows)]
+    parts.append(bullets(words.captions(table)))
     if left_out:
-        parts.append("Not drawn:\n\n" + tables.bullets(f"{name}: {reason}" for name, reason in left_out.items()))
+        parts.append("Not drawn:\n\n" + bullets(f"{name}: {reason}" for name, reason in left_out.items()))
     if gaps := words.gaps(table):
-        parts.append("Incomplete:\n\n" + tables.bullets(gaps))
+        parts.append("Incomplete:\n\n" + bullets(gaps))
     return "\n\n".join(parts) + "\n"
 
 

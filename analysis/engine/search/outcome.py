@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.engine import cells, stats
-from analysis.engine.cells import Cell, Table
+from analysis.engine import stats
 from analysis.engine.mixed import mixed
 from analysis.engine.rows import TAGS, finished_runs, read_predictions, table_rows
 from analysis.engine.search.history import Found
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
+from analysis.engine.tables import cells
+from analysis.engine.tables.cells import Cell, Material, Table
+from analysis.engine.tables.scores import ACCURACY
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.search import Evaluation, Search, best
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Whole
@@ -112,10 +114,10 @@ def search_table(
     if problems := list(mixed(all_runs, accept)):
         raise ValueError("these runs make no report:\n" + "\n".join(f"- {problem}" for problem in problems))
     rows = table_rows(again, runs, data, accept)
-    predictions = {key: read_predictions(run) for key, run in finished.items()}
-    confirmation = cells.cell(rows, predictions, None, {}, margin) if winner else _nothing(search)
+    confirmation = _confirmation(search, rows, finished, margin)
     return SearchTable(
         name=search.name,
+        score=ACCURACY,
         cells=(confirmation,),
         published=None,
         reasons=(),
@@ -129,8 +131,11 @@ def search_table(
     )
 
 
-def _nothing(search: Search) -> Cell:
-    """What is confirmed of a search without a best."""
+def _confirmation(search: Search, rows: pd.DataFrame, finished: Mapping[str, Run], margin: float) -> Cell:
+    """The best on fresh seeds; a search without a best has no rows."""
+    if not rows.empty:
+        predictions = {key: read_predictions(run) for key, run in finished.items()}
+        return cells.cell(ACCURACY, rows, Material(search.name, rows, predictions, None, margin), {})
     gap = "no evaluation has gone to its end"
     return Cell(search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.engine import figures
+from analysis.engine.figures import style
 from sweeps.engine.search.search import Evaluation, Search, best
 from sweeps.engine.search.space import Choice, Dimension
 from sweeps.engine.store.drawing import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAMES = {"best_val_accuracy": "Validation accuracy [%]", "best_val_loss": "Validation loss"}
 SCALE = {"best_val_accuracy": 100.0, "best_val_loss": 1.0}
-SHADES = LinearSegmentedColormap.from_list("shades", ["0.85", figures.COLOURS[0]])  # the palest is seen on white
+SHADES = LinearSegmentedColormap.from_list("shades", ["0.85", style.COLOURS[0]])  # the palest is seen on white
 FEWEST = 2  # evaluations that went to their end
 
 
@@ -97,8 +97,8 @@ def _history(study: optuna.Study, metric: str) -> Figure:
     from optuna.visualization.matplotlib import plot_optimization_history
 
     axes = plot_optimization_history(study, target_name=metric)
-    axes.collections[0].set_color(figures.COLOURS[0])
-    axes.lines[0].set(color=figures.COLOURS[1], drawstyle="steps-post", alpha=1)
+    axes.collections[0].set_color(style.COLOURS[0])
+    axes.lines[0].set(color=style.COLOURS[1], drawstyle="steps-post", alpha=1)
     figure = _dress([axes], (7.2, 3.2))
     labels = ["evaluation that went to its end", "best so far"]
     figure.legend([axes.collections[0], axes.lines[0]], labels, loc="outside upper center", ncols=2, frameon=False)
@@ -115,8 +115,8 @@ def _curves(study: optuna.Study, metric: str, evaluations: Sequence[Evaluation],
         raise ValueError("the study has no curves")
     state = {f"Trial{e.number}": e.state for e in evaluations}
     looks: dict[str, dict[str, Any]] = {
-        "went to its end": {"color": figures.COLOURS[0], "alpha": 0.5, "zorder": 2},
-        "gave up": {"color": figures.COLOURS[5], "alpha": 0.9, "zorder": 3},
+        "went to its end": {"color": style.COLOURS[0], "alpha": 0.5, "zorder": 2},
+        "gave up": {"color": style.COLOURS[5], "alpha": 0.9, "zorder": 3},
         "best": {"color": "black", "linewidth": 2.2, "alpha": 1, "zorder": 4},
     }
     names = {"COMPLETE": "went to its end", "PRUNED": "gave up"}  # Optuna draws no other
@@ -180,7 +180,7 @@ def _importances(study: optuna.Study) -> Figure:
     axes = plot_param_importances(study)
     for i, (bar, text) in enumerate(zip(axes.patches, axes.texts, strict=True)):
         assert isinstance(bar, Rectangle)
-        bar.set(color=figures.COLOURS[0], y=i - 0.25, height=0.5)
+        bar.set(color=style.COLOURS[0], y=i - 0.25, height=0.5)
         text.set(text=f" {text.get_text().strip()}", size=9)
     figure = _dress([axes], (7.2, 0.8 + 0.35 * len(axes.patches)), values="x")
     axes.set(xlabel="Importance", ylabel="")
@@ -206,7 +206,7 @@ def _dress(panels: Sequence[Axes], size: tuple[float, float], values: str = "y")
             label.set(color="black", size=9)
         axes.grid(visible=False)
         if values:
-            figures.dress(axes, values)
+            style.dress(axes, values)
     return figure
 
 

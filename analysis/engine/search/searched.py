@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.engine import command, figures, report
+from analysis.engine import command, report
+from analysis.engine.figures import style
 from analysis.engine.search import history, listing, plots, sentences
 from analysis.engine.search.outcome import SearchTable, search_table
 from sweeps.engine.commandline import options_of
@@ -58,7 +59,7 @@ def files(table: SearchTable, question: str, again: str) -> dict[str, str | byte
         again: the command that writes it again.
     """
     drawn = plots.draw(table.search, table.evaluations)
-    svgs = {name: figures.svg(figure) for name, figure in drawn.figures.items()}
+    svgs = {name: style.svg(figure) for name, figure in drawn.figures.items()}
     page = report.page(
         "search.html",
         table,
@@ -79,6 +80,6 @@ def files(table: SearchTable, question: str, again: str) -> dict[str, str | byte
         "report.html": page,
         "table.md": listing.markdown(table, drawn.left_out),
         "table.csv": listing.csv_frame(table).to_csv(index=False),
-        **{f"{name}.png": figures.png(figure) for name, figure in drawn.figures.items()},
+        **{f"{name}.png": style.png(figure) for name, figure in drawn.figures.items()},
         **{f"{name}.svg": svg for name, svg in svgs.items()},
     }

@@ -1,4 +1,4 @@
-"""A rate table's cells: what is averaged, what is not, and what a report of it says in every format."""
+"""A pivot's cells, here of two rates: what is averaged, what is not, and what a report says in every format."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.engine import figures
 from analysis.engine.command import assemble, write
+from analysis.engine.figures import style
+from analysis.engine.figures.lines import lines as drawn
+from analysis.engine.kinds import Pivot
 from analysis.engine.protocol import Published, read_published
-from analysis.engine.rates import rate_report, rate_tables
-from analysis.engine.rates.rate_figure import rate_figure
-from analysis.engine.rates.rates import RateTable, rate_table
 from analysis.engine.rows import read_predictions, table_rows
+from analysis.engine.tables import pivot
+from analysis.engine.tables.cells import Material
+from analysis.engine.tables.pivot import PivotTable
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run
 
 MakeRun = Callable[..., Run]
+RATES = Pivot(down="data_hz", across="pretrain_hz")
 FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
 
 
@@ -35,22 +38,22 @@ def published() -> Published:
 
 
 @pytest.fixture
-def table(sweep: Sweep, complete: list[Run], published: Published) -> RateTable:
+def table(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable:
     """A complete table, comparable with the published one."""
-    return assemble(rate_table, sweep, complete, published, "", 0.02)
+    return assemble(RATES.table, sweep, complete, published, "", 0.02)
 
 
 @pytest.fixture
-def partial(sweep: Sweep, complete: list[Run], published: Published) -> RateTable:
+def partial(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable:
     """The same table with seed 1 of its first cell failed and seed 3 of it missing."""
     runs = [dataclasses.replace(complete[0], status="FAILED"), complete[1], *complete[3:]]
-    return assemble(rate_table, sweep, runs, published, "", 0.02)
+    return assemble(RATES.table, sweep, runs, published, "", 0.02)
 
 
-def test_a_cell_averages_its_seeds(table: RateTable, complete: list[Run]) -> None:
+def test_a_cell_averages_its_seeds(table: PivotTable, complete: list[Run]) -> None:
     """Mean and sample deviation of the three stated accuracies of (16 kHz, 2 kHz)."""
     stated = [run.metrics["test_accuracy"] for run in complete[:3]]
-    cell = table.cell(16_000, 2_000)
+    cell = table.cell(2_000, 16_000)
     assert cell is not None
     assert cell.scores is not None
     assert cell.scores.clip.mean == pytest.approx(np.mean(stated))
@@ -59,29 +62,29 @@ def test_a_cell_averages_its_seeds(table: RateTable, complete: list[Run]) -> Non
     assert cell.scores.over_recordings.low < cell.scores.clip.mean < cell.scores.over_recordings.high
 
 
-def test_difference_is_to_the_same_rates(table: RateTable) -> None:
+def test_difference_is_to_the_same_rates(table: PivotTable) -> None:
     """Pre-training and data rate are not swapped: 70.0 against the published 74.2 of 2 kHz data at 16 kHz."""
-    cell = table.cell(16_000, 2_000)
+    cell = table.cell(2_000, 16_000)
     assert cell is not None
     assert cell.difference is not None
     assert cell.difference.value == pytest.approx(0.70 - 0.742, abs=0.001)
-    other = table.cell(32_000, 4_000)
+    other = table.cell(4_000, 32_000)
     assert other is not None
     assert other.difference is not None
     assert other.difference.value == pytest.approx(0.72 - 0.751, abs=0.001)
     assert other.verdict == "different"
 
 
-def test_an_incomplete_cell_is_not_averaged(partial: RateTable) -> None:
+def test_an_incomplete_cell_is_not_averaged(partial: PivotTable) -> None:
     """One of three seeds gives no number, and says which seeds lack and why."""
-    cell = partial.cell(16_000, 2_000)
+    cell = partial.cell(2_000, 16_000)
     assert cell is not None
     assert (cell.scores, cell.difference, cell.verdict) == (None, None, "")
     assert cell.gap == "1 of 3 seeds: failed 1, missing 3"
     assert not partial.complete
 
 
-def test_ties_are_all_best_but_only_in_a_complete_table(table: RateTable, partial: RateTable) -> None:
+def test_ties_are_all_best_but_only_in_a_complete_table(table: PivotTable, partial: PivotTable) -> None:
     """Both 4 kHz cells print 72.0; while a cell is open, the highest mean is not known."""
     assert [(c.trial.pretrain_hz, c.trial.data_hz) for c in table.cells if table.is_best(c)] == [
         (16_000, 4_000),
@@ -95,18 +98,18 @@ def test_reasons_replace_the_verdict_and_keep_the_difference(
 ) -> None:
     """On another corpus the difference stands, the verdict is "not comparable" and its letter is explained."""
     runs = [make_run(trial, corpus_clips="1/2/3") for trial in sweep.trials]
-    found = assemble(rate_table, sweep, runs, published, "", 0.02)
+    found = assemble(RATES.table, sweep, runs, published, "", 0.02)
     assert {cell.verdict for cell in found.cells} == {"not comparable"}
     assert all(cell.difference for cell in found.cells)
-    text = rate_tables.markdown(found)
+    text = pivot.markdown(found)
     assert "not comparable (a)" in text
     assert "(a) training/validation/test clips are 1/2/3 here, 23088/3974/6708 there" in text
 
 
 def test_the_margin_decides_equivalence(sweep: Sweep, complete: list[Run], published: Published) -> None:
     """A margin of 10 points makes all of it equivalent, one of 0.01 points none."""
-    wide = assemble(rate_table, sweep, complete, published, "", 0.10)
-    narrow = assemble(rate_table, sweep, complete, published, "", 0.0001)
+    wide = assemble(RATES.table, sweep, complete, published, "", 0.10)
+    narrow = assemble(RATES.table, sweep, complete, published, "", 0.0001)
     assert {cell.verdict for cell in wide.cells} == {"equivalent"}
     assert "equivalent" not in {cell.verdict for cell in narrow.cells}
 
@@ -115,7 +118,7 @@ def test_seeds_scored_on_different_clips_are_refused(sweep: Sweep, complete: lis
     """Averaging over seeds needs one test set, whatever the hashes say."""
     complete[1] = make_run(sweep.trials[1], run_id="other-clips", num_recordings=23)
     with pytest.raises(ValueError, match=rf"{sweep.trials[1].key}.*scored on different clips"):
-        assemble(rate_table, sweep, complete, None, "", 0.02)
+        assemble(RATES.table, sweep, complete, None, "", 0.02)
 
 
 def test_recording_with_two_labels_is_refused(sweep: Sweep, complete: list[Run]) -> None:
@@ -126,35 +129,35 @@ def test_recording_with_two_labels_is_refused(sweep: Sweep, complete: list[Run])
         arrays["recording"][arrays["recording"] == "ship-003"] = "ship-002"
         np.savez(path, **arrays)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="recording ship-002: its clips have different labels"):
-        assemble(rate_table, sweep, complete, None, "", 0.02)
+        assemble(RATES.table, sweep, complete, None, "", 0.02)
 
 
 def test_a_cell_that_varies_more_than_its_seed_is_refused(sweep: Sweep) -> None:
     """Trials of two learning rates have no place in one cell."""
     twice = Sweep("toy", (*sweep.trials, *(dataclasses.replace(trial, lr=1e-3) for trial in sweep.trials)))
     with pytest.raises(ValueError, match="sweep toy varies lr too"):
-        rate_table("toy", table_rows(twice, []), {})
+        RATES.table(Material("toy", table_rows(twice, []), {}))
 
 
 def test_a_single_seed_has_a_mean_and_no_deviation(sweep: Sweep, complete: list[Run], published: Published) -> None:
     """Nothing is made up for n = 1: no ±, no t-interval, no verdict but "cannot tell"."""
     single = Sweep("toy_rates", tuple(trial for trial in sweep.trials if trial.seed == 2))
-    found = assemble(rate_table, single, complete, published, "", 0.02)
-    assert "n = 1 seed." in rate_tables.markdown(found)
+    found = assemble(RATES.table, single, complete, published, "", 0.02)
+    assert "n = 1 seed." in pivot.markdown(found)
     assert {cell.verdict for cell in found.cells} == {"cannot tell"}
-    assert [text.words for text in rate_tables.main_grid(found).rows[0]] == ["2 kHz", "70.0", "70.0"]
+    assert [text.words for text in pivot.main_grid(found).rows[0]] == ["2 kHz", "70.0", "70.0"]
 
 
 def test_without_published_numbers_nothing_is_compared(sweep: Sweep, complete: list[Run]) -> None:
     """No published rows, no verdict, no caption about them."""
-    found = assemble(rate_table, sweep, complete, None, "", 0.02)
-    assert "ublished" not in rate_tables.markdown(found).replace("| Published ", "")
+    found = assemble(RATES.table, sweep, complete, None, "", 0.02)
+    assert "ublished" not in pivot.markdown(found).replace("| Published ", "")
     assert {cell.verdict for cell in found.cells} == {""}
 
 
-def test_markdown_lays_out_rates_as_the_paper_does(table: RateTable) -> None:
+def test_markdown_lays_out_rates_as_the_paper_does(table: PivotTable) -> None:
     """Data rates down, pre-training rates across, the published numbers as printed below ours."""
-    lines = rate_tables.markdown(table).splitlines()
+    lines = pivot.markdown(table).splitlines()
     fields = [[word.strip() for word in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert fields[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
     assert fields[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
@@ -162,13 +165,13 @@ def test_markdown_lays_out_rates_as_the_paper_does(table: RateTable) -> None:
     assert fields[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
 
 
-def test_csv_has_every_number_at_full_precision(partial: RateTable) -> None:
+def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
     """One row per cell; numbers survive text; an incomplete cell has its gap and no number."""
-    text = rate_tables.csv_frame(partial).to_csv(index=False)
+    text = pivot.csv_frame(partial).to_csv(index=False)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 4
     assert (rows[0]["gap"], rows[0]["clip_accuracy_mean"]) == ("1 of 3 seeds: failed 1, missing 3", "")
-    cell = partial.cell(32_000, 4_000)
+    cell = partial.cell(4_000, 32_000)
     assert cell is not None
     assert cell.scores is not None
     assert float(rows[3]["clip_accuracy_mean"]) == cell.scores.clip.mean
@@ -179,9 +182,9 @@ def test_csv_has_every_number_at_full_precision(partial: RateTable) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: RateTable, tmp_path: Path) -> None:
+def test_latex_compiles_without_packages(partial: PivotTable, tmp_path: Path) -> None:
     """A bare article takes the table, gaps and underscores included, without a warning of width."""
-    body = "\\documentclass{article}\\begin{document}\n" + rate_tables.latex(partial) + "\\end{document}\n"
+    body = "\\documentclass{article}\\begin{document}\n" + pivot.latex(partial) + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(body, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -189,17 +192,17 @@ def test_latex_compiles_without_packages(partial: RateTable, tmp_path: Path) -> 
     assert "Overfull" not in done.stdout
 
 
-def test_latex_escapes_and_marks(table: RateTable) -> None:
+def test_latex_escapes_and_marks(table: PivotTable) -> None:
     """Model names keep their underscore, the best is bold, and nothing outside ASCII is left."""
-    text = rate_tables.latex(table)
+    text = pivot.latex(table)
     assert r"CNN14\_16k" in text
     assert r"\textbf{72.0 $\pm$ 0.5}" in text
     assert text.isascii()
 
 
-def test_figure_leaves_a_gap_where_a_cell_is_incomplete(partial: RateTable) -> None:
+def test_figure_leaves_a_gap_where_a_cell_is_incomplete(partial: PivotTable) -> None:
     """The line of 16 kHz has no point at 2 kHz and 72.0 at 4 kHz; the axis is labelled by the data rates."""
-    axes = rate_figure(partial).axes[0]
+    axes = drawn(partial).axes[0]
     ours = next(line for line in axes.get_lines() if line.get_linestyle() == "-" and np.size(line.get_xdata()) == 2)
     heights = np.asarray(ours.get_ydata(), dtype=float)
     assert math.isnan(heights[0])
@@ -207,33 +210,33 @@ def test_figure_leaves_a_gap_where_a_cell_is_incomplete(partial: RateTable) -> N
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2 kHz", "4 kHz"]
 
 
-def test_figure_is_the_same_text_twice(table: RateTable) -> None:
+def test_figure_is_the_same_text_twice(table: PivotTable) -> None:
     """The SVG of one table can be compared and committed."""
-    assert figures.svg(rate_figure(table)) == figures.svg(rate_figure(table))
+    assert style.svg(drawn(table)) == style.svg(drawn(table))
 
 
 def test_page_is_self_contained_and_says_what_lacks(
-    partial: RateTable, tmp_path: Path, check_page: Callable[[str], None]
+    partial: PivotTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
     """Nothing is fetched, every tag closes, and question, gap, hashes and published source are on the page."""
-    page = str(rate_report.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
+    page = str(RATES.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
     check_page(page)
     assert "Is &lt;it&gt; so?" in page
     for words in ("1 of 3 seeds: failed 1, missing 3", "d1" * 32, "51" * 32, "c0ffee0", "Mohammadi", "3 of 4 cells"):
         assert words in page
 
 
-def test_provenance_counts_finished_runs(partial: RateTable) -> None:
+def test_provenance_counts_finished_runs(partial: PivotTable) -> None:
     """Ten of twelve trials count; weights are told apart by their rate."""
     assert partial.provenance["data"] == {"d1" * 32: 10}
     assert sorted(partial.provenance["weights"].values()) == [4, 6]
     assert partial.provenance["git commit"] == {"c0ffee0": 10}
 
 
-def test_report_writes_its_six_files(table: RateTable, tmp_path: Path) -> None:
+def test_report_writes_its_six_files(table: PivotTable, tmp_path: Path) -> None:
     """All into one folder, the picture as PNG."""
     out = tmp_path / "deep" / "folder"
-    write(rate_report.files(table, "Is it so?", "python -m analysis.toy", out), out)
+    write(RATES.files(table, "Is it so?", "python -m analysis.toy", out), out)
     written = {path.name: path.stat().st_size for path in out.iterdir()}
     assert set(written) == FILES
     assert all(written.values())
@@ -246,9 +249,9 @@ def test_a_store_without_the_planned_trials_says_what_it_has(sweep: Sweep, make_
     with pytest.raises(
         ValueError, match=r"(?s)no run is of a trial that sweep toy_rates plans.*3 runs with --set epochs=2"
     ):
-        assemble(rate_table, sweep, runs, None, "", 0.02)
+        assemble(RATES.table, sweep, runs, None, "", 0.02)
 
 
-def test_read_predictions_feed_the_same_recordings_to_every_cell(table: RateTable, complete: list[Run]) -> None:
+def test_read_predictions_feed_the_same_recordings_to_every_cell(table: PivotTable, complete: list[Run]) -> None:
     """The interval over recordings is of the very clips that the runs kept."""
     assert {cell.scores.num_clips for cell in table.cells if cell.scores} == {len(read_predictions(complete[0]).labels)}

@@ -1,4 +1,4 @@
-"""A table of backbones: order, comparisons, what is refused, and what a report of it says in every format."""
+"""A ranking, here of backbones: order, comparisons, what is refused, and what a report of it says in every format."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.engine import figures
-from analysis.engine.backbones import backbone_report, backbone_tables
-from analysis.engine.backbones.backbone_figures import accuracy_figure, best_confusions, confusion_figure
-from analysis.engine.backbones.backbone_wording import against_best, count, differing_captions, p_value, pair_captions
-from analysis.engine.backbones.backbones import BackboneTable, backbone_table
-from analysis.engine.command import assemble, write
+from analysis.engine.command import assemble, main, write
 from analysis.engine.confusion import Confusion
+from analysis.engine.figures import style
+from analysis.engine.figures.dots import dots
+from analysis.engine.figures.matrix import best_confusions, confusions
+from analysis.engine.kinds import Ranking
 from analysis.engine.protocol import Published, read_published
+from analysis.engine.tables import classes, networks, pairs, standings
+from analysis.engine.tables.networks import count
+from analysis.engine.tables.pairs import against_best, p_value, pair_captions
+from analysis.engine.tables.ranking import RankingTable
+from analysis.engine.tables.standings import differing_captions
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.store.runs import Run
 
 MakeRun = Callable[..., Run]
+BACKBONES = Ranking(over="backbone")
 FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
 FILES |= {"pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 ACCURACY = {  # by seed: cnn14 is best, mobilenetv1 not told apart from it, cnn6 surely lower
@@ -50,16 +55,16 @@ def published() -> Published:
 
 
 @pytest.fixture
-def table(backbones: Sweep, runs: list[Run], published: Published) -> BackboneTable:
+def table(backbones: Sweep, runs: list[Run], published: Published) -> RankingTable:
     """A complete table."""
-    return assemble(backbone_table, backbones, runs, published, "", 0.02)
+    return assemble(BACKBONES.table, backbones, runs, published, "", 0.02)
 
 
 @pytest.fixture
-def partial(backbones: Sweep, runs: list[Run], published: Published) -> BackboneTable:
+def partial(backbones: Sweep, runs: list[Run], published: Published) -> RankingTable:
     """The same table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
     kept = [dataclasses.replace(runs[0], status="FAILED"), *runs[1:4], *runs[5:]]
-    return assemble(backbone_table, backbones, kept, published, "", 0.02)
+    return assemble(BACKBONES.table, backbones, kept, published, "", 0.02)
 
 
 def fields(text: str) -> list[list[str]]:
@@ -67,13 +72,13 @@ def fields(text: str) -> list[list[str]]:
     return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
-def test_the_highest_mean_stands_first(table: BackboneTable) -> None:
+def test_the_highest_mean_stands_first(table: RankingTable) -> None:
     """Not in the order of the plan."""
     assert [backbone.name for backbone in table.cells] == ["cnn14", "mobilenetv1", "cnn10", "cnn6"]
     assert [table.is_best(backbone) for backbone in table.cells] == [True, False, False, False]
 
 
-def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: BackboneTable) -> None:
+def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: RankingTable) -> None:
     """It is neither averaged nor in a pair nor in a matrix; its gap says what it lacks; nothing is best yet."""
     assert [backbone.name for backbone in partial.cells] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
     assert [backbone.gap for backbone in partial.cells[2:]] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
@@ -84,7 +89,7 @@ def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: Backbon
     assert not any(partial.is_best(backbone) for backbone in partial.cells)
 
 
-def test_each_row_says_how_it_stands_against_the_best(table: BackboneTable) -> None:
+def test_each_row_says_how_it_stands_against_the_best(table: RankingTable) -> None:
     """By the corrected p of its pair with the highest mean."""
     assert against_best(table, table.cells[0]) == "best"
     assert against_best(table, table.cells[1]).startswith("not distinguishable, p = ")
@@ -98,13 +103,13 @@ def test_a_pair_without_p_is_not_distinguishable(backbones: Sweep, make_run: Mak
     """The same difference in every seed: unknown, in words, and no row is called lower."""
     levels = {"cnn14": 0.8, "cnn6": 0.7, "cnn10": 0.7, "mobilenetv1": 0.7}
     found = assemble(
-        backbone_table, backbones, [make_run(t, levels[t.backbone]) for t in backbones.trials], None, "", 0.02
+        BACKBONES.table, backbones, [make_run(t, levels[t.backbone]) for t in backbones.trials], None, "", 0.02
     )
     assert {against_best(found, b) for b in found.cells[1:]} == {"not distinguishable, p unknown"}
     assert pair_captions(found)[-1] == "Not distinguishable does not mean equal."
 
 
-def test_difference_is_to_the_same_backbone(table: BackboneTable) -> None:
+def test_difference_is_to_the_same_backbone(table: RankingTable) -> None:
     """81.0 against the 70.6 published of CNN14; CNN10 was not published."""
     assert table.cells[0].difference is not None
     assert table.cells[0].difference.value == pytest.approx(0.81 - 0.706, abs=0.001)
@@ -116,12 +121,12 @@ def test_reasons_stand_at_the_rows_they_concern(backbones: Sweep, make_run: Make
     """One backbone without SpecAugment: its row alone is not comparable, by letter, and the captions name it."""
     trials = [dataclasses.replace(t, augment="mixup") if t.backbone == "cnn14" else t for t in backbones.trials]
     runs = [make_run(trial, 0.7 + 0.01 * trial.seed) for trial in trials]
-    found = assemble(backbone_table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
+    found = assemble(BACKBONES.table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
     assert {b.name for b in found.cells if b.verdict == "not comparable"} == {"cnn14"}
     assert differing_captions(found) == (
         "Not the same for all networks: augment (specaugment+mixup; mixup for cnn14).",
     )
-    assert "not comparable (a)" in backbone_tables.markdown(found)
+    assert "not comparable (a)" in standings.markdown(found)
 
 
 def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: list[Run]) -> None:
@@ -132,16 +137,16 @@ def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: li
         if run.params["backbone"] == "cnn6" or run.params["seed"] == "1":
             del metrics["num_parameters"]
         without.append(dataclasses.replace(run, metrics=metrics))
-    found = assemble(backbone_table, backbones, without, None, "", 0.02)
+    found = assemble(BACKBONES.table, backbones, without, None, "", 0.02)
     assert [b.num_parameters for b in found.cells] == [4_260_228, 4_260_228, 4_260_228, None]
-    assert [row[4] for row in fields(backbone_tables.markdown(found))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
+    assert [row[4] for row in fields(standings.markdown(found))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
 
 
 def test_seeds_of_two_sizes_are_refused(backbones: Sweep, runs: list[Run]) -> None:
     """Then the network has changed between its runs."""
     runs[1] = dataclasses.replace(runs[1], metrics={**runs[1].metrics, "num_parameters": 7})
     with pytest.raises(ValueError, match="cnn6 was trained with 7 and 4,260,228 parameters; delete the runs"):
-        assemble(backbone_table, backbones, runs, None, "", 0.02)
+        assemble(BACKBONES.table, backbones, runs, None, "", 0.02)
 
 
 def test_backbones_scored_on_different_clips_are_refused(backbones: Sweep, runs: list[Run], make_run: MakeRun) -> None:
@@ -149,7 +154,7 @@ def test_backbones_scored_on_different_clips_are_refused(backbones: Sweep, runs:
     for i in (3, 4, 5):
         runs[i] = make_run(backbones.trials[i], run_id=f"other-{i}", num_recordings=23)
     with pytest.raises(ValueError, match="scored on different clips"):
-        assemble(backbone_table, backbones, runs, None, "", 0.02)
+        assemble(BACKBONES.table, backbones, runs, None, "", 0.02)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def test_more_than_one_setting_is_refused(backbones: Sweep, number: int, change:
     for i in range(number, number + (3 if number else 1)):
         trials[i] = dataclasses.replace(trials[i], **change)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"sweep toy varies {next(iter(change))} too"):
-        assemble(backbone_table, Sweep("toy", tuple(trials)), [_run(t.key) for t in trials], None, "", 0.02)
+        assemble(BACKBONES.table, Sweep("toy", tuple(trials)), [_run(t.key) for t in trials], None, "", 0.02)
 
 
 def _run(key: str) -> Run:
@@ -181,8 +186,9 @@ def test_each_row_says_where_its_weights_come_from(
 ) -> None:
     """The checkpoint's own passport, or what stood in its place."""
     trial = dataclasses.replace(backbones.trials[0], weights=weights)
-    found = assemble(backbone_table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
-    assert (found.cells[0].pretrained_on, found.cells[0].checkpoint) == (source, checkpoint)
+    found = assemble(BACKBONES.table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
+    trial = found.cells[0].trial
+    assert (networks.pretrained_on(trial), networks.checkpoint(trial)) == (source, checkpoint)
 
 
 def test_counts_and_p_values_have_three_digits() -> None:
@@ -192,27 +198,27 @@ def test_counts_and_p_values_have_three_digits() -> None:
     assert [p_value(p) for p in (1.0, 0.314, 0.0123, 1e-9, math.nan)] == ["1.00", "0.31", "0.012", "<0.001", "unknown"]
 
 
-def test_markdown_fits_a_terminal(table: BackboneTable, partial: BackboneTable) -> None:
+def test_markdown_fits_a_terminal(table: RankingTable, partial: RankingTable) -> None:
     """No line of a table is longer than 200 columns, and the triangle has every pair once."""
     for found in (table, partial):
-        assert max(len(line) for line in backbone_tables.markdown(found).splitlines() if line[0:1] == "|") <= 200
-    triangle = backbone_tables.matrix_grid(table).rows
+        assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    triangle = pairs.matrix_grid(table).rows
     assert [row[1].words for row in triangle] == ["mobilenetv1", "cnn10", "cnn6"]
     assert [sum(bool(text.words) for text in row[2:]) for row in triangle] == [1, 2, 3]
     assert triangle[0][2].words.startswith("+1.7 (")
     assert triangle[2][2].kind == "best"  # told apart
 
 
-def test_captions_state_test_family_and_power(table: BackboneTable) -> None:
+def test_captions_state_test_family_and_power(table: RankingTable) -> None:
     """Six pairs by a paired t-test corrected by Holm, and what three seeds can show."""
     words = " ".join(pair_captions(table))
     for part in ("6 pairs by Holm's procedure", "Test: paired t", "With n = 3 seeds little can be shown", "above 6.3."):
         assert part in words
 
 
-def test_csv_files_have_every_number(table: BackboneTable) -> None:
+def test_csv_files_have_every_number(table: RankingTable) -> None:
     """Numbers survive text; pairs and confusions are complete."""
-    rows = list(csv.DictReader(io.StringIO(backbone_tables.csv_frame(table).to_csv(index=False))))
+    rows = list(csv.DictReader(io.StringIO(standings.csv_frame(table).to_csv(index=False))))
     first = table.cells[0]
     assert first.scores is not None
     assert first.macro_f1 is not None
@@ -222,18 +228,18 @@ def test_csv_files_have_every_number(table: BackboneTable) -> None:
     recall = [float(rows[0][f"recall_{name}_mean"]) for name in ("Cargo", "Passengership", "Tanker", "Tug")]
     assert all(0 < value < 1 for value in recall)
 
-    pairs = backbone_tables.pairs_frame(table)
-    assert len(pairs) == 6
-    assert pairs["p_holm"].tolist() == [pair.p_holm for pair in table.pairs]
-    shares = backbone_tables.confusion_frame(table)
+    compared = pairs.pairs_frame(table)
+    assert len(compared) == 6
+    assert compared["p_holm"].tolist() == [pair.p_holm for pair in table.pairs]
+    shares = classes.confusion_frame(table)
     assert len(shares) == 4 * 16
     assert np.allclose(shares.groupby(["backbone", "true"])["mean"].sum(), 1)
     assert shares[shares["true"] == shares["predicted"]]["mean"][:4].tolist()[0] == pytest.approx(recall[0])
 
 
-def test_figure_has_one_row_per_backbone(partial: BackboneTable) -> None:
+def test_figure_has_one_row_per_backbone(partial: RankingTable) -> None:
     """Sorted, with a gap in words where there is no mean yet, and its published mean all the same."""
-    axes = accuracy_figure(partial).axes[0]
+    axes = dots(partial).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
     assert [text.get_text() for text in axes.texts] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
     hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
@@ -245,34 +251,34 @@ def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
     plan = varied(SWEEP, {"split": "published"})
     levels = {"cnn14": 0.9, "timm/convnextv2_tiny.fcmae": 0.85}
     runs = [make_run(t, levels.get(t.backbone, 0.6) + 0.002 * t.seed) for t in plan.trials]
-    found = assemble(backbone_table, plan, runs, None, "", 0.02)
+    found = assemble(BACKBONES.table, plan, runs, None, "", 0.02)
     left, right = best_confusions(found).axes
     assert left.get_title().startswith("cnn14\n90.4 ± 0.2")
     assert right.get_title().startswith("convnextv2_tiny.fcmae\n")
     colours = {text.get_color() for text in left.texts}
     assert colours == {"white", "black"}
-    assert max(len(line) for line in backbone_tables.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
 
 
-def test_many_networks_and_classes_keep_the_figures_bounded(table: BackboneTable) -> None:
+def test_many_networks_and_classes_keep_the_figures_bounded(table: RankingTable) -> None:
     """200 networks of 200 classes: the first 60 rows, 24 matrices with 20 names a side; both say so."""
     confusion = Confusion(tuple(f"$species_{i}" for i in range(200)), np.eye(200)[None])
     many = [dataclasses.replace(backbone, confusion=confusion) for backbone in table.ranked * 50]
-    figure = confusion_figure(many, columns=4, inches=2.6)
+    figure = confusions(many, columns=4, inches=2.6, none="")
     assert figure.get_size_inches().max() < 30
     assert figure.get_suptitle() == "the first 24 of 200, the tables have all"
     assert [len(axes.get_xticklabels()) for axes in figure.axes] == [20] * 24
-    figures.svg(figure)
-    rows = accuracy_figure(dataclasses.replace(table, cells=tuple(table.cells) * 50))
+    style.svg(figure)
+    rows = dots(dataclasses.replace(table, cells=tuple(table.cells) * 50))
     assert rows.get_size_inches().max() < 30
     assert rows.axes[0].get_xlabel() == "Test accuracy, clips [%]; the first 60 of 200, the tables have all"
 
 
 def test_page_is_self_contained_and_says_what_lacks(
-    partial: BackboneTable, tmp_path: Path, check_page: Callable[[str], None]
+    partial: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
     """Nothing is fetched, every tag closes; gaps, hashes, source and the way to the Grad-CAM figure are on the page."""
-    page = str(backbone_report.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
+    page = str(BACKBONES.files(partial, "Is <it> so?", "python -m analysis.toy", tmp_path)["report.html"])
     check_page(page)
     for words in (
         "Is &lt;it&gt; so?",
@@ -285,22 +291,22 @@ def test_page_is_self_contained_and_says_what_lacks(
 
 
 def test_page_takes_up_what_gradcam_left(
-    table: BackboneTable, tmp_path: Path, check_page: Callable[[str], None]
+    table: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
     """Figure and text in `gradcam/` of the report's folder stand on the page, the text as text."""
     (tmp_path / "gradcam").mkdir()
     (tmp_path / "gradcam" / "gradcam.svg").write_text('<?xml version="1.0"?>\n<svg id="here"></svg>', encoding="utf-8")
     (tmp_path / "gradcam" / "focus.md").write_text("| focus | <b> |", encoding="utf-8")
-    page = str(backbone_report.files(table, "Is it so?", "python -m analysis.toy", tmp_path)["report.html"])
+    page = str(BACKBONES.files(table, "Is it so?", "python -m analysis.toy", tmp_path)["report.html"])
     check_page(page)
     assert '<svg id="here">' in page
     assert "| focus | &lt;b&gt; |" in page
     assert "analysis.inside.gradcam" not in page
 
 
-def test_report_writes_its_ten_files_twice_alike(table: BackboneTable, tmp_path: Path) -> None:
+def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: Path) -> None:
     """All into one folder; the second time with the same bytes."""
-    first, again = (backbone_report.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
+    first, again = (BACKBONES.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
     write(first, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert {name for name in first if first[name] != again[name]} == set()
@@ -309,17 +315,17 @@ def test_report_writes_its_ten_files_twice_alike(table: BackboneTable, tmp_path:
 
 def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs: list[Run], tmp_path: Path) -> None:
     """One run of twelve: every file is there, and says so."""
-    found = assemble(backbone_table, backbones, runs[:1], None, "", 0.02)
-    files = backbone_report.files(found, "Is it so?", "python -m x", tmp_path)
+    found = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
+    files = BACKBONES.files(found, "Is it so?", "python -m x", tmp_path)
     assert set(files) == FILES
     assert "1 of 3 seeds: missing 2, 3" in str(files["report.html"])
-    assert figures.png(best_confusions(found)).startswith(b"\x89PNG")
+    assert style.png(best_confusions(found)).startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: BackboneTable, tmp_path: Path) -> None:
+def test_latex_compiles_without_packages(partial: RankingTable, tmp_path: Path) -> None:
     """A bare article takes the tables, daggers, hashes and underscores included, without a warning of width."""
-    text = backbone_tables.latex(partial)
+    text = standings.latex(partial)
     body = "\\documentclass{article}\\begin{document}\n" + text + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(body, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "t.tex"]
@@ -339,9 +345,9 @@ def test_the_command_reads_a_real_store(
 ) -> None:
     """3 while a seed is missing, 0 when all are there; the parameters come back from the store."""
     flags = ["--store", fill_store(tmp_path / "store", runs[:5]), "--out", str(tmp_path / "out")]
-    assert backbone_report.main(backbones, "Is it so?", "deepship_backbones", flags) == 3
+    assert main(backbones, "Is it so?", BACKBONES, "deepship_backbones", flags) == 3
     printed = capsys.readouterr().out
     assert "2 of 3 seeds: missing 3" in printed
     assert "4.26 M" in printed
     assert "written: " in printed
-    assert backbone_report.main(backbones, "Is it so?", argv=[*flags, "--limit", "3"]) == 0
+    assert main(backbones, "Is it so?", BACKBONES, argv=[*flags, "--limit", "3"]) == 0

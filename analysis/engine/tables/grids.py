@@ -1,4 +1,4 @@
-"""What every table of accuracies shares: marked fields, their Markdown, LaTeX and CSV, and the row of a cell."""
+"""What every table shares: marked fields, their Markdown, LaTeX and CSV, and the row of a cell."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.engine.cells import Cell, Table
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
+from analysis.engine.tables.cells import Cell, Table
 from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
 
-DETAIL_HEAD = (
-    "n",
-    "Clip accuracy",
-    "95 % seeds",
-    "95 % recordings",
-    "Recording accuracy",
-    "Published",
-    "Difference",
-    "Verdict",
-)
 LATEX = {
     "%": r"\%",
     "_": r"\_",
@@ -70,8 +60,15 @@ class Grid:
         return "\n".join([r"\makebox[\textwidth][c]{%", begin, *lines, f"{end}}}\n"])  # centred, also when it is wider
 
 
+def detail_head(table: Table) -> tuple[str, ...]:
+    """The heading of `detail`."""
+    name = table.score.name
+    ours = ("n", f"Clip {name}", "95 % seeds", "95 % recordings", f"Recording {name}")
+    return (*ours, "Published", "Difference", "Verdict")
+
+
 def ours(table: Table, cell: Cell | None) -> Text:
-    """The clip accuracy of a cell, or what it lacks."""
+    """The score of a cell over clips, or what it lacks."""
     if cell is None:
         return Text("–", "gap")
     if cell.scores is None:
@@ -86,7 +83,7 @@ def published(cell: Cell | None) -> Text:
 
 
 def detail(table: Table, cell: Cell) -> list[Text]:
-    """A cell with its uncertainty, under `DETAIL_HEAD`."""
+    """A cell with its uncertainty, under `detail_head`."""
     if cell.scores is None:
         return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
     scores, difference = cell.scores, cell.difference
@@ -140,9 +137,10 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     scores, beside, difference = cell.scores, cell.published, cell.difference
     row |= {"num_test_clips": scores.num_clips if scores else None}
     row |= {"num_test_recordings": scores.num_recordings if scores else None}
-    row |= summary("clip_accuracy", scores.clip if scores else None)
-    row |= ends("clip_accuracy_bootstrap95", scores.over_recordings if scores else UNKNOWN)
-    row |= summary("recording_accuracy", scores.recording if scores else None)
+    name = table.score.column
+    row |= summary(f"clip_{name}", scores.clip if scores else None)
+    row |= ends(f"clip_{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
+    row |= summary(f"recording_{name}", scores.recording if scores else None)
     row |= {
         "published_mean": beside.mean if beside else math.nan,
         "published_std_printed": beside.printed_std if beside else math.nan,

@@ -1,22 +1,23 @@
-"""The cells of a table of accuracies: what the seeds of one setting scored, its intervals, and what was published."""
+"""The cells of a table: what the seeds of one setting scored, its intervals, and what was published."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.engine import stats
-from analysis.engine.protocol import Published, PublishedCell
+from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
+from analysis.engine.tables.scores import Score
+from analysis.engine.wording import khz
 from trainable.config import TrialConfig, is_field
-from trainable.result import metrics
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -51,12 +52,17 @@ class Cell:
         """Whether every planned seed has finished."""
         return self.scores is not None
 
+    def value(self, field: str) -> Any:
+        """What the setting has in a field."""
+        return self.trial.to_dict()[field]
+
 
 @dataclass(frozen=True)
 class Table:
     """The cells of a sweep, with what they have in common."""
 
     name: str
+    score: Score  # what is printed of each cell
     cells: tuple[Cell, ...]
     published: Published | None
     reasons: tuple[str, ...]  # of all cells
@@ -82,26 +88,30 @@ class Table:
         return round(100 * cell.scores.clip.mean, 1) == max(printed)
 
 
-def cell(
-    rows: pd.DataFrame,
-    predictions: Mapping[str, Predictions],
-    published: Published | None,
-    reasons: Mapping[str, frozenset[str]],
-    margin: float,
-) -> Cell:
+@dataclass(frozen=True)
+class Material:
+    """What the table of a sweep is made of."""
+
+    name: str  # of the sweep
+    rows: pd.DataFrame  # what `analysis.engine.rows.table_rows` gives
+    predictions: Mapping[str, Predictions]  # of every finished trial, by key
+    published: Published | None = None  # numbers to stand beside them
+    margin: float = 0.02  # largest difference to a published number that does not matter, as a fraction
+
+
+def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
     """Joins the trials of one setting over their seeds.
 
     Args:
-        rows: its trials, of what `analysis.engine.rows.table_rows` gives.
-        predictions: of every finished trial, by key.
-        published: numbers to stand beside it.
-        reasons: what `analysis.engine.protocol.incomparable` says.
-        margin: largest difference that does not matter, as a fraction.
+        score: what is averaged.
+        rows: its trials, some of the material's.
+        made_of: the material of the table.
+        reasons: what `reasons` says.
 
     Raises:
         ValueError: if its seeds were scored on different clips, or the clips of a recording have different labels.
     """
-    trial = _trial(rows)
+    trial, published = _trial(rows), made_of.published
     found = Cell(
         trial=trial,
         num_seeds=len(rows),
@@ -114,14 +124,28 @@ def cell(
     )
     if found.gap:
         return found
-    scores = _scores([predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
+    scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
     found = dataclasses.replace(found, scores=scores)
     if found.published is None:
         return found
     ours, theirs = scores.clip, found.published
     difference = stats.welch(ours.mean, ours.std, ours.n, theirs.mean, theirs.std, theirs.n)
-    verdict = "not comparable" if found.reasons else stats.verdict(difference, margin)
+    verdict = "not comparable" if found.reasons else stats.verdict(difference, made_of.margin)
     return dataclasses.replace(found, difference=difference, verdict=verdict)
+
+
+def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
+    """What keeps trials from being compared with what was published, as `analysis.engine.protocol.incomparable`.
+
+    Raises:
+        ValueError: if what was published is not of this score.
+    """
+    published = made_of.published
+    if published is None:
+        return {}
+    if score.name not in published.metric:
+        raise ValueError(f"{published.source}: prints {published.metric}, not {score.name}; leave `published` out")
+    return incomparable(published, made_of.rows)
 
 
 def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
@@ -136,6 +160,14 @@ def same_clips(one: Predictions, other: Predictions) -> bool:
         np.array_equal(a, b)
         for a, b in ((one.recording, other.recording), (one.clip, other.clip), (one.labels, other.labels))
     )
+
+
+def whose(rows: pd.DataFrame, axes: Collection[str]) -> list[str]:
+    """Whose weights each row's are: the network where a table tells networks apart, else the pre-training rate."""
+    parts = [rows["backbone"]] * ("backbone" in axes)
+    if not parts or "pretrain_hz" in axes:
+        parts.append(rows["pretrain_hz"].map(khz))
+    return [" ".join(found) for found in zip(*parts, strict=True)]
 
 
 def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -189,22 +221,19 @@ def _gap(rows: pd.DataFrame) -> str:
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 
-def _scores(seeds: list[Predictions], keys: str) -> Scores:
+def _scores(score: Score, seeds: list[Predictions], keys: str) -> Scores:
     first = seeds[0]
     if not all(same_clips(first, other) for other in seeds[1:]):
         raise ValueError(
             f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
         )
     _check_labels(first)
-    clip_hits = np.stack([stats.clip_hits(seed.logits, seed.labels) for seed in seeds])
-    votes = [metrics.recording_accuracy(seed.logits, seed.labels, seed.recording) for seed in seeds]
+    clips = np.stack([score.of_clips(seed) for seed in seeds])
     return Scores(
-        clip=stats.seed_summary([float(hits.mean()) for hits in clip_hits]),
-        recording=stats.seed_summary(votes),
+        clip=stats.seed_summary([float(values.mean()) for values in clips]),
+        recording=stats.seed_summary([score.of_recordings(seed) for seed in seeds]),
         # The same draws for every cell: two cells then differ by their networks, not by the luck of the draw.
-        over_recordings=stats.recording_interval(
-            clip_hits, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
-        ),
+        over_recordings=stats.recording_interval(clips, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
     )

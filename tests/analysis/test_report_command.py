@@ -1,4 +1,4 @@
-"""The command of a rate table on a real MLflow store: exit codes, files, and refusals in words."""
+"""The command of a table on a real MLflow store: exit codes, files, and refusals in words."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.engine.rates.rate_report import main
+from analysis.engine.command import main
+from analysis.engine.kinds import Pivot
 from sweeps.deepship_rates import SWEEP
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run
 
 ROOT = Path(__file__).parents[2]
+RATES = Pivot(down="data_hz", across="pretrain_hz")
 
 
 @pytest.fixture
@@ -32,20 +34,20 @@ def test_the_command_says_by_its_exit_code_what_it_found(
 ) -> None:
     """3 and a report that says so while a seed is missing, 0 for the seeds that are there, 2 where there is nothing."""
     flags = ["--store", store, "--out", str(tmp_path / "out")]
-    assert main(sweep, "Is it so?", published="deepship_rates", argv=flags) == 3
+    assert main(sweep, "Is it so?", RATES, published="deepship_rates", argv=flags) == 3
     assert "2 of 3 seeds: missing 3" in capsys.readouterr().out
     assert "2 of 3 seeds: missing 3" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     shutil.rmtree(tmp_path / "out")
 
     two = [*flags, "--seeds", "1,2", "--margin", "5"]
-    assert main(sweep, "Is it so?", published="deepship_rates", argv=two) == 0
+    assert main(sweep, "Is it so?", RATES, published="deepship_rates", argv=two) == 0
     printed = capsys.readouterr().out
     assert "n = 2 seeds" in printed
     assert "±5 points" in printed
     assert "python -m analysis.toy_rates --store" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     shutil.rmtree(tmp_path / "out")
 
-    assert main(sweep, "Is it so?", argv=[*flags, "--set", "epochs=7"]) == 2
+    assert main(sweep, "Is it so?", RATES, argv=[*flags, "--set", "epochs=7"]) == 2
     assert "8 runs with --set epochs=100" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.engine.tables.cells import Table
 from sweeps.engine.store.drawing import Artist, Axes, Figure, Line2D, rc_context
 
 # Okabe and Ito's palette: told apart by colour-blind readers; the markers tell them apart in grey.
@@ -14,12 +15,23 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE: dict[Any, Any] = {"svg.hashsalt": "soundings", "svg.fonttype": "path", "font.size": 9}
 GREY = "0.35"
+LETTERS, HANDLE = 100, 7  # that a row of a legend has room for, and those that a mark takes the place of
 DPI, MAX_PIXELS = 200, 6_000  # of a picture; with more networks or classes than are read, dots become fewer
 
 
 def look(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th group."""
-    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+    """Colour and marker of the i-th group; the first 36 are all different."""
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+
+
+def score_label(table: Table) -> str:
+    """What an axis of scores is called."""
+    return f"Test {table.score.name}, clips [%]"
+
+
+def cut(shown: int, number: int) -> str:
+    """What is said where not all rows are shown; empty where they are."""
+    return f"the first {shown} of {number}, the tables have all" if shown < number else ""
 
 
 def dress(axes: Axes, values: str) -> None:
@@ -30,7 +42,7 @@ def dress(axes: Axes, values: str) -> None:
 
 
 def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool, upright: bool) -> None:
-    """Groups in the first row, what the marks mean in the second; a legend fills its columns first.
+    """Groups in the first rows, what the marks mean in the last.
 
     Args:
         figure: that it stands above.
@@ -40,9 +52,11 @@ def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool
     """
     marks = _marks(published, upright)
     blank = (Line2D([], [], linestyle="none"), "")
-    pairs = itertools.zip_longest(groups, marks, fillvalue=blank)
-    handles, labels = zip(*itertools.chain.from_iterable(pairs), strict=True)
-    figure.legend(handles, labels, loc="outside upper center", ncols=max(len(groups), len(marks)), frameon=False)
+    abreast = max(1, LETTERS // (HANDLE + max((len(name) for _, name in groups), default=0)))
+    rows = [*(groups[i : i + abreast] for i in range(0, len(groups), abreast)), marks]
+    columns = list(itertools.zip_longest(*rows, fillvalue=blank))  # a legend fills its columns first
+    handles, labels = zip(*itertools.chain.from_iterable(columns), strict=True)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(columns), frameon=False)
 
 
 def png(figure: Figure) -> bytes:

@@ -1,0 +1,57 @@
+"""The rows of a ranking, one under another: their scores beside the published means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.engine.figures import style
+from analysis.engine.tables.ranking import Ranked, RankingTable
+from sweeps.engine.store.drawing import Axes, Figure, Line2D
+
+MAX_ROWS = 60  # the highest, where there are more; the tables have all
+PUBLISHED_BELOW = 0.26  # of the distance of two rows
+
+
+def dots(table: RankingTable) -> Figure:
+    """One row per value, the highest mean at the top; an incomplete one keeps its row, with what was published."""
+    cells = table.cells[:MAX_ROWS]
+    rows = len(cells)
+    figure = Figure(figsize=(7.2, 1.2 + 0.36 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    groups = sorted({table.group(row) for row in cells})
+    for y, row in enumerate(cells):
+        _dot(axes, y, row, style.look(groups.index(table.group(row))))
+    axes.set_yticks(range(rows), [row.short for row in cells])
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
+    style.dress(axes, "x")
+    _right(axes, table)
+    named = [(Line2D([], [], linestyle="none", markersize=6, **style.look(i)), g) for i, g in enumerate(groups) if g]
+    style.legend(figure, named, any(row.published for row in cells), upright=False)
+    return figure
+
+
+def _right(axes: Axes, table: RankingTable) -> None:
+    """What one column of the table says of each row."""
+    column = next((column for column in table.columns if column.axis), None)
+    if column is None:
+        return
+    cells = table.cells[:MAX_ROWS]
+    right = axes.twinx()
+    right.set_yticks(range(len(cells)), [column.text(row) for row in cells], color=style.GREY)
+    right.set_ylim(axes.get_ylim())
+    right.tick_params(length=0)
+    right.spines[["top", "right", "left"]].set_visible(False)
+    right.set_ylabel(column.axis, color=style.GREY)
+
+
+def _dot(axes: Axes, y: int, row: Ranked, look: dict[str, Any]) -> None:
+    if row.published:
+        mean = 100 * row.published.mean
+        axes.plot(mean, y + PUBLISHED_BELOW, markersize=5, markerfacecolor="white", zorder=2, **look)
+    if row.scores is None:
+        axes.annotate(row.gap, (0.01, y), xycoords=axes.get_yaxis_transform(), va="center", color="#a33c00")
+        return
+    clip, over = row.scores.clip, row.scores.over_recordings
+    axes.hlines(y, 100 * over.low, 100 * over.high, color=look["color"], linewidth=6, alpha=0.22, zorder=1)
+    axes.errorbar(100 * clip.mean, y, xerr=100 * clip.std, linewidth=1.4, markersize=6, capsize=2.5, zorder=3, **look)

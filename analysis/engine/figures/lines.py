@@ -1,0 +1,93 @@
+"""A score over a field, one line per column of a pivot, with both spreads and the published values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.engine.figures import style
+from analysis.engine.tables import labels
+from analysis.engine.tables.cells import Cell
+from analysis.engine.tables.pivot import PivotTable
+from sweeps.engine.store.drawing import Axes, Figure
+
+DODGE = 2 ** (1 / 6)  # between neighbouring lines, so that no whisker hides another
+STEP = 0.12  # the same where places are evenly spaced
+PUBLISHED_ASIDE = 0.3  # of it
+ABREAST = 5  # lines that have room at one place; more are drawn closer together
+LONGEST = 60  # letters below an axis that are read side by side; more are slanted
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the values of a field stand along an axis.
+
+    Positive numbers stand on a logarithmic axis; words, and numbers without a logarithm, are evenly spaced.
+    """
+
+    values: tuple[Any, ...]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the axis is logarithmic."""
+        return all(not isinstance(value, str) and value > 0 for value in self.values)
+
+    @property
+    def ticks(self) -> Sequence[float]:
+        """One place for each value."""
+        return self.values if self.numeric else range(len(self.values))
+
+    def aside(self, steps: float) -> list[float]:
+        """The places, moved a little aside."""
+        return [tick * DODGE**steps if self.numeric else tick + STEP * steps for tick in self.ticks]
+
+
+def lines(table: PivotTable) -> Figure:
+    """The score of each cell over the field that runs down the table; an incomplete cell leaves a gap in its line."""
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    places, columns = Places(table.down_values), table.across_values
+    for i, across in enumerate(columns):
+        cells = [table.cell(down, across) for down in table.down_values]
+        steps = (i - (len(columns) - 1) / 2) * min(1, ABREAST / len(columns))
+        look = style.look(i) | ({} if places.numeric else {"linestyle": "none"})  # nothing lies between two words
+        _ours(axes, places.aside(steps), cells, look, table.heading(across))
+        _published(axes, places.aside(steps + PUBLISHED_ASIDE), cells, look)
+    _dress(figure, axes, table, places)
+    return figure
+
+
+def _ours(axes: Axes, x: list[float], cells: list[Cell | None], look: dict[str, Any], label: str) -> None:
+    scores = [cell.scores if cell else None for cell in cells]
+    mean = [100 * s.clip.mean if s else math.nan for s in scores]
+    std = [100 * s.clip.std if s else math.nan for s in scores]
+    low = [100 * s.over_recordings.low if s else math.nan for s in scores]
+    high = [100 * s.over_recordings.high if s else math.nan for s in scores]
+    axes.vlines(x, low, high, color=look["color"], linewidth=4, alpha=0.22, zorder=1)
+    axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, label=label, zorder=3, **look)
+
+
+def _published(axes: Axes, x: list[float], cells: list[Cell | None], look: dict[str, Any]) -> None:
+    beside = [cell.published if cell else None for cell in cells]
+    if not any(beside):
+        return
+    mean = [100 * cell.mean if cell else math.nan for cell in beside]
+    look = {"linestyle": "--", **look}
+    axes.plot(x, mean, linewidth=0.8, markersize=5, markerfacecolor="white", zorder=2, **look)
+
+
+def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> None:
+    if places.numeric:
+        axes.set_xscale("log", base=2)
+    words = [labels.words(table.down, value) for value in table.down_values]
+    slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(places.ticks, words, **slanted if sum(map(len, words)) > LONGEST else {})
+    axes.minorticks_off()
+    axes.set_xlabel(labels.axis(table.down))
+    axes.set_ylabel(style.score_label(table))
+    style.dress(axes, "y")
+    groups = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    published = any(cell.published for cell in table.cells)
+    style.legend(figure, groups, published, upright=True)

@@ -1,0 +1,50 @@
+"""What else is not the same for all cells of a table: then more was varied than the table shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from analysis.engine.protocol import FIELDS, words
+from analysis.engine.tables.cells import Cell
+
+Values = Mapping[object, tuple[str, ...]]  # a field's value -> the titles of the cells that have it
+Title = Callable[[Cell], str]
+
+
+def differing(cells: Sequence[Cell], titles: Sequence[Title], told: Iterable[str]) -> dict[str, Values]:
+    """The fields that differ between cells, each with its values.
+
+    Args:
+        cells: of a table.
+        titles: ways to call a cell, such as by its column; the first under which a field has one value is taken.
+        told: fields that the table tells itself.
+    """
+    found = {}
+    for field in FIELDS.keys() - {"seed", *told}:
+        title = next((t for t in titles if _one_value(cells, field, t)), titles[-1])
+        values: dict[object, dict[str, None]] = {}
+        for cell in cells:
+            values.setdefault(cell.value(field), {})[title(cell)] = None
+        if len(values) > 1:
+            found[field] = {value: tuple(names) for value, names in values.items()}
+    return {field: found[field] for field in FIELDS if field in found}
+
+
+def captions(found: Mapping[str, Values], noun: str, those: Callable[[tuple[str, ...]], str] = ", ".join) -> list[str]:
+    """One line on the fields that differ; none if all are alike.
+
+    Args:
+        found: what `differing` gives.
+        noun: what the cells are, in the plural.
+        those: several titles in words.
+    """
+    parts = []
+    for field, values in found.items():
+        common = max(values, key=lambda value: len(values[value]))
+        others = [f"{words([value])} for {those(names)}" for value, names in values.items() if value != common]
+        parts.append(f"{field} ({words([common])}; {'; '.join(others)})")
+    return [f"Not the same for all {noun}: {', '.join(parts)}."] if parts else []
+
+
+def _one_value(cells: Sequence[Cell], field: str, title: Title) -> bool:
+    return len({(title(cell), cell.value(field)) for cell in cells}) == len({title(cell) for cell in cells})

@@ -1,0 +1,87 @@
+"""How fields of `TrialConfig` and their values are called where people read them. A field without a label has its name.
+
+A value stands alone where its field is told beside it, or where it tells its field itself, as 2 kHz does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.engine.protocol import FIELDS
+from analysis.engine.protocol import words as plain_words
+from analysis.engine.wording import khz
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else plain_words([value])  # nine digits: no two values look alike
+
+
+@dataclass(frozen=True)
+class Label:
+    """How one field is called."""
+
+    name: str  # over a column
+    axis: str = ""  # under a figure; empty for the name
+    short: str = ""  # over a narrow column; empty for the name
+    noun: str = "setting"  # what each of its values is
+    words: Callable[[Any], str] = _plain  # of a value
+    alone: bool = False  # whether its values tell the field
+
+
+LABELS = {
+    "data_hz": Label("Data rate", axis="Data sampling rate", short="Data", words=khz, alone=True),
+    "pretrain_hz": Label("Pre-training rate", short="Pre-training", words=khz, alone=True),
+    "clip_s": Label("Clip length", words=lambda seconds: f"{seconds:g} s", alone=True),
+    "backbone": Label("Backbone", noun="network", alone=True),
+    "corpus": Label("Corpus", alone=True),
+    "augment": Label("Augmentation"),
+    "lr": Label("Learning rate"),
+    "weight_decay": Label("Weight decay"),
+}
+
+
+def label(field: str) -> Label:
+    """How a field is called."""
+    return LABELS.get(field, Label(field))
+
+
+def title(field: str) -> str:
+    """The name of a field within a sentence."""
+    return LABELS[field].name.lower() if field in LABELS else field
+
+
+def plural(field: str) -> str:
+    """Several of its values, within a sentence."""
+    return f"{title(field)}s" if field in LABELS else f"values of {field}"
+
+
+def axis(field: str) -> str:
+    """What stands under a figure."""
+    return label(field).axis or label(field).name
+
+
+def words(field: str, value: Any) -> str:
+    """A value where its field is told beside it."""
+    return label(field).words(value)
+
+
+def told(field: str, value: Any) -> str:
+    """A value that stands for itself, such as 2 kHz or lr=0.001."""
+    return words(field, value) if label(field).alone else f"{field}={words(field, value)}"
+
+
+def check(*fields: str) -> None:
+    """Refuses what cannot tell the cells of a table apart.
+
+    Raises:
+        ValueError: if a field is not of `TrialConfig`, is named twice, or is the seed.
+    """
+    for field in fields:
+        if field not in FIELDS:
+            raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"{' and '.join(fields)}: choose two different fields")
+    if "seed" in fields:
+        raise ValueError("a cell is averaged over its seeds; choose another field than seed")

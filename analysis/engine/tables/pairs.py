@@ -1,0 +1,137 @@
+"""Which values of a ranking differ: the pairs as a triangle and as a list, and what their tests say in words."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.engine.comparisons import PAIRED, Pair, needed_spreads
+from analysis.engine.tables import grids, labels
+from analysis.engine.tables.grids import Grid, Text
+from analysis.engine.tables.ranking import Ranked, RankingTable, place
+from analysis.engine.wording import between, signed
+
+PAIR_HEAD = ("Higher", "Lower", "Difference", "p", "p, corrected", "Test", "95 % seeds", "95 % recordings")
+
+
+def matrix_grid(table: RankingTable) -> Grid:
+    """All pairs as a triangle: each value against the higher ones, which are numbered as in the other tables."""
+    above = table.ranked[:-1]
+    rows = []
+    for i, lower in enumerate(table.ranked[1:], start=1):
+        fields = [_pair_text(table.pair(higher, lower)) for higher in above[:i]]
+        rows.append([*place(table, lower, lower.short), *fields, *[Text("")] * (len(above) - i)])
+    return Grid(("#", labels.label(table.over).name, *(f"vs {table.rank(row)}" for row in above)), rows)
+
+
+def pair_grid(table: RankingTable) -> Grid:
+    """All pairs as a list, the clearest first."""
+    rows = [
+        [
+            Text(pair.first),
+            Text(pair.second),
+            Text(signed(pair.difference)),
+            Text(p_value(pair.p)),
+            Text(p_value(pair.p_holm), "best" if pair.told_apart else "plain"),
+            Text(pair.test),
+            Text(between(pair.over_seeds)),
+            Text(between(pair.over_recordings)),
+        ]
+        for pair in sorted(table.pairs, key=lambda pair: (math.isnan(pair.p), pair.p))
+    ]
+    return Grid(PAIR_HEAD, rows)
+
+
+def pairs_frame(table: RankingTable) -> pd.DataFrame:
+    """One row per pair, in the order of the ranks, as fractions."""
+    rows = [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "difference": pair.difference,
+            "test": pair.test,
+            "first_n": pair.num_seeds[0],
+            "second_n": pair.num_seeds[1],
+            "paired_std_sample": pair.spread,
+            "p": pair.p,
+            "p_holm": pair.p_holm,
+            "num_pairs": len(table.pairs),
+            **grids.ends("difference_seeds95", pair.over_seeds),
+            **grids.ends("difference_bootstrap95", pair.over_recordings),
+        }
+        for pair in table.pairs
+    ]
+    return grids.frame(rows)
+
+
+def _pair_text(pair: Pair | None) -> Text:
+    if pair is None:
+        return Text("–")
+    dagger = "†" if pair.over_recordings.low > 0 or pair.over_recordings.high < 0 else ""
+    return Text(f"{signed(pair.difference)} ({p_value(pair.p_holm)}){dagger}", "best" if pair.told_apart else "plain")
+
+
+def p_value(p: float) -> str:
+    """Such as 0.31, 0.012 or <0.001."""
+    if math.isnan(p):
+        return "unknown"
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
+def against_best(table: RankingTable, row: Ranked) -> str:
+    """What the comparison with the highest mean shows; an en dash for an incomplete value."""
+    if not row.complete:
+        return "–"
+    pair = table.pair(table.ranked[0], row)
+    if pair is None:
+        return "best" if table.complete else "best so far"
+    p = p_value(pair.p_holm)
+    return f"{'lower' if pair.told_apart else 'not distinguishable'}, p {f'= {p}' if p[0].isdigit() else p}"
+
+
+def pair_captions(table: RankingTable) -> tuple[str, ...]:
+    """Which test, for how many comparisons, and how little few seeds can show."""
+    if not table.pairs:
+        return (f"Nothing is compared before two {labels.plural(table.over)} are complete.",)
+    num_pairs, noun = len(table.pairs), labels.label(table.over).noun
+    number = (
+        f"Each field: by how many points the column's {noun} lies above the row's, and in brackets the two-sided p "
+        f"over seeds, corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05."
+    )
+    seeds = "the order of clips and the draws of augmentation"
+    alike = "" if table.over == "backbone" else f", as far as {labels.title(table.over)} does not change them"
+    test = f"Test: paired t over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
+    if other := sum(pair.test != PAIRED for pair in table.pairs):
+        test += f" Welch's for {pairs(other)} without the same seeds or data rate."
+    dagger = (
+        "†: the 95 % interval of the difference over test recordings (BCa bootstrap, the same recordings drawn for "
+        "both, networks held fixed, not corrected) excludes 0."
+    )
+    return (number, test, dagger, *power_captions(table.pairs))
+
+
+def power_captions(found: Sequence[Pair]) -> tuple[str, ...]:
+    """The smallest difference that seeds can show, where pairs share a number of seeds."""
+    known = [pair for pair in found if not math.isnan(pair.p)]
+    paired = [pair for pair in known if pair.test == PAIRED]
+    numbers = {pair.num_seeds[0] for pair in paired}
+    if len(numbers) != 1:
+        return ("Not distinguishable does not mean equal.",)
+    (n,), family = numbers, len(found)
+    alone, among = needed_spreads(n, 1), needed_spreads(n, family)
+    spread = 100 * statistics.median(pair.spread for pair in paired)
+    power = (
+        f"With n = {n} seeds {'little' if n < 6 else 'not all'} can be shown: a single pair needs a difference above "
+        f"{alone:.1f} standard deviations of its paired differences, the clearest of {pairs(family)} one above "
+        f"{among:.1f}. At the median deviation of these pairs, {spread:.1f} points, that is {alone * spread:.1f} and "
+        f"{among * spread:.1f} points. Not distinguishable does not mean equal."
+    )
+    return (power,)
+
+
+def pairs(number: int) -> str:
+    """`1 pair`, `45 pairs`."""
+    return f"{number} pair{'s' * (number != 1)}"

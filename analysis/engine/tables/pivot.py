@@ -1,0 +1,162 @@
+"""A pivot: one field of `TrialConfig` down, another across, a score in each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.engine.tables import cells, differing, grids, labels
+from analysis.engine.tables.cells import Cell, Material, Table
+from analysis.engine.tables.grids import Grid, Text
+from analysis.engine.tables.networks import model
+from analysis.engine.tables.scores import Score
+from analysis.engine.wording import detail_captions, main_captions
+
+
+@dataclass(frozen=True)
+class PivotTable(Table):
+    """The cells of a sweep by the values of one or two fields, those of a row together."""
+
+    down: str
+    across: str  # empty: one column
+    down_values: tuple[Any, ...]  # numbers rise, words stand as planned
+    across_values: tuple[Any, ...]  # (None,) if there is no field across
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The fields that tell cells apart."""
+        return axes(self.down, self.across)
+
+    def cell(self, down: Any, across: Any = None) -> Cell | None:
+        """The cell of a row and a column; None if it was not planned."""
+        wanted = (down, across) if self.across else (down,)
+        return next((c for c in self.cells if tuple(map(c.value, self.axes)) == wanted), None)
+
+    def words(self, field: str, value: Any) -> str:
+        """What a column is called where its field is told; a table's one network has a name, such as CNN14_8k."""
+        if field == "pretrain_hz" and "backbone" not in self.axes:
+            return model(self.cells[0].trial.backbone, value)
+        return labels.words(field, value)
+
+    def named(self, field: str, value: Any) -> str:
+        """What a row or column is called where it stands alone."""
+        return self.words(field, value) if labels.label(field).alone else labels.told(field, value)
+
+    def heading(self, across: Any) -> str:
+        """What stands over a column."""
+        return self.named(self.across, across) if self.across else self.score.title
+
+    def title(self, cell: Cell) -> str:
+        """Such as `2 kHz, CNN14_8k`."""
+        return ", ".join(self.named(field, cell.value(field)) for field in self.axes)
+
+
+def axes(down: str, across: str) -> tuple[str, ...]:
+    """The fields of a pivot, which has one or two."""
+    return (down, across) if across else (down,)
+
+
+def pivot_table(down: str, across: str, score: Score, made_of: Material) -> PivotTable:
+    """Joins the trials of each pair of values over their seeds.
+
+    Args:
+        down: field whose values are the rows.
+        across: field whose values are the columns; empty for one column.
+        score: what is averaged.
+        made_of: the runs of a sweep.
+
+    Raises:
+        ValueError: if trials of one cell differ in more than the seed, or were scored on different clips, or the sweep
+            has several backbones and neither axis is of backbones, or what was published is not of this score.
+    """
+    fields, rows = axes(down, across), made_of.rows
+    settings = rows.groupby(list(fields), sort=False)
+    others = cells.varying(settings, fields)
+    if others or ("backbone" not in fields and rows["backbone"].nunique() > 1):
+        also, by = ", ".join(others or ["backbone"]), " and ".join(fields)
+        room = ", ".join([*["one backbone"] * ("backbone" not in fields), *fields, "seed"])
+        raise ValueError(f"sweep {made_of.name} varies {also} too; a table by {by} has room for {room}")
+    reasons = cells.reasons(score, made_of)
+    found = [cells.cell(score, group, made_of, reasons) for _, group in settings]
+    values = {field: ordered(cell.value(field) for cell in found) for field in fields}
+    return PivotTable(
+        name=made_of.name,
+        score=score,
+        cells=tuple(sorted(found, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
+        published=made_of.published,
+        reasons=tuple(reasons),
+        margin=made_of.margin,
+        provenance=cells.provenance(rows, cells.whose(rows, fields)),
+        down=down,
+        across=across,
+        down_values=values[down],
+        across_values=values.get(across, (None,)),
+    )
+
+
+def ordered(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value once: numbers by size, words as they come."""
+    found = list(dict.fromkeys(values))
+    return tuple(found if any(isinstance(value, str) for value in found) else sorted(found))
+
+
+def main_grid(table: PivotTable) -> Grid:
+    """The compact table: for each value down a row of ours and, where there is one, a row of published numbers."""
+    rows = []
+    for down in table.down_values:
+        found = [table.cell(down, across) for across in table.across_values]
+        rows.append([Text(labels.words(table.down, down)), *(grids.ours(table, cell) for cell in found)])
+        if any(cell and cell.published for cell in found):
+            rows.append([Text("published", "published"), *map(grids.published, found)])
+    return Grid((labels.label(table.down).name, *map(table.heading, table.across_values)), rows)
+
+
+def detail_grid(table: PivotTable) -> Grid:
+    """The detailed table: one row per cell."""
+    heads = [labels.label(field).short or labels.label(field).name for field in table.axes]
+    rows = [
+        [
+            Text(labels.words(table.down, cell.value(table.down))),
+            *(Text(table.words(field, cell.value(field))) for field in table.axes[1:]),
+            *grids.detail(table, cell),
+        ]
+        for cell in table.cells
+    ]
+    return Grid((*heads, *grids.detail_head(table)), rows)
+
+
+def captions(table: PivotTable) -> list[str]:
+    """What the compact table prints, and what else than its fields is not the same for all cells."""
+    titles = [*(lambda cell, field=field: table.named(field, cell.value(field)) for field in table.axes[::-1])]
+    told = {*table.axes, *({"weights"} if {"backbone", "pretrain_hz"} & {*table.axes} else ())}
+    found = differing.differing(table.cells, [*titles, table.title], told)
+    return [*main_captions(table), *differing.captions(found, "cells")]
+
+
+def markdown(table: PivotTable) -> str:
+    """The compact table, the detailed one, and what they mean."""
+    below = grids.bullets([*captions(table), *detail_captions(table)])
+    return grids.markdown(table, [main_grid(table).markdown(), detail_grid(table).markdown(), below])
+
+
+def latex(table: PivotTable) -> str:
+    """Both tables for LaTeX without any package."""
+    below = [*detail_captions(table), *grids.remarks(table)]
+    detail = grids.latex(detail_grid(table), "Every cell, with its uncertainty.", below, small=True)
+    return "\n".join([grids.latex(main_grid(table), " ".join(captions(table))), detail])
+
+
+def csv_frame(table: PivotTable) -> pd.DataFrame:
+    """One row per cell with every number at full precision, as fractions."""
+    return grids.frame(
+        {
+            "sweep": table.name,
+            "backbone": cell.trial.backbone,
+            **{field: cell.value(field) for field in reversed(table.axes)},
+            **grids.numbers(table, cell),
+        }
+        for cell in table.cells
+    )

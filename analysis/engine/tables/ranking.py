@@ -1,0 +1,152 @@
+"""A ranking: the values of one field of `TrialConfig` by falling score, and which of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.engine import comparisons
+from analysis.engine.comparisons import Entry, Pair
+from analysis.engine.confusion import Confusion, confusion, macro_f1
+from analysis.engine.stats import SeedSummary
+from analysis.engine.tables import cells, labels
+from analysis.engine.tables.cells import Cell, Material, Table
+from analysis.engine.tables.columns import Column
+from analysis.engine.tables.differing import Values, differing
+from analysis.engine.tables.grids import Text
+from analysis.engine.tables.scores import Score
+
+ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # what settings must share, or their scores are of two tasks
+
+
+@dataclass(frozen=True)
+class Ranked(Cell):
+    """One value over its seeds. What is None waits for seeds, but for parameters, which older runs have not told."""
+
+    name: str  # the value in words
+    num_parameters: int | None  # that were trained
+    macro_f1: SeedSummary | None
+    confusion: Confusion | None
+
+    @property
+    def short(self) -> str:
+        """The name without its family, for where its type is told otherwise."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class RankingTable(Table):
+    """The values of a field by falling mean score, the incomplete ones last."""
+
+    cells: tuple[Ranked, ...]
+    over: str
+    columns: tuple[Column, ...]
+    pairs: tuple[Pair, ...]  # of complete values
+    differing: Mapping[str, Values]  # fields in which rows differ, and that nothing else tells
+
+    @property
+    def ranked(self) -> tuple[Ranked, ...]:
+        """The complete ones."""
+        return tuple(cell for cell in self.cells if cell.complete)
+
+    def title(self, cell: Cell) -> str:
+        """Such as `cnn14`, with family and tag, or `lr=0.001`."""
+        return labels.told(self.over, cell.value(self.over))
+
+    def group(self, row: Ranked) -> str:
+        """What a row has in common with others; empty where nothing tells rows apart."""
+        return next((column.text(row) for column in self.columns if column.groups), "")
+
+    def rank(self, cell: Cell) -> int:
+        """1 for the highest mean; incomplete values go on counting."""
+        return 1 + [c.value(self.over) for c in self.cells].index(cell.value(self.over))
+
+    def pair(self, first: Ranked, second: Ranked) -> Pair | None:
+        """The comparison of a value with a lower one; None if one is incomplete."""
+        return next((pair for pair in self.pairs if (pair.first, pair.second) == (first.name, second.name)), None)
+
+
+def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of: Material) -> RankingTable:
+    """Joins the trials of each value of a field over their seeds, and compares the values.
+
+    Args:
+        over: the field.
+        columns: what is told of each value beside its scores.
+        score: what is averaged.
+        made_of: the runs of a sweep.
+
+    Raises:
+        ValueError: if trials of one value differ in more than the seed or have different numbers of parameters, or if
+            values have no one test set, or what was published is not of this score.
+    """
+    rows = made_of.rows
+    settings = rows.groupby(over, sort=False)
+    if mixed := [*cells.varying(settings, (over,)), *(field for field in ONE_TEST_SET if rows[field].nunique() > 1)]:
+        raise ValueError(
+            f"sweep {made_of.name} varies {', '.join(dict.fromkeys(mixed))} too; a table of {labels.plural(over)} has "
+            "room for one setting of each, on one test set"
+        )
+    tells = {column.tells for column in columns}
+    reasons = cells.reasons(score, made_of)
+    found = [_ranked(over, group, made_of, cells.cell(score, group, made_of, reasons)) for _, group in settings]
+    found.sort(key=lambda row: -row.scores.clip.mean if row.scores else np.inf)
+    return RankingTable(
+        name=made_of.name,
+        score=score,
+        cells=tuple(found),
+        published=made_of.published,
+        reasons=tuple(reasons),
+        margin=made_of.margin,
+        provenance=cells.provenance(rows, cells.whose(rows, (over,))),
+        over=over,
+        columns=columns,
+        pairs=_pairs([row for row in found if row.complete], score, over, made_of),
+        differing=differing(found, [lambda cell: labels.told(over, cell.value(over))], {over, *tells}),
+    )
+
+
+def _ranked(over: str, rows: pd.DataFrame, made_of: Material, cell: Cell) -> Ranked:
+    counts = sorted({int(number) for number in rows["num_parameters"].dropna()})
+    if len(counts) > 1:
+        raise ValueError(
+            f"{labels.told(over, cell.value(over))} was trained with "
+            f"{' and '.join(f'{count:,}' for count in counts)} parameters; delete the runs that are out of date from "
+            "the store"
+        )
+    seeds = [made_of.predictions[key] for key in rows["key"]] if cell.complete else []
+    return Ranked(
+        **vars(cell),
+        name=labels.words(over, cell.value(over)),
+        num_parameters=counts[0] if counts else None,
+        macro_f1=macro_f1(seeds) if seeds else None,
+        confusion=confusion(seeds) if seeds else None,
+    )
+
+
+def _pairs(ranked: Sequence[Ranked], score: Score, over: str, made_of: Material) -> tuple[Pair, ...]:
+    seeds, predictions = {}, made_of.predictions
+    for row in ranked:
+        its = made_of.rows[made_of.rows[over] == row.value(over)]
+        seeds[row.name] = {int(seed): predictions[key] for seed, key in zip(its["seed"], its["key"], strict=True)}
+    if not seeds:
+        return ()
+    (first, *others) = ((name, next(iter(found.values()))) for name, found in seeds.items())
+    for name, other in others:
+        if not cells.same_clips(first[1], other) or first[1].classes != other.classes:
+            raise ValueError(
+                f"{first[0]} and {name} were scored on different clips; delete the runs that are out of date"
+            )
+    entries = []
+    for row in ranked:
+        clips = {seed: score.of_clips(found) for seed, found in seeds[row.name].items()}
+        means = {seed: float(values.mean()) for seed, values in clips.items()}
+        entries.append(Entry(row.name, means, np.mean(list(clips.values()), axis=0), row.trial.data_hz))
+    return comparisons.all_pairs(entries, first[1].recording)
+
+
+def place(table: RankingTable, row: Ranked, name: str) -> list[Text]:
+    """The first two fields of a row: its rank and its name."""
+    return [Text(str(table.rank(row))), Text(name, "best" if table.is_best(row) else "plain")]

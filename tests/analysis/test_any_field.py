@@ -1,0 +1,277 @@
+"""A study over any field gets its whole report without new code: pivots and rankings of augmentations."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.engine.command import assemble, main
+from analysis.engine.figures import style
+from analysis.engine.figures.dots import dots
+from analysis.engine.figures.lines import lines
+from analysis.engine.figures.matrix import best_confusions
+from analysis.engine.kinds import Pivot, Ranking
+from analysis.engine.protocol import read_published
+from analysis.engine.rows import Predictions
+from analysis.engine.tables import pairs, pivot, standings
+from analysis.engine.tables.scores import Score
+from sweeps.deepship_backbones import SWEEP
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import BASE
+from trainable.result import metrics
+
+MakeRun = Callable[..., Run]
+TWO = Pivot(down="augment", across="lr")
+LEVELS = {"none": 0.60, "mixup": 0.64, "specaugment+mixup": 0.70}
+PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
+
+
+def likelihood(found: Predictions) -> np.ndarray:
+    """What each clip's own class was given."""
+    shares: np.ndarray = np.exp(metrics.log_softmax(found.logits))[np.arange(len(found.labels)), found.labels]
+    return shares
+
+
+LIKELIHOOD = Score(
+    "mean likelihood",
+    likelihood,
+    lambda found: float(np.median(likelihood(found))),
+    recordings_by="the median of all clips",
+)
+
+
+@pytest.fixture
+def augments() -> Sweep:
+    """Three augmentations x two learning rates x three seeds = 18 trials."""
+    return Sweep("toy_augments", grid(BASE, augment=tuple(LEVELS), lr=(1e-3, 5e-5), seed=(1, 2, 3)))
+
+
+@pytest.fixture
+def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
+    """Every trial finished; the higher learning rate is a point worse."""
+    found = []
+    for trial in augments.trials:
+        noise = 0.004 * (trial.seed * len(trial.augment) % 3)
+        found.append(make_run(trial, LEVELS[trial.augment] + noise - 0.01 * (trial.lr > 1e-4)))
+    return found
+
+
+def fields(text: str) -> list[list[str]]:
+    """The table lines of a Markdown text, in fields."""
+    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
+    """The half of the study at one learning rate."""
+    trials = tuple(trial for trial in augments.trials if trial.lr == 5e-5)
+    return Sweep("toy_augments", trials), [run for run in runs if run.params["lr"] == "5e-05"]
+
+
+def test_a_pivot_lays_out_any_two_fields(augments: Sweep, runs: list[Run]) -> None:
+    """Words down as planned, numbers across as they rise; a number says whose it is."""
+    table = assemble(TWO.table, augments, runs, None, "", 0.02)
+    found = fields(pivot.markdown(table))
+    assert found[0] == ["Augmentation", "lr=5e-05", "lr=0.001"]
+    assert found[5][:2] == ["Augmentation", "Learning rate"]
+    assert found[7][:2] == ["none", "5e-05"]
+    assert [row[0] for row in found[2:5]] == list(LEVELS)
+    assert found[4][1].startswith("**70.")
+    assert table.title(table.cells[1]) == "augment=none, lr=0.001"
+    rows = list(csv.DictReader(io.StringIO(pivot.csv_frame(table).to_csv(index=False))))
+    assert [(row["augment"], row["lr"]) for row in rows[:2]] == [("none", "5e-05"), ("none", "0.001")]
+    assert list(rows[0])[:4] == ["sweep", "backbone", "lr", "augment"]
+
+
+def test_a_pivot_without_a_field_across_has_one_column(augments: Sweep, runs: list[Run]) -> None:
+    """Its heading is the score; the detailed table has no second field."""
+    table = assemble(Pivot(down="augment").table, *slower(augments, runs), None, "", 0.02)
+    found = fields(pivot.markdown(table))
+    assert found[0] == ["Augmentation", "Accuracy"]
+    assert found[5][:3] == ["Augmentation", "n", "Clip accuracy"]
+    assert lines(table).axes[0].get_xlabel() == "Augmentation"
+
+
+def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sweep, runs: list[Run]) -> None:
+    """Nothing is drawn between two words; zero, which has no logarithm, is a word too."""
+    found = assemble(TWO.table, augments, runs, None, "", 0.02)
+    (words,) = lines(found).axes
+    assert (words.get_xscale(), [label.get_text() for label in words.get_xticklabels()]) == ("linear", list(LEVELS))
+    assert {line.get_linestyle() for line in words.get_lines()} == {"None"}
+    turned = assemble(Pivot(down="lr", across="augment").table, augments, runs, None, "", 0.02)
+    (numbers,) = lines(turned).axes
+    assert (numbers.get_xscale(), numbers.get_xlabel()) == ("log", "Learning rate")
+    assert [label.get_text() for label in numbers.get_xticklabels()] == ["5e-05", "0.001"]
+    zero = dataclasses.replace(turned, down_values=(0.0, 1e-3))
+    assert lines(zero).axes[0].get_xscale() == "linear"
+
+
+def test_the_report_of_a_pivot_is_whole(
+    augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
+) -> None:
+    """Every file; the page is headed by the fields, and says which cell waits for what."""
+    table = assemble(TWO.table, augments, runs[1:], None, "", 0.02)
+    files = TWO.files(table, "Which augmentation?", "python -m analysis.toy", tmp_path)
+    assert set(files) == PIVOT_FILES
+    page = str(files["report.html"])
+    check_page(page)
+    for words in ("Accuracy by augmentation and learning rate", "augment=none, lr=0.001: 2 of 3 seeds: missing 1"):
+        assert words in page
+    assert str(files["table.tex"]).isascii()
+
+
+def test_more_than_the_two_fields_is_refused(augments: Sweep, runs: list[Run]) -> None:
+    """A column for each learning rate is needed where there are two; a network is one of the settings too."""
+    with pytest.raises(ValueError, match="sweep toy_augments varies lr too; a table by augment has room for one back"):
+        assemble(Pivot(down="augment").table, augments, runs, None, "", 0.02)
+    other = [dataclasses.replace(trial, backbone="cnn6") if trial.lr == 1e-3 else trial for trial in augments.trials]
+    with pytest.raises(ValueError, match="varies backbone too"):
+        assemble(TWO.table, Sweep("toy", tuple(other)), runs, None, "", 0.02)
+    with pytest.raises(ValueError, match="sweep toy_augments varies lr too; a table of augmentations has room"):
+        assemble(Ranking(over="augment").table, augments, runs, None, "", 0.02)
+
+
+def test_a_pivot_says_what_differs_between_its_cells(augments: Sweep, make_run: MakeRun) -> None:
+    """By column where a column has one value, else by row or by cell; nothing where a table tells it itself."""
+    trials = [dataclasses.replace(t, batch=64) if t.lr == 1e-3 else t for t in augments.trials]
+    trials = [dataclasses.replace(t, epochs=9) if t.lr == 1e-3 and t.augment == "none" else t for t in trials]
+    again = [make_run(trial, run_id=f"again-{trial.key}") for trial in trials]
+    found = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    said = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
+    for text in (pivot.markdown(found), pivot.latex(found).replace(r"\_", "_")):
+        assert said in text
+
+
+def test_networks_across_need_no_rate_in_their_names(backbones: Sweep, make_run: MakeRun) -> None:
+    """A pivot over backbones: their names as they are, and each one's weights in the provenance."""
+    table = assemble(Pivot(down="backbone").table, backbones, [make_run(t) for t in backbones.trials], None, "", 0.02)
+    assert [row[0] for row in fields(pivot.markdown(table))[2:6]] == ["cnn6", "cnn14", "cnn10", "mobilenetv1"]
+    assert {name.partition(":")[0] for name in table.provenance["weights"]} == {*table.down_values}
+
+
+def test_many_long_names_fit_a_figure(make_run: MakeRun) -> None:
+    """Ten networks, down and across: names are slanted, and the legend takes several rows, all within the picture."""
+    runs = [make_run(trial, 0.6) for trial in SWEEP.trials]
+    down = assemble(Pivot(down="backbone").table, SWEEP, runs, None, "", 0.02)
+    assert {label.get_rotation() for label in lines(down).axes[0].get_xticklabels()} == {30.0}
+    figure = lines(assemble(Pivot(down="corpus", across="backbone").table, SWEEP, runs, None, "", 0.02))
+    style.svg(figure)  # which lays it out
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert (box.x0 >= 0, box.x1 <= figure.bbox.x1) == (True, True)
+    assert len({(style.look(i)["color"], style.look(i)["marker"]) for i in range(36)}) == 36
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (lambda: Pivot(down="lerning_rate"), "TrialConfig has no field 'lerning_rate'"),
+        (lambda: Pivot(down="lr", across="lr"), "lr and lr: choose two different fields"),
+        (lambda: Pivot(down="seed"), "averaged over its seeds"),
+        (lambda: Ranking(over="epoch"), "TrialConfig has no field 'epoch'"),
+        (lambda: Ranking(over="split"), r'values of split have no one test set.*choose Pivot\(down="split"\)'),
+    ],
+)
+def test_what_makes_no_table_is_refused_at_the_desk(kind: Callable[[], object], reason: str) -> None:
+    """Where the study's file is read, with the remedy."""
+    with pytest.raises(ValueError, match=reason):
+        kind()
+
+
+def test_a_ranking_is_over_any_field(augments: Sweep, runs: list[Run]) -> None:
+    """Highest first, all pairs compared, nothing said of networks."""
+    table = assemble(Ranking(over="augment").table, *slower(augments, runs), None, "", 0.02)
+    text = standings.markdown(table)
+    found = fields(text)
+    assert found[0] == ["#", "Augmentation", "Accuracy", "Published", "Against the best"]
+    assert [row[1].strip("*") for row in found[2:5]] == ["specaugment+mixup", "mixup", "none"]
+    assert (found[2][4], found[4][4].partition(",")[0]) == ("best", "lower")
+    assert (table.pairs[0].first, table.pairs[0].second) == ("specaugment+mixup", "mixup")
+    assert "for every setting, as far as augmentation does not change them" in text
+    for words in ("Parameters", "Checkpoint", "network lies", "backbone"):
+        assert words not in text
+    figure = dots(table)
+    assert len(figure.axes) == 1
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["specaugment+mixup", "mixup", "none"]
+    assert [axes.get_title().partition("\n")[0] for axes in best_confusions(table).axes] == ["specaugment+mixup"]
+
+
+def test_a_ranking_over_numbers_names_them(augments: Sweep, runs: list[Run]) -> None:
+    """Learning rates of one augmentation; what is incomplete is told with its field."""
+    trials = tuple(trial for trial in augments.trials if trial.augment == "none")
+    table = assemble(Ranking(over="lr").table, Sweep("toy", trials), runs[1:6], None, "", 0.02)
+    assert [row.name for row in table.cells] == ["5e-05", "0.001"]
+    assert "lr=0.001: 2 of 3 seeds: missing 1" in standings.markdown(table)
+    assert pairs.pair_captions(table) == ("Nothing is compared before two learning rates are complete.",)
+
+
+def test_what_else_differs_between_rows_is_told(augments: Sweep, runs: list[Run], make_run: MakeRun) -> None:
+    """Weights too, which no column shows here."""
+    its, _ = slower(augments, runs)
+    trials = [dataclasses.replace(t, weights="none") if t.augment == "none" else t for t in its.trials]
+    again = [make_run(trial, LEVELS[trial.augment], run_id=f"again-{trial.key}") for trial in trials]
+    found = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    told = ("Not the same for all settings: weights (published; none for augment=none).",)
+    assert standings.differing_captions(found) == told
+
+
+def test_the_report_of_a_ranking_is_whole(
+    augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
+) -> None:
+    """Every file, and a page with no word of Grad-CAM until there is one."""
+    kind = Ranking(over="augment")
+    table = assemble(kind.table, *slower(augments, runs), None, "", 0.02)
+    files = kind.files(table, "Which augmentation?", "python -m analysis.toy", tmp_path)
+    assert set(files) == RANKING_FILES
+    page = str(files["report.html"])
+    check_page(page)
+    assert "Accuracy by augmentation" in page
+    assert "networks look" not in page
+    assert "The networks" not in page
+    confusion = list(csv.DictReader(io.StringIO(str(files["confusion.csv"]))))
+    assert (len(confusion), confusion[0]["augment"]) == (3 * 16, "specaugment+mixup")
+
+
+def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
+    """It stands in every heading, caption, column and figure, where accuracy would; pairs are of it too."""
+    two = dataclasses.replace(TWO, score=LIKELIHOOD)
+    table = assemble(two.table, augments, runs, None, "", 0.02)
+    text = {name: str(content) for name, content in two.files(table, "Is it so?", "again", tmp_path).items()}
+    assert "Clip mean likelihood" in text["table.md"]
+    assert "Recording mean likelihood: the median of all clips." in text["table.md"]
+    assert "clip_mean_likelihood_mean" in text["table.csv"]
+    assert lines(table).axes[0].get_ylabel() == "Test mean likelihood, clips [%]"
+    assert not [name for name in PIVOT_FILES - {"figure.png"} if "ccuracy" in text[name]]
+    one = Ranking(over="augment", score=LIKELIHOOD)
+    ranked = assemble(one.table, *slower(augments, runs), None, "", 0.02)
+    first, second = (row.scores.clip.mean for row in ranked.cells[:2] if row.scores)
+    assert ranked.pairs[0].difference == pytest.approx(first - second)
+    text = {name: str(content) for name, content in one.files(ranked, "Is it so?", "again", tmp_path).items()}
+    assert not [name for name in RANKING_FILES if not name.endswith("png") and "ccuracy" in text[name]]
+
+
+def test_published_accuracies_stand_beside_no_other_score(sweep: Sweep, complete: list[Run]) -> None:
+    """The source and what it prints are named."""
+    kind = Pivot(down="data_hz", across="pretrain_hz", score=LIKELIHOOD)
+    with pytest.raises(ValueError, match="Table I: prints clip-level test accuracy, not mean likelihood"):
+        assemble(kind.table, sweep, complete, read_published("deepship_rates"), "", 0.02)
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_the_command_of_a_new_study_is_one_line(
+    augments: Sweep, runs: list[Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str]
+) -> None:
+    """From the store to the files, for a pivot and a ranking."""
+    flags = ["--store", fill_store(tmp_path / "store", runs), "--out", str(tmp_path / "out")]
+    assert main(augments, "Which augmentation?", TWO, argv=flags) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PIVOT_FILES
+    its, _ = slower(augments, runs)
+    assert main(its, "Which augmentation?", Ranking(over="augment"), argv=flags) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == RANKING_FILES
