@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.engine.remote import RemoteError
-from sweeps.engine.code import CODE_TAGS
+from sweeps.engine.code import COMMIT_TAGS
 from sweeps.engine.forecast import estimate, placement
 from sweeps.engine.forecast.budget import Budget, Times
 from sweeps.engine.forecast.estimate import Spent
@@ -276,4 +276,4 @@ class Recorder:
 
     def _sweep_tags(self) -> dict[str, str]:
         tags = next(iter(self._places.values())).tags
-        return {**{name: tags[name] for name in (*CODE_TAGS, "storage")}, **self._situation.sweep_tags}
+        return {**{name: tags[name] for name in (*COMMIT_TAGS, "storage")}, **self._situation.sweep_tags}
