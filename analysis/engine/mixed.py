@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from sweeps.engine.modules import differing, modules_of, named
 from sweeps.engine.store.runs import Run
 from trainable.config import CLIPS, DATA, SPLIT, START, TrialConfig
 
@@ -48,15 +49,25 @@ def _hashes(finished: Mapping[TrialConfig, Sequence[Run]]) -> Iterable[str]:
 
 
 def _made_by(name: str, runs: Iterable[Run]) -> Iterable[str]:
-    keys = defaultdict(list)
+    keys, modules = defaultdict(list), {}
     for run in runs:
-        keys[_code(run) if name == "code" else _versions(run)].append(run.key)
-    if len(keys) > 1:
-        (first, most), *rest = _most_first(keys)
-        others = "; ".join(f"{what} made {_runs(found)}: {', '.join(found)}" for what, found in rest)
+        what = _code(run) if name == "code" else _versions(run)
+        keys[what].append(run.key)
+        modules[what] = modules_of(run.tags) if name == "code" else {}
+    agreed: dict[str, list[str]] = {}  # the code of most runs, and that of other backbones where nothing shared differs
+    common: dict[str, str] = {}
+    others = []
+    for what, found in _most_first(keys):
+        files = differing(common, modules[what])
+        if not agreed or files == []:
+            agreed[what], common = found, {**common, **modules[what]}
+        else:
+            others.append(f"{what} made {_runs(found)}{named(files)}: {', '.join(found)}")
+    if others:
+        most = [key for found in agreed.values() for key in found]
         yield (
-            f"different {name} made these trials: {first} made {_runs(most)}; {others}; delete these runs and run the "
-            f"sweep again, or accept the difference with --accept-mixed {name}"
+            f"different {name} made these trials: {' and '.join(agreed)} made {_runs(most)}; {'; '.join(others)}; "
+            f"delete these runs and run the sweep again, or accept the difference with --accept-mixed {name}"
         )
 
 

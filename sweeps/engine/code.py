@@ -1,17 +1,16 @@
-"""Which code runs: its commit, whether files differ from it, and a hash of what the numbers depend on."""
+"""Which code runs: its commit, and whether files differ from it. `modules.py` has what a trial's numbers depend on."""
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from pathlib import Path
 
 from datasets.engine.refusal import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE_TAGS = ("git_commit", "git_dirty", "code_sha256")  # what `code_state` says
+COMMIT_TAGS = ("git_commit", "git_dirty")  # what `code_state` says
+CODE_TAGS = (*COMMIT_TAGS, "code_sha256", "code_modules")  # of a trial
 LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
-NUMBERS = ("datasets", "trainable")  # the folders whose code makes a trial's numbers
 
 
 class StaleMount(Refusal):
@@ -35,20 +34,8 @@ def check_mount(script: str | None) -> None:
 
 
 def code_state() -> dict[str, str]:
-    """The commit that runs, whether files differ from it ("unknown" outside a repository), and the numbers' hash."""
-    return {**_commit(), "code_sha256": code_sha256(ROOT)}
+    """The commit that runs, and whether files differ from it; "unknown" outside a repository."""
 
-
-def code_sha256(root: Path) -> str:
-    """SHA-256 over the names and bytes of the files that a trial's numbers depend on."""
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in NUMBERS for path in (root / folder).rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
-
-
-def _commit() -> dict[str, str]:
     def git(*words: str) -> str:
         answer = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607
         return answer.stdout.strip()

@@ -25,6 +25,7 @@ from sweeps.engine.code import check_mount, code_state
 from sweeps.engine.commandline import options_of, study_parser
 from sweeps.engine.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
 from sweeps.engine.forecast.budget import Budget
+from sweeps.engine.modules import codes
 from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_outcome, print_plan, print_watching
@@ -275,7 +276,7 @@ def _places(
             yield item
 
     storage, places = options.storage, {}
-    common = {**code_state(), "storage": reconcile.storage_id(storage)}
+    common, code = {**code_state(), "storage": reconcile.storage_id(storage)}, codes(situation.to_run)
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
         if cluster.is_own():  # every file is decoded once for all rates; on other nodes the first trial builds its own
@@ -284,7 +285,7 @@ def _places(
         scan = manifest.write(data.scan, storage / "scans")
         for trial in trials:
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
-            tags = trial_tags(situation, trial, common)
+            tags = trial_tags(situation, trial, {**common, **code[trial.key].tags})
             clips = cache.entry(data.scan, trial.data_hz, wanted.clip_s, source.cache_dir)
             start = checkpoints[trial.key]
             places[trial.key] = Place(

@@ -113,7 +113,7 @@ def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, st
     """What a trial's run and its record say beside config and scores: of what sweep, on which bytes.
 
     Args:
-        common: the same for all trials: the code, and the storage.
+        common: the code, and the storage.
     """
     data = situation.data[wanted_by(trial)]
     recordings, clips = zip(*data.counts.values(), strict=True)

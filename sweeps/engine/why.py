@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets.engine import manifest, splits
 from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Prepared
-from sweeps.engine.code import ROOT, code_sha256
+from sweeps.engine.modules import Code, codes, differing, modules_of, named
 from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, folder_name, wanted_by
 from sweeps.engine.store.runs import fitted
@@ -54,9 +54,9 @@ def explain(situation: Situation, key: str, storage: Path) -> int:
         print(f"--why {key}: no planned trial has this key; --why all lists them")
         return 2
     past = list(everything(situation, storage))
-    code = code_sha256(ROOT)
+    code = codes(chosen)
     for trial in chosen:
-        first, *others = reasons(trial, situation, past, storage, code)
+        first, *others = reasons(trial, situation, past, storage, code[trial.key])
         print(f"{trial.key}  {trial_name(trial)}: {first}")
         for line in others if key != "all" else []:
             print(f"              {line}")
@@ -74,7 +74,7 @@ def everything(situation: Situation, storage: Path) -> Iterator[Past]:
         yield Past(run.key, run.params, run.tags, run.status, f"run {run.run_id}")
 
 
-def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], storage: Path, code: str) -> list[str]:
+def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], storage: Path, code: Code) -> list[str]:
     """Why a trial will run or will not: a verdict, and what it rests on."""
     key, past = trial.key, list(past)
     mine = [p for p in past if p.key == key]
@@ -108,7 +108,7 @@ def _ended(past: Past, on: str = "") -> str:
     return f"an attempt at it{on} ended as {past.status}"
 
 
-def _nearest(trial: TrialConfig, past: list[Past], code: str) -> list[str]:
+def _nearest(trial: TrialConfig, past: list[Past], code: Code) -> list[str]:
     """It never ran: the trial that did and differs in fewest fields."""
     if not past:
         return ["will run: it never ran, and the store has nothing else"]
@@ -174,7 +174,12 @@ def _resumes(folder: Path) -> Iterator[str]:
         yield f"it goes on after epoch {max(done)}"
 
 
-def _code(past: list[Past], code: str) -> Iterator[str]:
+def _code(past: list[Past], code: Code) -> Iterator[str]:
     """What the user might take for a reason, and is none."""
-    if past and (old := past[-1].tags.get("code_sha256", code)) != code:
-        yield f"code: sha256 {old[:12]} -> {code[:12]}; other code alone never makes a finished trial run again"
+    if past and (old := past[-1].tags.get("code_sha256", code.sha256)) != code.sha256:
+        files = differing(modules_of(past[-1].tags), code.modules)
+        if files != []:  # the nearest trial may have another backbone, which is no other code
+            yield (
+                f"code: sha256 {old[:12]} -> {code.sha256[:12]}{named(files)}; other code alone never makes a finished "
+                "trial run again"
+            )

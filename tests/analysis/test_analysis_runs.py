@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.engine.rows import held, read_predictions, table_rows
+from sweeps.engine.modules import Code
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.store.runs import Run, StoreError, fitted
 from trainable.trial import save_predictions
@@ -106,6 +107,49 @@ def test_what_different_code_or_versions_made_is_refused_by_key(
     with pytest.raises(ValueError, match=f"different {name}"):
         table_rows(sweep, complete, accept=(other,))
     assert table_rows(sweep, complete, accept=(name,))["status"].eq("finished").all()
+
+
+def made_with(run: Run, **modules: str) -> Run:
+    """The run, made by trainable/<module>.py whose hashes begin with these digits."""
+    digits = {f"trainable/{module}.py": digit * 8 for module, digit in modules.items()}
+    code = Code("".join(digits.values()).ljust(64, "0"), digits)
+    return dataclasses.replace(run, tags={**run.tags, **code.tags})
+
+
+def test_the_module_that_differs_is_named(sweep: Sweep, complete: list[Run]) -> None:
+    """Also where a trial went on with it; if it is accepted there is a table."""
+    runs = [made_with(run, finetune="a", trial="b") for run in complete]
+    assert table_rows(sweep, runs)["status"].eq("finished").all()
+    runs[3] = made_with(complete[3], finetune="c", trial="b")
+    named = rf"made 11 runs; ccccccccbbbb made 1 run \(trainable/finetune.py differs\): {complete[3].key}; delete"
+    with pytest.raises(ValueError, match=f"different code made these trials: aaaaaaaabbbb {named}"):
+        table_rows(sweep, runs)
+    assert table_rows(sweep, runs, accept=("code",))["status"].eq("finished").all()
+    later = {f"{name}_resumed": value for name, value in runs[3].tags.items() if name.startswith("code_")}
+    runs[3] = dataclasses.replace(runs[0], run_id="r", tags={**runs[0].tags, **later, "key": complete[3].key})
+    with pytest.raises(
+        ValueError, match=r"aaaaaaaabbbb then ccccccccbbbb made 1 run \(trainable/finetune.py differs\)"
+    ):
+        table_rows(sweep, runs)
+
+
+def test_backbones_with_files_of_their_own_share_a_table(sweep: Sweep, complete: list[Run]) -> None:
+    """Their code is not the same, and nothing that they share differs; once that differs, all is named."""
+    runs = [made_with(run, trial="b", **{"panns" if n < 8 else "timm": "a"}) for n, run in enumerate(complete)]
+    assert len({run.tags["code_modules"] for run in runs}) == 2
+    assert table_rows(sweep, runs)["status"].eq("finished").all()
+    runs[10] = made_with(complete[10], trial="c", timm="a")
+    named = rf"made 11 runs; cccccccc\w+ made 1 run \(trainable/trial.py differs\): {complete[10].key}; delete"
+    with pytest.raises(ValueError, match=rf"trials: bbbb\w+ and bbbb\w+ {named}"):
+        table_rows(sweep, runs)
+
+
+def test_runs_that_name_no_modules_are_told_apart_by_the_hash_alone(sweep: Sweep, complete: list[Run]) -> None:
+    """What is not known is not taken for the same."""
+    runs = [made_with(run, trial="b") for run in complete]
+    runs[3] = complete[3]
+    with pytest.raises(ValueError, match=rf"made 11 runs; c0dec0dec0de made 1 run: {complete[3].key};"):
+        table_rows(sweep, runs)
 
 
 def test_another_ray_makes_the_same_numbers(sweep: Sweep, complete: list[Run]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.engine import code
-from sweeps.engine.code import StaleMount, check_mount, code_sha256
+from sweeps.engine.code import StaleMount, check_mount
 from sweeps.engine.running import cluster
 from sweeps.engine.running.cluster import ROOT, WrongEnvironment, check_this_node, differences, full_size
 from trainable.result.provenance import environment
@@ -105,20 +105,6 @@ def test_a_cluster_that_is_not_named_is_not_joined(monkeypatch: pytest.MonkeyPat
     assert not cluster.is_own()
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert not cluster.is_own()
-
-
-def test_only_code_that_makes_numbers_counts(tmp_path: Path) -> None:
-    """A page or a test changes nothing; a line, a name or a new file in datasets/ or trainable/ does."""
-    (tmp_path / "trainable").mkdir()
-    (tmp_path / "trainable" / "a.py").write_text("x = 1")
-    before = code_sha256(tmp_path)
-    (tmp_path / "README.md").write_text("hello")
-    (tmp_path / "trainable" / "notes.txt").write_text("hello")
-    assert code_sha256(tmp_path) == before
-    (tmp_path / "trainable" / "a.py").write_text("x = 2")
-    changed = code_sha256(tmp_path)
-    (tmp_path / "trainable" / "a.py").rename(tmp_path / "trainable" / "b.py")
-    assert len({before, changed, code_sha256(tmp_path)}) == 3
 
 
 def output_of(program: str, *words: str) -> str:

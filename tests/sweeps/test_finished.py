@@ -26,10 +26,12 @@ import pytest
 
 from analysis.engine import command
 from analysis.engine.kinds import Pivot
+from analysis.engine.mixed import mixed
 from datasets.engine import prepare
 from datasets.engine.prepare import Source
 from datasets.synthetic.corpora import write_deepship
 from sweeps.engine import launch, survey
+from sweeps.engine.modules import Code, codes
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation, folder_name, trial_tags, wanted_by
 from sweeps.engine.store import lock, reconcile, runs, verify
@@ -89,11 +91,11 @@ class Finished:
         inputs = {t.key: survey.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
         return Situation(SWEEP, "", data, inputs, [])
 
-    def commit(self) -> dict[str, Path]:
-        """Commits both trials; their folders by key."""
+    def commit(self, *made_with: Code) -> dict[str, Path]:
+        """Commits both trials, with one code or each with its own; their folders by key."""
         now, folders = self.situation(), {}
-        common = {"storage": reconcile.storage_id(self.storage), "git_commit": "c0ffee", "code_sha256": "c0de" * 16}
-        for trial in SWEEP.trials:
+        common = {"storage": reconcile.storage_id(self.storage), "git_commit": "c0ffee"}
+        for trial, code in zip(SWEEP.trials, made_with or [Code("c0de" * 16, {})] * 2, strict=True):
             folder = folders[trial.key] = self.storage / "trials" / folder_name(trial, now.inputs[trial.key])
             attempt = folder / f"{record.ATTEMPT}1"
             checkpoint.save(attempt / "best.pt", {"key": trial.key})
@@ -104,7 +106,7 @@ class Finished:
             mine = Record(
                 key=trial.key,
                 config=trial.to_dict(),
-                tags=trial_tags(now, trial, common),
+                tags=trial_tags(now, trial, {**common, **code.tags}),
                 scores={"test_accuracy": 1.0},
                 history=rows,
                 provenance={"device": "CPU"},
@@ -194,6 +196,35 @@ class TestLock:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert study.start() == launch.LOCKED
         assert "it has not said who it is; wait for it" in capsys.readouterr().err
+
+
+CHANGES = {  # file, what is put at its end, and what the table then says of it
+    "a comment": ("trainable/finetune.py", "# Another word.", ""),
+    "a docstring": ("trainable/network/panns/models.py", '"""Another word."""', ""),
+    "a new backbone": ("trainable/backbones/mine.py", "import trainable.network.card", ""),
+    "a new corpus": ("datasets/mine.py", "x = 1", ""),
+    "a line of the loop": ("trainable/finetune.py", "x = 1", "made 1 run (trainable/finetune.py differs): "),
+    "a line of its backbone": ("trainable/backbones/panns.py", "x = 1", " (trainable/backbones/panns.py differs): "),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_code_leaves_a_finished_sweep_finished(committed: Finished, tmp_path: Path, change: str) -> None:
+    """One trial ran before the change and one after it: neither runs again, and tables refuse changed lines alone."""
+    before, after, (file, line, said) = tmp_path / "before", tmp_path / "after", CHANGES[change]
+    for tree in (before, after):
+        for folder in ("datasets", "trainable"):
+            shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (after / file).open("a", encoding="utf-8") as changed:
+        changed.write(f"\n{line}\n")
+    study = Finished(committed.data, committed.cache, tmp_path / "results")
+    study.storage.mkdir()
+    study.commit(codes(SWEEP.trials, before)[FIRST.key], codes(SWEEP.trials, after)[SECOND.key])
+    assert study.start() == launch.COMPLETE
+    shown = {run.key: run for run in study.runs("trial")}
+    found = [*mixed({trial: [shown[trial.key]] for trial in SWEEP.trials})]
+    assert len(found) == bool(said)
+    assert said in "".join(found)
 
 
 class TestFiles:

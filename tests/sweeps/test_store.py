@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from sweeps.engine.modules import Code, modules_of
 from sweeps.engine.store.runs import LONGEST, Run, StoreError, fitted, read_runs
 from sweeps.engine.store.store import Store, artifact_path
 from trainable.config import TrialConfig
@@ -97,6 +98,18 @@ def test_values_of_any_length_are_told_apart(open_store: Callable[..., Store]) -
         assert len(set(values)) == 3
         assert {len(value) for value in values} == {LONGEST - 100 + len("... sha256 ") + 64}
     assert {(r.params["backbone"], r.tags["split"]) for r in runs} == {("y" * LONGEST, "z" * LONGEST)}
+
+
+def test_a_trial_that_goes_on_with_other_code_says_both(open_store: Callable[..., Store]) -> None:
+    """Hash and modules of the code that it began with, and of that which went on."""
+    store = open_store()
+    before, after = (Code(digit * 64, {"trainable/finetune.py": digit * 8}) for digit in "ab")
+    run_id = begin(store, **before.tags)
+    store.end(run_id, "KILLED")
+    assert begin(store, "", read_runs(store.uri)[0], **after.tags) == run_id
+    tags = read_runs(store.uri)[0].tags
+    assert tags.items() >= {**before.tags, **{f"{name}_resumed": value for name, value in after.tags.items()}}.items()
+    assert modules_of(tags) == {"trainable/finetune.py": "aaaaaaaa then bbbbbbbb"}
 
 
 @pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])

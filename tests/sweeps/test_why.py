@@ -13,6 +13,7 @@ from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
+from sweeps.engine.modules import Code
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Inputs, Situation, folder_name, wanted_by
 from sweeps.engine.store.runs import Run
@@ -25,7 +26,7 @@ BASE = TrialConfig(
 )
 SWEEP = Sweep("toy", grid(BASE, seed=(1, 2)))
 ONE, TWO = SWEEP.trials
-CODE = "c" * 64
+CODE = Code("c" * 64, {})
 
 
 def prepared(*names: str, role: str = "train", content: str = "a") -> Prepared:
@@ -43,7 +44,7 @@ INPUTS = Inputs(NOW.scan.sha256, NOW.split.sha256, "e" * 64)
 def run_of(trial: TrialConfig, status: str = "FINISHED", inputs: Inputs = INPUTS, **tags: str) -> Run:
     """A run of the store, its config in words, as the store keeps it."""
     params = {name: str(value) for name, value in trial.to_dict().items()}
-    known = {"key": trial.key, "code_sha256": CODE, **inputs.tags, **tags}
+    known = {"key": trial.key, **CODE.tags, **inputs.tags, **tags}
     return Run("r1", "toy", "n", status, params, {}, known, "")
 
 
@@ -53,7 +54,7 @@ def situation(*runs: Run, **more: object) -> Situation:
     return dataclasses.replace(now, **more)  # type: ignore[arg-type]
 
 
-def told(now: Situation, storage: Path, trial: TrialConfig = ONE, code: str = CODE) -> list[str]:
+def told(now: Situation, storage: Path, trial: TrialConfig = ONE, code: Code = CODE) -> list[str]:
     return reasons(trial, now, everything(now, storage), storage, code)
 
 
@@ -76,7 +77,7 @@ def test_records_of_the_storage_are_looked_at_too(tmp_path: Path) -> None:
     other = dataclasses.replace(BASE, seed=7)
     folder = tmp_path / "trials" / f"{other.key}-1234"
     folder.mkdir(parents=True)
-    found = Record(other.key, other.to_dict(), {"code_sha256": CODE}, {}, [], {}, "a", {})
+    found = Record(other.key, other.to_dict(), CODE.tags, {}, [], {}, "a", {})
     (folder / FILE).write_bytes(_encoded(found))
     assert told(situation(), tmp_path)[1:] == ["seed: 7 -> 1"]
 
@@ -161,7 +162,7 @@ def test_a_record_whose_run_was_deleted_is_no_other_input(tmp_path: Path) -> Non
     """It lies in the storage until the next start sets it aside."""
     folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
     folder.mkdir(parents=True)
-    found = Record(ONE.key, ONE.to_dict(), {"code_sha256": CODE, **INPUTS.tags}, {}, [], {}, "a", {})
+    found = Record(ONE.key, ONE.to_dict(), {**CODE.tags, **INPUTS.tags}, {}, [], {}, "a", {})
     (folder / FILE).write_bytes(_encoded(found))
     assert told(situation(), tmp_path) == ["will run: it was finished, and its run was deleted from the store"]
 
@@ -177,8 +178,19 @@ def test_a_deleted_run_is_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trial", [ONE, TWO], ids=["finished", "new"])
 def test_other_code_is_said_to_be_no_reason(trial: TrialConfig, tmp_path: Path) -> None:
     """Users would take it for one."""
-    last = told(situation(run_of(ONE)), tmp_path, trial, code="d" * 64)[-1]
+    last = told(situation(run_of(ONE)), tmp_path, trial, Code("d" * 64, {}))[-1]
     assert last.startswith("code: sha256 cccccccccccc -> dddddddddddd; other code alone never")
+    before, after = (Code(d * 64, {"trainable/finetune.py": d * 8, "trainable/trial.py": "a" * 8}) for d in "bd")
+    last = told(situation(run_of(ONE, **before.tags)), tmp_path, trial, after)[-1]
+    assert last.startswith(
+        "code: sha256 bbbbbbbbbbbb -> dddddddddddd (trainable/finetune.py differs); other code alone"
+    )
+
+
+def test_another_backbone_is_no_other_code(tmp_path: Path) -> None:
+    """The nearest trial uses a file that this one does not; what both use says the same."""
+    mine, other = (Code(d * 64, {f"{d}.py": d * 8, "trainable/trial.py": "a" * 8}) for d in "bd")
+    assert told(situation(run_of(ONE, **other.tags)), tmp_path, TWO, mine)[1:] == ["seed: 1 -> 2"]
 
 
 def test_what_cannot_start_or_is_not_known_is_said(tmp_path: Path) -> None:

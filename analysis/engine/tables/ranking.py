@@ -18,6 +18,7 @@ from analysis.engine.tables.columns import Column
 from analysis.engine.tables.differing import Values, differing
 from analysis.engine.tables.grids import Text
 from analysis.engine.tables.scores import Score
+from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
 
 ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # what settings must share, or their scores are of two tasks
 

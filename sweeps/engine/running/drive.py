@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.remote import RemoteError
 from sweeps.engine import estimate
-from sweeps.engine.code import CODE_TAGS
+from sweeps.engine.code import COMMIT_TAGS
 from sweeps.engine.estimate import Spent
 from sweeps.engine.exits import INCOMPLETE
 from sweeps.engine.forecast import placement
@@ -276,4 +276,4 @@ class Recorder:
 
     def _sweep_tags(self) -> dict[str, str]:
         tags = next(iter(self._places.values())).tags
-        return {**{name: tags[name] for name in (*CODE_TAGS, "storage")}, **self._situation.sweep_tags}
+        return {**{name: tags[name] for name in (*COMMIT_TAGS, "storage")}, **self._situation.sweep_tags}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from sweeps.engine.code import CODE_TAGS
+from sweeps.engine.code import CODE_TAGS, COMMIT_TAGS
 from sweeps.engine.plan import run_name
 from sweeps.engine.store import pages
 from sweeps.engine.store.artefacts import FOR_LOOKING, Say, tried
@@ -32,7 +32,7 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT
 for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
     os.environ.setdefault(_name, _value)
 
-SWEEP_TAGS = ("data_sha256", "sweep_sha256", *CODE_TAGS, "storage")  # of a trial's tags, those of its sweep
+SWEEP_TAGS = ("data_sha256", "sweep_sha256", *COMMIT_TAGS, "storage")  # of a trial's tags, those of its sweep
 NUMBERS_AT_ONCE = 1000  # of a write, after which MLflow begins another, though it were within an epoch
 DIGEST = 12  # of the data's hash, digits that MLflow shows beside a corpus
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
