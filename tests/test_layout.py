@@ -154,7 +154,10 @@ def test_third_parties_are_imported_where_they_may_be(file: str) -> None:
 @pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("sweeps/engine/", "analysis/", "trainable/"))])
 def test_no_list_of_fields_is_kept(file: str) -> None:
     """A field says what it changes (`TrialConfig.only`): a list elsewhere would have to learn of every new one."""
-    if file == "trainable/config.py":
+    if file in (
+        "trainable/config.py",
+        "analysis/engine/tables/labels.py",
+    ):  # there a field without a label has its name
         return
     for node in ast.walk(TREES[file]):
         items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])

@@ -13,6 +13,7 @@ from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.tables.cells import Material, Table
+from datasets.engine.refusal import Refusal
 from sweeps.engine.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
@@ -58,7 +59,7 @@ def main(
         numbers = read_published(published) if published else None
         runs = read_runs(options.store_uri)
         table = assemble(kind.table, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-    except ValueError as error:
+    except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name

@@ -25,6 +25,7 @@ from datasets.engine import prepare
 from datasets.engine.clips import open_clips
 from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
+from datasets.engine.refusal import Refusal
 from sweeps.engine import progress
 from sweeps.engine.code import ROOT
 from sweeps.engine.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sweep = options.planned(_sweep(args.sweep))
         view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
         contents = report(sweep, read_runs(uri), options.storage, source, view)
-    except ValueError as error:
+    except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name / "gradcam"

@@ -31,7 +31,7 @@ MAX_SHOWN = 80  # characters of a value in a message
 MAX_PATH = 400  # and of a path, whose end tells most
 
 
-class CorpusError(Refusal):
+class CorpusError(Refusal, ValueError):
     """A corpus, a split or a cache that must not be used; the message names what and the remedy."""
 
 

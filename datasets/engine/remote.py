@@ -31,7 +31,7 @@ NO_SECRET_USER = re.compile(r"(postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://
 NUM_AT_ONCE = 8  # requests under way: one waits for the network, not for this machine
 
 
-class RemoteError(Refusal):
+class RemoteError(Refusal, RuntimeError):
     """A store that cannot be reached, read or written; the message names address, file and remedy."""
 
 

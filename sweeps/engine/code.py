@@ -13,7 +13,7 @@ CODE_TAGS = (*COMMIT_TAGS, "code_sha256", "code_modules")  # of a trial
 LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
 
 
-class StaleMount(Refusal):
+class StaleMount(Refusal, ValueError):
     """A study that is not the one of the repository that it would run with."""
 
 

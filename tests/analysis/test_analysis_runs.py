@@ -14,7 +14,7 @@ from analysis.engine.rows import held, read_predictions, table_rows
 from sweeps.engine.modules import Code
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.store.runs import Run, StoreError, fitted
-from trainable.trial import save_predictions
+from trainable.trial import save_arrays
 
 MakeRun = Callable[..., Run]
 
@@ -229,7 +229,7 @@ def test_predictions_cut_anywhere_or_with_a_bit_flipped_are_refused_in_words(
     run = make_run(sweep.trials[0])
     path, labels = tmp_path / run.run_id / "predictions.npz", np.array([0, 1])
     arrays = {"logits": np.eye(2, dtype=np.float32), "labels": labels, "recording": np.array(["a", "b"])}
-    save_predictions(path, **arrays, clip=labels, classes=np.array(["x", "y"]))
+    save_arrays(path, **arrays, clip=labels, classes=np.array(["x", "y"]))
     run = dataclasses.replace(run, metrics={"test_accuracy": 1.0})
     whole, good = path.read_bytes(), read_predictions(run)
     assert len(whole) < 2_000

@@ -59,8 +59,8 @@ def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
     """Every trial finished; the higher learning rate is a point worse."""
     found = []
     for trial in augments.trials:
-        noise = 0.004 * (trial.seed * len(trial.augment) % 3)
-        found.append(make_run(trial, LEVELS[trial.augment] + noise - 0.01 * (trial.lr > 1e-4)))
+        noise = 0.004 * (trial.seed * len(trial["augment"]) % 3)
+        found.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
     return found
 
 
@@ -141,7 +141,7 @@ def test_more_than_the_two_fields_is_refused(augments: Sweep, runs: list[Run]) -
 def test_a_pivot_says_what_differs_between_its_cells(augments: Sweep, make_run: MakeRun) -> None:
     """By column where a column has one value, else by row or by cell; nothing where a table tells it itself."""
     trials = [dataclasses.replace(t, batch=64) if t.lr == 1e-3 else t for t in augments.trials]
-    trials = [dataclasses.replace(t, epochs=9) if t.lr == 1e-3 and t.augment == "none" else t for t in trials]
+    trials = [dataclasses.replace(t, epochs=9) if t.lr == 1e-3 and t["augment"] == "none" else t for t in trials]
     again = [make_run(trial, run_id=f"again-{trial.key}") for trial in trials]
     found = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
     said = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
@@ -205,7 +205,7 @@ def test_a_ranking_is_over_any_field(augments: Sweep, runs: list[Run]) -> None:
 
 def test_a_ranking_over_numbers_names_them(augments: Sweep, runs: list[Run]) -> None:
     """Learning rates of one augmentation; what is incomplete is told with its field."""
-    trials = tuple(trial for trial in augments.trials if trial.augment == "none")
+    trials = tuple(trial for trial in augments.trials if trial["augment"] == "none")
     table = assemble(Ranking(over="lr").table, Sweep("toy", trials), runs[1:6], None, "", 0.02)
     assert [row.name for row in table.cells] == ["5e-05", "0.001"]
     assert "lr=0.001: 2 of 3 seeds: missing 1" in standings.markdown(table)
@@ -215,8 +215,8 @@ def test_a_ranking_over_numbers_names_them(augments: Sweep, runs: list[Run]) -> 
 def test_what_else_differs_between_rows_is_told(augments: Sweep, runs: list[Run], make_run: MakeRun) -> None:
     """Weights too, which no column shows here."""
     its, _ = slower(augments, runs)
-    trials = [dataclasses.replace(t, weights="none") if t.augment == "none" else t for t in its.trials]
-    again = [make_run(trial, LEVELS[trial.augment], run_id=f"again-{trial.key}") for trial in trials]
+    trials = [dataclasses.replace(t, weights="none") if t["augment"] == "none" else t for t in its.trials]
+    again = [make_run(trial, LEVELS[trial["augment"]], run_id=f"again-{trial.key}") for trial in trials]
     found = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
     told = ("Not the same for all settings: weights (published; none for augment=none).",)
     assert standings.differing_captions(found) == told

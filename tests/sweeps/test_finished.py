@@ -40,7 +40,7 @@ from sweeps.engine.store.store import Store, artifact_path
 from tests.sweeps.small import BASE
 from trainable.result import record
 from trainable.result.record import Record
-from trainable.trial import save_predictions
+from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ class Finished:
             attempt = folder / f"{record.ATTEMPT}1"
             checkpoint.save(attempt / "best.pt", {"key": trial.key})
             arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array([*"abcd"])}
-            save_predictions(attempt / "predictions.npz", **arrays)
+            save_arrays(attempt / "predictions.npz", **arrays)
             left = sorted(attempt.iterdir())
             rows = [{"epoch": n, "val_loss": 1 / n, "val_accuracy": 0.1 * n} for n in range(1, 4)]
             mine = Record(

@@ -24,7 +24,7 @@ from trainable.config import TrialConfig
 
 PANN = dataclasses.replace(BASE, corpus="esc50", split="published", score_on="test", epochs=1)
 TIMM = dataclasses.replace(PANN, backbone="timm/mobilenetv3_large_100.ra_in1k", pretrain_hz=32_000, width=1 / 8)
-PROBE = dataclasses.replace(PANN, mode="probe", augment="none")
+PROBE = dataclasses.replace(PANN, trained="head", augment="none")
 LOOP = "trainable/finetune.py"
 
 
@@ -191,6 +191,7 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
         "datasets/other.py": "x = 1",
         "trainable/a/__init__.py": "x = 1",
         **{f"trainable/a/{name}.py": "x = 1" for name in ("one", "two", "three", "no")},
+        **{f"{name.replace('.', '/')}.py": "x = 1" for name in roots(PANN)[3:]},  # its parts
     }
     for file, text in files.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)

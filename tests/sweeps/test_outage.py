@@ -54,7 +54,7 @@ from trainable.config import TrialConfig
 from trainable.device.place import Place
 from trainable.result import record
 from trainable.result.record import Record
-from trainable.trial import save_predictions
+from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def commit(folder: Path, trial: TrialConfig, tags: dict[str, str], num_epochs: i
     attempt = folder / "attempt-1"
     attempt.mkdir(parents=True)
     arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array(["a", "b", "c", "d"])}
-    save_predictions(attempt / "predictions.npz", **arrays)
+    save_arrays(attempt / "predictions.npz", **arrays)
     scores = {"test_accuracy": 0.5, "best_val_accuracy": 0.75, "best_epoch": 2.0, "epochs_run": float(num_epochs)}
     files = {"predictions.npz": weights.sha256(attempt / "predictions.npz")}
     sizes = {"predictions.npz": (attempt / "predictions.npz").stat().st_size}
@@ -691,7 +691,7 @@ SITES = {
     ),
     "record": Site(a_record, lambda folder: record.read(folder) is not None, 4_000),
     "predictions": Site(
-        lambda folder: save_predictions(folder / "predictions.npz", logits=LOGITS),
+        lambda folder: save_arrays(folder / "predictions.npz", logits=LOGITS),
         lambda folder: (folder / "predictions.npz").exists(),
         20_000,
     ),

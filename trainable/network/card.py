@@ -15,7 +15,7 @@ from datasets.engine.refusal import Refusal
 HUB_FILE = "model.safetensors"  # in every repository of timm's
 
 
-class BackboneError(Refusal):
+class BackboneError(Refusal, ValueError):
     """A network that does not exist, or that cannot take the clips of a trial."""
 
 

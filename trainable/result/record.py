@@ -25,7 +25,7 @@ FILE = "record.json"
 ATTEMPT = "attempt-"  # with which the names of attempts' folders begin
 
 
-class DamagedRecord(Refusal):
+class DamagedRecord(Refusal, ValueError):
     """A record, or a file that it vouches for, whose bytes are not those that were committed."""
 
 

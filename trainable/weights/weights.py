@@ -20,7 +20,7 @@ from trainable.result import record
 from trainable.result.record import DamagedRecord
 
 
-class MissingWeights(Refusal):
+class MissingWeights(Refusal, FileNotFoundError):
     """Checkpoints are not where they must lie.
 
     Args:
@@ -34,7 +34,7 @@ class MissingWeights(Refusal):
         super().__init__("\n  ".join([f"{facts}\n{how}", *self.commands]) if self.commands else facts)
 
 
-class WrongWeights(Refusal):
+class WrongWeights(Refusal, ValueError):
     """A checkpoint is damaged, ambiguous, or of something else."""
 
 

@@ -9,6 +9,7 @@ from analysis.engine import command, report
 from analysis.engine.figures import style
 from analysis.engine.search import history, listing, plots, sentences
 from analysis.engine.search.outcome import SearchTable, search_table
+from datasets.engine.refusal import Refusal
 from sweeps.engine.commandline import options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.search import Search
@@ -37,7 +38,7 @@ def main(search: Search, question: str, argv: Sequence[str] | None = None) -> in
         search, runs = options.planned(search), read_runs(uri)
         found = history.find(search, options.variant, options.optuna_uri, runs, args.data, args.study)
         table = search_table(search, found, runs, args.data, args.margin / 100, args.accept_mixed)
-    except ValueError as error:
+    except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return command.REFUSED
     out = args.out or options.storage / "reports" / search.name

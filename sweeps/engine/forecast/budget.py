@@ -12,7 +12,7 @@ from trainable.config import TrialConfig
 MAX_NAMED = 6
 
 
-class NoBudget(Refusal):
+class NoBudget(Refusal, ValueError):
     """A budget that cannot be kept, because what trials take is not known."""
 
 

@@ -51,7 +51,7 @@ _keeps = 0  # blocks of `kept` that this process is in
 _silent_since: float | None = None  # when the head of a joined cluster stopped answering
 
 
-class WrongEnvironment(Refusal):
+class WrongEnvironment(Refusal, RuntimeError):
     """A node whose interpreter or packages are not the driver's."""
 
 

@@ -50,7 +50,7 @@ RAY_PORTS_END = 20_000  # Ray gives its workers ports from 10,002 to 19,999
 LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class RayError(Refusal):
+class RayError(Refusal, RuntimeError):
     """Ray does not start, or is not where it should be; the message gives the reason and the remedy."""
 
 

@@ -72,7 +72,7 @@ def sweep_sha256(name: str, variant: str, data_sha256: str) -> str:
     return hashlib.sha256(json.dumps([name, variant, data_sha256]).encode()).hexdigest()
 
 
-class StoreError(Refusal):
+class StoreError(Refusal, RuntimeError):
     """A store that cannot be read or written; the message names it and the remedy."""
 
 
