@@ -24,9 +24,9 @@ from benchmarks.measured import Row, at_most, parser, show
 from datasets.synthetic.corpora import write_deepship
 from sweeps.demo_rates import SWEEP
 from sweeps.engine import estimate, survey
-from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.command.commandline import options_of, study_parser
+from sweeps.engine.command.options import Options
 from sweeps.engine.forecast.cost import ZERO, Prediction, Span
-from sweeps.engine.options import Options
 from sweeps.engine.plan import cell_name
 from sweeps.engine.situation import Situation
 

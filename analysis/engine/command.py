@@ -14,7 +14,7 @@ from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.tables.cells import Material, Table
 from datasets.engine.refusal import Refusal
-from sweeps.engine.commandline import add_plan_flags, add_store_flags, folder, options_of, points
+from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store

@@ -12,8 +12,8 @@ from analysis.engine.rows import read_predictions
 from analysis.inside.heatmaps import Trained
 from datasets.engine import prepare
 from datasets.engine.prepare import Prepared, Source
+from sweeps.engine.display.progress import each
 from sweeps.engine.plan import trial_name
-from sweeps.engine.progress import each
 from sweeps.engine.situation import Inputs, folder_name, wanted_by
 from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig

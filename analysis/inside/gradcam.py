@@ -26,9 +26,9 @@ from datasets.engine.clips import open_clips
 from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
 from datasets.engine.refusal import Refusal
-from sweeps.engine import progress
 from sweeps.engine.code import ROOT
-from sweeps.engine.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
+from sweeps.engine.command.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
+from sweeps.engine.display import progress
 from sweeps.engine.plan import Sweep, trial_name
 from sweeps.engine.store.runs import Run, read_runs
 from trainable import examples

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sweeps.engine import estimate
+from sweeps.engine.display.standing import duration
 from sweeps.engine.forecast.cost import Basis, Forecast, Span, epochs, longest_first
-from sweeps.engine.standing import duration
 from trainable.cost.cost import cell_of, epoch_flops
 
 if TYPE_CHECKING:
+    from sweeps.engine.command.options import Options
     from sweeps.engine.estimate import Spent
-    from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig
 

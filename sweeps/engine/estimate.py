@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from datasets.engine.splits import ROLES
+from sweeps.engine.command.options import Options
 from sweeps.engine.forecast import placement, timings
 from sweeps.engine.forecast.budget import Budget, NoBudget
 from sweeps.engine.forecast.cost import (
@@ -26,7 +27,6 @@ from sweeps.engine.forecast.cost import (
     share_of,
 )
 from sweeps.engine.forecast.placement import Needs
-from sweeps.engine.options import Options
 from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run

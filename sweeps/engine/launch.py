@@ -20,13 +20,14 @@ sys.path.insert(0, str(ROOT))  # a script that stands alone elsewhere must find 
 from datasets.engine import cache, fetch, manifest, prepare, splits
 from datasets.engine.prepare import Prepared, Source, Wanted
 from datasets.engine.refusal import Refusal
-from sweeps.engine import estimate, progress
+from sweeps.engine import estimate
 from sweeps.engine.code import check_mount, code_state
-from sweeps.engine.commandline import options_of, study_parser
-from sweeps.engine.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
+from sweeps.engine.command.commandline import options_of, study_parser
+from sweeps.engine.command.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
+from sweeps.engine.command.options import Options
+from sweeps.engine.display import progress
 from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.modules import codes
-from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_outcome, print_plan, print_watching
 from sweeps.engine.running import cluster, node, rounds

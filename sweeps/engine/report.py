@@ -15,8 +15,8 @@ from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
 
 if TYPE_CHECKING:
+    from sweeps.engine.command.options import Options
     from sweeps.engine.estimate import Spent
-    from sweeps.engine.options import Options
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig
 

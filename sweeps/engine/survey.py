@@ -8,9 +8,10 @@ from pathlib import Path
 
 from datasets.engine import fetch, prepare
 from datasets.engine.prepare import Prepared
-from sweeps.engine import estimate, progress, why
-from sweeps.engine.exits import COMPLETE, INCOMPLETE
-from sweeps.engine.options import Options
+from sweeps.engine import estimate, why
+from sweeps.engine.command.exits import COMPLETE, INCOMPLETE
+from sweeps.engine.command.options import Options
+from sweeps.engine.display import progress
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_plan
 from sweeps.engine.running import measure

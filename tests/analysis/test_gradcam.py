@@ -18,7 +18,7 @@ from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source
 from datasets.synthetic.corpora import write_deepship
 from sweeps.deepship_backbones import SWEEP
-from sweeps.engine.options import parse_fields
+from sweeps.engine.command.options import parse_fields
 from sweeps.engine.plan import varied
 from sweeps.engine.situation import Inputs, folder_name, wanted_by
 from sweeps.engine.store.runs import Run

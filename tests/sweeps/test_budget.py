@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from sweeps.engine.commandline import limit
+from sweeps.engine.command.commandline import limit
 from sweeps.engine.forecast.budget import Budget, Limit, Times
 from sweeps.engine.plan import grid
 from trainable.config import TrialConfig

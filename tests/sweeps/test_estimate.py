@@ -14,12 +14,12 @@ from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
 from sweeps.engine import estimate
-from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.command.commandline import options_of, study_parser
+from sweeps.engine.command.options import Options
 from sweeps.engine.forecast import timings
 from sweeps.engine.forecast.budget import NoBudget
 from sweeps.engine.forecast.cost import Cluster
 from sweeps.engine.forecast.timings import Timings, versions
-from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run

@@ -17,7 +17,8 @@ from datasets.synthetic.corpora import write_deepship
 from sweeps.deepship_rates import SWEEP
 from sweeps.engine import launch as launcher
 from sweeps.engine import survey
-from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.command.commandline import options_of, study_parser
+from sweeps.engine.display.standing import duration
 from sweeps.engine.forecast.cost import Cluster
 from sweeps.engine.forecast.placement import Asked
 from sweeps.engine.forecast.timings import versions
@@ -26,7 +27,6 @@ from sweeps.engine.plan import Sweep
 from sweeps.engine.running import measure, tuner
 from sweeps.engine.running.measure import Answer, Answers
 from sweeps.engine.search.search import Search
-from sweeps.engine.standing import duration
 from sweeps.learning_rate import SWEEP as SEARCH
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of, epoch_flops

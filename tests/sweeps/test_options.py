@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from datasets.engine.prepare import Source
-from sweeps.engine import commandline
 from sweeps.engine.code import ROOT
-from sweeps.engine.options import Options, parse_seeds
+from sweeps.engine.command import commandline
+from sweeps.engine.command.options import Options, parse_seeds
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import sqlite_path
 from trainable.config import TrialConfig

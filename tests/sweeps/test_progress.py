@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sweeps.engine import progress
+from sweeps.engine.display import progress
+from sweeps.engine.display.progress import TrialProgress, each
+from sweeps.engine.display.standing import Failed, Finished, Running, duration
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.plan import grid
-from sweeps.engine.progress import TrialProgress, each
-from sweeps.engine.standing import Failed, Finished, Running, duration
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(

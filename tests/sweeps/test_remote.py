@@ -28,8 +28,8 @@ from datasets.engine.prepare import Source, Wanted
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import Remote, RemoteError
 from datasets.synthetic.corpora import write_deepship
-from sweeps.engine import commandline, located
-from sweeps.engine.options import Options
+from sweeps.engine.command import commandline, located
+from sweeps.engine.command.options import Options
 from sweeps.engine.running import node
 from sweeps.engine.store import remote
 from tests.sweeps.small import BASE, Small

@@ -30,7 +30,8 @@ from torch import nn
 
 from datasets.engine.remote import Remote, RemoteError
 from datasets.synthetic.corpora import write_deepship
-from sweeps.engine import launch, located
+from sweeps.engine import launch
+from sweeps.engine.command import located
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.running import drive, node, tuner  # noqa: F401 - loaded before the forks
 from sweeps.engine.store import reconcile, remote

@@ -12,10 +12,10 @@ from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
 from sweeps.engine import estimate
-from sweeps.engine.commandline import options_of, study_parser
+from sweeps.engine.command.commandline import options_of, study_parser
+from sweeps.engine.command.options import Options
 from sweeps.engine.estimate import Spent
 from sweeps.engine.forecast.cost import Basis, Cluster, Prediction, Span
-from sweeps.engine.options import Options
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
 from sweeps.engine.situation import Inputs, Situation, wanted_by

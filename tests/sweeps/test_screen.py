@@ -20,8 +20,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sweeps.engine import screen
-from sweeps.engine.standing import Failed, Finished, Running, Standing
+from sweeps.engine.display import screen
+from sweeps.engine.display.standing import Failed, Finished, Running, Standing
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [f"cnn14-32k on {khz} kHz, seed {seed}" for khz in (2, 4, 8, 16, 32, 64) for seed in range(1, 10)]
@@ -185,7 +185,7 @@ class Terminal:
 PROGRAM = """
 import dataclasses, os, signal, sys, time
 from sweeps.engine.plan import grid
-from sweeps.engine.progress import TrialProgress, each
+from sweeps.engine.display.progress import TrialProgress, each
 from trainable.config import TrialConfig
 
 BASE = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)

@@ -10,7 +10,7 @@ from analysis.engine.figures import style
 from analysis.engine.search import history, listing, plots, sentences
 from analysis.engine.search.outcome import SearchTable, search_table
 from datasets.engine.refusal import Refusal
-from sweeps.engine.commandline import options_of
+from sweeps.engine.command.commandline import options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.search import Search
 from sweeps.engine.store.runs import read_runs

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from datasets.engine.remote import RemoteError
 from sweeps.engine import estimate
 from sweeps.engine.code import COMMIT_TAGS
+from sweeps.engine.command.exits import INCOMPLETE
+from sweeps.engine.display.progress import TrialProgress
 from sweeps.engine.estimate import Spent
-from sweeps.engine.exits import INCOMPLETE
 from sweeps.engine.forecast import placement
 from sweeps.engine.forecast.budget import Budget, Times
 from sweeps.engine.plan import run_name
-from sweeps.engine.progress import TrialProgress
 from sweeps.engine.running import cluster, node, tuner
 from sweeps.engine.running.near import NearData
 from sweeps.engine.situation import Situation

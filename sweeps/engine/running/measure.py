@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.engine import progress
+from sweeps.engine.display import progress
 from sweeps.engine.forecast import placement
 from sweeps.engine.forecast.cost import Cluster
 from sweeps.engine.forecast.placement import Asked

@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from sweeps.engine.commandline import add_store_flags, options_of
+from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import StoreError, experiment_id
 from trainable.config import TrialConfig

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import Remote
-from sweeps.engine.commandline import add_store_flags, options_of
+from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.store import artefacts, lock, remote, verify
 from sweeps.engine.store.runs import Run, check, deleted_records, read_all
 from trainable.config import TrialConfig

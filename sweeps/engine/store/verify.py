@@ -18,8 +18,8 @@ from pathlib import Path
 
 from datasets.engine.remote import RemoteError
 from datasets.engine.scan import NUM_THREADS
-from sweeps.engine import progress
-from sweeps.engine.commandline import add_store_flags, options_of
+from sweeps.engine.command.commandline import add_store_flags, options_of
+from sweeps.engine.display import progress
 from sweeps.engine.store import remote
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record

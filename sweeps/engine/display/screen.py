@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from sweeps.engine.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
+from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
 
 Item = TypeVar("Item")
 SHORTEST_S, CLOCK_S = 0.4, 1.0  # between two drawings: at least, and at most

@@ -14,9 +14,9 @@ from datasets.engine import corpus
 from datasets.engine.corpus import shown
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import check_address
+from sweeps.engine.command.located import COPIES, default_data, default_storage, from_environment, located
+from sweeps.engine.command.options import Options
 from sweeps.engine.forecast.budget import Limit
-from sweeps.engine.located import COPIES, default_data, default_storage, from_environment, located
-from sweeps.engine.options import Options
 
 Value = TypeVar("Value")
 MOST = 1_000_000  # of anything that is counted

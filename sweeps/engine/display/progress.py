@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
 from sweeps.engine.plan import differing, trial_name
-from sweeps.engine.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
 from trainable.config import NAMED, TrialConfig
 
 if TYPE_CHECKING:
-    from sweeps.engine.screen import Screen
+    from sweeps.engine.display.screen import Screen
 
 Item = TypeVar("Item")
 QUIET_S = 60  # without a terminal, a line at least so often
@@ -26,7 +26,7 @@ QUIET_S = 60  # without a terminal, a line at least so often
 def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> Iterable[Item]:
     """The items, shown as they pass, with the time left."""
     if terminal := _terminal():
-        from sweeps.engine import screen
+        from sweeps.engine.display import screen
 
         yield from screen.bar(terminal, items, total, what, unit)
     else:
@@ -78,7 +78,7 @@ class TrialProgress:
         self._most_epochs = max((t.epochs for t in trials), default=1)
         self._screen: Screen | None = None
         if terminal := _terminal():
-            from sweeps.engine import screen
+            from sweeps.engine.display import screen
 
             self._screen = screen.Screen(terminal, lambda width, height: screen.table(self.standing(), width, height))
         self._brief = self._screen is not None and sys.stdout.isatty()  # the table says the rest
@@ -235,7 +235,7 @@ def _terminal() -> TextIO | None:
     stream = next((stream for stream in (sys.stderr, sys.stdout) if stream.isatty()), None)
     if stream is None:
         return None
-    from sweeps.engine import screen  # loads rich
+    from sweeps.engine.display import screen  # loads rich
 
     return stream if screen.can_draw(stream) else None
 

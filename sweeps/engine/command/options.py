@@ -11,9 +11,9 @@ from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
+from sweeps.engine.command.located import default_storage
 from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
-from sweeps.engine.located import default_storage
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
 from trainable.config import parse_fields
@@ -25,7 +25,7 @@ MAX_SEEDS = 10_000
 class Options:
     """What a command was told; a flag that the command does not have stands at its default.
 
-    `sweeps.engine.commandline` makes it, and says with each flag what it means.
+    `sweeps.engine.command.commandline` makes it, and says with each flag what it means.
     """
 
     # Where things are on this machine; all paths are absolute.

@@ -10,7 +10,7 @@ from datasets.engine import corpus
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import check_address
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COPIES = {"storage": "storage-", "data_root": "corpora/"}  # of what lies in an object store: how their names begin
 
 
