@@ -11,16 +11,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/deepship_backbones.py` works
 
-import dataclasses
-
-from sweeps.deepship_rates import BASE as RATES
 from sweeps.engine.launch import main
 from sweeps.engine.plan import Sweep, grid
+from sweeps.recipes.mohammadi import PANN, TIMM, WAVE
 
 SEEDS = (1, 2, 3)
-PANN = dataclasses.replace(RATES, batch=64)  # the recipe of Table I, in larger batches, at 32 kHz
-WAVE = dataclasses.replace(PANN, backbone="res1dnet31", augment="mixup")  # a waveform has no spectrogram to mask
-TIMM = dataclasses.replace(PANN, backbone="timm/resnet50.a1_in1k", head_dropout=0)
 PANNS = ("cnn14", "wavegram_logmel_cnn14", "mobilenetv1", "resnet38")
 IMAGENET = (
     "timm/convnextv2_tiny.fcmae",

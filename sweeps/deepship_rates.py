@@ -13,24 +13,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python swe
 
 from sweeps.engine.launch import main
 from sweeps.engine.plan import Sweep, grid
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
-    corpus="deepship",
-    backbone="cnn14",
-    augment="specaugment+mixup",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    seed=1,
-    lr=5e-5,
-    batch=32,
-    epochs=100,
-    patience=50,
-)
 SWEEP = Sweep(
     "deepship_rates",
     grid(
-        BASE,
+        RATES,
         pretrain_hz=(8_000, 16_000, 32_000),
         data_hz=(2_000, 4_000, 8_000, 16_000, 32_000, 64_000),
         seed=(1, 2, 3),

@@ -15,14 +15,14 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/learning_rate.py` finds the rest
 
-from sweeps.deepship_rates import BASE
 from sweeps.engine.launch import main
 from sweeps.engine.search.search import Search
 from sweeps.engine.search.space import LogUniform
+from sweeps.recipes.mohammadi import RATES
 
 SWEEP = Search(
     "learning_rate",
-    base=BASE,
+    base=RATES,
     space={"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-6, 1e-2)},
     num_trials=40,
     at_once=4,

@@ -9,6 +9,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,7 +90,7 @@ REFUSALS = (
     "WrongEnvironment",
     "WrongWeights",
 )
-MAX_FILE, MAX_FUNCTION, MAX_STUDY = 400, 40, 40
+MAX_FILE, MAX_FUNCTION, MAX_STUDY, MAX_FOLDER = 400, 40, 40, 12
 LONGER = {"finetune": 70}  # the one loop that is read from top to bottom
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
@@ -100,6 +101,8 @@ STUDIES = [
     if file.startswith("sweeps/")
     and any(isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == ["SWEEP"] for n in tree.body)
 ]
+FOLDERS = sorted({str(Path(file).parent) for file in FILES})
+GROWING = {"sweeps", "analysis", "datasets", "benchmarks", "trainable/backbones"}  # of studies, corpora and families
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -154,10 +157,7 @@ def test_third_parties_are_imported_where_they_may_be(file: str) -> None:
 @pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("sweeps/engine/", "analysis/", "trainable/"))])
 def test_no_list_of_fields_is_kept(file: str) -> None:
     """A field says what it changes (`TrialConfig.only`): a list elsewhere would have to learn of every new one."""
-    if file in (
-        "trainable/config.py",
-        "analysis/engine/tables/labels.py",
-    ):  # there a field without a label has its name
+    if file in ("trainable/config.py", "analysis/engine/tables/labels.py"):  # unlabelled fields have their names
         return
     for node in ast.walk(TREES[file]):
         items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
@@ -171,6 +171,32 @@ def test_packages_hold_a_docstring_only(file: str) -> None:
     (statement,) = TREES[file].body
     assert isinstance(statement, ast.Expr)
     assert ast.get_docstring(TREES[file])
+
+
+@pytest.mark.parametrize("folder", ["sweeps", "analysis"])
+def test_the_top_shows_studies_and_nothing_else(folder: str) -> None:
+    """What runs them is one level down."""
+    names = {Path(file).stem for file in STUDIES}
+    top = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+    assert top <= names if folder == "analysis" else top == names
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_is_seen_at_a_glance(folder: str) -> None:
+    """At most twelve files, but where studies, corpora and families are; no three of one prefix, which is a room."""
+    stems = [
+        Path(file).stem for file in FILES if str(Path(file).parent) == folder and not Path(file).stem.startswith("_")
+    ]
+    assert folder in GROWING or len(stems) <= MAX_FOLDER
+    prefixes = Counter(stem.partition("_")[0] for stem in stems)
+    assert folder in GROWING or {prefix for prefix, number in prefixes.items() if number > 2} == set()
+
+
+@pytest.mark.parametrize("package", [name for name in MAY_IMPORT if name != "benchmarks"])
+def test_a_stem_names_one_file(package: str) -> None:
+    """Of a package: whoever searches for it finds one. A part may have its name in another slot."""
+    stems = Counter(Path(f).stem for f in FILES if f.startswith(f"{package}/") and not Path(f).stem.startswith("_"))
+    assert {stem for stem, number in stems.items() if number > 1} == set()
 
 
 def test_every_folder_is_a_package() -> None:
@@ -269,6 +295,12 @@ class TestStudies:
     def test_has_a_table(self, file: str) -> None:
         """Every sweep has an analysis of the same name."""
         assert (ROOT / "analysis" / Path(file).name).is_file()
+
+    @pytest.mark.parametrize("file", [f for f in STUDIES if "/demo_" not in f])  # those are studies in miniature
+    def test_imports_recipes_and_no_other_study(self, file: str) -> None:
+        """What two studies share is a paper's recipe."""
+        studies = {f.removesuffix(".py").replace("/", ".") for f in STUDIES}
+        assert not studies & set(imports(TREES[file]))
 
     @pytest.mark.parametrize("file", STUDIES)
     def test_is_named_as_its_file(self, file: str) -> None:

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from sweeps.deepship_rates import BASE, SWEEP
+from sweeps.deepship_rates import SWEEP
 from sweeps.engine.forecast.placement import FRACTIONS, Asked, Needs, Nodes, needs, resources, room
+from sweeps.recipes.mohammadi import RATES as BASE
 
 LAPTOP = Nodes(memory_gb=10, num_gpus=0)
 CLUSTER = Nodes(memory_gb=200, num_gpus=8)
