@@ -150,6 +150,8 @@ class TrialConfig:
             raise ValueError(
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
+        if not self.scores or not self.main_score.each_epoch:
+            raise ValueError(f"scores={str(self.scores)!r}: name one that every epoch has, such as the default's first")
         for name in ("keep_by", "stop_by"):
             if (value := getattr(self, name)) not in (each := [s.name for s in self.scores if s.each_epoch]):
                 raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(sorted(each))}, or add it to scores")
@@ -204,6 +206,22 @@ class TrialConfig:
     def clips_per_sample(self) -> int:
         """Clips that a sample of a batch is made of: two where an augmentation mixes pairs."""
         return math.prod(getattr(part, "clips_per_sample", 1) for part in self.augment)
+
+    @property
+    def main_score(self) -> Any:
+        """The score that the trial is listed by."""
+        return self.scores[0]
+
+    @property
+    def listed_by(self) -> str:
+        """The metric of its run that the trial is listed by."""
+        return f"{'test' if self.score_on == 'test' else 'best_val'}_{self.main_score.name}"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that its run ends with: its scores on test, those of the kept epoch on validation, and which."""
+        each = [f"best_val_{score.name}" for score in self.scores if score.each_epoch]
+        return (*(f"test_{score.name}" for score in self.scores), *each, "best_epoch")
 
     def score(self, name: str) -> Any:
         """One of the trial's scores, by its name."""

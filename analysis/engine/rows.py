@@ -10,17 +10,17 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.engine.mixed import HASHES, mixed
-from sweeps.engine.plan import Sweep
+from sweeps.engine.plan import Sweep, differing
 from sweeps.engine.store.runs import Run, fitted
 from sweeps.engine.store.store import artifact_path
-from trainable.config import TrialConfig
-from trainable.result import metrics
+from trainable.config import FIELDS, TrialConfig
+from trainable.learning.part import several
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -38,15 +38,6 @@ UNREADABLE = (
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
-)
-METRICS = (
-    "test_accuracy",
-    "test_recording_accuracy",
-    "test_loss",
-    "best_epoch",
-    "best_val_accuracy",
-    "best_val_loss",
-    "epochs_run",
 )
 LATER_METRICS = ("num_parameters",)  # of the network that was trained; runs of earlier versions have none
 TAGS = (
@@ -89,8 +80,9 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collec
         accept: which of `analysis.engine.mixed.MADE_BY` may differ between the trials.
 
     Returns:
-        Columns: the fields of `TrialConfig`; key; status (finished, running, failed, killed or missing); run_id and
-        artifact_uri; the metrics and the tags, empty where the trial is not finished or its run has no such metric.
+        Columns: the fields of `TrialConfig`, and config, which has them all; key; status (finished, running, failed,
+        killed or missing); run_id and artifact_uri; the metrics and the tags, empty where the trial is not finished or
+        its run has no such metric.
 
     Raises:
         ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or
@@ -119,7 +111,7 @@ def read_predictions(run: Run) -> Predictions:
 
     Raises:
         StoreError: if they are gone.
-        ValueError: if they are damaged, or are not those the run's test_accuracy was taken from.
+        ValueError: if they are damaged, or are not those that the run's main score was taken from.
     """
     path = artifact_path(run, "predictions.npz")
     remedy = (
@@ -130,11 +122,13 @@ def read_predictions(run: Run) -> Predictions:
         found = _load(path)
     except UNREADABLE as error:
         raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
-    accuracy = metrics.accuracy(found.logits, found.labels)
-    stated = run.metrics["test_accuracy"]
-    if abs(accuracy - stated) > 0.5 / len(found.labels):  # less than a clip apart is float32 rounding
+    named = run.params.get("scores", FIELDS["scores"].default)
+    score: Any = next(iter(several("scores", FIELDS["scores"].metadata["folder"], named)))  # the main one
+    given, stated = score.of(found.logits, found.labels, found.recording), run.metrics[f"test_{score.name}"]
+    if abs(given - stated) > 0.5 / len(found.labels):  # less than a clip apart is float32 rounding
+        article = "an" if score.title[0] in "aeiou" else "a"
         raise ValueError(
-            f"run {run.run_id} ({run.key}): {path} gives an accuracy of {accuracy:.6f}, "
+            f"run {run.run_id} ({run.key}): {path} gives {article} {score.title} of {given:.6f}, "
             f"the run states {stated:.6f}; {remedy}"
         )
     return found
@@ -143,7 +137,7 @@ def read_predictions(run: Run) -> Predictions:
 def held(sweep: Sweep, runs: Sequence[Run]) -> str:
     """Says how the store's runs of the sweep's corpora differ from the plan, in the words of the command line."""
     base = sweep.trials[0].to_dict()
-    axes = [name for name in base if len({getattr(trial, name) for trial in sweep.trials}) > 1]
+    axes = differing(sweep.trials)
     near = [r for r in runs if r.tags.get("sweep") == sweep.name] or list(runs)
     if not near:
         return "the store holds no run at all"
@@ -183,14 +177,24 @@ def _load(path: Path) -> Predictions:
     return found
 
 
+def metrics_of(trial: TrialConfig) -> tuple[str, ...]:
+    """The metrics that a finished run of a trial has."""
+    return (*trial.metrics, "epochs_run")
+
+
 def _row(trial: TrialConfig, runs: list[Run]) -> dict[str, object]:
     order = (FINISHED, "RUNNING", "FAILED", "KILLED")
     best = min(runs, key=lambda r: order.index(r.status) if r.status in order else len(order), default=None)
-    row: dict[str, object] = {**trial.to_dict(), "key": trial.key, "status": best.status.lower() if best else "missing"}
+    row: dict[str, object] = {
+        **trial.to_dict(),
+        "config": trial,
+        "key": trial.key,
+        "status": best.status.lower() if best else "missing",
+    }
     done = best if best and best.status == FINISHED else None
     row["run_id"] = best.run_id if best else ""
     row["artifact_uri"] = done.artifact_uri if done else ""
-    row |= {name: done.metrics[name] if done else math.nan for name in METRICS}
+    row |= {name: done.metrics[name] if done else math.nan for name in metrics_of(trial)}
     row |= {name: done.metrics.get(name, math.nan) if done else math.nan for name in LATER_METRICS}
     return row | {name: done.tags.get(name, "") if done else "" for name in TAGS}
 
@@ -229,7 +233,7 @@ def _not_finite(finished: dict[TrialConfig, list[Run]]) -> Iterable[str]:
         for run in runs:
             bad = [
                 f"{name}={run.metrics.get(name)}"
-                for name in METRICS
+                for name in metrics_of(trial)
                 if not math.isfinite(run.metrics.get(name, math.nan))
             ]
             if bad:

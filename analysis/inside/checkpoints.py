@@ -28,7 +28,7 @@ REMEDY = {
 
 
 def best(rows: pd.DataFrame) -> list[str]:
-    """The complete PANN and the complete timm network with the highest mean test accuracy.
+    """The complete PANN and the complete timm network with the highest mean score on test.
 
     Args:
         rows: as of `analysis.engine.rows.table_rows`.
@@ -37,7 +37,7 @@ def best(rows: pd.DataFrame) -> list[str]:
         ValueError: if either family has no complete network.
     """
     complete = rows.groupby("backbone", sort=False).filter(lambda its: bool((its["status"] == "finished").all()))
-    mean = complete.groupby("backbone", sort=False)["test_accuracy"].mean()
+    mean = complete.groupby("backbone", sort=False)[complete["config"].iloc[0].listed_by].mean()
     names = []
     for wanted in FAMILIES:
         its = mean[[family(name) == wanted for name in mean.index]]

@@ -25,11 +25,13 @@ class Sweep:
     # Of the whole study, where these trials are a part of it; else found from the trials.
     axes: tuple[str, ...] | None = field(default=None, compare=False)  # that tell cells with one `cell_name` apart
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
-    by: str = "test_accuracy"  # the score that the trials are listed by
+    by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
 
     def __post_init__(self) -> None:
         if self.axes is None:
             object.__setattr__(self, "axes", _axes(self.trials))
+        if not self.by and self.trials:
+            object.__setattr__(self, "by", self.trials[0].listed_by)
         if self.settings is None:
             object.__setattr__(self, "settings", _shared(self.trials))
         seen: dict[str, TrialConfig] = {}

@@ -22,10 +22,13 @@ from rich.console import Console
 
 from sweeps.engine.display import screen
 from sweeps.engine.display.standing import Failed, Finished, Running, Standing
+from trainable.scores.accuracy import Accuracy
 
 ROOT = Path(__file__).resolve().parents[2]
+
 NAMES = [f"cnn14-32k on {khz} kHz, seed {seed}" for khz in (2, 4, 8, 16, 32, 64) for seed in range(1, 10)]
 STANDING = Standing(
+    main_score=Accuracy(),
     total=54,
     num_finished=17,
     num_failed=2,

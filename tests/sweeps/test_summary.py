@@ -62,7 +62,7 @@ def test_trials_of_earlier_starts_count_among_those_asked_for() -> None:
 def test_the_table_has_a_row_for_each_trial() -> None:
     """With its cell and its scores; a trial that has not finished has none."""
     runs = summary.by_key(SWEEP, "p", [finished(0, 0.5), run(1, "RUNNING", test_accuracy=0.1)])
-    rows = list(csv.DictReader(io.StringIO(summary.table(runs))))
+    rows = list(csv.DictReader(io.StringIO(summary.table(SWEEP, runs))))
     assert [(row["cell"], row["status"], row["test_accuracy"]) for row in rows] == [
         ("cnn14-8k on 2 kHz", "FINISHED", "0.5"),
         ("cnn14-8k on 2 kHz", "RUNNING", ""),

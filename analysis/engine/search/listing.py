@@ -10,13 +10,14 @@ import pandas as pd
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
 from analysis.engine.tables.grids import Grid, Text, bullets
+from analysis.engine.tables.scores import ACCURACY
 from analysis.engine.wording import between, mean_std, percent
 
 
 def confirmation_grid(table: SearchTable) -> Grid:
     """The best as it was searched, and as it was confirmed; no rows if there is no best."""
-    name = words.metric_name(table).capitalize()
-    head = ("", name, "95 % seeds", "Test accuracy", "95 % seeds", "95 % recordings", "Recording accuracy")
+    name, score = words.metric_name(table).capitalize(), ACCURACY
+    head = ("", name, "95 % seeds", f"Test {score.name}", "95 % seeds", "95 % recordings", f"Recording {score.name}")
     if table.best is None:
         return Grid(head, [])
     scores, again, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
@@ -93,12 +94,13 @@ def markdown(table: SearchTable, left_out: Mapping[str, str]) -> str:
 
 
 def csv_frame(table: SearchTable) -> pd.DataFrame:
-    """One row per evaluation, in their order, with every number at full precision, accuracies as fractions."""
+    """One row per evaluation, in their order, with every number at full precision, shares as fractions."""
     rows = []
     for e in table.evaluations:
         row: dict[str, object] = {"sweep": table.name, "study": table.study, "number": e.number, "key": e.config.key}
         row |= {name: e.config[name] for name in table.search.space} | {"state": e.state}
-        names = ("best_val_accuracy", "best_val_loss", "best_epoch", "epochs_run", "epoch_s")
+        own = [name for name in e.config.metrics if not name.startswith("test_")]
+        names = (*own, "epochs_run", "epoch_s")
         row |= {name: e.scores.get(name, math.nan) for name in names}
         rows.append({**row, "last_value": e.curve[-1] if e.curve else math.nan, "is_best": e == table.best})
     return pd.DataFrame(rows)

@@ -176,7 +176,7 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
     """
     dimension, value = search.space[name], config[name]
     ends = _ends(dimension)
-    if not ends or any(getattr(config, other) != wanted for other, wanted in (dimension.when or {}).items()):
+    if not ends or any(config[other] != wanted for other, wanted in (dimension.when or {}).items()):
         return ""
     logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
     low, high, here = (math.log(number) if logarithmic else number for number in (*ends, value))

@@ -26,8 +26,6 @@ from sweeps.engine.store.optuna_study import frozen
 if TYPE_CHECKING:
     import optuna
 
-NAMES = {"best_val_accuracy": "Validation accuracy [%]", "best_val_loss": "Validation loss"}
-SCALE = {"best_val_accuracy": 100.0, "best_val_loss": 1.0}
 SHADES = LinearSegmentedColormap.from_list("shades", ["0.85", style.COLOURS[0]])  # the palest is seen on white
 FEWEST = 2  # evaluations that went to their end
 
@@ -43,13 +41,14 @@ class Drawn:
 def draw(search: Search, evaluations: Sequence[Evaluation]) -> Drawn:
     """Draws what Optuna can of these evaluations."""
     study, drawn, left_out = _study(search, evaluations), dict[str, Figure](), dict[str, str]()
+    axis = f"Validation {search.score.title}{' [%]' * search.score.is_share}"
     ended = [e for e in evaluations if e.state == "COMPLETE"]
     winner = best(search, evaluations)
     plots: dict[str, Callable[[], Figure]] = {
-        "history": lambda: _history(study, NAMES[search.metric]),
-        "curves": lambda: _curves(study, NAMES[search.metric], evaluations, winner),
-        "slices": lambda: _slices(study, NAMES[search.metric], search.space),
-        "parallel": lambda: _parallel(study, NAMES[search.metric], list(search.space)),
+        "history": lambda: _history(study, axis),
+        "curves": lambda: _curves(study, axis, evaluations, winner),
+        "slices": lambda: _slices(study, axis, search.space),
+        "parallel": lambda: _parallel(study, axis, list(search.space)),
         "importances": lambda: _importances(study),
     }
     for name, plot in plots.items():
@@ -68,7 +67,7 @@ def _study(search: Search, evaluations: Sequence[Evaluation]) -> optuna.Study:
     """The evaluations as a study, with accuracies in percent."""
     import optuna
 
-    study, scale = optuna.create_study(direction=search.direction), SCALE[search.metric]
+    study, scale = optuna.create_study(direction=search.direction), (100.0 if search.score.is_share else 1.0)
     for e in evaluations:
         scores = {name: scale * value if name == search.metric else value for name, value in e.scores.items()}
         curve = tuple(scale * value for value in e.curve)

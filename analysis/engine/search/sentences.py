@@ -10,7 +10,6 @@ from analysis.engine.wording import between, detail_captions, mean_std, percent
 from sweeps.engine.search.search import Evaluation
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Value, Whole
 
-NAMES = {"best_val_accuracy": "validation accuracy", "best_val_loss": "validation loss"}
 ENDS = {"low": "lower", "high": "upper"}
 
 
@@ -20,7 +19,7 @@ def findings(table: SearchTable) -> list[str]:
     if best is None:
         return [f"None of {count} evaluations went to its end: widen the space, or lower lr."]
     many = f"{count} of {table.search.num_trials}, so far" if count < table.search.num_trials else f"{count}"
-    unit = " %" if is_accuracy(table) else ""
+    unit = " %" if in_percent(table) else ""
     settings = ", ".join(f"{name}={short(best.config[name])}" for name in table.search.space)
     found = f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit}"
     lines = [f"{found} (evaluation {best.number})."]
@@ -31,7 +30,7 @@ def findings(table: SearchTable) -> list[str]:
         seeds, recordings = between(scores.clip.interval), between(scores.over_recordings)
         lines.append(f"{reached} (95 % over seeds {seeds}, over recordings {recordings}).")
     others = table.near - 1
-    if is_accuracy(table) and others:
+    if in_percent(table) and others:
         near = f"{others} other evaluation{'s are' if others > 1 else ' is'} within {100 * table.margin:g} points of it"
         lines.append(f"{near}: one seed each does not tell these settings apart.")
     return [*lines, *edges(table)]
@@ -107,14 +106,15 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min" if seconds < 7200 else _hours(seconds)
 
 
-def is_accuracy(table: SearchTable) -> bool:
-    """Whether the metric is printed in percent."""
-    return table.search.metric == "best_val_accuracy"
+def in_percent(table: SearchTable) -> bool:
+    """Whether the metric is printed so."""
+    is_share: bool = table.search.score.is_share
+    return is_share
 
 
 def metric_name(table: SearchTable) -> str:
     """What is searched for, in words."""
-    return NAMES[table.search.metric]
+    return f"validation {table.search.score.title}"
 
 
 def value(table: SearchTable, found: Evaluation) -> str:
@@ -124,21 +124,21 @@ def value(table: SearchTable, found: Evaluation) -> str:
 
 def spread(table: SearchTable, mean: float, std: float) -> str:
     """Mean ± standard deviation of the metric."""
-    if is_accuracy(table):
+    if in_percent(table):
         return mean_std(mean, std)
     return "–" if math.isnan(mean) else f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
 
 
 def ends(table: SearchTable, interval: Interval) -> str:
     """An interval of the metric."""
-    if is_accuracy(table) or math.isnan(interval.low):
+    if in_percent(table) or math.isnan(interval.low):
         return between(interval)
     return f"[{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
 
 
 def difference(table: SearchTable, by: float) -> str:
-    """A difference of the metric, in points where it is an accuracy."""
-    return f"{percent(by)} points" if is_accuracy(table) else f"{by:.3f}".replace("-", "−")
+    """A difference of the metric, in points where it is a share."""
+    return f"{percent(by)} points" if in_percent(table) else f"{by:.3f}".replace("-", "−")
 
 
 def _luck(table: SearchTable) -> str:
@@ -146,7 +146,7 @@ def _luck(table: SearchTable) -> str:
     again, (drop, interval) = table.confirmed, table.drop
     assert again is not None
     seeds, n = ", ".join(map(str, table.search.confirm_seeds)), again.n
-    unit = " %" if is_accuracy(table) else ""
+    unit = " %" if in_percent(table) else ""
     how = f"Trained again on seed{'s' * (n > 1)} {seeds}, it reaches {spread(table, again.mean, again.std)}{unit}, "
     much = f"{difference(table, abs(drop))} {'worse' if drop > 0 else 'better'} than searched"
     if interval.low > 0:

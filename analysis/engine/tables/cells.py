@@ -111,7 +111,7 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
     Raises:
         ValueError: if its seeds were scored on different clips, or the clips of a recording have different labels.
     """
-    trial, published = _trial(rows), made_of.published
+    trial, published = rows["config"].iloc[0], made_of.published
     found = Cell(
         trial=trial,
         num_seeds=len(rows),
@@ -202,12 +202,6 @@ def _unless_one(counts: pd.Series) -> dict[str, int]:
     """What most trials have once is told only where one has more."""
     filled = counts.replace("", "1")
     return _counts(filled) if filled.ne("1").any() else {}
-
-
-def _trial(rows: pd.DataFrame) -> TrialConfig:
-    first = rows.iloc[:1].to_dict("records")[0]  # plain Python numbers, which a row of a frame is not
-    known = {str(name): value for name, value in first.items() if not pd.isna(value)}
-    return TrialConfig.of({name: value for name, value in known.items() if is_field(name)})
 
 
 def _gap(rows: pd.DataFrame) -> str:

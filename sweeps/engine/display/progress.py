@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
+from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration, shown
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
 from sweeps.engine.plan import differing, trial_name
@@ -70,6 +70,7 @@ class TrialProgress:
         self._waiting = "starting workers"
         self._began = self._works_since = self._waits_since = self._said = time.monotonic()
         self._lock = threading.RLock()
+        self._main: Any = trials[0].main_score if trials else None
         self._tested = all(t.score_on == "test" for t in trials)
         names = {trial_name(t) for t in trials}
         self._varied = _varied(trials) if len(names) < len(trials) else []
@@ -104,21 +105,23 @@ class TrialProgress:
             self._work_done(key, self._work[key] * row["epoch"] / self._trials[key].epochs, new)
             if begun := self._running.get(key):
                 begun.row, begun.row_at = row, time.monotonic()
-                begun.best = max(row.get("val_accuracy", -1), -1 if begun.best is None else begun.best)
+                begun.best = self._better(begun.best, row.get(f"val_{self._main.name}"))
             self._show()
 
     def finished(self, key: str, scores: dict[str, float]) -> None:
         """A trial has its result."""
         trial, name = self._trials[key], trial_name(self._trials[key])
         with self._lock:
-            if (validation := scores.get("best_val_accuracy")) is not None and validation > (self._best or (-1,))[0]:
+            before, validation = self._best[0] if self._best else None, scores.get(f"best_val_{self._main.name}")
+            if validation is not None and self._better(before, validation) != before:
                 self._best = (validation, self._name(key))
             self.finished_s[key] = self._end(key)
-            score = scores.get("test_accuracy" if self._tested else "best_val_accuracy")
+            test = scores.get(f"test_{self._main.name}")
+            score = test if self._tested else validation
             kept, run = int(scores.get("best_epoch", 0)), int(scores.get("epochs_run", trial.epochs))
             self._recent.appendleft(Finished(self._name(key), score, kept, run, self.finished_s[key]))
-            if "test_accuracy" in scores:  # a search says itself what came of its trials
-                self._say(f"{name}: test accuracy {100 * scores['test_accuracy']:.1f} %, epoch {kept} of {run}")
+            if test is not None:  # a search says itself what came of its trials
+                self._say(f"{name}: test {self._main.title} {shown(self._main, test)}, epoch {kept} of {run}")
             self._show()
 
     def failed(self, key: str, reason: str) -> None:
@@ -172,6 +175,7 @@ class TrialProgress:
                 waiting=self._waiting,
                 waited_s=now - self._waits_since,
                 tested=self._tested,
+                main_score=self._main,
                 longest_name=self._longest,
                 most_epochs=self._most_epochs,
                 running=[self._stands(key, begun, now) for key, begun in self._running.items()],
@@ -189,6 +193,10 @@ class TrialProgress:
         return Running(
             self._name(key), epochs, epoch, begun.best, row.get("train_loss"), row.get("val_loss"), epoch_s, left_s
         )
+
+    def _better(self, one: float | None, other: float | None) -> float | None:
+        known = [value for value in (one, other) if value is not None]
+        return (max if self._main.higher_is_better else min)(known, default=None)
 
     @property
     def _num_ended(self) -> int:
@@ -226,7 +234,7 @@ class TrialProgress:
 
     def _state(self) -> str:
         left = "" if self.eta_s is None else f", {duration(self.eta_s)} left"
-        best = "" if self._best is None else f", best validation {100 * self._best[0]:.1f} % ({self._best[1]})"
+        best = "" if self._best is None else f", best validation {shown(self._main, self._best[0])} ({self._best[1]})"
         return f", {len(self._running)} running, {len(self.failed_s)} failed{left}{best}"
 
 

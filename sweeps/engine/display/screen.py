@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration
+from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration, shown
 
 Item = TypeVar("Item")
 SHORTEST_S, CLOCK_S = 0.4, 1.0  # between two drawings: at least, and at most
@@ -189,10 +189,10 @@ def table(now: Standing, width: int, height: int) -> Group:
     recent = min(MOST_RECENT, max(0, (spare - len(whole) - 11) // 3))  # of each kind; running trials come first
     finished, failed = now.finished[:recent], now.failed[:recent]
     columns = _Columns.fitting(width, now.longest_name, now.most_epochs)
-    ended = [*_finished(finished, now.tested, columns), *_failed(failed, columns)]
+    ended = [*_finished(finished, now.main_score, now.tested, columns), *_failed(failed, columns)]
     space = spare - len(whole) - len(ended) - 3  # two blank lines, and a heading
     waiting = [_text(f"{now.waiting}, {duration(now.waited_s)}")] if now.waiting else []
-    body = [*(waiting or _running(now.running, space, columns)), *ended]
+    body = [*(waiting or _running(now.running, now.main_score, space, columns)), *ended]
     lines = [Text(), *body, Text(), *whole] if body and space > 0 else whole
     return Group(*lines)
 
@@ -227,32 +227,32 @@ def cut(name: str, width: int) -> str:
     return set_cell_size(f"{begin.rstrip()}…{end.lstrip()}", width)  # half of a wide sign is a space
 
 
-def _running(running: Sequence[Running], space: int, columns: _Columns) -> list[Text]:
-    shown = running if len(running) <= space else running[: max(0, space - 1)]
-    if not shown:
+def _running(running: Sequence[Running], main: Any, space: int, columns: _Columns) -> list[Text]:
+    some = running if len(running) <= space else running[: max(0, space - 1)]
+    if not some:
         return []
     lines = [columns.line("running", {heading: heading for heading in columns.widths}, DIM)]
-    for one in shown:
+    for one in some:
         cells = {
             "epoch": f"{one.epoch}/{one.epochs}",
-            "best val.": _percent(one.best),
+            "best val.": _shown(main, one.best),
             "train loss": _number(one.train_loss, 3),
             "val. loss": _number(one.val_loss, 3),
             "s/epoch": _number(one.epoch_s, 2),
             "left": "-" if one.left_s is None else duration(one.left_s),
         }
         lines.append(columns.line(one.name, cells))
-    if len(shown) < len(running):
-        lines.append(_text((f"and {len(running) - len(shown)} more", DIM)))
+    if len(some) < len(running):
+        lines.append(_text((f"and {len(running) - len(some)} more", DIM)))
     return lines
 
 
-def _finished(finished: Sequence[Finished], tested: bool, columns: _Columns) -> list[Text]:
+def _finished(finished: Sequence[Finished], main: Any, tested: bool, columns: _Columns) -> list[Text]:
     headings = {"epoch": "kept", "best val.": "test" if tested else "val.", "left": "took"}
     lines = [columns.line("finished", headings, DIM)]
     for one in finished:
         kept = f"{one.kept}/{one.epochs}" if one.score is not None else "-"
-        score = _percent(one.score) if one.score is not None else "diverged"
+        score = _shown(main, one.score) if one.score is not None else "diverged"
         lines.append(columns.line(one.name, {"epoch": kept, "best val.": score, "left": duration(one.took_s)}))
     return lines if finished else []
 
@@ -278,12 +278,13 @@ def _whole(now: Standing, width: int) -> list[Text]:
         _text(counts, (f"{now.num_failed} failed", BAD if now.num_failed else ""), after),
     ]
     if now.best:
-        lines.append(_text(f"best finished: validation {_percent(now.best[0])} ({now.best[1]})"))
+        lines.append(_text(f"best finished: validation {_shown(now.main_score, now.best[0])} ({now.best[1]})"))
     return lines
 
 
-def _percent(part: float | None) -> str:
-    return "-" if part is None else f"{100 * part:.1f} %"
+def _shown(main: Any, value: float | None) -> str:
+    """The main score."""
+    return "-" if value is None else shown(main, value)
 
 
 def _number(value: float | None, places: int) -> str:

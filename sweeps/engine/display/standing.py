@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MOST_RECENT = 5  # trials that have ended, kept to be shown
 
@@ -15,7 +16,7 @@ class Running:
     name: str
     epochs: int
     epoch: int = 0
-    best: float | None = None  # validation accuracy
+    best: float | None = None  # the main score on validation
     train_loss: float | None = None
     val_loss: float | None = None
     epoch_s: float | None = None
@@ -27,7 +28,7 @@ class Finished:
     """What a finished trial came to."""
 
     name: str
-    score: float | None  # test accuracy, or validation accuracy where test clips are not touched; None if it diverged
+    score: float | None  # the main score on test, or on validation where no test clip is touched; None if it diverged
     kept: int  # epoch
     epochs: int
     took_s: float
@@ -51,15 +52,21 @@ class Standing:
     elapsed_s: float
     eta_s: float | None
     part_done: float  # of the work, between 0 and 1
-    best: tuple[float, str] | None  # validation accuracy, and whose
+    best: tuple[float, str] | None  # the main score on validation, and whose
     waiting: str  # for what, before and after trials run; empty while they do
     waited_s: float
     tested: bool  # whether the scores of finished trials are of test clips
+    main_score: Any  # which score that is: a part of `trainable/scores/`
     longest_name: str  # of all trials, so that columns keep their places
     most_epochs: int
     running: Sequence[Running]  # in the order of their start
     finished: Sequence[Finished]  # the last few, the newest first
     failed: Sequence[Failed]  # likewise
+
+
+def shown(score: Any, value: float) -> str:
+    """A score's value for a reader: a share in percent."""
+    return f"{100 * value:.1f} %" if score.is_share else f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:

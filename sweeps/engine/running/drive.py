@@ -245,7 +245,7 @@ class Recorder:
     def _summarise(self) -> None:
         sweep, parent = self._situation.sweep, self._runs[""]
         runs = summary.by_key(sweep, parent, read_runs(self._store.uri))
-        self._store.summarise(parent, summary.numbers(sweep, runs), (summary.TABLE, summary.table(runs)))
+        self._store.summarise(parent, summary.numbers(sweep, runs), (summary.TABLE, summary.table(sweep, runs)))
 
     def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}

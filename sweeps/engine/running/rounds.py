@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sweeps.engine.display.standing import shown
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.pruning import Judge
-from sweeps.engine.search.search import METRICS, Evaluation, Proposals, Search, best, evaluation
+from sweeps.engine.search.search import Evaluation, Proposals, Search, best, evaluation
 from sweeps.engine.store.mirror import PATIENCE_S, Mirror
 from sweeps.engine.store.optuna_study import Study, write_study
 from sweeps.engine.store.runs import StoreError
@@ -129,13 +130,14 @@ def confirmed(search: Search, winner: Evaluation, situation: Situation) -> str:
     """How the best does on seeds that did not choose it."""
     records = [situation.records[t.key] for t in situation.sweep.trials if t.key in situation.records]
     again = [r.scores[search.metric] for r in records]
-    tested = [r.scores["test_accuracy"] for r in records]
+    main = search.base.main_score
+    tested = [r.scores[f"test_{main.name}"] for r in records]
     if not again:
         return "confirmed elsewhere; the report has the numbers"
     mean, test = sum(again) / len(again), sum(tested) / len(tested)
     return (
         f"confirmed on seeds {', '.join(map(str, search.confirm_seeds))}: {search.metric} {mean:.4f}, where the search "
-        f"had {winner.scores[search.metric]:.4f}; test accuracy {100 * test:.1f} %"
+        f"had {winner.scores[search.metric]:.4f}; test {main.title} {shown(main, test)}"
     )
 
 
@@ -149,7 +151,7 @@ def study_title(search: Search, variant: str, situation: Situation) -> str:
 def judge_of(search: Search, evaluations: Sequence[Evaluation]) -> Judge:
     """Who tells the trials of the next round to give up."""
     past = [(e.curve, e.state == "COMPLETE") for e in evaluations if e.curve]
-    return Judge(search.pruner, search.direction, METRICS[search.metric][0], past, search.base.epochs)
+    return Judge(search.pruner, search.direction, search.of_epoch, past, search.base.epochs)
 
 
 def _displayed(

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "grid")
 PRUNERS = ("none", "asha", "median")
-METRICS: dict[str, tuple[str, Literal["minimize", "maximize"]]] = {  # what of an epoch it is the best of
-    "best_val_accuracy": ("val_accuracy", "maximize"),
-    "best_val_loss": ("val_loss", "minimize"),
-}
+BEST = "best_"  # of the epochs; what follows is the epoch's, `val_loss`
 OWN = ("seed", "score_on")  # in which the trials that confirm the best differ from those that found it
 
 
@@ -44,7 +41,7 @@ class Search:
     space: Mapping[str, Dimension]
     num_trials: int
     at_once: int = 4  # of a round; results of a round are known before the next is proposed
-    metric: str = "best_val_accuracy"
+    metric: str = ""  # `best_val_loss`; of the base's main score, if none is named
     sampler: str = "tpe"
     pruner: str = "none"
     seed: int = 0  # of the sampler
@@ -52,7 +49,10 @@ class Search:
 
     def __post_init__(self) -> None:
         spaces.check(self.space)
-        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("metric", tuple(METRICS))):
+        if not self.metric:
+            object.__setattr__(self, "metric", f"{BEST}val_{self.base.main_score.name}")
+        metrics = tuple(f"{BEST}val_{score.name}" for score in self.base.scores if score.each_epoch)
+        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("metric", metrics)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
         for name in ("num_trials", "at_once"):
@@ -88,9 +88,19 @@ class Search:
         )
 
     @property
+    def of_epoch(self) -> str:
+        """What of each epoch the metric is the best of."""
+        return self.metric.removeprefix(BEST)
+
+    @property
+    def score(self) -> Any:
+        """The score that is sought: a part of `trainable/scores/`."""
+        return self.base.score(self.of_epoch.removeprefix("val_"))
+
+    @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Of the metric: "maximize" or "minimize"."""
-        return METRICS[self.metric][1]
+        return "maximize" if self.score.higher_is_better else "minimize"
 
     def stand_ins(self) -> tuple[TrialConfig, ...]:
         """As many trials as the search has, of what is fixed in it: what it will propose is not known before."""
@@ -131,7 +141,7 @@ def evaluation(
     history: Sequence[Mapping[str, float]],
 ) -> Evaluation:
     """The evaluation that a committed trial is."""
-    name = METRICS[search.metric][0]
+    name = search.of_epoch
     timed = [row for row in history if "ended_unix_s" in row]  # records of earlier versions are not
     span_s = (timed[0]["ended_unix_s"] - timed[0]["epoch_s"], timed[-1]["ended_unix_s"]) if timed else None
     return Evaluation(number, config, scores, tuple(row[name] for row in history), span_s)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.engine.search import space as spaces
-from sweeps.engine.search.search import METRICS, Evaluation, Search
+from sweeps.engine.search.search import Evaluation, Search
 from sweeps.engine.search.space import Choice, Dimension, Whole
 from sweeps.engine.store.runs import StoreError, sqlite_path
 from trainable.config import TrialConfig
@@ -127,7 +127,7 @@ class Study:
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         """An evaluation has an epoch behind it."""
         if self._is_open(number):
-            value = row[METRICS[self._search.metric][0]]
+            value = row[self._search.of_epoch]
             self._storage.set_trial_intermediate_value(self._id(number), int(row["epoch"]), value)
 
     def ended(self, evaluations: Sequence[Evaluation]) -> None:

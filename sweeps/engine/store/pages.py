@@ -14,6 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.plan import Sweep
@@ -23,20 +24,19 @@ from trainable.config import TrialConfig
 VIEW = "trials"  # the name of the view, which is part of the address
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 NAMES = "attributes.`Run Name`"
-SCORES = ("test_accuracy", "test_recording_accuracy", "best_val_accuracy", "best_epoch")
 
 
 def experiment_tags(sweep: Sweep) -> dict[str, str]:
     """The tags by which MLflow's pages know what of a sweep to show."""
     columns = [
-        *(f"metrics.`{name}`" for name in dict.fromkeys((sweep.by, *SCORES))),
+        *(f"metrics.`{name}`" for name in dict.fromkeys((sweep.by, *_columns(sweep)))),
         *(f"params.`{name}`" for name in sweep.axes or ()),
         "attributes.`Dataset`",
     ]
     view = {
         "searchFilter": "tags.role = 'trial'",
         "orderByKey": f"metrics.`{sweep.by}`",
-        "orderByAsc": sweep.by.endswith("loss"),
+        "orderByAsc": not _score(sweep).higher_is_better if sweep.trials else False,
         "selectedColumns": columns,
         "columnOrder": [NAMES, *columns],  # or the corpus stands first, and takes the width of three scores
         "columnWidths": {NAMES: 260},  # pixels, for `Group: cnn14-8k on 2 kHz`
@@ -44,9 +44,22 @@ def experiment_tags(sweep: Sweep) -> dict[str, str]:
     return {f"mlflow.sharedViewState.{VIEW}": json.dumps(view), "mlflow.experiment.primaryMetric.name": sweep.by}
 
 
+def _score(sweep: Sweep) -> Any:
+    return sweep.trials[0].score(sweep.by.removeprefix("test_").removeprefix("best_val_"))
+
+
+def _columns(sweep: Sweep) -> list[str]:
+    """Shares alone: a loss is told by its curve."""
+    if not sweep.trials:
+        return []
+    trial = sweep.trials[0]
+    shares = [f"test_{score.name}" for score in trial.scores if score.is_share]
+    return [*shares, f"best_val_{trial.main_score.name}", "best_epoch"]
+
+
 def sweep_of(name: str, trial: TrialConfig) -> Sweep:
     """What is known of a sweep from one of its trials alone, until the sweep itself is started again."""
-    return Sweep(name, (trial,), by="test_accuracy" if trial.score_on == "test" else "best_val_accuracy")
+    return Sweep(name, (trial,))
 
 
 def address(store_uri: str, name: str) -> str:

@@ -13,7 +13,6 @@ from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run
 
 TABLE = "trials.csv"
-SCORES = ("test_accuracy", "test_recording_accuracy", "test_loss", "best_val_accuracy", "best_val_loss", "best_epoch")
 
 
 def by_key(sweep: Sweep, parent: str, runs: Sequence[Run]) -> dict[str, Run]:
@@ -32,30 +31,33 @@ def numbers(sweep: Sweep, runs: Mapping[str, Run]) -> dict[str, float]:
         runs: of its trials, by key.
     """
     counts = Counter(run.status for run in runs.values())
-    best = [r.metrics["best_val_accuracy"] for r in runs.values() if _finished(r) and "best_val_accuracy" in r.metrics]
+    main = sweep.trials[0].main_score if sweep.trials else None
+    validation, test = (f"{role}_{main.name}" if main else "" for role in ("best_val", "test"))
+    best = [r.metrics[validation] for r in runs.values() if _finished(r) and validation in r.metrics]
     found = {
         "trials_planned": len({*runs, *(t.key for t in sweep.trials)}),
         "trials_finished": counts["FINISHED"],
         "trials_failed": counts["FAILED"],
-        **({"best_val_accuracy": max(best)} if best else {}),
+        **({validation: (max if main.higher_is_better else min)(best)} if main and best else {}),
     }
     cells = defaultdict(list)
     for trial in sweep.trials:
         cells[sweep.cell(trial)].append(runs.get(trial.key))
     for cell, its in cells.items():
-        tested = [r.metrics["test_accuracy"] for r in its if r and _finished(r) and "test_accuracy" in r.metrics]
+        tested = [r.metrics[test] for r in its if r and _finished(r) and test in r.metrics]
         if len(tested) == len(its):  # the mean of a part is of other seeds than its neighbour's
-            found[f"test_accuracy/{_metric_name(cell)}"] = fmean(tested)
+            found[f"{test}/{_metric_name(cell)}"] = fmean(tested)
     return {name: float(value) for name, value in found.items()}
 
 
-def table(runs: Mapping[str, Run]) -> str:
+def table(sweep: Sweep, runs: Mapping[str, Run]) -> str:
     """A row for each trial that has a run, as CSV, which MLflow shows as a table."""
+    metrics = tuple(dict.fromkeys(name for trial in sweep.trials for name in trial.metrics))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(("trial", "cell", "status", *SCORES, "key"))
+    lines.writerow(("trial", "cell", "status", *metrics, "key"))
     for run in sorted(runs.values(), key=lambda run: run.name):
-        scores = [run.metrics.get(name, "") if _finished(run) else "" for name in SCORES]
+        scores = [run.metrics.get(name, "") if _finished(run) else "" for name in metrics]
         lines.writerow((run.name, run.tags.get("cell", ""), run.status, *scores, run.key))
     return text.getvalue()
 
