@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 
 from datasets.engine.corpus import folder
+from datasets.engine.refusal import Refusal
 from datasets.synthetic.events import CLIP_S, EVENTS, MIN_RATE_HZ, event_sound
 from datasets.synthetic.ships import KINDS, draw_passage, draw_vessel, ship_sound
 
@@ -210,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     write, _ = options.pop("write"), options.pop("layout")
     try:
         write(**options | {"root": folder(options["root"], "DIR ")})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Refusal) as error:
         parser.exit(2, f"datasets.synthetic: {error}\n")
 
 

