@@ -142,7 +142,7 @@ def test_the_best_complete_network_of_each_family() -> None:
     rows += [("resnet38", seed, "finished", score) for seed, score in ((1, 0.71), (2, 0.71))]
     rows += [("mobilenetv1", 1, "finished", 0.99), ("mobilenetv1", 2, "missing", np.nan)]
     rows += [("timm/a.b", seed, "finished", 0.5) for seed in (1, 2)]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns).assign(config=SWEEP.trials[0])
     assert checkpoints.best(table) == ["resnet38", "timm/a.b"]
     with pytest.raises(ValueError, match=r"no network of timm has finished.*--seeds.*--backbones"):
         checkpoints.best(table[:-1].assign(status=["finished"] * 6 + ["failed"]))

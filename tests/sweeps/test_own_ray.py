@@ -182,14 +182,14 @@ def test_only_code_is_shipped(tmp_path: Path) -> None:
         for path in (name, f"{name}/inner"):
             (root / path / "__init__.py").touch()
     (root / "requirements.txt").touch()
-    (root / "trainable" / "flops.json").write_text("{}")
+    (root / "trainable" / "inner" / "flops.json").write_text("{}")
     for name in ("data/Tanker/1.wav", "datasets/DeepShip/Tanker/1.py", "datasets/1.wav", "results/mlflow.db"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(bytes(1000))
     folder = snapshot(root, tmp_path / "shipped")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     code = {f"{name}/{path}" for name in SHIPPED for path in ("__init__.py", "inner/__init__.py")}
-    assert found == {"requirements.txt", "trainable/cost/flops.json", *code}
+    assert found == {"requirements.txt", "trainable/inner/flops.json", *code}
 
 
 def test_a_driver_loads_no_torch() -> None:
