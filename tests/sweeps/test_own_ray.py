@@ -124,12 +124,14 @@ def test_ports_are_those_that_nobody_else_is_given() -> None:
     """Neither Ray to a worker nor the system to whoever asks for any port: agents take theirs seconds later."""
     first, last = port_range()
     assert first >= 20_000  # Ray's default for its workers is 10,002 to 19,999
-    with socket.socket() as other:
-        other.bind((own_ray.LOOPBACK, 0))
-        assert not first <= other.getsockname()[1] < last
     ports = free_ports(4)
     assert len(set(ports)) == 4
     assert all(first <= port < last for port in ports)
+    if last == 65_536:
+        pytest.skip("the system gives out nearly all ports by itself: there are none that it would not give to others")
+    with socket.socket() as other:
+        other.bind((own_ray.LOOPBACK, 0))
+        assert not first <= other.getsockname()[1] < last
 
 
 def test_ports_that_are_taken_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
