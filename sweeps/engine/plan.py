@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Sweep:
 
     def cell(self, trial: TrialConfig) -> str:
         """The name of a trial's cell, which no other cell of the sweep has."""
-        return ", ".join([cell_name(trial), *(f"{name}={_short(trial[name])}" for name in self.axes or ())])
+        return ", ".join([cell_name(trial), *told(trial, self.axes or ())])
 
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
@@ -114,6 +114,12 @@ def differing(trials: Sequence[TrialConfig]) -> list[str]:
     flat = [trial.to_dict() for trial in trials]
     names = dict.fromkeys(name for fields in flat for name in fields)
     return [name for name in names if len({fields.get(name) for fields in flat}) > 1]
+
+
+def told(trial: TrialConfig, names: Iterable[str]) -> list[str]:
+    """Some fields of a trial in words; a setting that it has not, or has by default, is left out."""
+    fields = trial.to_dict()
+    return [f"{name}={_short(fields[name])}" for name in names if name in fields]
 
 
 def _short(value: str | int | float) -> str:

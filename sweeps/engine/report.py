@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.splits import ROLES
 from sweeps.engine import costing
-from sweeps.engine.plan import cell_name, trial_name
+from sweeps.engine.plan import Sweep, trial_name
 from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
 
@@ -49,7 +49,7 @@ def print_plan(situation: Situation, options: Options, planned: str = "") -> Non
     for heading, line in costing.plan_lines(situation, options):
         say(heading, line)
     known = len(situation.inputs) == len(sweep.trials)
-    lines = [] if planned else _cells(to_run)
+    lines = [] if planned else _cells(sweep, to_run)
     for line in lines[:MAX_LINES]:
         say("to run" if known else "planned", line)
     if len(lines) > MAX_LINES:
@@ -100,11 +100,11 @@ def print_watching(name: str, options: Options) -> None:
     print(f"study    optuna-dashboard {shlex.quote(options.optuna_uri)}", flush=True)
 
 
-def _cells(trials: Iterable[TrialConfig]) -> list[str]:
+def _cells(sweep: Sweep, trials: Iterable[TrialConfig]) -> list[str]:
     """Each cell with its seeds."""
     cells = defaultdict(list)
     for trial in trials:
-        cells[cell_name(trial)].append(trial.seed)
+        cells[sweep.cell(trial)].append(trial.seed)
     return [f"{cell}, seed {listed(seeds)}" for cell, seeds in cells.items()]
 
 

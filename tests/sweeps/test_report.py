@@ -71,6 +71,17 @@ def test_a_plan_counts_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     assert said["to run"][:2] == ["cnn14-32k on 16 kHz, seed 1, 2", "cnn14-32k on 8 kHz, seed 2"]
 
 
+def test_cells_are_told_apart_by_whatever_the_study_varies(capsys: pytest.CaptureFixture[str]) -> None:
+    """A field beyond networks and rates, and a setting that only some of the trials have."""
+    trials = grid(BASE, augment=("none", "mixup"), seed=(1, 2)) + grid(
+        BASE, schedule=("steps",), **{"schedule.after": "39"}
+    )
+    print_plan(situation(sweep=Sweep("wide", trials)), arguments())
+    named = {line.partition(", ")[2] for line in lines_of(capsys)["to run"] if "kHz" in line}
+    assert {"augment=none, schedule=constant, seed 1, 2", "augment=mixup, schedule=constant, seed 1, 2"} <= named
+    assert any("schedule=steps, schedule.after=3" in line for line in named)
+
+
 def test_a_plan_says_what_a_report_must_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     """Notes of the corpus and the split, and files left out, stand under the data."""
     print_plan(situation(), arguments())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration, shown
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
-from sweeps.engine.plan import differing, trial_name
+from sweeps.engine.plan import differing, told, trial_name
 from trainable.config import NAMED, TrialConfig
 
 if TYPE_CHECKING:
@@ -205,8 +205,7 @@ class TrialProgress:
     def _name(self, key: str) -> str:
         """What tells a trial from the others of its sweep: trials of a search differ in other fields than a grid's."""
         trial = self._trials[key]
-        values = [f"{name}={_short(trial[name])}" for name in self._varied]
-        return ", ".join(values + [trial_name(trial)] * self._named)
+        return ", ".join(told(trial, self._varied) + [trial_name(trial)] * self._named)
 
     def _work_done(self, key: str, work: float, new: bool = True) -> None:
         self._sum_done += work - self._done_work.get(key, 0.0)
@@ -251,7 +250,3 @@ def _terminal() -> TextIO | None:
 def _varied(trials: Sequence[TrialConfig]) -> list[str]:
     """The fields in which trials differ that have the same name."""
     return [name for name in differing(trials) if name not in NAMED]
-
-
-def _short(value: str | int | float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
