@@ -113,6 +113,14 @@ def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sw
     assert lines(zero).axes[0].get_xscale() == "linear"
 
 
+def test_one_value_stands_in_the_middle(augments: Sweep, runs: list[Run]) -> None:
+    """Its lines are a little aside of each other there, and not at both ends."""
+    some = tuple(trial for trial in augments.trials if trial.lr == 5e-5)
+    found = assemble(Pivot(down="lr", across="augment").table, Sweep("toy", some), runs, None, "", 0.02)
+    (axes,) = lines(found).axes
+    assert axes.get_xlim() == pytest.approx((2.5e-5, 1e-4))
+
+
 def test_the_report_of_a_pivot_is_whole(
     augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:

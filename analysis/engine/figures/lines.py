@@ -84,6 +84,8 @@ def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> Non
     words = [labels.words(table.down, value) for value in table.down_values]
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places.ticks, words, **slanted if sum(map(len, words)) > LONGEST else {})
+    if len(words) == 1 and places.numeric:  # or what stands a little aside would be at the other end
+        axes.set_xlim(places.ticks[0] / 2, places.ticks[0] * 2)
     axes.minorticks_off()
     axes.set_xlabel(labels.axis(table.down))
     axes.set_ylabel(style.score_label(table))
