@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from trainable.device.parallel import ALONE, Team
 from trainable.device.watchdog import beat
 from trainable.learning import augmentation
 from trainable.learning.learner import ready_learner
-from trainable.randomness import derive, generator
+from trainable.randomness import derive, generator, torch_seeded
 from trainable.result.metrics import NotFinite, mean_loss
 from trainable.result.usage import Meter
 from trainable.weights import checkpoint
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
     from trainable.examples import Examples
     from trainable.learning.learner import Learner
+    from trainable.learning.score import Score
     from trainable.network.backbone import Backbone
 
 Row = dict[str, float]  # one epoch's numbers
@@ -127,8 +128,7 @@ def take_up(config: TrialConfig, network: Backbone, folder: Path) -> tuple[Learn
 @contextmanager
 def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterator[None]:
     """While this lasts, torch's own random numbers are those of the epoch; then again what they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive(config.seed, "dropout", epoch))
+    with torch_seeded(derive(config.seed, "dropout", epoch), device):
         yield
 
 
@@ -256,7 +256,7 @@ def save(folder: Path, learner: Learner, history: list[Row]) -> None:
 
 def scored(
     prefix: str,
-    scores: Iterable[Any],
+    scores: Iterable[Score],
     logits: Float32[np.ndarray, "clips classes"],
     labels: Int64[np.ndarray, " clips"],
     recording: np.ndarray,
@@ -265,9 +265,8 @@ def scored(
     return {f"{prefix}_{score.name}": score.of(logits, labels, recording) for score in scores}
 
 
-def _best(history: list[Row], by: Any) -> int:
+def _best(history: list[Row], by: Score) -> int:
     if not history:
         return 0
-    sign = 1 if by.higher_is_better else -1
-    values = [sign * row[f"val_{by.name}"] for row in history]
-    return values.index(max(values)) + 1
+    values = [row[f"val_{by.name}"] for row in history]
+    return values.index(by.best(values)) + 1

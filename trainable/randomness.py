@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -15,3 +17,16 @@ def derive(seed: int, *purpose: str | int) -> int:
 def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator for one purpose."""
     return torch.Generator(device).manual_seed(derive(seed, *purpose))
+
+
+@contextmanager
+def torch_seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """While this lasts, torch's own random numbers, for what takes no generator, follow from `seed`; then as before."""
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def drawn(generator: torch.Generator) -> int:
+    """A seed drawn from a generator of the CPU."""
+    return int(torch.randint(2**62, (), generator=generator, device="cpu"))

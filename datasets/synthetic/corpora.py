@@ -213,7 +213,3 @@ def main(arguments: list[str] | None = None) -> None:
         write(**options | {"root": folder(options["root"], "DIR ")})
     except (OSError, ValueError, Refusal) as error:
         parser.exit(2, f"datasets.synthetic: {error}\n")
-
-
-if __name__ == "__main__":
-    main()

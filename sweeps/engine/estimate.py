@@ -95,7 +95,16 @@ def _prediction(
 
 def settings(trial: TrialConfig) -> Settings:
     """All but the seed, as a store has it."""
-    return frozenset((n, text) for n, value in trial.all_but(CHANCE) if (text := str(value)) != DEFAULTS.get(n))
+    return stated({name: str(value) for name, value in trial.to_dict().items()})
+
+
+def stated(params: Mapping[str, str]) -> Settings:
+    """The settings among a run's parameters."""
+    return frozenset(
+        (name, text)
+        for name, text in params.items()
+        if name.partition(".")[0] in DEFAULTS and text != DEFAULTS.get(name)
+    )
 
 
 def history(wanted: Collection[Settings], runs: Iterable[Run], found: Basis, options: Options) -> tuple[Basis, History]:
@@ -107,9 +116,7 @@ def history(wanted: Collection[Settings], runs: Iterable[Run], found: Basis, opt
     past: dict[str, History] = defaultdict(lambda: defaultdict(list))  # by device
     device = ""
     for run in runs:
-        alike = frozenset(
-            (n, text) for n, text in run.params.items() if n.partition(".")[0] in DEFAULTS and text != DEFAULTS.get(n)
-        )
+        alike = stated(run.params)
         if alike in wanted and (took := _took(run)) and _shared_as_now(run, options):
             device = run.tags["device"]
             past[device][alike].append((run, took))

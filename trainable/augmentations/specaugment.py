@@ -59,7 +59,7 @@ class SpecAugment(Part):
         return draw_masks(samples, frames, mels, width, generator, self.mels, self.stripes)
 
 
-def time_mask_width(data_hz: int, model_hz: int, base_frames: int = 64) -> int:
+def time_mask_width(data_hz: int, model_hz: int, base_frames: int = SpecAugment.frames) -> int:
     """Width of SpecAugment's time masks for audio at `data_hz` before a front end built for `model_hz`.
 
     Args:
@@ -107,8 +107,8 @@ def draw_masks(
     mels: int,
     time_width: int,
     generator: torch.Generator,
-    mel_width: int = 8,
-    stripes: int = 2,
+    mel_width: int = SpecAugment.mels,
+    stripes: int = SpecAugment.stripes,
 ) -> Masks:
     """Draws stripes of frames and of mel bands for each sample, on the generator's device.
 

@@ -50,6 +50,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
     from torch import nn
 
     from trainable.network.picture import ImageBackbone
+    from trainable.randomness import drawn, torch_seeded
 
     class Bands(nn.Module):
         """From (batch, 1, frames, mels) to (batch, features)."""
@@ -66,8 +67,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
             return features.relu()
 
     num_mels = config.logmel_shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
+    with torch_seeded(drawn(generator)):
         return ImageBackbone(
             Bands(num_mels),
             last_features="map",

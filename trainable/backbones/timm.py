@@ -85,12 +85,10 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
     Raises:
         BackboneError: if timm has no such network, or cannot make it for clips of this length.
     """
-    import torch
-
     from trainable.network.picture import ImageBackbone
+    from trainable.randomness import drawn, torch_seeded
 
-    with torch.random.fork_rng(devices=[]):  # timm draws from torch's global state
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
+    with torch_seeded(drawn(generator)):  # timm draws from torch's global state
         trunk: Any = create(config, num_classes=0)  # without a classifier: it gives its embedding
         return ImageBackbone(
             trunk,

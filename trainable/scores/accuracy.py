@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.part import Part
+from trainable.learning.score import Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Accuracy(Part):
+class Accuracy(Score):
     """Of clips, as a fraction."""
 
     title = "accuracy"
     higher_is_better = True
-    is_share = True  # printed in percent
-    each_epoch = True  # taken of the validation clips after every epoch, so that epochs can be chosen by it
-    stage = 0  # first of a trial's scores: that by which its sweep is listed
+    is_share = True
+    each_epoch = True
+    stage = 0
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.part import Part
+from trainable.learning.score import Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loss(Part):
+class Loss(Score):
     """Mean negative log-likelihood of the labels [nat]."""
 
     title = "loss"

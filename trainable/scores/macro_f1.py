@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.part import Part
+from trainable.learning.score import Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MacroF1(Part):
+class MacroF1(Score):
     """Of clips, as a fraction; a class that is neither there nor predicted does not count.
 
     Source:

@@ -196,7 +196,7 @@ class TrialProgress:
 
     def _better(self, one: float | None, other: float | None) -> float | None:
         known = [value for value in (one, other) if value is not None]
-        return (max if self._main.higher_is_better else min)(known, default=None)
+        return self._main.best(known) if known else None
 
     @property
     def _num_ended(self) -> int:

@@ -38,7 +38,7 @@ def numbers(sweep: Sweep, runs: Mapping[str, Run]) -> dict[str, float]:
         "trials_planned": len({*runs, *(t.key for t in sweep.trials)}),
         "trials_finished": counts["FINISHED"],
         "trials_failed": counts["FAILED"],
-        **({validation: (max if main.higher_is_better else min)(best)} if main and best else {}),
+        **({validation: main.best(best)} if main and best else {}),
     }
     cells = defaultdict(list)
     for trial in sweep.trials:
