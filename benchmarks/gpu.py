@@ -4,10 +4,10 @@
 
 The ten networks of Table II at 32 kHz, 64 samples a step, and CNN14 at every input of Table I, 32 a step; ours in
 bfloat16, clips on the device. The peer trains the same network in TF32 on waveforms, whose spectrogram and SpecAugment
-it computes in every step. The roofline is of eager bfloat16 (benchmarks/roofline.py), MFU is of the device's peak, and
-idle is the share of the time in which no kernel ran. Whole epochs, with the peer's loader, are not measured. --compile
-asks what torch.compile would be worth, in one of its modes ("reduce-overhead" is CUDA graphs): a trial does not use it.
---times writes what benchmarks/tables.py reads.
+it computes in every step. The roofline is of eager bfloat16 (benchmarks/roofline.py), MFU is of what a large product
+reaches on the device, and idle is the share of the time in which no kernel ran. Whole epochs, with the peer's loader,
+are not measured. --compile asks what torch.compile would be worth, in one of its modes ("reduce-overhead" is CUDA
+graphs): a trial does not use it. --times writes what benchmarks/tables.py reads.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def gaps(spans: Iterable[tuple[float, float]]) -> float:
     return 1 - (covered + until - began) / (until - start)
 
 
-def rows_of(config: TrialConfig, ours: Step, peer_s: float, peaks: tuple[float, float] | None) -> list[Row]:
+def rows_of(config: TrialConfig, ours: Step, peer_s: float, peaks: tuple[float, float]) -> list[Row]:
     """The lines of one trial's steps."""
     name, work = name_of(config), roofline.step_work(config, config.batch)
     speed = f"{config.batch / ours.seconds:,.0f} samples/s"
@@ -177,12 +177,11 @@ def rows_of(config: TrialConfig, ours: Step, peer_s: float, peaks: tuple[float, 
         against(name, "ms", 1e3 * ours.seconds, 1e3 * peer_s, "TF32 loop", FASTER.get(config.backbone), speed),
         at_most(f"{name}: idle", "", ours.idle, IDLE),
     ]
-    if peaks:
-        least_s = sum(each.seconds(peaks) for each in work)
-        rows.append(at_least(f"{name}: share of the roofline", "", least_s / ours.seconds, SHARE))
-        mfu = sum(each.flops for each in work) / peaks[0] / ours.seconds
-        has_goal = config.backbone == "cnn14" and config.num_frames == 501
-        rows.append(at_least(f"{name}: MFU", "", mfu, MFU) if has_goal else Row(f"{name}: MFU", "", mfu))
+    least_s = sum(each.seconds(peaks) for each in work)
+    rows.append(at_least(f"{name}: share of the roofline", "", least_s / ours.seconds, SHARE))
+    mfu = sum(each.flops for each in work) / peaks[0] / ours.seconds
+    has_goal = config.backbone == "cnn14" and config.num_frames == 501
+    rows.append(at_least(f"{name}: MFU", "", mfu, MFU) if has_goal else Row(f"{name}: MFU", "", mfu))
     return rows
 
 
@@ -200,7 +199,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         show([not_measured(name_of(c), "ms", goal, "no GPU") for c in chosen], args)
         return
     device, kind = torch.device("cuda"), torch.cuda.get_device_name(0)
-    peaks = next((peak for name, peak in roofline.PEAKS.items() if name in kind), None)
+    peaks = roofline.peaks(lambda work: seconds(work, device), device)
+    print(f"{kind}: {peaks[0] / 1e12:.0f} TFLOP/s in a product, {peaks[1] / 1e12:.2f} TB/s in a copy", flush=True)
     rows, times = list[Row](), []
     for config in chosen:
         ours = our_step(config, args.steps, device)

@@ -7,6 +7,8 @@ that the sum is the least that eager mode can take.
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trainable.config import TrialConfig
 from trainable.network.networks import start_network
 
-PEAKS = {"H200": (790e12, 4.3e12)}  # bfloat16 FLOP/s and bytes/s that matrix products and copies were seen to reach
 NUM_CLASSES = 4
 aten = torch.ops.aten
 PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0}  # where the left factor stands
@@ -47,6 +48,27 @@ class Counter(TorchDispatchMode):
             given, made = _tensors((args, kwargs or {})), _tensors(out)
             self.found.append(Work(flops(func, args, out), sum(t.numel() * t.element_size() for t in given + made)))
         return out
+
+
+def peaks(
+    seconds: Callable[[Callable[[], object]], float], device: torch.device, size: int = 8192
+) -> tuple[float, float]:
+    """What a device reaches: bfloat16 operations a second in a large product, and bytes a second in a large copy.
+
+    Args:
+        seconds: measures work until the device is done.
+        size: rows and columns of the product's factors; the copy is of eight such arrays in float32.
+    """
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    copied = torch.randn(8, size, size, device=device)
+    target = torch.empty_like(copied)
+
+    def median(work: Callable[[], object]) -> float:
+        work()
+        return statistics.median(seconds(work) for _ in range(10))
+
+    product_s, copy_s = median(lambda: left @ right), median(lambda: target.copy_(copied))
+    return 2 * size**3 / product_s, 2 * copied.numel() * copied.element_size() / copy_s
 
 
 def flops(func: Any, args: Any, out: Any) -> float:

@@ -42,6 +42,12 @@ def test_the_slower_of_arithmetic_and_memory_counts() -> None:
     assert (Work(40, 2).seconds((10, 2)), Work(40, 20).seconds((10, 2))) == (4, 10)
 
 
+def test_peaks_are_of_a_product_and_a_copy() -> None:
+    """On a clock by which a product of two 4 x 4 arrays takes 2 s, and a copy of eight of them 1 s."""
+    took = iter([2.0] * 10 + [1.0] * 10)
+    assert roofline.peaks(lambda work: next(took), CPU, 4) == (2 * 4**3 / 2, 2 * 8 * 16 * 4)
+
+
 @pytest.mark.parametrize(
     ("spans", "share"),
     [([(0, 4), (1, 2), (6, 8)], 0.25), ([(0, 1), (1, 2)], 0.0), ([], 0.0), ([(5, 6), (0, 1)], 4 / 6)],
@@ -56,7 +62,7 @@ def test_ours_and_the_peer_make_steps() -> None:
     (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
     small = dataclasses.replace(config, width=1 / 16, batch=2, clip_s=1)
     ours, peer_s = gpu.our_step(small, 1, CPU), gpu.peer_step(small, 1, CPU)
-    rows = gpu.rows_of(small, ours, peer_s, roofline.PEAKS["H200"])
+    rows = gpu.rows_of(small, ours, peer_s, (790e12, 4.3e12))
     assert [row.case.partition(": ")[2] for row in rows] == ["", "idle", "share of the roofline", "MFU"]
     assert all(row.ours is not None and row.ours >= 0 for row in rows)
 
