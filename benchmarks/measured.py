@@ -90,6 +90,11 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 def show(rows: Sequence[Row], args: argparse.Namespace) -> None:
     """Prints the table, and writes everything as JSON if `--json` asks for it."""
     print(table(rows))
+    write(rows, args)
+
+
+def write(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Writes everything as JSON if `--json` asks for it."""
     if args.json:
         flags = {name: str(value) for name, value in vars(args).items() if name != "json"}
         document = {**machine(), "flags": flags, "rows": [asdict(row) for row in rows]}

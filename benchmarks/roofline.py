@@ -16,6 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainable.config import TrialConfig
+from trainable.network.backbone import Backbone
 from trainable.network.networks import start_network
 
 NUM_CLASSES = 4
@@ -84,12 +85,14 @@ def flops(func: Any, args: Any, out: Any) -> float:
     return 0.0
 
 
-def step_work(config: TrialConfig, samples: int) -> list[Work]:
-    """Every operation of a forward and backward pass over so many samples, and of Adam's update of the weights."""
-    with torch.device("meta"):
-        shape = config.input.shape(config)
-        network = start_network(config, NUM_CLASSES, None).to("meta").bfloat16().train()
-        x = torch.empty(samples, *shape, dtype=torch.bfloat16)
+def step_work(config: TrialConfig, samples: int, network: Backbone | None = None) -> list[Work]:
+    """Every operation of a forward and backward pass over so many samples, and of Adam's update of the weights.
+
+    Args:
+        network: the trial's; it is used up. Built here if none is given.
+    """
+    network = (network or start_network(config, NUM_CLASSES, None)).to("meta").bfloat16().train()
+    x = torch.empty(samples, *config.input.shape(config), dtype=torch.bfloat16, device="meta")
     with Counter() as counter:
         network(x).sum().backward()
     weights = sum(p.numel() for p in network.parameters())

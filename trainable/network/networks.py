@@ -11,6 +11,7 @@ import torch
 
 from trainable.network.card import BackboneError, module
 from trainable.network.depthwise import use_fast_gradients
+from trainable.network.on_gpu import use_fast_layers
 from trainable.randomness import generator
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights, starts
@@ -44,6 +45,8 @@ def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Ba
     """The network on its device, its weights in the order and its gradients in the ways that are fastest there."""
     if device.type == "cpu":
         use_fast_gradients(network)
+    else:
+        use_fast_layers(network)
     # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but wide dense ones a tenth
     # slower (benchmarks/network.py).
     wide = (config.card.num_parameters or 0) * config.width**2 > WIDE
