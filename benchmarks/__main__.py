@@ -74,9 +74,8 @@ def page(results: Path = RESULTS) -> str:
 def documents(results: Path, name: str) -> list[dict[str, Any]]:
     """What is kept of a benchmark: of a CPU, and of a GPU, whose rows take the place of those that had none."""
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(f"*/{name}.json"))]
-    if len(kept) > 1:
-        for document in kept:
-            document["rows"] = [row for row in document["rows"] if row["ours"] is not None]
+    for document in kept[:-1]:
+        document["rows"] = [row for row in document["rows"] if row["ours"] is not None]
     return [document for document in kept if document["rows"]]
 
 

@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     peaks = roofline.peaks(lambda work: seconds(work, device), device)
     print(f"{kind}: {peaks[0] / 1e12:.0f} TFLOP/s in a product, {peaks[1] / 1e12:.2f} TB/s in a copy", flush=True)
     rows, times = list[Row](), list[dict[str, object]]()
-    for config in chosen:
+    for number, config in enumerate(chosen, start=1):
         try:
             ours = our_step(config, args.steps, device)
             peer_s = peer_step(replace(config, precision="float32"), args.steps, device)
@@ -237,7 +237,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"backbone": config.backbone, "frames": config.num_frames, "batch": config.batch, **measured},
         )
         print(f"{name_of(config)}: {1e3 * ours.seconds:.2f} ms, the peer {1e3 * peer_s:.2f} ms", flush=True)
-        keep(rows, times, args)
+        left = [not_measured(name_of(c), "ms", "", "stopped before it") for c in chosen[number:]]
+        keep([*rows, *left], times, args)
     show(rows, args)
 
 
