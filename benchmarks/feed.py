@@ -28,6 +28,7 @@ from benchmarks import noise
 from benchmarks.measured import Row, against, as_a_worker, parser, show
 from datasets.engine.clips import Clips, open_clips
 from datasets.engine.splits import Split
+from sweeps.recipes.mohammadi import RATES
 from trainable import examples
 from trainable.config import TrialConfig
 from trainable.examples import Examples
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 CLIPS_IN_EPOCH = 27_062
 UNIT = 2  # with mixup a sample is two clips: 64 of them make the 32 samples of a batch
 LOGMELS, WAVES = (
-    TrialConfig(
+    RATES.but(
         corpus="deepship", backbone=name, pretrain_hz=32_000, data_hz=32_000, augment="mixup", seed=1, weights="none"
     )
     for name in ("cnn14", "res1dnet31")

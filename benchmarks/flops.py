@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns, timm
 from trainable.config import TrialConfig
 from trainable.cost.cost import TABLE, forward_flops
@@ -29,7 +30,7 @@ DIGITS = 6
 
 def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig:
     """A trial of a network, for its shapes."""
-    return TrialConfig(
+    return RATES.but(
         corpus="deepship",
         backbone=backbone,
         pretrain_hz=32_000,

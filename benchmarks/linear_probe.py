@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measured import Row, against, at_most, not_measured, parser, show
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import batches, dropout_of, finetune, predict
@@ -52,7 +53,7 @@ class Found:
 
 def trial(backbone: str, width: float, epochs: int) -> TrialConfig:
     """A linear probe of 8 kHz clips before the 32 kHz front end: 126 frames."""
-    return TrialConfig(
+    return RATES.but(
         corpus="deepship",
         backbone=backbone,
         pretrain_hz=32_000,

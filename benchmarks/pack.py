@@ -27,6 +27,7 @@ import torch
 
 from benchmarks import measured
 from benchmarks.measured import Row
+from sweeps.recipes.mohammadi import RATES
 from trainable import finetune
 from trainable.config import TrialConfig
 from trainable.cost import measure
@@ -34,7 +35,7 @@ from trainable.device.place import Place
 from trainable.trial import ready_network
 
 LIGHT = {
-    "CNN14, 32 frames": TrialConfig(
+    "CNN14, 32 frames": RATES.but(
         corpus="deepship",
         backbone="cnn14",
         augment="specaugment+mixup",
@@ -44,7 +45,7 @@ LIGHT = {
         weights="none",
         batch=32,
     ),
-    "MobileNetV3, 501 frames": TrialConfig(
+    "MobileNetV3, 501 frames": RATES.but(
         corpus="deepship",
         backbone="timm/mobilenetv3_large_100.ra_in1k",
         augment="specaugment+mixup",

@@ -22,12 +22,12 @@ from datasets.synthetic.corpora import write_deepship
 from sweeps.engine.running.rounds import judge_of
 from sweeps.engine.search.search import SAMPLERS, Proposals, Search, best, evaluation
 from sweeps.engine.search.space import LogUniform
+from sweeps.recipes.mohammadi import RATES
 from trainable import trial
-from trainable.config import TrialConfig
 from trainable.device.place import Place
 from trainable.result import record
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     augment="mixup",

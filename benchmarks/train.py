@@ -29,6 +29,7 @@ import torch.nn.functional as F
 
 from benchmarks.measured import Row, against, as_a_worker, as_it_comes, parser, show
 from benchmarks.peers import PeersAugmentation, PeersFrontEnd, with_usual_layers
+from sweeps.recipes.mohammadi import RATES
 from trainable import finetune
 from trainable.config import TrialConfig
 from trainable.examples import Examples
@@ -65,7 +66,7 @@ CASES = (
 
 def trial(case: Case, width: float = 1.0) -> TrialConfig:
     """The study's trial of a case, from random weights."""
-    return TrialConfig(
+    return RATES.but(
         corpus="deepship",
         backbone=case.backbone,
         pretrain_hz=32_000,

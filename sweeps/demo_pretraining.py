@@ -15,23 +15,12 @@ import dataclasses
 
 from sweeps.engine.launch import main
 from sweeps.engine.plan import Sweep, grid
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
-    corpus="esc50",
-    backbone="cnn14",
-    augment="none",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    seed=1,
-    split="source",
-    weights="none",
-    width=1 / 16,
-    head_dropout=0,
-    lr=3e-3,
-    batch=8,
-    epochs=15,
-)
+BASE = dataclasses.replace(
+    RATES, corpus="esc50", augment="none", split="source", weights="none", width=1 / 16, head_dropout=0, lr=3e-3,
+    batch=8, epochs=15,
+)  # fmt: skip
 TRIALS = grid(BASE, pretrain_hz=(8_000, 16_000, 32_000))
 SWEEP = Sweep("demo_pretraining", tuple(dataclasses.replace(t, data_hz=t.pretrain_hz) for t in TRIALS))
 

@@ -18,17 +18,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python swe
 from sweeps.engine.launch import main
 from sweeps.engine.search.search import Search
 from sweeps.engine.search.space import Choice
-from trainable.config import TrialConfig
+from sweeps.recipes.palanisamy import ESC50
 
-BACKBONES = ("timm/densenet201.tv_in1k", "timm/resnet50.tv_in1k")
-BASE = TrialConfig(corpus="esc50", split="published", pretrain_hz=32_000, data_hz=44_100, scale="pcm", augment="none",
-                   backbone=BACKBONES[0], head_dropout=0, input_norm="none", epochs=70, patience=70, seed=1,
-                   )  # fmt: skip
 SWEEP = Search(
     "image_learning_rate",
-    base=BASE,
+    base=ESC50,
     space={
-        "backbone": Choice(BACKBONES),
+        "backbone": Choice(("timm/densenet201.tv_in1k", "timm/resnet50.tv_in1k")),
         "lr": Choice((1e-5, 1e-4, 1e-3)),
         "weight_decay": Choice((1e-4, 1e-3, 1e-2)),
     },

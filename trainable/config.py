@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # the least and the most that can be
     "weight_decay": (0, 1e38),
     "batch": (1, 1_000_000),
     "epochs": (1, 9_999),  # the names of checkpoints have four digits
-    "patience": (1, 1_000_000),
+    "patience": (0, 1_000_000),
     "seed": (0, 2**53 - 1),  # above, floats skip numbers
 }
 NAMES = {  # how a module, a network and a group of recordings can be called, in words
@@ -75,8 +75,8 @@ class TrialConfig:
     """One fine-tuning: (corpus, backbone, pre-train rate, data rate, augmentation, seed) and its recipe.
 
     A field's name is the Ray config key, the MLflow param and the DataFrame column, and it says what it changes.
-    Defaults are the recipe of Mohammadi et al. 2024; a field that is added later has the old behaviour as its default,
-    so that no key changes.
+    A default is the absence of something: what a paper chooses is in its recipe (`sweeps/recipes/`). A field that is
+    added later has as its default what was before, so that no key changes.
 
     A slot holds a part (`trainable.learning.part`), and is given one or its name: `augment="mixup"`.
 
@@ -91,27 +91,28 @@ class TrialConfig:
     augment: Any = slot("augmentations", STEP, several=True)
     seed: int = changes(CHANCE)
 
+    clip_s: float = changes(CLIPS)
+    lr: float = changes(LEARNING)
+    batch: int = changes(STEP)  # samples after mixup, which draws twice as many clips
+    epochs: int = changes(LEARNING)  # at most, where `patience` is given
+
     classes: str = changes(DATA, "")  # comma-separated; empty is all that the corpus has
     # What no role may share: "recording", or a group of the corpus; or "published".
     split: str = changes(SPLIT, "recording")
-    clip_s: float = changes(CLIPS, 5.0)
-    # Of the waveform: the training split's minimum and maximum to [0, 1]; "pcm": int16 to [-1, 1].
-    scale: str = changes(INPUT, "minmax")
-    # Or "none", or "run:KEY", the checkpoint that the run with this key left.
-    weights: str = changes(START, "published")
+    # Of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
+    scale: str = changes(INPUT, "pcm")
+    # Or "published", or "run:KEY", the checkpoint that the run with this key left.
+    weights: str = changes(START, "none")
     width: float = changes(NETWORK, 1.0)  # of every layer, against the published network
-    # Before the new classifier, on top of the network's own (the authors' code does this).
-    head_dropout: float = changes(NETWORK, 0.5)
-    # Of the log-mel: "batch", a batch normalisation of each mel band; "standard", mean and standard deviation of the
-    # training clips; "none", in dB as it is. PANNs bring the first with them.
-    input_norm: str = changes(NETWORK, "batch")
+    # Before the new classifier, on top of the network's own.
+    head_dropout: float = changes(NETWORK, 0.0)
+    # Of the log-mel: "none", in dB as it is; "batch", a batch normalisation of each mel band, which PANNs bring with
+    # them; "standard", mean and standard deviation of the training clips.
+    input_norm: str = changes(NETWORK, "none")
 
-    lr: float = changes(LEARNING, 5e-5)
-    batch: int = changes(STEP, 32)  # samples after mixup, which draws twice as many clips
-    epochs: int = changes(LEARNING, 100)
-    patience: int = changes(LEARNING, 50)  # epochs without a better `stop_by`
-    stop_by: str = changes(LEARNING, "loss")  # validation
-    keep_by: str = changes(SCORE, "accuracy")  # validation
+    patience: int = changes(LEARNING, 0)  # epochs without a better `stop_by` after which training stops; 0: never
+    stop_by: str = changes(LEARNING, "loss")  # on validation
+    keep_by: str = changes(SCORE, "none")  # the score on validation whose best epoch is kept; none: the last epoch is
     weight_decay: float = changes(LEARNING, 0.0)  # Adam's, added to the gradient
     score_on: str = changes(SCORE, "test")  # or "validation": a trial of a search, which never loads a test clip
     trained: Any = slot("trained", STEP, "everything")  # or "head": a linear probe
@@ -152,9 +153,10 @@ class TrialConfig:
             )
         if not self.scores or not self.main_score.each_epoch:
             raise ValueError(f"scores={str(self.scores)!r}: name one that every epoch has, such as the default's first")
-        for name in ("keep_by", "stop_by"):
-            if (value := getattr(self, name)) not in (each := [s.name for s in self.scores if s.each_epoch]):
-                raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(sorted(each))}, or add it to scores")
+        each = [score.name for score in self.scores if score.each_epoch]
+        for name, ways in (("keep_by", sorted([*each, "none"])), ("stop_by", sorted(each))):
+            if (value := getattr(self, name)) not in ways:
+                raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(ways)}, or add it to scores")
         self._check_backbone()
         for part in self.parts:
             part.check(self)

@@ -227,13 +227,13 @@ def arithmetic(config: TrialConfig, device: torch.device) -> torch.autocast:
 
 
 def kept_epoch(history: list[Row], config: TrialConfig) -> int:
-    """The epoch whose weights are kept: the first of the best by `keep_by`; 0 before the first."""
-    return _best(history, config.score(config.keep_by))
+    """The epoch whose weights are kept: the first of the best by `keep_by`, or the last; 0 before the first."""
+    return len(history) if config.keep_by == "none" else _best(history, config.score(config.keep_by))
 
 
 def has_stopped(history: list[Row], config: TrialConfig) -> bool:
-    """Whether `stop_by` has not improved for `patience` epochs."""
-    return len(history) - _best(history, config.score(config.stop_by)) >= config.patience
+    """Whether `stop_by` has not improved for `patience` epochs, if there is such a limit."""
+    return 0 < config.patience <= len(history) - _best(history, config.score(config.stop_by))
 
 
 def save(folder: Path, learner: Learner, history: list[Row]) -> None:

@@ -68,7 +68,10 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     axes, config = tuple(found["axes"]), found["config"]
     named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
     if unknown := named - set(FIELDS):
-        raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; mend the table [config]")
+        raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; correct the table [config]")
+    needed = {f.name for f in dataclasses.fields(TrialConfig) if f.default is dataclasses.MISSING} - {"seed"}
+    if missing := needed - named:
+        raise ValueError(f"{path}: nothing is said of {', '.join(sorted(missing))}; complete the table [config]")
     if found["unit"] != "percent":
         raise ValueError(f"{path}: unit={found['unit']!r}; write the numbers in percent, as they are printed")
     n, ddof = found["n"], found["ddof"]

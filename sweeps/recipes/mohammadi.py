@@ -12,10 +12,17 @@ RATES = TrialConfig(
     pretrain_hz=32_000,
     data_hz=32_000,
     seed=1,
+    clip_s=5.0,
+    scale="minmax",  # of the training split
+    weights="published",
+    head_dropout=0.5,  # beyond the network's own: the authors' code does this
+    input_norm="batch",
     lr=5e-5,
     batch=32,
     epochs=100,
     patience=50,
+    stop_by="loss",
+    keep_by="accuracy",
 )
 # Table II: all networks at 32 kHz, in larger batches.
 PANN = dataclasses.replace(RATES, batch=64)

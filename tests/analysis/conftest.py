@@ -12,10 +12,11 @@ import pytest
 
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     augment="specaugment+mixup",

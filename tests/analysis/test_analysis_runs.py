@@ -275,5 +275,5 @@ def test_a_setting_that_the_store_cannot_hold_whole_is_no_other_setting(sweep: S
 def test_held_names_the_settings_that_the_store_has(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
     """What differs from the plan, as flags that would select it."""
     short = [make_run(dataclasses.replace(t, epochs=2, classes="Tug,Cargo")) for t in sweep.trials[:2]]
-    assert "2 runs with --set classes=Cargo,Tug --set epochs=2" in held(sweep, short)
+    assert "2 runs with --set epochs=2 --set classes=Cargo,Tug" in held(sweep, short)
     assert held(sweep, []) == "the store holds no run at all"

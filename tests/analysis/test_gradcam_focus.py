@@ -11,9 +11,9 @@ import pytest
 
 from analysis.engine import stats
 from analysis.inside.attention import MEASURES, captions, difference, effective_area, focus, half_area, markdown
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-TRIAL = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
+TRIAL = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
 
 
 def delta() -> np.ndarray:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from analysis.engine.rows import Predictions
 from analysis.inside import heatmaps
 from analysis.inside.heatmaps import Seen, average, evenly_spread, grad_cam, map_size, over_input
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 from trainable.network.card import BackboneError
 from trainable.network.networks import start_network
 
-CNN14 = TrialConfig(
+CNN14 = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=32_000,

@@ -98,6 +98,14 @@ def test_a_field_that_no_trial_has_is_refused(tmp_path: Path) -> None:
         read_published("x", tmp_path)
 
 
+def test_a_protocol_that_leaves_out_what_every_trial_states_is_refused(tmp_path: Path) -> None:
+    """There is no default to expect."""
+    text = (FOLDER / "deepship_rates.toml").read_text(encoding="utf-8")
+    (tmp_path / "x.toml").write_text(text.replace("clip_s = 5.0\n", "").replace("lr = 5e-5\n", ""), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"x.toml: nothing is said of clip_s, lr; complete the table \[config\]"):
+        read_published("x", tmp_path)
+
+
 def test_the_published_protocol_is_comparable(sweep: Sweep, make_run: MakeRun) -> None:
     """No reason against trials of the same settings on as many recordings and clips."""
     assert incomparable(read_published("deepship_rates"), rows_of(sweep, make_run)) == {}

@@ -20,10 +20,10 @@ from sweeps.engine.search.search import Evaluation, Search
 from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole
 from sweeps.engine.store.optuna_study import write_study
 from sweeps.engine.store.runs import Run
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
 MakeRun = Callable[..., Run]
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=32_000, data_hz=32_000, seed=1, epochs=9
 )
 SEARCH = Search(

@@ -10,10 +10,10 @@ from benchmarks.plan import Held, held
 from sweeps.engine.forecast.cost import ZERO, Prediction, Span
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.result.record import Record
 
-BASE = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="none", seed=1)
+BASE = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="none", seed=1)
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 2_000), seed=(1, 2)))
 
 

@@ -84,7 +84,7 @@ class TestShipped:
 
     @pytest.mark.parametrize("file", FILES)
     def test_is_refused_until_it_is_filled_in(self, file: str) -> None:
-        """Each placeholder is named with its line, and there is nothing else to mend."""
+        """Each placeholder is named with its line, and there is nothing else to fix."""
         lines = shipped(file).splitlines()
         expected = {(f"line {n}", name) for n, line in enumerate(lines, 1) for name in PLACEHOLDER.findall(line)}
         assert {tuple(p.split(": ")[:2]) for p in check.problems(shipped(file))} == expected

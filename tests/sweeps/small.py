@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.randomness import generator
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=8_000,

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from sweeps.engine.store import artefacts
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
 ROOT = Path(__file__).parents[2]
-TRIAL = TrialConfig(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
+TRIAL = RATES.but(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
 NOTEBOOK = "module://matplotlib_inline.backend_inline"  # what every notebook hands to the commands that it starts
 
 

@@ -9,9 +9,10 @@ import pytest
 from sweeps.engine.command.commandline import limit
 from sweeps.engine.forecast.budget import Budget, Limit, Times
 from sweeps.engine.plan import grid
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
 )
 LONG, MEDIUM, SHORT = TRIALS = grid(BASE, seed=(1, 2, 3))

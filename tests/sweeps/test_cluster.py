@@ -183,7 +183,7 @@ def trial(folder):
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
 
     node.run, tune.report = work, told.append
-    config = TrialConfig(
+    config = RATES.but(
         corpus="deepship", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1
     )
     tuner.execute({"trial": config, "place": Place(folder, folder, None, folder), "needs": None})

@@ -29,10 +29,10 @@ from sweeps.engine.forecast.cost import (
 )
 from sweeps.engine.forecast.placement import Asked, Needs
 from sweeps.engine.plan import grid
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.cost.cost import Measured, cell_of, epoch_flops, forward_flops
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=32_000,

@@ -23,11 +23,12 @@ from sweeps.engine.forecast.timings import Timings, versions
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of, forward_flops
 from trainable.result.record import Record
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
 )
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2)))

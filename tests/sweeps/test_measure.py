@@ -14,10 +14,11 @@ from sweeps.engine.forecast.timings import FILE, Timings, merged, read, versions
 from sweeps.engine.plan import grid
 from sweeps.engine.running import measure
 from sweeps.engine.running.measure import Answer, Answers
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=32_000,

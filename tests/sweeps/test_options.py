@@ -14,9 +14,9 @@ from sweeps.engine.command import commandline
 from sweeps.engine.command.options import Options, parse_seeds
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import sqlite_path
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))

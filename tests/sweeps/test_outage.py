@@ -50,6 +50,7 @@ from sweeps.engine.store.mirror import PATIENCE_S, Mirror
 from sweeps.engine.store.reconcile import Repair
 from sweeps.engine.store.runs import StoreError, read_runs, sqlite_path
 from sweeps.engine.store.store import Store, artifact_path
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.device.place import Place
 from trainable.result import record
@@ -58,7 +59,7 @@ from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
@@ -298,7 +299,7 @@ class Wire:
                 pass
             self.num_faults += 1
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.fault == "refused":
             self._open()
         self.fault = ""
@@ -310,7 +311,7 @@ def wire(server: Server) -> Iterator[Wire]:
     """A way to the server, each test on an empty one."""
     wire = Wire(server)
     yield wire
-    wire.mend()
+    wire.repair()
     wire.close()
 
 
@@ -360,7 +361,7 @@ def test_an_outage_that_passes_is_made_up_for(
     drive.end(two, after=3)
     until(lambda: wire.num_faults > 0)
     time.sleep(1.5)  # an outage, not a hiccup that MLflow's own retries bridge
-    wire.mend()
+    wire.repair()
     until(lambda: drive.statuses()[two.key, "FINISHED"])
     assert drive.close() < 2
     assert drive.longest_s < 1
@@ -387,7 +388,7 @@ def test_an_outage_that_outlasts_the_sweep_is_repaired(
     assert wire.num_faults > 0
     assert "the store has not taken everything" in capsys.readouterr().out
     until(lambda: not mirror_is_alive())
-    wire.mend()
+    wire.repair()
     assert {repair.kind for repair in drive.repair()} >= {"show"}
     assert drive.repair() == []
     drive.assert_whole()
@@ -405,7 +406,7 @@ def test_an_epoch_whose_answer_was_lost_is_one_point(wire: Wire, tmp_path: Path)
     drive.end(one, after=1)
     drive.end(two, after=1)
     until(lambda: wire.num_faults > 4)
-    wire.mend()
+    wire.repair()
     assert drive.close() < 10
     drive.repair()
     drive.assert_whole(each_once=True)
@@ -429,7 +430,7 @@ def test_a_server_that_never_answers_holds_the_driver_for_its_patience(wire: Wir
     assert drive.longest_s < 1
     assert wire.num_faults > 0
     assert mirror_is_alive()
-    wire.mend()
+    wire.repair()
     drive.repair()
     until(lambda: not mirror_is_alive())
     drive.repair()

@@ -16,10 +16,10 @@ from sweeps.engine.search.search import Search
 from sweeps.engine.search.space import LogUniform
 from sweeps.engine.store import pages
 from sweeps.engine.store.store import Store
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.result.record import Record
 
-BASE = TrialConfig(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
+BASE = RATES.but(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
 SWEEP = Sweep("toy", grid(BASE, lr=(1e-3, 1e-4), seed=(1, 2)))
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.engine.plan import Sweep, cell_name, grid, trial_name, varied, work
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))

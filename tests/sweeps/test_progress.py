@@ -13,9 +13,9 @@ from sweeps.engine.display.progress import TrialProgress, each
 from sweeps.engine.display.standing import Failed, Finished, Running, duration
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.plan import grid
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=32_000,

@@ -27,6 +27,7 @@ from sweeps.engine.store import reconcile
 from sweeps.engine.store.reconcile import Repair, main, repairs
 from sweeps.engine.store.runs import Run, StoreError, deleted_records, read_all, read_runs
 from sweeps.engine.store.store import Store, artifact_path
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
@@ -34,7 +35,7 @@ from trainable.result.record import DamagedRecord, Record
 ROOT = Path(__file__).parents[2]
 HERE, THERE = "this storage", "another storage"
 INPUTS = {"data_sha256": "d" * 64, "split_sha256": "5" * 64, "weights_sha256": "none"}
-TRIAL = TrialConfig(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
+TRIAL = RATES.but(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
 OTHER = dataclasses.replace(TRIAL, seed=2)
 FOLDER = Path("trials/one")
 NUM_EPOCHS = 3

@@ -20,9 +20,9 @@ from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
 from sweeps.engine.situation import Inputs, Situation, wanted_by
 from sweeps.engine.store.runs import Run
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))

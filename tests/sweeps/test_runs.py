@@ -24,9 +24,9 @@ from mlflow.entities import Metric
 from sweeps.engine.store import runs
 from sweeps.engine.store.runs import Run, StoreError, read_runs, sqlite_path
 from sweeps.engine.store.store import Store, artifact_path
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
-TRIAL = TrialConfig(
+TRIAL = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")

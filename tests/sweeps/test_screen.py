@@ -191,7 +191,7 @@ from sweeps.engine.plan import grid
 from sweeps.engine.display.progress import TrialProgress, each
 from trainable.config import TrialConfig
 
-BASE = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
+BASE = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
 TRIALS = grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2))
 SCORES = {"test_accuracy": 0.8123, "best_val_accuracy": 0.75, "best_epoch": 3, "epochs_run": 5}
 shown = TrialProgress(TRIALS)

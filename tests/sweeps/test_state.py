@@ -12,10 +12,11 @@ from datasets.engine.prepare import Wanted
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
 from sweeps.engine.store.runs import Run
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.result.record import Record
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))

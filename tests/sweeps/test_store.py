@@ -14,9 +14,10 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sweeps.engine.modules import Code, modules_of
 from sweeps.engine.store.runs import LONGEST, Run, StoreError, fitted, read_runs
 from sweeps.engine.store.store import Store, artifact_path
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
-TRIAL = TrialConfig(
+TRIAL = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 TAGS = {"key": TRIAL.key, "role": "trial", "data_sha256": "d" * 64}

@@ -18,10 +18,11 @@ from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.situation import Inputs, Situation, folder_name, wanted_by
 from sweeps.engine.store.runs import Run
 from sweeps.engine.why import everything, explain, reasons
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.result.record import FILE, Record, _encoded
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 SWEEP = Sweep("toy", grid(BASE, seed=(1, 2)))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sweeps.deepship_backbones import SWEEP
+from sweeps.recipes.mohammadi import RATES
 from tests.trainable.drawing import draw
 from trainable import finetune
 from trainable.backbones import panns, timm
@@ -42,7 +43,7 @@ TABLE_II = {  # trainable parameters with four classes; of timm's, the 128 of th
 
 def config(name: str, width: float = 1 / 16, **fields: object) -> TrialConfig:
     """A trial of a narrow network on clips of 2 s at 32 kHz."""
-    return TrialConfig(
+    return RATES.but(
         corpus="deepship",
         backbone=name,
         pretrain_hz=32_000,

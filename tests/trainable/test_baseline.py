@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sweeps.recipes.mohammadi import RATES
 from trainable import finetune
-from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.learning.learner import ready_learner
 from trainable.network.networks import check_starts, start_network
 
-TRIAL = TrialConfig(
+TRIAL = RATES.but(
     corpus="deepship",
     backbone="baseline/bands",
     pretrain_hz=32_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.schedules.cosine import Cosine
 
 
@@ -28,6 +28,5 @@ def test_one_epoch_has_the_whole_rate() -> None:
 
 def test_a_rise_is_refused() -> None:
     """By the trial that it is a part of."""
-    base = {"corpus": "deepship", "backbone": "cnn14", "pretrain_hz": 32_000, "data_hz": 32_000, "augment": "none"}
     with pytest.raises(ValueError, match=r"schedule\.least=2: must be at least 0 and below 1"):
-        TrialConfig.of({**base, "seed": 1, "schedule": "cosine", "schedule.least": 2})
+        RATES.but(**{"schedule": "cosine", "schedule.least": 2})

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.cost import measure as measuring
 from trainable.cost.measure import ROUNDS, measure, random_examples, rounds
 
-SMALL = TrialConfig(
+SMALL = RATES.but(
     corpus="deepship",
     backbone="cnn14",
     pretrain_hz=32_000,

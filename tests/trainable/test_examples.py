@@ -11,6 +11,7 @@ import torch
 
 from datasets.engine.clips import Clips
 from datasets.engine.splits import Split
+from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns
 from trainable.config import TrialConfig
 from trainable.examples import CLIPS_AT_ONCE, Examples, Scale, load, moments, waveform_scale
@@ -18,7 +19,7 @@ from trainable.network.card import FrontEnd
 from trainable.network.frontend import FLOOR, logmel
 
 CPU = torch.device("cpu")
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1, clip_s=0.5, weights="none"
 )
 ROLES = {"a": "train", "b": "validation", "c": "test", "d": "train"}  # and `e`, which the split does not have

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import (
@@ -32,7 +33,7 @@ from trainable.result.usage import MEASURED
 from trainable.trial import start_network
 from trainable.weights import checkpoint
 
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="toy",
     backbone="cnn14",
     pretrain_hz=8_000,
@@ -244,6 +245,7 @@ def test_the_first_of_the_best_epochs_is_kept() -> None:
     history = rows([0.5, 0.7, 0.6, 0.7], [0.9, 0.8, 0.3, 0.3])
     assert kept_epoch(history, CONFIG) == 2
     assert kept_epoch(history, dataclasses.replace(CONFIG, keep_by="loss")) == 3
+    assert kept_epoch(history, dataclasses.replace(CONFIG, keep_by="none")) == len(history)
     assert kept_epoch([], CONFIG) == 0
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.objectives.focal import Focal
 
-TRIAL = TrialConfig(
+TRIAL = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, objective="focal"
 )
 

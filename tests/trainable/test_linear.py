@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.corpora import write_esc50
+from sweeps.recipes.mohammadi import RATES
 from trainable import examples, finetune, trial
 from trainable.config import TrialConfig
 from trainable.cost import measure
@@ -31,7 +32,7 @@ from trainable.result.usage import MEASURED
 from trainable.weights import checkpoint
 
 CPU = torch.device("cpu")
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="esc50",
     backbone="cnn14",
     pretrain_hz=8_000,

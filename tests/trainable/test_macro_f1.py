@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 from trainable.finetune import kept_epoch
 from trainable.scores.macro_f1 import MacroF1
 
@@ -22,7 +22,7 @@ def test_is_that_of_scikit_learn(seed: int) -> None:
 
 def test_a_trial_is_kept_by_it() -> None:
     """It is a score like any other, once the trial has it."""
-    trial = TrialConfig(
+    trial = RATES.but(
         corpus="deepship",
         backbone="cnn14",
         pretrain_hz=32_000,
@@ -34,5 +34,5 @@ def test_a_trial_is_kept_by_it() -> None:
     )
     history = [{"val_macro_f1": 0.2, "val_accuracy": 0.9}, {"val_macro_f1": 0.5, "val_accuracy": 0.1}]
     assert kept_epoch(history, trial) == 2
-    with pytest.raises(ValueError, match="keep_by='macro_f1': choose one of accuracy, loss, or add it to scores"):
+    with pytest.raises(ValueError, match="keep_by='macro_f1': choose one of accuracy, loss, none, or add it to scores"):
         trial.but(scores="accuracy+loss")

@@ -24,6 +24,7 @@ from torch import Tensor
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.corpora import write_esc50
+from sweeps.recipes.mohammadi import RATES
 from tests.trainable.drawing import draw
 from trainable import trial
 from trainable.config import TrialConfig
@@ -39,7 +40,7 @@ from trainable.network.networks import start_network
 from trainable.result import record
 
 ROOT = Path(__file__).parents[2]
-CNN14 = TrialConfig(
+CNN14 = RATES.but(
     corpus="toy",
     backbone="cnn14",
     pretrain_hz=8_000,

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sweeps.engine.plan import grid
+from sweeps.recipes.mohammadi import RATES
 from trainable.augmentations.mixup import Mixup
 from trainable.augmentations.specaugment import SpecAugment
 from trainable.averages.none import NoAverage
@@ -25,7 +26,7 @@ from trainable.samplers.shuffled import Shuffled
 from trainable.schedules.constant import Constant
 from trainable.schedules.steps import Steps
 
-BASE = TrialConfig(
+BASE = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
 )
 FILES = [(slot, folder, path.stem) for slot, folder, _ in SLOTS for path in (ROOT / folder).glob("[a-z]*.py")]

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns
-from trainable.config import TrialConfig
 from trainable.network.backbone import Backbone
 from trainable.network.card import FRONT_ENDS, Card, FrontEnd
 from trainable.network.frontend import mel_matrix
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights
 
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, weights="none"
 )
 

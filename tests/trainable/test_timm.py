@@ -16,6 +16,7 @@ import safetensors.torch
 import timm as library
 import torch
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import timm
 from trainable.config import TrialConfig
 from trainable.network.card import BackboneError, card
@@ -26,7 +27,7 @@ from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
 MOBILENET = "mobilenetv3_large_100.ra_in1k"
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="deepship",
     backbone=f"timm/{MOBILENET}",
     pretrain_hz=32_000,

@@ -19,6 +19,7 @@ from datasets.engine import prepare, splits
 from datasets.engine.clips import open_clips
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.corpora import write_esc50
+from sweeps.recipes.mohammadi import RATES
 from trainable import examples, trial
 from trainable.config import TrialConfig
 from trainable.device.place import NO_ROOM, Place
@@ -29,7 +30,7 @@ from trainable.weights import checkpoint, pretrained, weights
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
-CONFIG = TrialConfig(
+CONFIG = RATES.but(
     corpus="esc50",
     backbone="cnn14",
     pretrain_hz=8_000,

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns
 from trainable.config import TrialConfig
 from trainable.result import record
@@ -22,7 +23,7 @@ from trainable.weights import weights
 from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
-CONFIG = TrialConfig(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
+CONFIG = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
 KEY = "0123456789ab"
 
 

@@ -238,9 +238,7 @@ def _check_labels(found: Predictions) -> None:
     names, first, where = np.unique(found.recording, return_index=True, return_inverse=True)
     torn = names[where[found.labels != found.labels[first][where]]]
     if len(torn):
-        raise ValueError(
-            f"recording {torn[0]}: its clips have different labels; score clips only, or mend the manifest"
-        )
+        raise ValueError(f"recording {torn[0]}: its clips have different labels; score clips only, or fix the manifest")
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:

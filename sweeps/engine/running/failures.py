@@ -57,7 +57,7 @@ class Failures:
         alike.add(key)
         if len(alike) < SAME_STOPS or self._any_finished:
             return ""
-        return f"the first {len(alike)} trials failed alike, so no other was started; mend it:\n{reason.rstrip()}"
+        return f"the first {len(alike)} trials failed alike, so no other was started; fix it:\n{reason.rstrip()}"
 
     def finished(self) -> None:
         """A trial has its result: the others' failures are their own."""
