@@ -45,7 +45,7 @@ def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig
 
 def count(config: TrialConfig) -> int:
     """Forward FLOPs of one clip, counted."""
-    shape = config.input.shape(config)
+    shape = config.given.shape(config)
     network = start_network(config, 4, None).to("meta").eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, *shape, device="meta"))
@@ -57,7 +57,7 @@ def terms(backbone: str) -> list[list[float]]:
     lines = []
     for width in WIDTHS:
         few, many = (trial(backbone, width, clip_s) for clip_s in SECONDS)
-        sizes = [t.input.length(t) for t in (few, many)]
+        sizes = [t.given.length(t) for t in (few, many)]
         low, high = count(few), count(many)
         each = (high - low) / (sizes[1] - sizes[0])
         lines.append((low - each * sizes[0], each))

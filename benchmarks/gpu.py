@@ -65,7 +65,7 @@ def cases() -> Iterator[TrialConfig]:
 
 def name_of(config: TrialConfig) -> str:
     """How a row is called."""
-    size = f"{config.num_samples} samples" if not config.input.spectrogram else f"{config.num_frames} frames"
+    size = f"{config.num_samples} samples" if not config.given.spectrogram else f"{config.num_frames} frames"
     return f"{config.backbone} at {config.pretrain_hz // 1000} kHz, {size}, batch {config.batch}"
 
 
@@ -125,7 +125,7 @@ def peer_step(config: TrialConfig, num_steps: int, device: torch.device) -> floa
     waves = 0.1 * torch.randn(2 * config.batch, config.num_samples, generator=random, device=device)
     targets = F.one_hot(torch.arange(len(waves), device=device) % NUM_CLASSES, NUM_CLASSES).float()
     network = with_usual_layers(started(config)).to(device).train()
-    front_end = torch.nn.Identity() if config.input.waves else PeersFrontEnd(config.card.front_end).to(device)
+    front_end = torch.nn.Identity() if config.given.waves else PeersFrontEnd(config.card.front_end).to(device)
     augmentation = PeersAugmentation(config)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
 

@@ -92,7 +92,7 @@ def step_work(config: TrialConfig, samples: int, network: Backbone | None = None
         network: the trial's; it is used up. Built here if none is given.
     """
     network = (network or start_network(config, NUM_CLASSES, None)).to("meta").bfloat16().train()
-    x = torch.empty(samples, *config.input.shape(config), dtype=torch.bfloat16, device="meta")
+    x = torch.empty(samples, *config.given.shape(config), dtype=torch.bfloat16, device="meta")
     with Counter() as counter:
         network(x).sum().backward()
     weights = sum(p.numel() for p in network.parameters())

@@ -113,6 +113,7 @@ class TrialConfig:
     patience: int = changes(LEARNING, 0)  # epochs without a better `stop_by` after which training stops; 0: never
     stop_by: str = changes(LEARNING, "loss")  # on validation
     keep_by: str = changes(SCORE, "none")  # the score on validation whose best epoch is kept; none: the last epoch is
+    input: Any = slot("inputs", INPUT, "own")  # or another that its card knows
     weight_decay: float = changes(LEARNING, 0.0)  # Adam's, added to the gradient
     score_on: str = changes(SCORE, "test")  # or "validation": a trial of a search, which never loads a test clip
     trained: Any = slot("trained", STEP, "everything")  # or "head": a linear probe
@@ -168,6 +169,11 @@ class TrialConfig:
             raise ValueError(
                 f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
             )
+        if self.given.name not in card.inputs:
+            names = " or ".join(card.inputs)
+            raise ValueError(f"input={str(self.input)!r}: {self.backbone} takes {names}; choose that, or own")
+        if self.input == self.given == named("input", "inputs", card.inputs[0]):  # said in words: the same trial
+            object.__setattr__(self, "input", named("input", "inputs", "own"))
         if self.width != 1 and not card.scalable:
             raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")
 
@@ -175,11 +181,11 @@ class TrialConfig:
         if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
             raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
         card = self.card
-        least = max(card.min_samples, self.input.min_samples(self))
+        least = max(card.min_samples, self.given.min_samples(self))
         if self.num_samples >= least:
             return
         given, needed, unit = self.num_samples, least, "samples"
-        if not self.input.waves and self.num_frames < card.front_end.num_frames(least):
+        if not self.given.waves and self.num_frames < card.front_end.num_frames(least):
             given, needed, unit = self.num_frames, card.front_end.num_frames(least), "frames"
         raise ValueError(
             f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {given} {unit} to {self.backbone} "
@@ -192,9 +198,9 @@ class TrialConfig:
         return card(self.backbone, self.pretrain_hz)
 
     @functools.cached_property
-    def input(self) -> Any:
-        """What the backbone is given of a clip: a part of `trainable/inputs/`."""
-        return named("input", "inputs", self.card.input)
+    def given(self) -> Any:
+        """What the backbone is given of a clip: `input`, or what its card says."""
+        return named("input", "inputs", self.card.inputs[0]) if self.input.name == "own" else self.input
 
     @property
     def parts(self) -> tuple[Part, ...]:

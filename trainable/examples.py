@@ -70,18 +70,18 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
     role_of = np.array([split.roles.get(i, "") for i in clips.recording])
     chosen = np.flatnonzero(role_of == role)
     scale = waveform_scale(config.scale, clips.levels[role_of == "train"])
-    shape, dtype = config.input.shape(config), getattr(torch, config.input.dtype)
+    shape, dtype = config.given.shape(config), getattr(torch, config.given.dtype)
     inputs = torch.empty((len(chosen), *shape), dtype=dtype, device=device)
     for start in range(0, len(chosen), CLIPS_AT_ONCE):
         beat()
         wave = torch.from_numpy(clips.wave[chosen[start : start + CLIPS_AT_ONCE]]).to(device)
-        inputs[start : start + CLIPS_AT_ONCE] = config.input.made(wave, config, scale)
+        inputs[start : start + CLIPS_AT_ONCE] = config.given.made(wave, config, scale)
     return Examples(
         inputs,
         torch.from_numpy(clips.label[chosen]).to(device),
         clips.recording[chosen],
         clips.number[chosen],
-        scale if config.input.waves else None,
+        scale if config.given.waves else None,
     )
 
 
@@ -93,7 +93,7 @@ def shared(
     Args:
         source: what `clips` and `split` were read from.
     """
-    made_of = (source, config.only(CLIPS, INPUT), config.input, config.card.front_end, device)
+    made_of = (source, config.only(CLIPS, INPUT), config.given, config.card.front_end, device)
     if not all(known == made_of for known, _ in _made):
         _made.clear()  # first, or there would have to be room for both
     if (made_of, role) not in _made:

@@ -120,7 +120,7 @@ def _look_into(
     test = examples.load(trial, open_clips(folder), data.split, "test", device)
     chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
     found = average(_batches(networks, test, chosen), num_classes)
-    name = trial.backbone.removeprefix("timm/") + " (over time alone)" * (not trial.input.spectrogram)
+    name = trial.backbone.removeprefix("timm/") + " (over time alone)" * (not trial.given.spectrogram)
     logmels = mean_logmels(trial, test, chosen, num_classes)
     return found, Panels(name, trial.card.front_end, trial.data_hz, found.mean, found.count, logmels)
 

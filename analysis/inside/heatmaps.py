@@ -74,10 +74,10 @@ def map_size(trial: TrialConfig) -> tuple[int, ...]:
     network = start_network(trial, 2, None).to("meta").eval()
     sizes: list[torch.Size] = []
     network.last_features.register_forward_hook(lambda layer, given, made: sizes.append(made.shape))
-    network(torch.empty(1, *trial.input.shape(trial), device="meta"))
+    network(torch.empty(1, *trial.given.shape(trial), device="meta"))
     (shape,) = sizes
     channels_last = getattr(getattr(network, "trunk", None), "output_fmt", "NCHW") != "NCHW"  # as timm marks them
-    if len(shape) != (4 if trial.input.spectrogram else 3) or channels_last:
+    if len(shape) != (4 if trial.given.spectrogram else 3) or channels_last:
         raise BackboneError(
             f"backbone={trial.backbone!r}: its last features are {tuple(shape)}, tokens and no map over time and "
             "frequency, so it has no Grad-CAM; choose a convolutional network with --backbones"
@@ -169,7 +169,7 @@ def mean_logmels(
     total, count = np.zeros((num_classes, *trial.logmel_shape)), np.zeros(num_classes)
     for here in np.array_split(chosen, -(-len(chosen) // 64)):
         x = test.batch(torch.from_numpy(here).to(test.labels.device))
-        x = logmel(x, trial.card.front_end) if trial.input.waves else x
+        x = logmel(x, trial.card.front_end) if trial.given.waves else x
         np.add.at(total, labels[here], x.cpu().numpy())
         np.add.at(count, labels[here], 1)
     mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]

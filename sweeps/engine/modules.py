@@ -33,7 +33,7 @@ MAX_NAMED = 5
 
 def roots(config: TrialConfig) -> tuple[str, ...]:
     """The modules that a trial begins with: its loop, and those that no import statement names, but its config."""
-    parts = dict.fromkeys(type(part).__module__ for part in (*config.parts, config.input))
+    parts = dict.fromkeys(type(part).__module__ for part in (*config.parts, config.given))
     return ("trainable.trial", f"trainable.backbones.{family(config.backbone)}", f"datasets.{config.corpus}", *parts)
 
 

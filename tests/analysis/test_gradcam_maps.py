@@ -37,7 +37,7 @@ RES1DNET31 = dataclasses.replace(CNN14, backbone="res1dnet31", data_hz=32_000, w
 def inputs(config: TrialConfig, num: int) -> Tensor:
     """Random log-mels [dB], or waveforms."""
     noise = torch.Generator().manual_seed(0)
-    if not config.input.waves:
+    if not config.given.waves:
         return 10 * torch.randn(num, *config.logmel_shape, generator=noise) - 40
     return torch.rand(num, config.num_samples, generator=noise)
 

@@ -74,7 +74,7 @@ def network(name: str) -> Backbone:
 
 def clips(trial: TrialConfig, batch: int = 4) -> torch.Tensor:
     """Noise in the shape and the range of the network's input."""
-    if trial.input.waves:
+    if trial.given.waves:
         return 0.1 * torch.randn(batch, trial.num_samples, generator=seeded(0))
     return -50 + 10 * torch.randn(batch, *trial.logmel_shape, generator=seeded(0))
 
@@ -163,13 +163,13 @@ class TestContract:
         with torch.no_grad():
             network(name).eval()(clips(config(name)))
         hook.remove()
-        assert maps[0].ndim == (3 if not config(name).input.spectrogram else 4)
+        assert maps[0].ndim == (3 if not config(name).given.spectrogram else 4)
         assert maps[0].shape[0] == 4
 
     def test_the_shortest_clip_of_its_card_is_the_shortest(self, name: str) -> None:
         """It trains on a clip of that length; where one is too short, a frame or a sample less is too short."""
         card, net = config(name).card, build(name).train()
-        takes_wave = "wave" in card.input
+        takes_wave = "wave" in card.inputs[0]
         frames = card.front_end.num_frames(card.min_samples)
         shortest = (card.min_samples,) if takes_wave else (frames, 64)
         assert net(torch.randn(2, *shortest)).isfinite().all()
@@ -215,7 +215,7 @@ def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
     before = {n: p.clone() for n, p in net.named_parameters()}
     labels = torch.tensor([0, 1, 0, 1])
     x, scale = clips(trial), None
-    if trial.input.waves:
+    if trial.given.waves:
         x, scale = (x * 2**15).clamp(-(2**15), 2**15 - 1).to(torch.int16), Scale(-20_000.0, 1 / 40_000)
     train = Examples(x if scale else x.half(), labels, np.array(["a", "b", "c", "d"]), np.zeros(4, dtype=int), scale)
     (losses,) = finetune.train_epoch(ready_learner(trial, net), train, epoch=1).values()

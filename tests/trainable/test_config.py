@@ -57,6 +57,7 @@ OTHER: dict[str, Any] = {  # another value for every field
     "schedule": Steps(after="30"),
     "scores": "accuracy+loss",
     "keep": "embeddings",
+    "input": "wave",
     "trained": "head",
     "precision": "bfloat16",
 }
@@ -85,6 +86,7 @@ def test_defaults_are_pinned() -> None:
         "keep_by": "none",
         "scores": "accuracy+recording_accuracy+loss",
         "keep": "none",
+        "input": "own",
         "trained": "everything",
         "sampler": "shuffled",
         "objective": "cross_entropy",
@@ -100,11 +102,29 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
     monkeypatch.setitem(panns.NUM_PARAMETERS, "toy", 1)
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
-    any_norm = functools.partial(dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "standard"))
+    any_norm = functools.partial(
+        dataclasses.replace, panns.card("toy", 32_000), input_norms=("batch", "standard"), inputs=("logmel", "wave")
+    )
     monkeypatch.setattr(panns, "card", lambda backbone, pretrain_hz: any_norm(backbone=backbone))
-    needed = {"width": {"weights": "none"}, "trained": {"augment": "none", "input_norm": "standard"}}
+    needed = {
+        "width": {"weights": "none"},
+        "trained": {"augment": "none", "input_norm": "standard"},
+        "input": {"augment": "none"},
+    }
     base = dataclasses.replace(BASE, **needed.get(name, {}))
     assert dataclasses.replace(base, **{name: OTHER[name]}).key != base.key
+
+
+def test_a_networks_own_input_is_one_trial_however_it_is_said() -> None:
+    """And another network, put in its place, is given its own."""
+    assert BASE.but(input="logmel") == BASE
+    assert BASE.but(input="logmel").but(backbone="res1dnet31", augment="mixup").given.name == "wave"
+
+
+def test_an_input_that_a_network_cannot_take_is_refused() -> None:
+    """With what it takes."""
+    with pytest.raises(ValueError, match="input='wave': cnn14 takes logmel; choose that, or own"):
+        BASE.but(input="wave")
 
 
 def test_a_later_field_changes_no_key() -> None:

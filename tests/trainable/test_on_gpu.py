@@ -98,7 +98,7 @@ def test_a_network_learns_the_same(backbone: str, kinds: set[type]) -> None:
     use_fast_layers(ours)
     assert {type(module) for module in ours.modules()} & set(FAST.values()) == kinds
     assert list(ours.state_dict()) == list(plain.state_dict())
-    x = torch.randn(2, *config.input.shape(config), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, *config.given.shape(config), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x = x.to(DEVICE)
     for mine, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-9)

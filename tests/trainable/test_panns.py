@@ -178,7 +178,7 @@ def test_shortest_clip_of_the_card_is_the_shortest_that_works(backbone: str, pre
 
     def run(num_samples: int) -> torch.Tensor:
         wave = waves(2, num_samples)
-        return network(logmel(wave, card.front_end) if card.input == "logmel" else wave)
+        return network(logmel(wave, card.front_end) if card.inputs == ("logmel",) else wave)
 
     assert run(card.min_samples).isfinite().all()
     with pytest.raises(RuntimeError):

@@ -70,7 +70,7 @@ def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> N
         card = panns.card(backbone, reference["pretrain_hz"])
         noise = 0.1 * np.random.default_rng(0).standard_normal((2, reference["num_samples"]))
         wave = torch.from_numpy(noise.astype(np.float32))
-        embedding = network.embed(logmel(wave, card.front_end) if card.input == "logmel" else wave)
+        embedding = network.embed(logmel(wave, card.front_end) if card.inputs == ("logmel",) else wave)
         logits = network.classifier(embedding).double()
         np.testing.assert_allclose(embedding[:, :8], reference["embedding_first8"], rtol=3e-5, atol=3e-5)
         assert embedding.mean().item() == pytest.approx(reference["embedding_mean"], rel=1e-5)

@@ -45,7 +45,7 @@ class SpecAugment(Part):
                 f"augment={str(config.augment)!r}: SpecAugment sets what it hides to 0, which is the mean of a "
                 "normalised input only; choose input_norm=batch or standard, or another augment"
             )
-        if not config.input.spectrogram:
+        if not config.given.spectrogram:
             others = "+".join(part.name for part in config.augment if part is not self) or "none"
             raise ValueError(
                 f"augment={str(config.augment)!r}: {config.backbone} takes waveforms, which have no spectrogram to "

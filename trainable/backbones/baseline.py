@@ -34,7 +34,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
-        input="logmel",
+        inputs=("logmel",),
         front_end=front_end,
         min_samples=front_end.hop,  # two frames, which have a spread
         num_parameters=None,

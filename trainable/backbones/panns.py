@@ -79,7 +79,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
-        input=INPUTS.get(backbone, "logmel"),
+        inputs=(INPUTS.get(backbone, "logmel"),),
         front_end=front_end,
         min_samples=(frames - 1) * front_end.hop if frames else RES1DNET31_SAMPLES,
         num_parameters=NUM_PARAMETERS[backbone],

@@ -60,7 +60,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
-        input="logmel",
+        inputs=("logmel",),
         front_end=FRONT_ENDS[pretrain_hz],
         min_samples=(min_frames - 1) * FRONT_ENDS[pretrain_hz].hop,
         num_parameters=num_parameters,

@@ -50,7 +50,7 @@ def forward_flops(trial: TrialConfig) -> float | None:
     """
     if trial.trained.embeds or (terms := _table().get(trial.backbone)) is None:
         return None
-    size = trial.input.length(trial)
+    size = trial.given.length(trial)
     return sum((fixed + each * size) * trial.width**power for power, (fixed, each) in enumerate(terms))
 
 

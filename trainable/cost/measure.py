@@ -117,17 +117,17 @@ def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: 
 def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -> Examples:
     """So many clips of the trial's shape, or as many as are not too much: noise at the level of ships."""
     random = torch.Generator(device).manual_seed(0)
-    shape, dtype = config.input.shape(config), getattr(torch, config.input.dtype)
+    shape, dtype = config.given.shape(config), getattr(torch, config.given.dtype)
     least = 2 * config.batch
     num_clips = max(least, min(num_clips, MAX_CLIP_BYTES // (2 * int(np.prod(shape)))))
     inputs = torch.empty(num_clips, *shape, dtype=dtype, device=device)
-    if config.input.waves:
+    if config.given.waves:
         inputs.random_(-10_000, 10_000, generator=random)
     else:
         inputs.normal_(-30, 7.6, generator=random)
     labels = torch.arange(num_clips, device=device) % NUM_CLASSES
     none = np.zeros(num_clips)
-    return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.input.waves else None)
+    return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.given.waves else None)
 
 
 def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[float, ...]:
@@ -156,9 +156,9 @@ def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> flo
     scale = Scale(0.0, 1 / 32767)
 
     def make(_: int) -> float:
-        return float(config.input.made(wave, config, scale).sum())  # waits for the device
+        return float(config.given.made(wave, config, scale).sum())  # waits for the device
 
-    return statistics.median(_seconds(make, 1, clock) for _ in range(3)) / num if not config.input.waves else 0.0
+    return statistics.median(_seconds(make, 1, clock) for _ in range(3)) / num if not config.given.waves else 0.0
 
 
 def _drawn(config: TrialConfig) -> int:

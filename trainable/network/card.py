@@ -68,7 +68,7 @@ class Card:
 
     backbone: str
     pretrain_hz: int
-    input: str  # a part of trainable/inputs/: "logmel", "wave", or "wave_logmel"
+    inputs: tuple[str, ...]  # parts of trainable/inputs/ that it can be given, its own first
     front_end: FrontEnd  # of a network that takes waveforms alone only the rate counts
     min_samples: int  # shortest clip
     num_parameters: int | None  # as published, its classifier included; None where nobody has told

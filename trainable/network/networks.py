@@ -81,7 +81,7 @@ def _show(network: Backbone, config: TrialConfig) -> None:
     Raises:
         BackboneError: if it cannot take clips of that length.
     """
-    shape = config.input.shape(config)
+    shape = config.given.shape(config)
     try:
         network.to("meta")(torch.empty(2, *shape, device="meta"))
     except (AssertionError, RuntimeError) as error:

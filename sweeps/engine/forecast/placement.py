@@ -52,7 +52,7 @@ def needs(config: TrialConfig, num_clips: int, measured_gb: float | None = None)
     """
     card = config.card
     frames, mels = config.logmel_shape
-    per_clip = 2 * math.prod(config.input.shape(config))  # in half precision, or 16 bits
+    per_clip = 2 * math.prod(config.given.shape(config))  # in half precision, or 16 bits
     drawn = config.batch * config.clips_per_sample
     activations = drawn * frames * mels * BYTES_PER_CELL * config.width
     parameters = BYTES_PER_PARAMETER * (card.num_parameters or 0) * config.width**2
