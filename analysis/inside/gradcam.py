@@ -19,7 +19,7 @@ from analysis.engine.figures import style
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.rows import finished_runs, held, table_rows
 from analysis.inside import attention, checkpoints
-from analysis.inside.heatmaps import Averages, Seen, Trained, average, evenly_spread, look, map_size, mean_logmels
+from analysis.inside.heatmaps import Averages, Seen, Trained, average, evenly_spread, map_size, maps_of, mean_logmels
 from analysis.inside.panels import Panels, gradcam_figure
 from datasets.engine import prepare
 from datasets.engine.clips import open_clips
@@ -128,7 +128,7 @@ def _look_into(
 def _batches(networks: Sequence[Trained], test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
     for its in networks:
         print(f"Grad-CAM: {trial_name(its.trial)}, {len(chosen):,} of {len(test.labels):,} test clips", flush=True)
-        yield from look(its, test, chosen)
+        yield from maps_of(its, test, chosen)
 
 
 def _sweep(name: str) -> Sweep:

@@ -118,7 +118,7 @@ def over_input(
     return maps / peak.where(peak > 0, 1)
 
 
-def look(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
+def maps_of(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
     """The maps of the `chosen` test clips, some at a time, by the network that the trial has left.
 
     Raises:

@@ -43,10 +43,10 @@ def event_sound(event: Event, source: Generator, take: Generator, rate_hz: int) 
 
 def _dog(source: Generator, take: Generator, rate_hz: int) -> Float[np.ndarray, " samples"]:
     """Barks: short hoarse voices whose pitch falls."""
-    share = np.linspace(0, 1, int(source.uniform(0.1, 0.35) * rate_hz))
-    pitch_hz = source.uniform(250, 900) * (1 - source.uniform(0.1, 0.4) * share)
+    progress = np.linspace(0, 1, int(source.uniform(0.1, 0.35) * rate_hz))
+    pitch_hz = source.uniform(250, 900) * (1 - source.uniform(0.1, 0.4) * progress)
     voice = _voice(pitch_hz, source.uniform(0.2, 1, 8) / np.arange(1, 9) ** 0.5, source, rate_hz)
-    bark = (voice + source.uniform(0.2, 1) * source.standard_normal(len(share))) * np.sin(np.pi * share**0.5)
+    bark = (voice + source.uniform(0.2, 1) * source.standard_normal(len(progress))) * np.sin(np.pi * progress**0.5)
     return _struck(_steps(take, 0.3, 1.6), bark, take, rate_hz)
 
 
@@ -54,11 +54,11 @@ def _chirping_birds(source: Generator, take: Generator, rate_hz: int) -> Float[n
     """Two syllables, each a glide with or without a trill."""
     total = np.zeros(CLIP_S * rate_hz)
     for _ in range(2):
-        share = np.linspace(0, 1, int(source.uniform(0.04, 0.25) * rate_hz))
+        progress = np.linspace(0, 1, int(source.uniform(0.04, 0.25) * rate_hz))
         start_hz, end_hz = source.uniform(1_800, 6_500, 2)
-        trill_hz = source.uniform(0, 800) * np.sin(2 * np.pi * source.uniform(3, 12) * share)
-        chirp = _voice(start_hz + (end_hz - start_hz) * share + trill_hz, np.array([1, 0.15]), source, rate_hz)
-        total += _struck(_steps(take, 0.15, 0.9), chirp * np.sin(np.pi * share) ** 2, take, rate_hz)
+        trill_hz = source.uniform(0, 800) * np.sin(2 * np.pi * source.uniform(3, 12) * progress)
+        chirp = _voice(start_hz + (end_hz - start_hz) * progress + trill_hz, np.array([1, 0.15]), source, rate_hz)
+        total += _struck(_steps(take, 0.15, 0.9), chirp * np.sin(np.pi * progress) ** 2, take, rate_hz)
     return total
 
 

@@ -24,7 +24,7 @@ from sweeps.engine.forecast.cost import (
     predict,
     predict_again,
     reached,
-    share_of,
+    resources_of,
 )
 from sweeps.engine.forecast.placement import Needs
 from sweeps.engine.plan import trial_name
@@ -179,7 +179,7 @@ def device_parts(situation: Situation, options: Options) -> dict[str, float]:
     """How many GPUs, or cores, each trial with a prediction is given: what turns its seconds into their seconds."""
     asked = options.asked
     known = needs(situation, (t for t in situation.sweep.trials if t.key in situation.predictions))
-    part = {need: devices_of(share_of(need, situation.basis, asked)) for need in set(known.values())}
+    part = {need: devices_of(resources_of(need, situation.basis, asked)) for need in set(known.values())}
     return {key: part[need] for key, need in known.items()}
 
 

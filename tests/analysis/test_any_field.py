@@ -174,7 +174,7 @@ def test_many_long_names_fit_a_figure(make_run: MakeRun) -> None:
     (legend,) = figure.legends
     box = legend.get_window_extent()
     assert (box.x0 >= 0, box.x1 <= figure.bbox.x1) == (True, True)
-    assert len({(style.look(i)["color"], style.look(i)["marker"]) for i in range(36)}) == 36
+    assert len({(style.marks_of(i)["color"], style.marks_of(i)["marker"]) for i in range(36)}) == 36
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ def dots(table: RankingTable) -> Figure:
     axes = figure.add_subplot()
     groups = sorted({table.group(row) for row in cells})
     for y, row in enumerate(cells):
-        _dot(axes, y, row, style.look(groups.index(table.group(row))))
+        _dot(axes, y, row, style.marks_of(groups.index(table.group(row))))
     axes.set_yticks(range(rows), [row.short for row in cells])
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
     style.dress(axes, "x")
     _right(axes, table)
-    named = [(Line2D([], [], linestyle="none", markersize=6, **style.look(i)), g) for i, g in enumerate(groups) if g]
+    named = [
+        (Line2D([], [], linestyle="none", markersize=6, **style.marks_of(i)), g) for i, g in enumerate(groups) if g
+    ]
     style.legend(figure, named, any(row.published for row in cells), upright=False)
     return figure
 

@@ -52,30 +52,30 @@ def lines(table: PivotTable) -> Figure:
     for i, across in enumerate(columns):
         cells = [table.cell(down, across) for down in table.down_values]
         steps = (i - (len(columns) - 1) / 2) * min(1, ABREAST / len(columns))
-        look = style.look(i) | ({} if places.numeric else {"linestyle": "none"})  # nothing lies between two words
-        _ours(axes, places.aside(steps), cells, look, table.heading(across))
-        _published(axes, places.aside(steps + PUBLISHED_ASIDE), cells, look)
+        marks = style.marks_of(i) | ({} if places.numeric else {"linestyle": "none"})  # nothing lies between two words
+        _ours(axes, places.aside(steps), cells, marks, table.heading(across))
+        _published(axes, places.aside(steps + PUBLISHED_ASIDE), cells, marks)
     _dress(figure, axes, table, places)
     return figure
 
 
-def _ours(axes: Axes, x: list[float], cells: list[Cell | None], look: dict[str, Any], label: str) -> None:
+def _ours(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str, Any], label: str) -> None:
     scores = [cell.scores if cell else None for cell in cells]
     mean = [100 * s.clip.mean if s else math.nan for s in scores]
     std = [100 * s.clip.std if s else math.nan for s in scores]
     low = [100 * s.over_recordings.low if s else math.nan for s in scores]
     high = [100 * s.over_recordings.high if s else math.nan for s in scores]
-    axes.vlines(x, low, high, color=look["color"], linewidth=4, alpha=0.22, zorder=1)
-    axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, label=label, zorder=3, **look)
+    axes.vlines(x, low, high, color=marks["color"], linewidth=4, alpha=0.22, zorder=1)
+    axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, label=label, zorder=3, **marks)
 
 
-def _published(axes: Axes, x: list[float], cells: list[Cell | None], look: dict[str, Any]) -> None:
+def _published(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str, Any]) -> None:
     beside = [cell.published if cell else None for cell in cells]
     if not any(beside):
         return
     mean = [100 * cell.mean if cell else math.nan for cell in beside]
-    look = {"linestyle": "--", **look}
-    axes.plot(x, mean, linewidth=0.8, markersize=5, markerfacecolor="white", zorder=2, **look)
+    marks = {"linestyle": "--", **marks}
+    axes.plot(x, mean, linewidth=0.8, markersize=5, markerfacecolor="white", zorder=2, **marks)
 
 
 def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> None:

@@ -19,7 +19,7 @@ LETTERS, HANDLE = 100, 7  # that a row of a legend has room for, and those that 
 DPI, MAX_PIXELS = 200, 6_000  # of a picture; with more networks or classes than are read, dots become fewer
 
 
-def look(i: int) -> dict[str, Any]:
+def marks_of(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th group; the first 36 are all different."""
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
 

@@ -214,7 +214,7 @@ def forecast(
     if not keyed:
         return Forecast(ZERO, ZERO, len(trials))
     cluster = basis.cluster
-    found = {need: share_of(need, basis, asked) for _, _, need in keyed}
+    found = {need: resources_of(need, basis, asked) for _, _, need in keyed}
     # Without a measurement a device's rate is that of one trial alone: several at once share it.
     alone = [p.network_gb is None and not p.num_finished and cluster.num_gpus for _, p, _ in keyed]
     parts = [1.0 if a else devices_of(found[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
@@ -236,14 +236,14 @@ def forecast(
     return Forecast(walls + Span(before_s, before_s, before_s), started, len(trials) - len(keyed))
 
 
-def share_of(needed: Needs, basis: Basis, asked: Asked) -> dict[str, float]:
+def resources_of(needed: Needs, basis: Basis, asked: Asked) -> dict[str, float]:
     """What a trial will be given of a node of the basis' cluster."""
     return placement.resources(needed, Nodes(basis.cluster.memory_gb, basis.cluster.num_gpus), asked)
 
 
-def devices_of(share: Mapping[str, float]) -> float:
+def devices_of(resources: Mapping[str, float]) -> float:
     """GPUs of a trial, or its cores where it has none."""
-    return share.get("GPU", 0) or share["CPU"]
+    return resources.get("GPU", 0) or resources["CPU"]
 
 
 def makespan(seconds: Sequence[float], parts: Sequence[float], num_devices: int, at_once: int) -> float:

@@ -73,13 +73,13 @@ def resources(needed: Needs, nodes: Nodes, asked: Asked) -> dict[str, float]:
     # Powers of two, because workers are reused among trials of the same share.
     memory_gb = min(2.0 ** math.ceil(math.log2(host_gb)), nodes.memory_gb)
     cpus = workers * asked.cpus_per_trial
-    share: dict[str, float] = {"CPU": cpus, "GPU": gpus, "memory": math.floor(memory_gb * 1e9)}
+    resources: dict[str, float] = {"CPU": cpus, "GPU": gpus, "memory": math.floor(memory_gb * 1e9)}
     if on_gpu and asked.accelerator:
-        share[f"accelerator_type:{asked.accelerator}"] = 0.001
-    return {name: amount for name, amount in share.items() if amount > 0}
+        resources[f"accelerator_type:{asked.accelerator}"] = 0.001
+    return {name: amount for name, amount in resources.items() if amount > 0}
 
 
-def room(shares: list[dict[str, float]], total: dict[str, float]) -> int:
+def room(each: list[dict[str, float]], total: dict[str, float]) -> int:
     """How many trials there is room for at once, at most, in a cluster that has `total`."""
-    smallest = {name: min(s.get(name, 0) for s in shares) for name in ("CPU", "GPU", "memory")}
+    smallest = {name: min(s.get(name, 0) for s in each) for name in ("CPU", "GPU", "memory")}
     return max(1, int(min(total.get(name, 0) / amount + 1e-9 for name, amount in smallest.items() if amount > 0)))

@@ -84,13 +84,13 @@ def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> A
         cluster.check_nodes()
         join_s = time.monotonic() - began
         nodes, total = cluster.nodes(), cluster.capacity()
-        shares = {cell_of(t): placement.resources(placement.needs(t, 0), nodes, asked) for t in trials}
-        room = placement.room(list(shares.values()), total)
+        resources = {cell_of(t): placement.resources(placement.needs(t, 0), nodes, asked) for t in trials}
+        room = placement.room(list(resources.values()), total)
         copies = math.ceil(min(room, MAX_COPIES) / len(trials))  # so that each is measured beside others, as trials run
         # Each in a process of its own: what a process has held at most never falls.
         task = ray.remote(max_calls=1, max_retries=0)(measure_one)
         asks = {
-            task.options(**_options(shares[cell_of(t)])).remote(t, asked.cpus_per_trial, str(storage)): t
+            task.options(**_options(resources[cell_of(t)])).remote(t, asked.cpus_per_trial, str(storage)): t
             for t in trials
             for _ in range(copies)
         }
@@ -123,9 +123,14 @@ def _gathered(ray: Any, asks: Mapping[Any, TrialConfig]) -> tuple[dict[str, list
     return {c: found for c, found in by_cell.items() if c not in refused}, refused, waited_s if by_cell else 0.0
 
 
-def _options(share: Mapping[str, float]) -> dict[str, Any]:
-    special = {name: amount for name, amount in share.items() if name not in ("CPU", "GPU", "memory")}
-    return {"num_cpus": share["CPU"], "num_gpus": share.get("GPU", 0), "memory": share["memory"], "resources": special}
+def _options(resources: Mapping[str, float]) -> dict[str, Any]:
+    special = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU", "memory")}
+    return {
+        "num_cpus": resources["CPU"],
+        "num_gpus": resources.get("GPU", 0),
+        "memory": resources["memory"],
+        "resources": special,
+    }
 
 
 def measure_one(trial: TrialConfig, num_threads: int, storage: str) -> Answer:

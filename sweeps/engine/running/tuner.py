@@ -67,14 +67,14 @@ def run(
         cluster.check_nodes()
         nodes = cluster.nodes()
 
-        def share(needs: Needs) -> dict[str, float]:
+        def resources(needs: Needs) -> dict[str, float]:
             return placement.resources(needs, nodes, asked)
 
-        room = placement.room([share(needs) for needs in set(all_needs)], cluster.capacity())
+        room = placement.room([resources(needs) for needs in set(all_needs)], cluster.capacity())
         folder = storage / "tune" / f"{name}-{os.getpid()}"
         at_once = min(asked.max_concurrent or room, room)
         with cluster.watched(lost):
-            tune_jobs(execute, jobs, len(all_needs), listener, folder, share, at_once, ready)
+            tune_jobs(execute, jobs, len(all_needs), listener, folder, resources, at_once, ready)
     finally:
         cluster.leave()
         shutil.rmtree(storage / "tune", ignore_errors=True)
@@ -137,7 +137,7 @@ def tune_jobs(
     num_jobs: int,
     listener: Listener,
     folder: Path,
-    share: Callable[[Needs], dict[str, float]],
+    resources: Callable[[Needs], dict[str, float]],
     max_concurrent: int,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -145,14 +145,14 @@ def tune_jobs(
 
     Args:
         folder: where Tune may write while it runs.
-        share: Ray's resources for what a job needs.
+        resources: Ray's resources for what a job needs.
     """
     from ray import tune
 
     from sweeps.engine.running import hooks  # loads Ray, which `cluster.join` has quietened
 
     def bundles(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([share(config["needs"])])
+        return tune.PlacementGroupFactory([resources(config["needs"])])
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
     tuner = tune.Tuner(
