@@ -77,7 +77,7 @@ def ends(num_nodes: int, clips: Mapping[str, Path]) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize(
-    ("num_nodes", "ours", "plain"), [(4, (16, 141), (24, 147)), (8, (28, 75), (36, 79)), (16, (36, 53), (45, 53))]
+    ("num_nodes", "ours", "plain"), [(4, (17, 141), (23, 147)), (8, (24, 76), (32, 78)), (16, (31, 53), (43, 53))]
 )
 def test_fewer_clips_are_made_and_no_time_is_lost(
     num_nodes: int, ours: tuple[int, int], plain: tuple[int, int]

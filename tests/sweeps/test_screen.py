@@ -189,7 +189,7 @@ PROGRAM = """
 import dataclasses, os, signal, sys, time
 from sweeps.engine.plan import grid
 from sweeps.engine.display.progress import TrialProgress, each
-from trainable.config import TrialConfig
+from sweeps.recipes.mohammadi import RATES
 
 BASE = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
 TRIALS = grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2))

@@ -187,15 +187,17 @@ def effort(trial: TrialConfig) -> float:
 
 
 def longest_first(trials: Iterable[TrialConfig], predictions: Mapping[str, Prediction]) -> list[TrialConfig]:
-    """By predicted seconds where all are known, or by operations, so that none is left running alone at the end."""
-    listed = [(t.key, t) for t in trials]
-    known = all(key in predictions for key, _ in listed)
+    """By predicted seconds where all are known, or by operations, so that none is left running alone at the end.
 
-    def order(keyed: tuple[str, TrialConfig]) -> tuple[float, str]:
-        key, trial = keyed
-        return -(predictions[key].seconds.mid if known else effort(trial)), key
+    Trials that take the same stay in their order: the seeds of a cell beside each other, on the same clips.
+    """
+    listed = list(trials)
+    known = all(t.key in predictions for t in listed)
 
-    return [trial for _, trial in sorted(listed, key=order)]
+    def seconds(trial: TrialConfig) -> float:
+        return predictions[trial.key].seconds.mid if known else effort(trial)
+
+    return sorted(listed, key=seconds, reverse=True)
 
 
 def forecast(
