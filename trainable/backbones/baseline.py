@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainable.network.card import FRONT_ENDS, Card, Passport
+from trainable.network.card import Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS  # so that it is a baseline of those networks that hear the same
 
 if TYPE_CHECKING:
     import torch

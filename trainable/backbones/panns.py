@@ -7,7 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from trainable.network.card import FRONT_ENDS, Card, Passport
+from trainable.network.card import Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS
 
 if TYPE_CHECKING:
     import torch

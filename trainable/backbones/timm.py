@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainable.network.card import FRONT_ENDS, HUB_FILE, BackboneError, Card, Passport
+from trainable.network.card import HUB_FILE, BackboneError, Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS  # Mohammadi et al. 2024 feed image networks what PANNs hear
 
 if TYPE_CHECKING:
     import torch

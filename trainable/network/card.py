@@ -32,20 +32,11 @@ class FrontEnd:
     hop: int  # samples
     f_min_hz: float
     f_max_hz: float
-    num_mels: int = 64
+    num_mels: int
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that a clip of `num_samples` gives, centred and reflected at both ends."""
         return num_samples // self.hop + 1
-
-
-# Window, hop and upper cut-off follow the rate, so that every network sees 10 ms hops. 8 and 4 kHz at the lower rates
-# is what the PANNs were trained with; Mohammadi et al.'s text says 7 and 3.5 kHz (docs/fidelity.md).
-FRONT_ENDS = {
-    32_000: FrontEnd(rate_hz=32_000, window=1024, hop=320, f_min_hz=50, f_max_hz=14_000),
-    16_000: FrontEnd(rate_hz=16_000, window=512, hop=160, f_min_hz=50, f_max_hz=8_000),
-    8_000: FrontEnd(rate_hz=8_000, window=256, hop=80, f_min_hz=50, f_max_hz=4_000),
-}
 
 
 @dataclass(frozen=True)
