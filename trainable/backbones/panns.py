@@ -71,6 +71,9 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     """
     if backbone not in NUM_PARAMETERS:
         raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(NUM_PARAMETERS)}")
+# Of CNN14: 64 channels of six float32 tensors at full resolution, and as much again for all the smaller ones. The
+# others keep less.
+BYTES_PER_CELL = 64 * 6 * 4 * 2
     if (backbone, pretrain_hz) not in CHECKPOINTS:
         rates = ", ".join(str(hz) for name, hz in CHECKPOINTS if name == backbone)
         raise ValueError(f"pretrain_hz={pretrain_hz}: {backbone} was pre-trained at {rates} Hz")
@@ -95,6 +98,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
 def _command(file: str) -> str:
     """Downloads a file, and goes on with what an interrupted download has left."""
     return f"curl -L --fail --continue-at - -o {{path}} {shlex.quote(URL.format(quote(file)))}"
+        bytes_per_cell=BYTES_PER_CELL,
 
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:

@@ -69,6 +69,7 @@ class Card:
     scalable: bool = True  # whether `TrialConfig.width` can differ from 1
 
 
+    bytes_per_cell: int  # of activations that a step keeps for each frame and band of a clip's log-mel, at most
 def family(backbone: str) -> str:
     """The module of `trainable.backbones` that a name belongs to: `timm/x` is timm's, a bare name is a PANN."""
     return backbone.partition("/")[0] if "/" in backbone else "panns"
