@@ -128,7 +128,7 @@ def test_a_trial_counts_the_modules_of_its_own_backbone_and_corpus() -> None:
     assert differing(pann, timm) == differing(pann, ships) == []
 
 
-PANNS = ("backbones/panns", "network/panns/blocks", "network/panns/layers", "network/panns/models")
+PANNS = ("backbones/panns", *(f"network/panns/{name}" for name in ("blocks", "layers", "models", "published")))
 
 RUN = """
 import json, sys
