@@ -31,7 +31,7 @@ Toy.__module__ = "trainable.averages.toy"
 KEY = "39ed8b7931a8"  # of BASE; it may never change: stores are full of such keys
 OTHER: dict[str, Any] = {  # another value for every field
     "corpus": "esc50",
-    "backbone": "toy",
+    "backbone": "panns/toy",
     "pretrain_hz": 16_000,
     "data_hz": 16_000,
     "augment": "none",

@@ -83,8 +83,8 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     Raises:
         ValueError: if there is no such network, or no checkpoint of it at `pretrain_hz`.
     """
-    if backbone not in NAMES:
-        raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(NAMES)}")
+    if backbone not in NUM_PARAMETERS:
+        raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(NUM_PARAMETERS)}")
     if (backbone, pretrain_hz) not in CHECKPOINTS:
         rates = ", ".join(str(hz) for name, hz in CHECKPOINTS if name == backbone)
         raise ValueError(f"pretrain_hz={pretrain_hz}: {backbone} was pre-trained at {rates} Hz")
