@@ -18,7 +18,7 @@ from benchmarks.measured import Row, against, ms_per_step, parser, show
 from trainable.augmentations.mixup import Lambdas, draw_lambdas
 from trainable.augmentations.specaugment import SpecAugment, draw_masks, time_mask_width
 from trainable.learning.augmentation import Augmentation
-from trainable.network.card import FRONT_ENDS
+from trainable.network.panns.rates import FRONT_ENDS
 
 CLIP_S = 5
 MODEL_HZ = 32_000

@@ -22,8 +22,9 @@ import torchlibrosa.stft
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks.measured import Row, against, parser, show
-from trainable.network.card import FRONT_ENDS, FrontEnd
+from trainable.network.card import FrontEnd
 from trainable.network.frontend import logmel
+from trainable.network.panns.rates import FRONT_ENDS
 
 CLIP_S = 5
 # pretrain_hz, data_hz, and how many times torchlibrosa's speed ours must be: 501, 2001 and 32 frames.

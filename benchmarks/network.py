@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.measured import ms_per_step
-from trainable.network.card import FRONT_ENDS
 from trainable.network.panns import models
+from trainable.network.panns.rates import FRONT_ENDS
 
 NUM_ROUNDS = 3
 TRAINED = ((1 / 16, 501, 8), (1 / 16, 4001, 4), (1 / 8, 501, 8), (1, 63, 4))  # width, frames, clips in a batch

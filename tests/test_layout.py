@@ -18,6 +18,7 @@ import pytest
 import datasets
 from sweeps.engine.search.search import Search
 from trainable.config import FIELDS
+from trainable.network.card import bare_names
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {  # of our own folders
@@ -103,6 +104,15 @@ STUDIES = [
 ]
 FOLDERS = sorted({str(Path(file).parent) for file in FILES})
 GROWING = {"sweeps", "analysis", "datasets", "benchmarks", "trainable/backbones"}  # of studies, corpora and families
+ENGINE = [
+    file
+    for file in FILES
+    if file.startswith(("trainable/", "sweeps/engine/", "analysis/engine/", "analysis/inside/", "datasets/engine/"))
+    and not file.startswith(("trainable/backbones/", "trainable/network/panns/", "trainable/augmentations/"))
+]
+FAMILIES = {Path(f).stem for f in FILES if re.match(r"trainable/backbones/[^_]", f)}
+AUGMENTATIONS = {Path(f).stem for f in FILES if re.match(r"trainable/augmentations/[^_]", f)}
+ALSO_PACKAGES = {("trainable/result/provenance.py", "timm")}  # whose versions every record has, whatever its family
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -163,6 +173,29 @@ def test_no_list_of_fields_is_kept(file: str) -> None:
         items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
         names = [item.value for item in items if isinstance(item, ast.Constant)]
         assert len(names) < 3 or not all(name in FIELDS for name in names), f"{names}: ask config.only(...)"
+
+
+@pytest.mark.parametrize("file", ENGINE)
+def test_the_engine_names_no_family_and_no_augmentation(file: str) -> None:
+    """What holds for one of them stands in its file, which is found by its name; so a new one is one file."""
+    names = FAMILIES | AUGMENTATIONS | bare_names().keys()
+    texts = {n.value for n in ast.walk(TREES[file]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    found = {text for text in texts if re.split("[/+]", text)[0] in names}
+    assert {text for text in found if (file, text) not in ALSO_PACKAGES} == set()
+    theirs = ("trainable.backbones.", "trainable.network.panns", "trainable.augmentations.")
+    assert {name for name in imports(TREES[file]) if f"{name}.".startswith(theirs)} == set()
+
+
+def test_a_network_without_a_family_before_it_is_of_one_family() -> None:
+    """The file of its family names it in `NAMES`; no network has the name of a family."""
+    names = [
+        name
+        for family in sorted(FAMILIES)
+        for name in getattr(importlib.import_module(f"trainable.backbones.{family}"), "NAMES", ())
+        if "/" not in name
+    ]
+    assert sorted(names) == sorted(bare_names())
+    assert not FAMILIES & bare_names().keys()
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.endswith("/__init__.py")])

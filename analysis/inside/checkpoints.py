@@ -20,7 +20,6 @@ from trainable.config import TrialConfig
 from trainable.network.card import family
 from trainable.weights.weights import MissingWeights
 
-FAMILIES = ("panns", "timm")
 REMEDY = {
     "data_sha256": "name with --data-root the recordings that the runs were made of, and --bad-files as it was then",
     "split_sha256": "give --split as the runs had it, and --split-file where it is the authors' own",
@@ -28,18 +27,18 @@ REMEDY = {
 
 
 def best(rows: pd.DataFrame) -> list[str]:
-    """The complete PANN and the complete timm network with the highest mean score on test.
+    """Of each family that the sweep plans, the complete network with the highest mean score on test.
 
     Args:
         rows: as of `analysis.engine.rows.table_rows`.
 
     Raises:
-        ValueError: if either family has no complete network.
+        ValueError: if a family has no complete network.
     """
     complete = rows.groupby("backbone", sort=False).filter(lambda its: bool((its["status"] == "finished").all()))
     mean = complete.groupby("backbone", sort=False)[complete["config"].iloc[0].listed_by].mean()
     names = []
-    for wanted in FAMILIES:
+    for wanted in dict.fromkeys(map(family, rows["backbone"])):
         its = mean[[family(name) == wanted for name in mean.index]]
         if its.empty:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Where do the best PANN and the best timm network of a sweep look (Mohammadi et al. 2024, Fig. 4)?
+"""Where do the best networks of a sweep look, one of each family (Mohammadi et al. 2024, Fig. 4)?
 
 python -m analysis.inside.gradcam deepship_backbones --data-root ~/DeepShip
 """
@@ -47,7 +47,7 @@ class View:
     """Which runs are looked at, and how closely."""
 
     data: str  # how their data or split hash begins; empty for all
-    backbones: Sequence[str]  # none for the best complete PANN and the best timm network
+    backbones: Sequence[str]  # none for the best complete one of each family
     clips_per_class: int | None  # None for all
 
 
@@ -120,7 +120,7 @@ def _look_into(
     test = examples.load(trial, open_clips(folder), data.split, "test", device)
     chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
     found = average(_batches(networks, test, chosen), num_classes)
-    name = trial.backbone.removeprefix("timm/") + " (over time alone)" * (not trial.given.spectrogram)
+    name = trial.backbone.rpartition("/")[2] + " (over time alone)" * (not trial.given.spectrogram)
     logmels = mean_logmels(trial, test, chosen, num_classes)
     return found, Panels(name, trial.card.front_end, trial.data_hz, found.mean, found.count, logmels)
 
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.inside.gradcam", description=__doc__)
     parser.add_argument("sweep", help="a sweep over backbones, such as deepship_backbones")
     parser.add_argument(
-        "--backbones", metavar="A,B", help="these networks instead of the best complete PANN and the best timm network"
+        "--backbones", metavar="A,B", help="these networks instead of the best complete one of each family"
     )
     parser.add_argument(
         "--clips-per-class", type=count, metavar="N", help="N test clips of each class, evenly spread (all)"

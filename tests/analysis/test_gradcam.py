@@ -146,6 +146,9 @@ def test_the_best_complete_network_of_each_family() -> None:
     assert checkpoints.best(table) == ["resnet38", "timm/a.b"]
     with pytest.raises(ValueError, match=r"no network of timm has finished.*--seeds.*--backbones"):
         checkpoints.best(table[:-1].assign(status=["finished"] * 6 + ["failed"]))
+    other = table[-2:].assign(backbone="baseline/bands")
+    assert checkpoints.best(pd.concat([table, other])) == ["resnet38", "timm/a.b", "baseline/bands"]
+    assert checkpoints.best(table[:-2]) == ["resnet38"]
 
 
 def test_networks_that_cannot_be_compared_are_refused(command: Command, finished: Finished) -> None:

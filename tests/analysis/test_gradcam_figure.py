@@ -11,8 +11,8 @@ from PIL import Image
 from analysis.engine.figures import style
 from analysis.inside.panels import Panels, band_centres_hz, band_ticks, gradcam_figure
 from sweeps.engine.store.drawing import Figure
-from trainable.network.card import FRONT_ENDS
 from trainable.network.frontend import mel_matrix
+from trainable.network.panns.rates import FRONT_ENDS
 
 
 @pytest.mark.parametrize("rate_hz", FRONT_ENDS)

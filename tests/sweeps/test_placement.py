@@ -24,6 +24,13 @@ def test_needs_grow_with_what_they_are_made_of() -> None:
     assert needs(dataclasses.replace(BASE, width=0.5, weights="none"), 1000).network_gb < base.network_gb
 
 
+def test_a_network_says_what_a_step_keeps() -> None:
+    """By its card: 6.3 GB of 64 clips of 5 s at 32 kHz in CNN14, beside 1.3 GB that its parameters take."""
+    assert needs(BASE, 0).network_gb == pytest.approx((64 * 501 * 64 * 64 * 6 * 4 * 2 + 16 * 80_753_615) / 1e9)
+    bands = dataclasses.replace(BASE, backbone="baseline/bands", weights="none")
+    assert needs(bands, 0).network_gb == pytest.approx(64 * 501 * 64 * 6 * 4 / 1e9)
+
+
 def test_data_is_what_an_epoch_holds() -> None:
     """DeepShip at 32 kHz is 501 frames of 64 mels in half precision: 2.2 GB."""
     assert needs(BASE, DEEPSHIP_CLIPS).data_gb == pytest.approx(33_770 * 501 * 64 * 2 / 1e9)

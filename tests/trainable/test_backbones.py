@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from trainable.backbones import panns, timm
 from trainable.config import TrialConfig
 from trainable.examples import Examples, Scale
 from trainable.learning.learner import ready_learner
+from trainable.network import card
 from trainable.network.backbone import Backbone
-from trainable.network.card import module
+from trainable.network.card import family, module
 from trainable.network.networks import start_network
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights
@@ -247,3 +249,37 @@ def test_bfloat16_is_float32_within_its_digits(name: str) -> None:
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
     assert 0 < distance(logits[1].detach(), logits[0].detach()) < 0.05  # 0.3 to 1 %, MobileNetV3 3 %
     assert distance(gradients[1], gradients[0]) < (0.5 if "wavegram" in name else 0.3)  # 0.6 to 16 %, Wavegram 27 %
+
+
+Read = Callable[[], Mapping[str, str]]
+
+
+class TestFamilies:
+    @pytest.fixture
+    def read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Read]:
+        """Reads the bare names of families in a folder of its own."""
+        monkeypatch.setattr(card, "BACKBONES", tmp_path)
+        card.bare_names.cache_clear()
+        yield card.bare_names
+        card.bare_names.cache_clear()
+
+    def test_a_bare_name_is_of_the_family_that_names_it(self) -> None:
+        """Others have their family before it."""
+        assert tuple(panns.NUM_PARAMETERS) == panns.NAMES
+        assert {family(name) for name in panns.NAMES} == {"panns"}
+        assert [family(name) for name in ("timm/x.y", "baseline/bands", "nosuch/x")] == ["timm", "baseline", "nosuch"]
+
+    def test_a_new_family_is_one_file(self, tmp_path: Path, read: Read) -> None:
+        """Its file is read and not run, whichever way its names are written; those with a family are not bare."""
+        (tmp_path / "a.py").write_text('import nosuch\nNAMES: tuple[str, ...] = ("ast", "a/b")\nNAMES_TOO = 1\n')
+        (tmp_path / "b.py").write_text('NAMES = (\n    "beats",\n)\nraise SystemExit\n')
+        (tmp_path / "c.py").write_text('"""NAMES = 1"""\n')
+        assert read() == {"ast": "a", "beats": "b"}
+        with pytest.raises(ValueError, match=r"no such network; there are ast, beats, and family/name of c$"):
+            family("cnn14")
+
+    def test_names_that_must_be_computed_are_refused(self, tmp_path: Path, read: Read) -> None:
+        """With the file and the remedy."""
+        (tmp_path / "a.py").write_text("NAMES = tuple(OTHERS)\n")
+        with pytest.raises(ValueError, match=r"a\.py: NAMES is read without running the file; write the names out"):
+            read()

@@ -30,7 +30,7 @@ Toy.__module__ = "trainable.averages.toy"
 KEY = "3972239c3a8a"  # of BASE; it may never change: stores are full of such keys
 OTHER: dict[str, Any] = {  # another value for every field
     "corpus": "esc50",
-    "backbone": "toy",
+    "backbone": "panns/toy",
     "pretrain_hz": 16_000,
     "data_hz": 16_000,
     "augment": "none",
@@ -241,7 +241,9 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"weights": "run:1"}, "weights='run:1': choose published, none, or run:KEY"),
         ({"weights": "run:0123456789abc"}, "12-digit key"),
         ({"width": 0.5}, "width=0.5: the published weights fit width=1 only; set weights=none"),
-        ({"backbone": "cnn15"}, "backbone='cnn15': there is no such PANN; there are cnn14"),
+        ({"backbone": "cnn15"}, "backbone='cnn15': there is no such network; there are cnn14, cnn10"),
+        ({"backbone": "cnn15"}, "and family/name of baseline, timm$"),
+        ({"backbone": "panns/cnn15"}, "backbone='panns/cnn15': there is no such PANN; there are cnn14"),
         ({"backbone": "nosuch/net"}, "there is no family trainable/backbones/nosuch.py"),
         ({"pretrain_hz": 22_050}, "pretrain_hz=22050: cnn14 was pre-trained at 32000, 16000, 8000 Hz"),
         ({"data_hz": 1_000}, "gives 16 frames to cnn14 .* which needs 32; raise data_hz or clip_s"),

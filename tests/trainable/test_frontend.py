@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.network.card import FRONT_ENDS, FrontEnd
+from trainable.network.card import FrontEnd
 from trainable.network.frontend import BLOCK_SAMPLES, logmel, mel_matrix
+from trainable.network.panns.rates import FRONT_ENDS
 
-PRIMATES = FrontEnd(rate_hz=16_000, window=1024, hop=320, f_min_hz=10, f_max_hz=8_000)
+PRIMATES = FrontEnd(rate_hz=16_000, window=1024, hop=320, f_min_hz=10, f_max_hz=8_000, num_mels=64)
 
 
 def noise(num_clips: int, num_samples: int, seed: int = 0) -> torch.Tensor:

@@ -15,9 +15,9 @@ from torch import nn
 
 from trainable.backbones import panns
 from trainable.network.backbone import Backbone
-from trainable.network.card import FRONT_ENDS
 from trainable.network.frontend import logmel
 from trainable.network.panns import models
+from trainable.network.panns.rates import FRONT_ENDS
 
 REFERENCE = json.loads(Path(__file__).with_name("panns_reference.json").read_text())  # says itself what it holds
 MODELS: dict[str, Any] = REFERENCE["models"]

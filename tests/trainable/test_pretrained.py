@@ -16,8 +16,9 @@ import torch
 from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns
 from trainable.network.backbone import Backbone
-from trainable.network.card import FRONT_ENDS, Card, FrontEnd
+from trainable.network.card import Card, FrontEnd
 from trainable.network.frontend import mel_matrix
+from trainable.network.panns.rates import FRONT_ENDS
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainable.network.card import FRONT_ENDS, Card, Passport
+from trainable.network.card import Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS  # so that it is a baseline of those networks that hear the same
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=front_end,
         min_samples=front_end.hop,  # two frames, which have a spread
         num_parameters=None,
+        bytes_per_cell=6 * 4,  # the log-mel, its normalisation and its moments: six float32 tensors of one channel
         passport=Passport("none", "nowhere: it is not pre-trained", "nothing", "of this project"),
         input_norms=("batch", "standard", "none"),
         scalable=False,

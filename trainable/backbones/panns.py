@@ -1,4 +1,4 @@
-"""PANNs (Kong et al. 2020): cards of the networks, which are themselves in `panns_networks`: that loads torch."""
+"""PANNs (Kong et al. 2020): cards of the networks, which `trainable.network.panns` builds: that loads torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from trainable.network.card import FRONT_ENDS, Card, Passport
+from trainable.network.card import Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
     from trainable.network.backbone import Backbone
 
+TITLE = "PANN"
+NAMES = (
+    "cnn14",
+    "cnn10",
+    "cnn6",
+    "resnet22",
+    "resnet38",
+    "mobilenetv1",
+    "res1dnet31",
+    "wavegram_logmel_cnn14",
+)
 SOURCE = "zenodo.org/records/3987831"
 URL = "https://zenodo.org/record/3987831/files/{}?download=1"  # as PANNs' own readme gives it
 # The file of each checkpoint, its size and its digest, where a public record states them.
@@ -59,6 +71,9 @@ MIN_FRAMES = {  # every pooling by two halves them, and one must be left
     "wavegram_logmel_cnn14": 32,
 }
 RES1DNET31_SAMPLES = 20_476  # a stride of 5 and six poolings by 4 leave one
+# Of CNN14: 64 channels of six float32 tensors at full resolution, and as much again for all the smaller ones. The
+# others keep less.
+BYTES_PER_CELL = 64 * 6 * 4 * 2
 INPUTS = {"res1dnet31": "wave", "wavegram_logmel_cnn14": "wave_logmel"}
 
 
@@ -83,6 +98,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=front_end,
         min_samples=(frames - 1) * front_end.hop if frames else RES1DNET31_SAMPLES,
         num_parameters=NUM_PARAMETERS[backbone],
+        bytes_per_cell=BYTES_PER_CELL,
         dense=True,
         passport=Passport(
             file, SOURCE, "AudioSet, 527 classes", "CC BY 4.0", num_bytes, sha256, command=_command(file)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainable.network.card import FRONT_ENDS, HUB_FILE, BackboneError, Card, Passport
+from trainable.network.card import HUB_FILE, BackboneError, Card, Passport
+from trainable.network.panns.rates import FRONT_ENDS  # Mohammadi et al. 2024 feed image networks what PANNs hear
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ KNOWN = {
     "mobilenetv3_large_100.ra_in1k": ("ImageNet-1k, RandAugment", "Apache-2.0", 5_483_032, 1),
     "resnet50.a1_in1k": ("ImageNet-1k, recipe A1 of ResNet strikes back", "Apache-2.0", 25_557_032, 1),
 }
+BYTES_PER_CELL = 64 * 6 * 4 * 2  # as CNN14; most begin at a quarter of the resolution, and keep less
 # Names whose weights are in no repository timm/<name>.<tag> of the hub: timm 1.0.31 takes these 72 from elsewhere.
 ELSEWHERE = re.compile(
     r"(cspnext|gcvit|legacy|rdnet|vitamin)_.*|davit_.*_fl\..*|fastvit_mci[012]\.apple_mclip|.*_lingbot\..*|"
@@ -64,6 +66,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         front_end=FRONT_ENDS[pretrain_hz],
         min_samples=(min_frames - 1) * FRONT_ENDS[pretrain_hz].hop,
         num_parameters=num_parameters,
+        bytes_per_cell=BYTES_PER_CELL,
         passport=_passport(name, pretrained_on, licence),
         input_norms=("batch", "standard", "none"),
         scalable=name in KNOWN,

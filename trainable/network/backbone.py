@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from trainable.learning.augmentation import NOTHING, Augmentation
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
+
+    from trainable.network.card import FrontEnd
 
 
 class Backbone(nn.Module):
@@ -56,6 +59,14 @@ class Backbone(nn.Module):
         """Logits; arguments as in `embed`."""
         logits: Tensor = self.classifier(self.head_dropout(self.embed(x, augment)))
         return logits
+
+    def fixed_matrices(self, front_end: FrontEnd) -> dict[str, Tensor]:
+        """What published files hold of a front end beside the weights, by name, as it must be for `front_end`."""
+        return {}
+
+    def probably(self, state: Mapping[str, object]) -> str:
+        """A guess at which published file a state dict is of; empty where nobody can tell."""
+        return ""
 
     def fit_input(self, mean: float, std: float) -> None:
         """Takes the mean and standard deviation of the training clips' inputs, where the network has a use for them."""

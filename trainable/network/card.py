@@ -5,14 +5,19 @@ Nothing here imports torch, so that a grid of ten thousand trials is checked in 
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from datasets.engine.refusal import Refusal
 
-HUB_FILE = "model.safetensors"  # in every repository of timm's
+BACKBONES = Path(__file__).resolve().parents[1] / "backbones"
+HUB_FILE = "model.safetensors"  # in a repository of the Hugging Face hub, as its libraries name it
 
 
 class BackboneError(Refusal, ValueError):
@@ -32,20 +37,11 @@ class FrontEnd:
     hop: int  # samples
     f_min_hz: float
     f_max_hz: float
-    num_mels: int = 64
+    num_mels: int
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that a clip of `num_samples` gives, centred and reflected at both ends."""
         return num_samples // self.hop + 1
-
-
-# Window, hop and upper cut-off follow the rate, so that every network sees 10 ms hops. 8 and 4 kHz at the lower rates
-# is what the PANNs were trained with; Mohammadi et al.'s text says 7 and 3.5 kHz (docs/fidelity.md).
-FRONT_ENDS = {
-    32_000: FrontEnd(rate_hz=32_000, window=1024, hop=320, f_min_hz=50, f_max_hz=14_000),
-    16_000: FrontEnd(rate_hz=16_000, window=512, hop=160, f_min_hz=50, f_max_hz=8_000),
-    8_000: FrontEnd(rate_hz=8_000, window=256, hop=80, f_min_hz=50, f_max_hz=4_000),
-}
 
 
 @dataclass(frozen=True)
@@ -73,14 +69,51 @@ class Card:
     min_samples: int  # shortest clip
     num_parameters: int | None  # as published, its classifier included; None where nobody has told
     passport: Passport
+    bytes_per_cell: int  # of activations that a step keeps for each frame and band of a clip's log-mel, at most
     input_norms: tuple[str, ...] = ("batch",)  # values of `TrialConfig.input_norm` that it has a use for
     dense: bool = False  # whether its convolutions are of all channels, none depthwise or in groups
     scalable: bool = True  # whether `TrialConfig.width` can differ from 1
 
 
 def family(backbone: str) -> str:
-    """The module of `trainable.backbones` that a name belongs to: `timm/x` is timm's, a bare name is a PANN."""
-    return backbone.partition("/")[0] if "/" in backbone else "panns"
+    """The module of `trainable.backbones` that a name belongs to: `timm/x` is timm's, `cnn14` of whoever names it.
+
+    Raises:
+        ValueError: if no family has such a bare name; names those there are.
+    """
+    if "/" in backbone:
+        return backbone.partition("/")[0]
+    found = bare_names()
+    if backbone not in found:
+        others = sorted({path.stem for path in BACKBONES.glob("[!_]*.py")} - {*found.values()})
+        raise ValueError(
+            f"backbone={backbone!r}: there is no such network; there are {', '.join(found)}, and family/name of "
+            f"{', '.join(others)}"
+        )
+    return found[backbone]
+
+
+@functools.cache
+def bare_names() -> Mapping[str, str]:
+    """The family of each network that is called by its name alone: those in `NAMES` at the top of the family's file.
+
+    The files are read and not run, because a trial loads no family but its own (`sweeps.engine.modules` counts them).
+
+    Raises:
+        ValueError: if the names of a family must be computed.
+    """
+    return {name: path.stem for path in sorted(BACKBONES.glob("*.py")) for name in _names(path) if "/" not in name}
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """What a family's file gives `NAMES` at its top; nothing where it does not."""
+    for node in ast.parse(path.read_bytes(), path.name).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and re.match("NAMES( =|:)", ast.unparse(node)):
+            try:
+                return tuple(ast.literal_eval(node.value))
+            except ValueError as error:
+                raise ValueError(f"{path}: NAMES is read without running the file; write the names out") from error
+    return ()
 
 
 def module(backbone: str) -> ModuleType:
@@ -88,14 +121,16 @@ def module(backbone: str) -> ModuleType:
 
     It has `card(backbone, pretrain_hz) -> Card`; `build(config, num_classes, *, generator) -> Backbone`, the network
     with random weights; and `from_published(config, network, state) -> state dict`, a published file's tensors under
-    the names of that network.
+    the names of that network. It may have `NAMES`, a tuple of texts: its networks that are called by a name alone; and
+    `TITLE`, what papers call its networks, where that is not the file's name in capitals.
 
     Raises:
-        ValueError: if there is no such family.
+        ValueError: if there is no such family, or none with a network of that name alone.
     """
-    name = f"trainable.backbones.{family(backbone)}"
-    unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{family(backbone)}.py")
-    if not re.fullmatch("[A-Za-z0-9]+", family(backbone)):  # another folder, or a part of a family (panns_networks)
+    found = family(backbone)
+    name = f"trainable.backbones.{found}"
+    unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{found}.py")
+    if not re.fullmatch("[A-Za-z0-9]+", found):  # another folder
         raise unknown
     try:
         return importlib.import_module(name)

@@ -17,27 +17,15 @@ import torch
 from torch import Tensor
 
 from trainable.network.card import FrontEnd
-from trainable.network.frontend import mel_matrix
 from trainable.weights.weights import WrongWeights
 
 if TYPE_CHECKING:
     from trainable.network.backbone import Backbone
 
 State = dict[str, Tensor]
-STFT = "spectrogram_extractor.stft.conv_"  # with real.weight and imag.weight, in the published state dicts
 NEVER_NEGATIVE = ("running_var", "num_batches_tracked", "norm.std")  # how the names of variances and counts end
 # A flip of the highest bit of an exponent multiplies by 2^128, which shows from 1e-26 on; float16 ends at 65,504.
 LARGEST = 1e12
-TELLTALES = {  # the first of these names that a published state dict has tells the network
-    "pre_conv0.weight": "Wavegram_Logmel_Cnn14",
-    "resnet.layer7.0.conv1.weight": "Res1dNet31",
-    "resnet.layer1.2.conv1.weight": "ResNet38",
-    "resnet.layer1.0.conv1.weight": "ResNet22",
-    "features.13.0.weight": "MobileNetV1",
-    "conv_block6.conv1.weight": "Cnn14",
-    "conv_block4.conv2.weight": "Cnn10",
-    "conv_block4.conv1.weight": "Cnn6",
-}
 
 
 def _as_it_is(state: State) -> State:
@@ -61,7 +49,7 @@ def load(
     """
     checkpoint = _read(path)
     _check_values(checkpoint["model"], path)
-    state = _without_front_end(checkpoint["model"], checkpoint.get("front_end"), front_end, path)
+    state = _without_front_end(network, checkpoint["model"], checkpoint.get("front_end"), front_end, path)
     if "key" not in checkpoint:
         try:
             state = from_published(state)
@@ -71,7 +59,7 @@ def load(
     num_classes = max(1, *(_shape(state.get(f"{head}.bias")) or (network.classifier.out_features,)))
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     expected |= {f"{head}.weight": (num_classes, network.classifier.in_features), f"{head}.bias": (num_classes,)}
-    _check_layout(state, expected, path)
+    _check_layout(network, state, expected, path)
     _check_types(state, network, path)
     network.replace_classifier(num_classes, torch.Generator())
     network.load_state_dict(state)
@@ -167,34 +155,24 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
 
-def _fixed_matrices(front_end: FrontEnd) -> State:
-    """The front end as the published state dicts hold it: the windowed DFT and the mel bands."""
-    dft = torch.fft.rfft(torch.eye(front_end.window) * torch.hann_window(front_end.window)[:, None]).T[:, None]
-    return {
-        f"{STFT}real.weight": dft.real,
-        f"{STFT}imag.weight": dft.imag,
-        "logmel_extractor.melW": mel_matrix(front_end),
-    }
-
-
-def _without_front_end(state: State, saved: object, front_end: FrontEnd, path: Path) -> State:
+def _without_front_end(network: Backbone, state: State, saved: object, front_end: FrontEnd, path: Path) -> State:
     """`state` less the matrices of its front end, which must be those of `front_end`."""
     wanted = f"belongs to another front end, not to that of {front_end.rate_hz} Hz"
     if saved is not None and saved != dataclasses.asdict(front_end):
         raise WrongWeights(f"{path}: {wanted}: {saved}; set pretrain_hz to its rate")
-    fixed = _fixed_matrices(front_end)
+    fixed = network.fixed_matrices(front_end)
     for name, right in fixed.items():
         found = state.get(name, right)
         if _shape(found) != _shape(right):
             shapes = f"{_shape(found)} instead of {_shape(right)}"
-            raise WrongWeights(f"{path}: {wanted}: {name} {shapes}; it is probably {_probably(state)}")
+            raise WrongWeights(f"{path}: {wanted}: {name} {shapes}{_probably(network, state)}")
         # The sign of the imaginary part is a convention that the power does not see.
         if not (found.abs() - right.abs()).abs().max() <= 1e-3 * right.abs().max():
             raise WrongWeights(f"{path}: {wanted}: the values of {name} differ")
     return {name: value for name, value in state.items() if name not in fixed}
 
 
-def _check_layout(state: State, expected: dict[str, tuple[int, ...]], path: Path) -> None:
+def _check_layout(network: Backbone, state: State, expected: dict[str, tuple[int, ...]], path: Path) -> None:
     found = {name: _shape(value) for name, value in state.items()}
     differences = {
         "missing": [n for n in expected if n not in found],
@@ -205,12 +183,10 @@ def _check_layout(state: State, expected: dict[str, tuple[int, ...]], path: Path
     }
     told = [f"{len(names)} {what} ({', '.join(map(str, names[:3]))})" for what, names in differences.items() if names]
     if told:
-        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(told)}; it is probably {_probably(state)}")
+        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(told)}{_probably(network, state)}")
 
 
-def _probably(state: State) -> str:
-    """A guess at what a state dict is of."""
-    network = next((network for name, network in TELLTALES.items() if name in state), "no PANN")
-    window = (_shape(state.get(f"{STFT}real.weight")) or (0,))[-1]
-    rates = {1024: 32_000, 512: 16_000, 256: 8_000}
-    return f"{network}, {rates[window]} Hz" if window in rates else network
+def _probably(network: Backbone, state: State) -> str:
+    """A guess at what a state dict is of, for the end of a message; empty where the network has none."""
+    guess = network.probably(state)
+    return f"; it is probably {guess}" if guess else ""

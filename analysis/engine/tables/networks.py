@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from analysis.engine.tables.columns import Column
 from trainable.config import TrialConfig
-from trainable.network.card import family
+from trainable.network.card import family, module
 
 if TYPE_CHECKING:
     from analysis.engine.tables.ranking import Ranked
-
-FAMILIES = {"panns": "PANN"}  # as papers write them; others in capitals
 
 
 def model(backbone: str, pretrain_hz: int) -> str:
@@ -22,8 +20,8 @@ def model(backbone: str, pretrain_hz: int) -> str:
 
 def kind(trial: TrialConfig) -> str:
     """PANN, TIMM, ..."""
-    found = family(trial.backbone)
-    return FAMILIES.get(found, found.upper())
+    found: str = getattr(module(trial.backbone), "TITLE", family(trial.backbone).upper())
+    return found
 
 
 def pretrained_on(trial: TrialConfig) -> str:

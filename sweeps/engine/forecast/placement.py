@@ -9,9 +9,6 @@ from trainable.config import TrialConfig
 
 WORKER_GB = 1.5  # an interpreter with torch and Ray loaded; on a GPU its context is about as large
 BYTES_PER_PARAMETER = 16  # float32 weight, gradient, and Adam's two moments
-# Activations that a step keeps: 64 channels of six float32 tensors at full resolution, and as much again for all the
-# smaller ones. CNN14's own; other networks keep less.
-BYTES_PER_CELL = 64 * 6 * 4 * 2
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)  # of a GPU; few, because workers are reused among trials of the same share
 
 
@@ -54,7 +51,7 @@ def needs(config: TrialConfig, num_clips: int, measured_gb: float | None = None)
     frames, mels = config.logmel_shape
     per_clip = 2 * math.prod(config.given.shape(config))  # in half precision, or 16 bits
     drawn = config.batch * config.clips_per_sample
-    activations = drawn * frames * mels * BYTES_PER_CELL * config.width
+    activations = drawn * frames * mels * card.bytes_per_cell * config.width
     parameters = BYTES_PER_PARAMETER * (card.num_parameters or 0) * config.width**2
     by_rule_gb = (activations + parameters) / 1e9
     return Needs(num_clips * per_clip / 1e9, by_rule_gb if measured_gb is None else measured_gb)

@@ -17,12 +17,12 @@ from trainable.network.panns.blocks import (
     residual_layer,
     separable_block,
 )
+from trainable.network.panns.rates import NUM_MELS
 
 Layers = dict[str, nn.Module]
 Scale = Callable[[int], int]  # channels of a layer, from those of the published network
 Layout = tuple[tuple[int, int], ...]  # channels of each block or layer, and how much it pools
 
-NUM_MELS = 64
 FEATURES = {  # channels of the last layer, and size of the embedding
     "cnn6": 512,
     "cnn10": 512,

@@ -5,7 +5,7 @@ The front end is not part of a network (`trainable.network.frontend`), so its fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ from trainable.learning.augmentation import NOTHING, Augmentation
 from trainable.network.backbone import Backbone
 from trainable.network.card import FrontEnd
 from trainable.network.frontend import logmel
+from trainable.network.panns import published
 from trainable.network.panns.blocks import ResidualBlock
 from trainable.network.panns.layers import FEATURES, WAVEGRAM_MELS, Layers, make_layers
 
@@ -46,6 +47,14 @@ class Pann(Backbone):
     def last_features(self) -> nn.Module:
         """The last layer before the pooling."""
         return self.get_submodule(self.layer_names[-1])
+
+    def fixed_matrices(self, front_end: FrontEnd) -> dict[str, Tensor]:
+        """The windowed DFT and the mel bands."""
+        return published.fixed_matrices(front_end)
+
+    def probably(self, state: Mapping[str, object]) -> str:
+        """Network and rate, such as `Cnn14, 16000 Hz`."""
+        return published.probably(state)
 
     def feature_map(
         self, x: Float[Tensor, "samples ..."], augment: Augmentation
