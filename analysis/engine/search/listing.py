@@ -43,9 +43,9 @@ def space_grid(table: SearchTable) -> Grid:
     rows, config = [], table.best.config if table.best else None
     for name, dimension in table.search.space.items():
         side = edge(table.search, name, config) if config else ""
-        number = config and not isinstance(config[name], str)
+        number = config and not isinstance(config.get(name), str)
         where = Text(f"at the {words.ENDS[side]} end: widen it", "gap") if side else Text("inside" if number else "–")
-        best = Text(words.short(config[name]), "best") if config else Text("–")
+        best = Text(words.short(config.get(name)), "best") if config else Text("–")
         rows.append([Text(name), Text(words.searched(dimension)), best, where])
     return Grid(("Field", "Searched", "Best", "It lies"), rows)
 
@@ -74,7 +74,7 @@ def evaluations_grid(table: SearchTable) -> Grid:
     rows = []
     for e in table.ranked:
         reached = Text(words.value(table, e), "best" if e == table.best else "plain")
-        settings = [Text(words.short(e.config[name])) for name in table.search.space]
+        settings = [Text(words.short(e.config.get(name))) for name in table.search.space]
         epochs = Text(f"{e.scores.get('epochs_run', len(e.curve)):g}")
         rows.append([Text(str(e.number)), *settings, reached, Text(words.came_to(e)), epochs, Text(e.config.key)])
     metric = words.metric_name(table).capitalize()
@@ -98,7 +98,7 @@ def csv_frame(table: SearchTable) -> pd.DataFrame:
     rows = []
     for e in table.evaluations:
         row: dict[str, object] = {"sweep": table.name, "study": table.study, "number": e.number, "key": e.config.key}
-        row |= {name: e.config[name] for name in table.search.space} | {"state": e.state}
+        row |= {name: e.config.get(name) for name in table.search.space} | {"state": e.state}
         own = [name for name in e.config.metrics if not name.startswith("test_")]
         names = (*own, "epochs_run", "epoch_s")
         row |= {name: e.scores.get(name, math.nan) for name in names}

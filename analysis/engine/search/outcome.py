@@ -174,9 +174,9 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
 
     Nor does it at an end that the field cannot go beyond, such as a dropout of 0.
     """
-    dimension, value = search.space[name], config[name]
+    dimension, value = search.space[name], config.get(name)
     ends = _ends(dimension)
-    if not ends or any(config[other] != wanted for other, wanted in (dimension.when or {}).items()):
+    if not ends or any(config.get(other) != wanted for other, wanted in (dimension.when or {}).items()):
         return ""
     logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
     low, high, here = (math.log(number) if logarithmic else number for number in (*ends, value))

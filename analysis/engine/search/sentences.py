@@ -20,7 +20,7 @@ def findings(table: SearchTable) -> list[str]:
         return [f"None of {count} evaluations went to its end: widen the space, or lower lr."]
     many = f"{count} of {table.search.num_trials}, so far" if count < table.search.num_trials else f"{count}"
     unit = " %" if in_percent(table) else ""
-    settings = ", ".join(f"{name}={short(best.config[name])}" for name in table.search.space)
+    settings = ", ".join(f"{name}={short(best.config.get(name))}" for name in table.search.space)
     found = f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit}"
     lines = [f"{found} (evaluation {best.number})."]
     if table.confirmed:
@@ -41,7 +41,7 @@ def edges(table: SearchTable) -> list[str]:
     found = []
     for name, dimension in table.search.space.items():
         if table.best and (side := edge(table.search, name, table.best.config)):
-            lies = f"{name}={short(table.best.config[name])} lies at the {ENDS[side]} end of what was searched"
+            lies = f"{name}={short(table.best.config.get(name))} lies at the {ENDS[side]} end of what was searched"
             found.append(f"{lies} ({searched(dimension)}): a better one may lie beyond; widen it.")
     return found
 

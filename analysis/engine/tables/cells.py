@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
 from analysis.engine.tables.scores import Score
 from analysis.engine.wording import khz
-from trainable.config import TrialConfig, is_field
+from sweeps.engine.plan import stated
+from trainable.config import TrialConfig
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -54,7 +55,7 @@ class Cell:
 
     def value(self, field: str) -> Any:
         """What the setting has in a field."""
-        return self.trial.to_dict()[field]
+        return self.trial.get(field)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
         num_seeds=len(rows),
         gap=_gap(rows),
         scores=None,
-        published=published.cell(trial.to_dict()) if published else None,
+        published=published.cell(rows.iloc[0].to_dict()) if published else None,
         reasons=tuple(reason for reason, keys in reasons.items() if keys & set(rows["key"])),
         difference=None,
         verdict="",
@@ -148,9 +149,24 @@ def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
     return incomparable(published, made_of.rows)
 
 
+def grouped(made_of: Material, axes: Sequence[str]) -> DataFrameGroupBy:
+    """The rows of a sweep by the values of some fields, in the order of the plan.
+
+    Raises:
+        ValueError: if a field is a setting that no trial's parts have.
+    """
+    if unknown := [field for field in axes if field not in made_of.rows]:
+        slot = unknown[0].partition(".")[0]
+        there = ", ".join(sorted(set(made_of.rows[slot])))
+        raise ValueError(
+            f"sweep {made_of.name} has {slot}={there}, without a setting {unknown[0]}; choose another field"
+        )
+    return made_of.rows.groupby(list(axes), sort=False)
+
+
 def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
     """The fields, apart from the seed and the `axes` that tell settings apart, that differ within one setting."""
-    fields = [name for name in settings.obj.columns if is_field(name) and name not in (*axes, "seed")]
+    fields = [name for name in stated(settings.obj["config"]) if name not in (*axes, "seed")]
     return [name for name in fields if (settings[name].nunique(dropna=False) > 1).any()]
 
 

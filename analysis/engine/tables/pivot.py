@@ -73,7 +73,7 @@ def pivot_table(down: str, across: str, score: Score, made_of: Material) -> Pivo
             has several backbones and neither axis is of backbones, or what was published is not of this score.
     """
     fields, rows = axes(down, across), made_of.rows
-    settings = rows.groupby(list(fields), sort=False)
+    settings = cells.grouped(made_of, fields)
     others = cells.varying(settings, fields)
     if others or ("backbone" not in fields and rows["backbone"].nunique() > 1):
         also, by = ", ".join(others or ["backbone"]), " and ".join(fields)

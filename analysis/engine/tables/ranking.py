@@ -84,7 +84,7 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of:
             values have no one test set, or what was published is not of this score.
     """
     rows = made_of.rows
-    settings = rows.groupby(over, sort=False)
+    settings = cells.grouped(made_of, (over,))
     if mixed := [*cells.varying(settings, (over,)), *(field for field in ONE_TEST_SET if rows[field].nunique() > 1)]:
         raise ValueError(
             f"sweep {made_of.name} varies {', '.join(dict.fromkeys(mixed))} too; a table of {labels.plural(over)} has "
