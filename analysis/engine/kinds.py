@@ -19,7 +19,8 @@ from analysis.engine.tables.columns import Column
 from analysis.engine.tables.networks import NETWORK
 from analysis.engine.tables.pivot import PivotTable
 from analysis.engine.tables.ranking import RankingTable
-from analysis.engine.tables.scores import ACCURACY, Score
+from analysis.engine.tables.scores import chosen
+from trainable.learning.score import ClipScore
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,21 @@ class Pivot:
     """One field down, another across, the score of each pair in a cell; and the same as lines.
 
     Raises:
-        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed.
+        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed; if the score is none that
+            is a mean over clips.
     """
 
     down: str
     across: str = ""  # empty: one column
-    score: Score = ACCURACY
+    score: str | ClipScore = ""  # of trainable/scores/, a mean over clips; empty for the trials' own
 
     def __post_init__(self) -> None:
         labels.check(*pivot.axes(self.down, self.across))
+        chosen(self.score)
 
     def table(self, made_of: Material) -> PivotTable:
         """As `pivot_table`."""
-        return pivot.pivot_table(self.down, self.across, self.score, made_of)
+        return pivot.pivot_table(self.down, self.across, chosen(self.score, made_of.trial), made_of)
 
     def files(self, table: PivotTable, question: str, again: str, _: Path) -> dict[str, str | bytes]:
         """The files of a report by name.
@@ -75,18 +78,20 @@ class Pivot:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The values of one field by falling score, all pairs compared, with what is taken for what.
+    """The values of one field from the best score to the worst, all pairs compared, with what is taken for what.
 
     Raises:
-        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from.
+        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if the
+            score is none that is a mean over clips.
     """
 
     over: str
     columns: tuple[Column, ...] | None = None  # beside the scores; None for what is known of networks, or nothing
-    score: Score = ACCURACY
+    score: str | ClipScore = ""  # as of `Pivot`
 
     def __post_init__(self) -> None:
         labels.check(self.over)
+        chosen(self.score)
         if self.over in ranking.ONE_TEST_SET:
             raise ValueError(
                 f"{labels.plural(self.over)} have no one test set, on which a ranking compares all pairs; choose "
@@ -98,7 +103,7 @@ class Ranking:
         columns = self.columns
         if columns is None:
             columns = NETWORK if self.over == "backbone" else ()
-        return ranking.ranking_table(self.over, columns, self.score, made_of)
+        return ranking.ranking_table(self.over, columns, chosen(self.score, made_of.trial), made_of)
 
     def files(self, table: RankingTable, question: str, again: str, out: Path) -> dict[str, str | bytes]:
         """The files of a report by name.

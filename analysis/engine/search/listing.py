@@ -10,14 +10,13 @@ import pandas as pd
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
 from analysis.engine.tables.grids import Grid, Text, bullets
-from analysis.engine.tables.scores import ACCURACY
 from analysis.engine.wording import between, mean_std, percent
 
 
 def confirmation_grid(table: SearchTable) -> Grid:
     """The best as it was searched, and as it was confirmed; no rows if there is no best."""
-    name, score = words.metric_name(table).capitalize(), ACCURACY
-    head = ("", name, "95 % seeds", f"Test {score.name}", "95 % seeds", "95 % recordings", f"Recording {score.name}")
+    name, test, share = words.metric_name(table).capitalize(), table.score.title, table.score.is_share
+    head = ("", name, "95 % seeds", f"Test {test}", "95 % seeds", "95 % recordings", f"Recording {test}")
     if table.best is None:
         return Grid(head, [])
     scores, again, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
@@ -28,10 +27,10 @@ def confirmation_grid(table: SearchTable) -> Grid:
         Text(f"confirmed, n = {again.n}"),
         Text(words.spread(table, again.mean, again.std), "best"),
         Text(words.ends(table, again.interval)),
-        Text(mean_std(scores.clip.mean, scores.clip.std), "best"),
-        Text(between(scores.clip.interval)),
-        Text(between(scores.over_recordings)),
-        Text(mean_std(scores.recording.mean, scores.recording.std)),
+        Text(mean_std(scores.clip.mean, scores.clip.std, share), "best"),
+        Text(between(scores.clip.interval, share)),
+        Text(between(scores.over_recordings, share)),
+        Text(mean_std(scores.recording.mean, scores.recording.std, share)),
     ]
     drop, interval = table.drop
     luck = [Text("luck of the search"), Text(words.difference(table, drop)), Text(words.ends(table, interval)), *blank]
