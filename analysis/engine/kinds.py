@@ -13,6 +13,7 @@ from pathlib import Path
 
 from analysis.engine import report
 from analysis.engine.figures import dots, lines, matrix, style
+from analysis.engine.report import Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, standings
 from analysis.engine.tables.cells import Material
 from analysis.engine.tables.columns import Column
@@ -52,28 +53,20 @@ class Pivot:
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
         """
-        figure = lines.lines(table)
-        svg = style.svg(figure)
-        page = report.page(
-            "pivot.html",
-            table,
-            question,
-            again,
-            figure=report.inline(svg),
-            main=pivot.main_grid(table),
-            detail=pivot.detail_grid(table),
-            pivot_captions=pivot.captions(table),
-            axes=[labels.title(field) for field in table.axes],
-            axis=labels.axis(table.down).lower(),
+        contents = Contents(
+            markdown=pivot.markdown(table),
+            latex=pivot.latex(table),
+            frames={"table": pivot.csv_frame(table)},
+            figures={"figure": lines.lines(table)},
+            page={
+                "main": pivot.main_grid(table),
+                "detail": pivot.detail_grid(table),
+                "pivot_captions": pivot.captions(table),
+                "axes": [labels.title(field) for field in table.axes],
+                "axis": labels.axis(table.down).lower(),
+            },
         )
-        return {
-            "report.html": page,
-            "table.md": pivot.markdown(table),
-            "table.csv": pivot.csv_frame(table).to_csv(index=False),
-            "table.tex": pivot.latex(table),
-            "figure.png": style.png(figure),
-            "figure.svg": svg,
-        }
+        return report.files("pivot.html", table, question, again, contents)
 
 
 @dataclass(frozen=True)
@@ -114,56 +107,36 @@ class Ranking:
             again: the command that writes it again.
             out: the folder they will lie in, which may hold what `analysis.inside.gradcam` wrote.
         """
-        figure, best = dots.dots(table), matrix.best_confusions(table)
-        figure_svg, confusion_svg = style.svg(figure), style.svg(best)
-        return {
-            "report.html": ranking_page(table, question, again, figure_svg, confusion_svg, gradcam(out)),
-            "table.md": standings.markdown(table),
-            "table.csv": standings.csv_frame(table).to_csv(index=False),
-            "pairs.csv": pairs.pairs_frame(table).to_csv(index=False),
-            "confusion.csv": classes.confusion_frame(table).to_csv(index=False),
-            "table.tex": standings.latex(table),
-            "figure.png": style.png(figure),
-            "figure.svg": figure_svg,
-            "confusion.png": style.png(best),
-            "confusion.svg": confusion_svg,
-        }
+        contents = Contents(
+            markdown=standings.markdown(table),
+            latex=standings.latex(table),
+            frames={
+                "table": standings.csv_frame(table),
+                "pairs": pairs.pairs_frame(table),
+                "confusion": classes.confusion_frame(table),
+            },
+            figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
+            page=_page(table) | {"gradcam": gradcam(out)},
+        )
+        return report.files("ranking.html", table, question, again, contents)
 
 
-def ranking_page(
-    table: RankingTable, question: str, again: str, figure_svg: str, confusion_svg: str, look: dict[str, str] | None
-) -> str:
-    """The page with all tables and figures.
-
-    Args:
-        table: what it reports.
-        question: what the sweep asks, as its heading.
-        again: the command that writes it again.
-        figure_svg: the scores.
-        confusion_svg: the confusion of the best of each group.
-        look: what `gradcam` gives.
-    """
-    return report.page(
-        "ranking.html",
-        table,
-        question,
-        again,
-        figure=report.inline(figure_svg),
-        confusion=report.inline(confusion_svg),
-        confusions=report.inline(style.svg(matrix.all_confusions(table))),
-        main=standings.main_grid(table),
-        detail=standings.detail_grid(table),
-        classes=classes.class_grid(table),
-        matrix=pairs.matrix_grid(table),
-        pairs=pairs.pair_grid(table),
-        origins=standings.origin_grid(table),
-        ranking_captions=standings.captions(table),
-        class_captions=[classes.CLASS_CAPTION],
-        confusion_captions=[classes.CONFUSION_CAPTION],
-        pair_captions=pairs.pair_captions(table),
-        field=labels.title(table.over),
-        gradcam=look,
-    )
+def _page(table: RankingTable) -> dict[str, object]:
+    """What the page of a ranking lays out beside its two figures."""
+    return {
+        "confusions": report.inline(style.svg(matrix.all_confusions(table))),
+        "main": standings.main_grid(table),
+        "detail": standings.detail_grid(table),
+        "classes": classes.class_grid(table),
+        "matrix": pairs.matrix_grid(table),
+        "pairs": pairs.pair_grid(table),
+        "origins": standings.origin_grid(table),
+        "ranking_captions": standings.captions(table),
+        "class_captions": [classes.CLASS_CAPTION],
+        "confusion_captions": [classes.CONFUSION_CAPTION],
+        "pair_captions": pairs.pair_captions(table),
+        "field": labels.title(table.over),
+    }
 
 
 def gradcam(out: Path) -> dict[str, str] | None:
