@@ -1,4 +1,6 @@
-"""The kinds of tables that a study can ask for, over any field of `TrialConfig`. Its file in `analysis/` says one:
+"""The kinds of tables that a study can ask for, over any field of `TrialConfig` or setting of a part.
+
+Its file in `analysis/` says one:
 
     main(SWEEP, QUESTION, Pivot(down="data_hz", across="pretrain_hz"), published="deepship_rates")
     main(SWEEP, QUESTION, Ranking(over="backbone"), published="deepship_backbones")

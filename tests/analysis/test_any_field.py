@@ -24,15 +24,12 @@ from analysis.engine.tables.scores import chosen
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run
-from tests.analysis.conftest import BASE
+from tests.analysis.conftest import BASE, PIVOT_FILES, RANKING_FILES, MakeRun, fields
 from trainable.learning.score import ClipScore
 from trainable.result import metrics
 
-MakeRun = Callable[..., Run]
 TWO = Pivot(down="augment", across="lr")
 LEVELS = {"none": 0.60, "mixup": 0.64, "specaugment+mixup": 0.70}
-PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
-RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,6 @@ def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
         noise = 0.004 * (trial.seed * len(trial["augment"]) % 3)
         found.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
     return found
-
-
-def fields(text: str) -> list[list[str]]:
-    """The table lines of a Markdown text, in fields."""
-    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:

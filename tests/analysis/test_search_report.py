@@ -20,9 +20,9 @@ from sweeps.engine.search.search import Evaluation, Search
 from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole
 from sweeps.engine.store.optuna_study import write_study
 from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import MakeRun
 from trainable.config import TrialConfig
 
-MakeRun = Callable[..., Run]
 BASE = TrialConfig(
     corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=32_000, data_hz=32_000, seed=1, epochs=9
 )

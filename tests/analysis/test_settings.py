@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ from analysis.engine.protocol import incomparable, read_published
 from analysis.engine.rows import held, table_rows
 from analysis.engine.tables import labels, pivot, standings
 from sweeps.engine.plan import Sweep, differing, grid
-from sweeps.engine.store.runs import Run
 from sweeps.recipes.mohammadi import RATES
+from tests.analysis.conftest import MakeRun, fields
 from trainable.config import TrialConfig
 
-MakeRun = Callable[..., Run]
 STEPS = RATES.but(schedule="steps", split="published", **{"schedule.after": "10"})
 LEVELS = {"10": 0.60, "30": 0.70, "30,60": 0.65}
 
@@ -28,11 +26,6 @@ def right(trial: TrialConfig) -> float:
     """The accuracy of a trial: that of its schedule, and more at 4 kHz; seeds differ."""
     noise = 0.004 * (trial.seed * len(trial["schedule.after"]) % 3)
     return LEVELS[trial["schedule.after"]] + noise + 0.01 * (trial.data_hz == 4_000)
-
-
-def fields(text: str) -> list[list[str]]:
-    """The table lines of a Markdown text, in fields."""
-    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def test_a_pivot_over_a_setting_of_a_part(make_run: MakeRun, tmp_path: Path) -> None:
