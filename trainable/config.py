@@ -279,13 +279,14 @@ class TrialConfig:
         Raises:
             KeyError: if none of the trial's parts has such a setting.
         """
-        if name in FIELDS and not isinstance(value := getattr(self, name), Part | Parts):
-            return value
+        if name in FIELDS:
+            value = getattr(self, name)
+            return str(value) if isinstance(value, Part | Parts) else value
         return self.whole()[name]
 
     def get(self, name: str) -> Any:
         """As `self[name]`; "none" of a setting that none of the trial's parts has."""
-        return self.whole().get(name, NONE)
+        return self[name] if name in FIELDS else self.whole().get(name, NONE)
 
     def but(self, **fields: Any) -> TrialConfig:
         """The same trial with some fields changed, parts' settings too: `but(**{"schedule.after": "30"})`.

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.engine import stats
-from sweeps.engine.plan import stated
+from sweeps.engine import plan
 from trainable.config import TrialConfig, all_settings, by_default
 from trainable.learning.part import NONE
 
@@ -108,9 +108,9 @@ def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozense
         Each reason with the keys of the trials that it concerns.
     """
     done = rows[rows["status"] == "finished"].to_dict("records")
-    theirs_too = (name for cell in published.cells.values() for name in cell.config)
-    named = [*stated(row["config"] for row in done), *published.config, *theirs_too]
-    protocols = [published.protocol(row, [name for name in named if "." in name]) for row in done]
+    theirs = [*published.config, *(name for cell in published.cells.values() for name in cell.config)]
+    settings = [name for name in (*plan.stated(row["config"] for row in done), *theirs) if "." in name]
+    protocols = [published.protocol(row, settings) for row in done]
     reasons = {}
     for name in {name: None for protocol in protocols for name in protocol}:
         ours: dict[Any, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))  # theirs -> ours -> keys

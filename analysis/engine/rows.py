@@ -81,9 +81,8 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collec
 
     Returns:
         Columns: the fields of `TrialConfig` and the settings of all parts, "none" where a trial's parts have no such
-        setting; config, the trial itself; key; status (finished, running, failed,
-        killed or missing); run_id and artifact_uri; the metrics and the tags, empty where the trial is not finished or
-        its run has no such metric.
+        setting; config, the trial itself; key; status (finished, running, failed, killed or missing); run_id and
+        artifact_uri; the metrics and the tags, empty where the trial is not finished or its run has no such metric.
 
     Raises:
         ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or

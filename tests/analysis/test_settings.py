@@ -10,7 +10,7 @@ import pytest
 
 from analysis.engine.command import assemble
 from analysis.engine.kinds import Pivot, Ranking
-from analysis.engine.protocol import incomparable, read_published
+from analysis.engine.protocol import FOLDER, incomparable, read_published
 from analysis.engine.rows import held, table_rows
 from analysis.engine.tables import labels, pivot, standings
 from sweeps.engine.plan import Sweep, differing, grid
@@ -117,6 +117,24 @@ def test_a_setting_that_was_published_otherwise_is_a_reason(make_run: MakeRun) -
     assert reasons["schedule.after is 10 here, none there"] == {steps.key}
 
 
+def test_a_publication_may_state_a_setting(make_run: MakeRun, tmp_path: Path) -> None:
+    """It is held against ours, and against the default where ours says nothing."""
+    text = (FOLDER / "deepship_rates.toml").read_text(encoding="utf-8")
+    stated = text.replace(
+        "[config]\n", '[config]\nschedule = "steps"\n"schedule.after" = "30"\n"schedule.drop" = 0.5\n'
+    )
+    (tmp_path / "toy.toml").write_text(stated, encoding="utf-8")
+    trials = (STEPS, STEPS.but(seed=2, schedule="constant"))
+    rows = table_rows(Sweep("toy", trials), [make_run(trial) for trial in trials])
+    reasons = incomparable(read_published("toy", tmp_path), rows)
+    assert reasons["schedule is constant here, steps there"] == {trials[1].key}
+    assert reasons["schedule.after is 10 or none here, 30 there"] == {trial.key for trial in trials}
+    assert reasons["schedule.drop is 0.1 or none here, 0.5 there"] == {trial.key for trial in trials}
+    (tmp_path / "toy.toml").write_text(stated.replace("schedule.drop", "schedule.drip"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"TrialConfig has no field schedule\.drip"):
+        read_published("toy", tmp_path)
+
+
 def test_the_runs_that_a_store_holds_are_told_apart_by_settings(make_run: MakeRun) -> None:
     """In the words of the command line; a run that has the default does not log it."""
     planned = Sweep("toy_rates", (STEPS,))
@@ -125,9 +143,11 @@ def test_the_runs_that_a_store_holds_are_told_apart_by_settings(make_run: MakeRu
     assert "--set schedule.drop=0.1" in held(planned, [make_run(STEPS)])
 
 
-@pytest.mark.parametrize("field", ["schedule.aftr", "augment.mixup", "augment.mels", "lr.after"])
+@pytest.mark.parametrize("field", ["schedule.aftr", "augment.mixup", "augment.mels"])
 def test_a_setting_that_no_part_has_is_refused_at_the_desk(field: str) -> None:
     """With those that there are."""
     with pytest.raises(ValueError, match=rf"no part of \w+ has a setting '{field}'; a table can be over "):
         Pivot(field)
+    with pytest.raises(ValueError, match=r"TrialConfig has no field 'lr\.after'; a table can be over corpus, "):
+        Ranking("lr.after")
     assert labels.label("augment.specaugment.mels").name == "Augmentation (specaugment mels)"

@@ -87,12 +87,13 @@ def check(*fields: str) -> None:
         ValueError: if a field is neither of `TrialConfig` nor a setting of a part, is named twice, or is the seed.
     """
     for field in fields:
-        slot = field.partition(".")[0]
-        if field != slot and slot in FIELDS and field not in all_settings():
-            there = ", ".join(name for name in all_settings() if name.startswith(f"{slot}.")) or "none"
-            raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {there}")
-        if field not in FIELDS and field not in all_settings():
-            raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
+        if field in FIELDS or field in all_settings():
+            continue
+        slot, dot, _ = field.partition(".")
+        there = [name for name in all_settings() if name.startswith(f"{slot}.")]
+        if dot and there:
+            raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {', '.join(there)}")
+        raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
     if len(set(fields)) < len(fields):
         raise ValueError(f"{' and '.join(fields)}: choose two different fields")
     if "seed" in fields:
