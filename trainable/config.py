@@ -14,7 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.engine.corpus import shown
-from trainable.learning.part import Part, Parts, Value, coerced, flat, named, several, with_settings
+from trainable.learning.part import (
+    NONE,
+    Part,
+    Parts,
+    Value,
+    coerced,
+    flat,
+    named,
+    setting_names,
+    several,
+    with_settings,
+)
 from trainable.network.card import Card, card
 
 CHOICES = {
@@ -266,16 +277,24 @@ class TrialConfig:
         """All fields, flat: a part by its name, and its settings that differ from their defaults, `schedule.after`."""
         return dict(self.all_but())
 
+    def whole(self) -> dict[str, Value]:
+        """`to_dict` with every setting of its parts, those that are as by default too."""
+        return dict(self._flat(FIELDS, whole=True))
+
     def __getitem__(self, name: str) -> Any:
-        """A value of `to_dict`, by its name; a setting of a part that is as by default, too."""
-        slot, _, path = name.partition(".")
-        value = getattr(self, slot)
-        if not path:
+        """A value of `whole`, by its name.
+
+        Raises:
+            KeyError: if none of the trial's parts has such a setting.
+        """
+        if name in FIELDS:
+            value = getattr(self, name)
             return str(value) if isinstance(value, Part | Parts) else value
-        if isinstance(value, Parts):
-            of_part, _, path = path.partition(".")
-            value = next(part for part in value if part.name == of_part)
-        return getattr(value, path)
+        return self.whole()[name]
+
+    def get(self, name: str) -> Any:
+        """As `self[name]`; "none" of a setting that none of the trial's parts has."""
+        return self[name] if name in FIELDS else self.whole().get(name, NONE)
 
     def but(self, **fields: Any) -> TrialConfig:
         """The same trial with some fields changed, parts' settings too: `but(**{"schedule.after": "30"})`.
@@ -305,9 +324,9 @@ class TrialConfig:
         left_out = fields_that_change(*what)
         return self._flat([field.name for field in dataclasses.fields(self) if field.name not in left_out])
 
-    def _flat(self, names: Iterable[str]) -> tuple[tuple[str, Value], ...]:
+    def _flat(self, names: Iterable[str], whole: bool = False) -> tuple[tuple[str, Value], ...]:
         values = ((name, getattr(self, name)) for name in names)
-        nested = (flat(n, v) if isinstance(v, Part | Parts) else ((n, v),) for n, v in values)
+        nested = (flat(n, v, whole) if isinstance(v, Part | Parts) else ((n, v),) for n, v in values)
         return tuple(pair for pairs in nested for pair in pairs)
 
 
@@ -322,9 +341,20 @@ def fields_that_change(*what: Changes) -> tuple[str, ...]:
     return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in what))
 
 
-def is_field(name: str) -> bool:
-    """Whether a column of a table, or a parameter of a run, is a field of `TrialConfig` or a setting of its parts."""
-    return name.partition(".")[0] in FIELDS
+def by_default(named_parts: Mapping[str, Any]) -> dict[str, Value]:
+    """Every setting, as it is by default, of the parts that some slots name: `{"schedule": "steps"}`."""
+    found: dict[str, Value] = {}
+    for slot, folder, many in SLOTS:
+        if isinstance(word := named_parts.get(slot), str):
+            part = (several if many else named)(slot, folder, word)
+            found |= {name: value for name, value in flat(slot, part, whole=True) if name != slot}
+    return found
+
+
+@functools.cache
+def all_settings() -> tuple[str, ...]:
+    """The settings that parts can have, as fields of `TrialConfig`: `schedule.after`, `augment.specaugment.mels`."""
+    return tuple(name for slot in SLOTS for name in setting_names(*slot))
 
 
 def parse_fields(assignments: list[str]) -> dict[str, Value]:

@@ -1,4 +1,6 @@
-"""The kinds of tables that a study can ask for, over any field of `TrialConfig`. Its file in `analysis/` says one:
+"""The kinds of tables that a study can ask for, over any field of `TrialConfig` or setting of a part.
+
+Its file in `analysis/` says one:
 
     main(SWEEP, QUESTION, Pivot(down="data_hz", across="pretrain_hz"), published="deepship_rates")
     main(SWEEP, QUESTION, Ranking(over="backbone"), published="deepship_backbones")
@@ -13,13 +15,15 @@ from pathlib import Path
 
 from analysis.engine import report
 from analysis.engine.figures import dots, lines, matrix, style
+from analysis.engine.report import Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, standings
 from analysis.engine.tables.cells import Material
 from analysis.engine.tables.columns import Column
 from analysis.engine.tables.networks import NETWORK
 from analysis.engine.tables.pivot import PivotTable
 from analysis.engine.tables.ranking import RankingTable
-from analysis.engine.tables.scores import ACCURACY, Score
+from analysis.engine.tables.scores import chosen
+from trainable.learning.score import ClipScore
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,21 @@ class Pivot:
     """One field down, another across, the score of each pair in a cell; and the same as lines.
 
     Raises:
-        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed.
+        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed; if the score is none that
+            is a mean over clips.
     """
 
     down: str
     across: str = ""  # empty: one column
-    score: Score = ACCURACY
+    score: str | ClipScore = ""  # of trainable/scores/, a mean over clips; empty for the trials' own
 
     def __post_init__(self) -> None:
         labels.check(*pivot.axes(self.down, self.across))
+        chosen(self.score)
 
     def table(self, made_of: Material) -> PivotTable:
         """As `pivot_table`."""
-        return pivot.pivot_table(self.down, self.across, self.score, made_of)
+        return pivot.pivot_table(self.down, self.across, chosen(self.score, made_of.trial), made_of)
 
     def files(self, table: PivotTable, question: str, again: str, _: Path) -> dict[str, str | bytes]:
         """The files of a report by name.
@@ -49,44 +55,38 @@ class Pivot:
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
         """
-        figure = lines.lines(table)
-        svg = style.svg(figure)
-        page = report.page(
-            "pivot.html",
-            table,
-            question,
-            again,
-            figure=report.inline(svg),
-            main=pivot.main_grid(table),
-            detail=pivot.detail_grid(table),
-            pivot_captions=pivot.captions(table),
-            axes=[labels.title(field) for field in table.axes],
-            axis=labels.axis(table.down).lower(),
+        contents = Contents(
+            markdown=pivot.markdown(table),
+            latex=pivot.latex(table),
+            frames={"table": pivot.csv_frame(table)},
+            figures={"figure": lines.lines(table)},
+            page={
+                "main": pivot.main_grid(table),
+                "detail": pivot.detail_grid(table),
+                "pivot_captions": pivot.captions(table),
+                "axes": [labels.title(field) for field in table.axes],
+                "axis": labels.axis(table.down).lower(),
+            },
         )
-        return {
-            "report.html": page,
-            "table.md": pivot.markdown(table),
-            "table.csv": pivot.csv_frame(table).to_csv(index=False),
-            "table.tex": pivot.latex(table),
-            "figure.png": style.png(figure),
-            "figure.svg": svg,
-        }
+        return report.files("pivot.html", table, question, again, contents)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The values of one field by falling score, all pairs compared, with what is taken for what.
+    """The values of one field from the best score to the worst, all pairs compared, with what is taken for what.
 
     Raises:
-        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from.
+        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if the
+            score is none that is a mean over clips.
     """
 
     over: str
     columns: tuple[Column, ...] | None = None  # beside the scores; None for what is known of networks, or nothing
-    score: Score = ACCURACY
+    score: str | ClipScore = ""  # as of `Pivot`
 
     def __post_init__(self) -> None:
         labels.check(self.over)
+        chosen(self.score)
         if self.over in ranking.ONE_TEST_SET:
             raise ValueError(
                 f"{labels.plural(self.over)} have no one test set, on which a ranking compares all pairs; choose "
@@ -98,7 +98,7 @@ class Ranking:
         columns = self.columns
         if columns is None:
             columns = NETWORK if self.over == "backbone" else ()
-        return ranking.ranking_table(self.over, columns, self.score, made_of)
+        return ranking.ranking_table(self.over, columns, chosen(self.score, made_of.trial), made_of)
 
     def files(self, table: RankingTable, question: str, again: str, out: Path) -> dict[str, str | bytes]:
         """The files of a report by name.
@@ -109,56 +109,36 @@ class Ranking:
             again: the command that writes it again.
             out: the folder they will lie in, which may hold what `analysis.inside.gradcam` wrote.
         """
-        figure, best = dots.dots(table), matrix.best_confusions(table)
-        figure_svg, confusion_svg = style.svg(figure), style.svg(best)
-        return {
-            "report.html": ranking_page(table, question, again, figure_svg, confusion_svg, gradcam(out)),
-            "table.md": standings.markdown(table),
-            "table.csv": standings.csv_frame(table).to_csv(index=False),
-            "pairs.csv": pairs.pairs_frame(table).to_csv(index=False),
-            "confusion.csv": classes.confusion_frame(table).to_csv(index=False),
-            "table.tex": standings.latex(table),
-            "figure.png": style.png(figure),
-            "figure.svg": figure_svg,
-            "confusion.png": style.png(best),
-            "confusion.svg": confusion_svg,
-        }
+        contents = Contents(
+            markdown=standings.markdown(table),
+            latex=standings.latex(table),
+            frames={
+                "table": standings.csv_frame(table),
+                "pairs": pairs.pairs_frame(table),
+                "confusion": classes.confusion_frame(table),
+            },
+            figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
+            page=_page(table) | {"gradcam": gradcam(out)},
+        )
+        return report.files("ranking.html", table, question, again, contents)
 
 
-def ranking_page(
-    table: RankingTable, question: str, again: str, figure_svg: str, confusion_svg: str, look: dict[str, str] | None
-) -> str:
-    """The page with all tables and figures.
-
-    Args:
-        table: what it reports.
-        question: what the sweep asks, as its heading.
-        again: the command that writes it again.
-        figure_svg: the scores.
-        confusion_svg: the confusion of the best of each group.
-        look: what `gradcam` gives.
-    """
-    return report.page(
-        "ranking.html",
-        table,
-        question,
-        again,
-        figure=report.inline(figure_svg),
-        confusion=report.inline(confusion_svg),
-        confusions=report.inline(style.svg(matrix.all_confusions(table))),
-        main=standings.main_grid(table),
-        detail=standings.detail_grid(table),
-        classes=classes.class_grid(table),
-        matrix=pairs.matrix_grid(table),
-        pairs=pairs.pair_grid(table),
-        origins=standings.origin_grid(table),
-        ranking_captions=standings.captions(table),
-        class_captions=[classes.CLASS_CAPTION],
-        confusion_captions=[classes.CONFUSION_CAPTION],
-        pair_captions=pairs.pair_captions(table),
-        field=labels.title(table.over),
-        gradcam=look,
-    )
+def _page(table: RankingTable) -> dict[str, object]:
+    """What the page of a ranking lays out beside its two figures."""
+    return {
+        "confusions": report.inline(style.svg(matrix.all_confusions(table))),
+        "main": standings.main_grid(table),
+        "detail": standings.detail_grid(table),
+        "classes": classes.class_grid(table),
+        "matrix": pairs.matrix_grid(table),
+        "pairs": pairs.pair_grid(table),
+        "origins": standings.origin_grid(table),
+        "ranking_captions": standings.captions(table),
+        "class_captions": [classes.CLASS_CAPTION],
+        "confusion_captions": [classes.CONFUSION_CAPTION],
+        "pair_captions": pairs.pair_captions(table),
+        "field": labels.title(table.over),
+    }
 
 
 def gradcam(out: Path) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.engine import stats
-from trainable.config import TrialConfig
+from sweeps.engine import plan
+from trainable.config import TrialConfig, all_settings, by_default
+from trainable.learning.part import NONE
 
 FOLDER = Path(__file__).parents[1] / "published"
 FIELDS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
@@ -50,10 +52,17 @@ class Published:
         """What was published for the setting of a trial, given by its fields; None if nothing was."""
         return self.cells.get(tuple(trial[axis] for axis in self.axes))
 
-    def protocol(self, trial: Mapping[Any, Any]) -> dict[str, Any]:
-        """What a trial at the same values of the axes must have: what no table names is expected at its default."""
+    def protocol(self, trial: Mapping[Any, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
+        """What a trial at the same values of the axes must have: what no table names is expected at its default.
+
+        Args:
+            trial: by its fields.
+            settings: of parts, which are told too; "none" where the publication had no such part.
+        """
         cell = self.cell(trial)
         stated = {**FIELDS, **self.config, **(cell.config if cell else {}), **self.corpus}
+        default = by_default({**stated, **{axis: trial[axis] for axis in self.axes}})
+        stated = {**{name: default.get(name, NONE) for name in settings}, **stated}
         return {name: value for name, value in stated.items() if name not in (*self.axes, "seed")}
 
 
@@ -67,7 +76,7 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     found = tomllib.loads(path.read_text(encoding="utf-8"))
     axes, config = tuple(found["axes"]), found["config"]
     named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
-    if unknown := named - set(FIELDS):
+    if unknown := {name for name in named if name not in FIELDS and name not in all_settings()}:
         raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; correct the table [config]")
     needed = {f.name for f in dataclasses.fields(TrialConfig) if f.default is dataclasses.MISSING} - {"seed"}
     if missing := needed - named:
@@ -102,13 +111,15 @@ def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozense
         Each reason with the keys of the trials that it concerns.
     """
     done = rows[rows["status"] == "finished"].to_dict("records")
-    protocols = [published.protocol(row) for row in done]
+    theirs = [*published.config, *(name for cell in published.cells.values() for name in cell.config)]
+    settings = [name for name in (*plan.stated(row["config"] for row in done), *theirs) if "." in name]
+    protocols = [published.protocol(row, settings) for row in done]
     reasons = {}
     for name in {name: None for protocol in protocols for name in protocol}:
         ours: dict[Any, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))  # theirs -> ours -> keys
         for row, protocol in zip(done, protocols, strict=True):
-            if row[name] != protocol[name]:
-                ours[protocol[name]][row[name]].append(row["key"])
+            if (own := row.get(name, NONE)) != protocol[name]:
+                ours[protocol[name]][own].append(row["key"])
         for theirs, values in ours.items():
             keys = frozenset(key for group in values.values() for key in group)
             reasons[_reason(name, list(values), theirs)] = keys

@@ -1,15 +1,53 @@
-"""Self-contained HTML pages: a template for each kind of table, over the same skeleton."""
+"""The files of a report, among them a self-contained page: a template for each kind of table, over one skeleton."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 
 from analysis.engine import wording
+from analysis.engine.figures import style
 from analysis.engine.tables.cells import Table
+from sweeps.engine.store.drawing import Figure
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report says of its table."""
+
+    markdown: str
+    frames: Mapping[str, pd.DataFrame]  # by the names of their CSV files
+    figures: Mapping[str, Figure]  # by the names of theirs; the template has them by these names too
+    page: Mapping[str, object]  # what else the template lays out
+    latex: str = ""
+
+
+def files(template: str, table: Table, question: str, command: str, contents: Contents) -> dict[str, str | bytes]:
+    """The files of a report by name.
+
+    Args:
+        template: a file of `analysis/templates/` that extends `base.html`.
+        table: what it reports.
+        question: what the sweep asks, as its heading.
+        command: what writes it again.
+        contents: what it says.
+    """
+    svgs = {name: style.svg(figure) for name, figure in contents.figures.items()}
+    figures = {name: inline(svg) for name, svg in svgs.items()}
+    return {
+        "report.html": page(template, table, question, command, figures=figures, **contents.page),
+        "table.md": contents.markdown,
+        **{f"{name}.csv": frame.to_csv(index=False) for name, frame in contents.frames.items()},
+        **({"table.tex": contents.latex} if contents.latex else {}),
+        **{f"{name}.png": style.png(figure) for name, figure in contents.figures.items()},
+        **{f"{name}.svg": svg for name, svg in svgs.items()},
+    }
 
 
 def page(template: str, table: Table, question: str, command: str, **parts: object) -> str:

@@ -19,8 +19,8 @@ from analysis.engine.mixed import HASHES, mixed
 from sweeps.engine.plan import Sweep, differing
 from sweeps.engine.store.runs import Run, fitted
 from sweeps.engine.store.store import artifact_path
-from trainable.config import FIELDS, TrialConfig
-from trainable.learning.part import several
+from trainable.config import FIELDS, TrialConfig, by_default
+from trainable.learning.part import NONE, Value, several
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -80,9 +80,9 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collec
         accept: which of `analysis.engine.mixed.MADE_BY` may differ between the trials.
 
     Returns:
-        Columns: the fields of `TrialConfig`, and config, which has them all; key; status (finished, running, failed,
-        killed or missing); run_id and artifact_uri; the metrics and the tags, empty where the trial is not finished or
-        its run has no such metric.
+        Columns: the fields of `TrialConfig` and the settings of all parts, "none" where a trial's parts have no such
+        setting; config, the trial itself; key; status (finished, running, failed, killed or missing); run_id and
+        artifact_uri; the metrics and the tags, empty where the trial is not finished or its run has no such metric.
 
     Raises:
         ValueError: if a trial has finished twice, a metric is not finite, or trials that share a corpus, split or
@@ -97,7 +97,8 @@ def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collec
     problems = [*mixed(finished, accept), *_repeated(finished), *_not_finite(finished)]
     if problems:
         raise ValueError("these runs make no table:\n" + "\n".join(f"- {problem}" for problem in problems))
-    return pd.DataFrame([_row(trial, by_key[trial.key]) for trial in sweep.trials])
+    names = list(dict.fromkeys(name for trial in sweep.trials for name in trial.whole()))
+    return pd.DataFrame([_row(trial, names, by_key[trial.key]) for trial in sweep.trials])
 
 
 def finished_runs(sweep: Sweep, runs: Iterable[Run], data: str = "") -> dict[str, Run]:
@@ -136,22 +137,31 @@ def read_predictions(run: Run) -> Predictions:
 
 def held(sweep: Sweep, runs: Sequence[Run]) -> str:
     """Says how the store's runs of the sweep's corpora differ from the plan, in the words of the command line."""
-    base = sweep.trials[0].to_dict()
+    base = sweep.trials[0].whole()
     axes = differing(sweep.trials)
     near = [r for r in runs if r.tags.get("sweep") == sweep.name] or list(runs)
     if not near:
         return "the store holds no run at all"
     settings: Counter[str] = Counter()
     for run in near:
-        differs = [_setting(name, run) for name in base if _differs(run, name, base) and name not in axes]
+        differs = [_setting(name, run, base) for name in base if _differs(run, name, base) and name not in axes]
         settings[" ".join(differs) or "the plan's settings, at other values of " + ", ".join(axes)] += 1
     lines = [f"  {count} run{'s' * (count > 1)} with {words}" for words, count in settings.most_common(6)]
     return "the store holds\n" + "\n".join(lines)
 
 
-def _setting(name: str, run: Run) -> str:
+def _text(run: Run, name: str, base: dict[str, Value]) -> str | None:
+    """What a run has in a field or a setting; None if that is unknown, or its part is not that of `base`."""
+    slot = name.partition(".")[0]
+    if name in run.params or run.params.get(slot) != base[slot]:
+        return run.params.get(name)
+    found = by_default({slot: base[slot]}).get(name)
+    return None if found is None else str(found)
+
+
+def _setting(name: str, run: Run, base: dict[str, Value]) -> str:
     """A setting as the command line takes it; of a long one its beginning, because the store may have no more."""
-    text = run.params[name]
+    text = _text(run, name, base) or ""
     whole = len(text) <= LONGEST_SETTING
     return f"--set {name}={text}" if whole else f"--set {name}={text[:LONGEST_SETTING]}... (whole in config.json)"
 
@@ -182,11 +192,12 @@ def metrics_of(trial: TrialConfig) -> tuple[str, ...]:
     return (*trial.metrics, "epochs_run")
 
 
-def _row(trial: TrialConfig, runs: list[Run]) -> dict[str, object]:
+def _row(trial: TrialConfig, names: Iterable[str], runs: list[Run]) -> dict[str, object]:
     order = (FINISHED, "RUNNING", "FAILED", "KILLED")
     best = min(runs, key=lambda r: order.index(r.status) if r.status in order else len(order), default=None)
     row: dict[str, object] = {
-        **trial.to_dict(),
+        **dict.fromkeys(names, NONE),
+        **trial.whole(),
         "config": trial,
         "key": trial.key,
         "status": best.status.lower() if best else "missing",
@@ -205,8 +216,8 @@ def _has_hash(run: Run, data: str) -> bool:
     return not hashes or any(sha.startswith(data) for sha in hashes)
 
 
-def _differs(run: Run, name: str, base: dict[str, str | int | float]) -> bool:
-    text = run.params.get(name)
+def _differs(run: Run, name: str, base: dict[str, Value]) -> bool:
+    text = _text(run, name, base)
     if text is None:
         return False
     value = base[name]

@@ -15,7 +15,7 @@ from scipy import stats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, Int, Shaped
+    from jaxtyping import Bool, Float, Shaped
 
 NUM_RESAMPLES = 9_999
 BOOTSTRAP_SEED = 0
@@ -67,20 +67,12 @@ def seed_summary(values: Sequence[float]) -> SeedSummary:
     return SeedSummary(mean, std, n, Interval(mean - half, mean + half))
 
 
-def clip_hits(
-    logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
-) -> Bool[np.ndarray, " clips"]:
-    """Which clips have their highest logit at their label; the mean is the clip-level accuracy."""
-    hits: Bool[np.ndarray, " clips"] = logits.argmax(axis=1) == labels
-    return hits
-
-
 def recording_interval(
-    hits: Bool[np.ndarray, "seeds clips"] | Float[np.ndarray, "seeds clips"],
+    values: Bool[np.ndarray, "seeds clips"] | Float[np.ndarray, "seeds clips"],
     recording: Shaped[np.ndarray, " clips"],
     rng: np.random.Generator,
 ) -> Interval:
-    """95 % BCa cluster-bootstrap interval of the clip accuracy, averaged over seeds.
+    """95 % BCa cluster-bootstrap interval of the mean over clips, averaged over seeds.
 
     Captures which recordings the test set happens to hold: whole recordings are drawn again, because the clips of one
     recording stand or fall together. The trained networks are held fixed, so the spread over seeds is not in it.
@@ -91,7 +83,7 @@ def recording_interval(
     """
     _, where = np.unique(recording, return_inverse=True)
     clips = np.bincount(where).astype(np.float64)
-    correct = np.bincount(where, weights=np.mean(hits, axis=0))
+    correct = np.bincount(where, weights=np.mean(values, axis=0))
     if np.ptp(correct / clips) < 1e-12:  # also of a single recording
         return UNKNOWN
     found = stats.bootstrap(

@@ -1,4 +1,7 @@
-"""How numbers, rates and gaps are worded, the same in every table, figure and page. Percent stands only here."""
+"""How numbers, rates and gaps are worded, the same in every table, figure and page. Percent stands only here.
+
+What is not a share, such as a loss, is worded with `share=False`: as it is, with three decimals.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,43 @@ def percent(fraction: float) -> str:
     return "–" if math.isnan(fraction) else f"{100 * fraction:z.1f}".replace("-", "−")
 
 
-def signed(fraction: float) -> str:
-    """A difference in points with its sign; none for what prints as 0."""
-    words = percent(fraction)
-    return words if words.startswith("−") or words == "0.0" else f"+{words}"
+def scale(share: bool) -> float:
+    """What a number is multiplied by where it is printed or drawn."""
+    return 100.0 if share else 1.0
 
 
-def mean_std(mean: float, std: float) -> str:
-    """Mean ± standard deviation in percent; without the latter where it is unknown."""
-    return percent(mean) if math.isnan(std) else f"{percent(mean)} ± {percent(std)}"
+def rounded(value: float, share: bool) -> float:
+    """The number that `number` prints."""
+    return round(scale(share) * value, 1 if share else 3)
 
 
-def between(interval: Interval) -> str:
-    """An interval in percent; an en dash where it is unknown."""
-    return "–" if math.isnan(interval.low) else f"[{percent(interval.low)}, {percent(interval.high)}]"
+def number(value: float, share: bool = True) -> str:
+    """A share in percent, another number as it is; an en dash where it is unknown."""
+    if share:
+        return percent(value)
+    return "–" if math.isnan(value) else f"{value:z.3f}".replace("-", "−")
+
+
+def signed(value: float, share: bool = True) -> str:
+    """A difference, of shares in points, with its sign; none for what prints as 0."""
+    words = number(value, share)
+    return words if words.startswith(("−", "–")) or words == number(0.0, share) else f"+{words}"
+
+
+def mean_std(mean: float, std: float, share: bool = True) -> str:
+    """Mean ± standard deviation; without the latter where it is unknown."""
+    return number(mean, share) if math.isnan(std) else f"{number(mean, share)} ± {number(std, share)}"
+
+
+def between(interval: Interval, share: bool = True) -> str:
+    """An interval; an en dash where it is unknown."""
+    low, high = interval.low, interval.high
+    return "–" if math.isnan(low) else f"[{number(low, share)}, {number(high, share)}]"
+
+
+def unit(share: bool) -> str:
+    """What stands behind a number in a sentence."""
+    return " %" if share else ""
 
 
 def khz(rate_hz: int) -> str:
@@ -43,8 +69,9 @@ def main_captions(table: Table) -> tuple[str, ...]:
     seeds = sorted({cell.num_seeds for cell in table.cells})
     n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = f"mean ± sample standard deviation (ddof 1) over n = {n} seed{'s' * (seeds[-1] > 1)}"
-    bold = "Bold: the highest mean." if table.complete else "Nothing is bold before all cells are complete."
-    ours = f"{table.score.title} on the test clips in percent: {spread}. {bold}"
+    best = "highest" if table.score.higher_is_better else "lowest"
+    bold = f"Bold: the {best} mean." if table.complete else "Nothing is bold before all cells are complete."
+    ours = f"{table.score.heading} on the test clips{' in percent' * table.score.is_share}: {spread}. {bold}"
     if table.published is None:
         return (ours,)
     published = table.published
@@ -60,7 +87,7 @@ def detail_captions(table: Table) -> tuple[str, ...]:
         f"95 % recordings: bootstrap of the mean over test recordings ({draws}); covers which recordings the test set "
         "happens to hold."
     )
-    votes = f"Recording {table.score.name}: {table.score.recordings_by}."
+    votes = f"Recording {table.score.title}: {table.score.recordings_by}."
     if table.published is None:
         return seeds, recordings, votes
     difference = (

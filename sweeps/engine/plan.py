@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainable.config import TrialConfig
+from trainable.config import FIELDS, TrialConfig
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,13 @@ def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
 
 def differing(trials: Sequence[TrialConfig]) -> list[str]:
     """The fields that trials have different values of, in their order; settings of parts among them."""
-    flat = [trial.to_dict() for trial in trials]
-    names = dict.fromkeys(name for fields in flat for name in fields)
-    return [name for name in names if len({fields.get(name) for fields in flat}) > 1]
+    return [name for name in stated(trials) if len({trial.get(name) for trial in trials}) > 1]
+
+
+def stated(trials: Iterable[TrialConfig]) -> list[str]:
+    """What trials can differ in: all fields, and the settings of parts that are not as by default in all of them."""
+    found = dict.fromkeys(name for trial in trials for name in trial.to_dict())
+    return sorted(found, key=lambda name: list(FIELDS).index(name.partition(".")[0]))  # settings behind their slots
 
 
 def told(trial: TrialConfig, names: Iterable[str]) -> list[str]:

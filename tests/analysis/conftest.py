@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ BASE = RATES.but(
     split="published",
 )
 MakeRun = Callable[..., Run]
+PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 
 
 @pytest.fixture
@@ -96,6 +99,21 @@ def check_page() -> Callable[[str], None]:
     return check
 
 
+@pytest.fixture
+def check_latex(tmp_path: Path) -> Callable[[str], None]:
+    """A function that fails if tables do not compile in a bare article, or are too wide for it."""
+
+    def check(tables: str) -> None:
+        body = "\\documentclass{article}\\begin{document}\n" + tables + "\\end{document}\n"
+        (tmp_path / "t.tex").write_text(body, encoding="utf-8")
+        command = ["pdflatex", "-halt-on-error", "t.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2_000:]
+        assert "Overfull" not in done.stdout
+
+    return check
+
+
 class Resources(html.parser.HTMLParser):
     """Collects what a page would fetch, and checks that its tags close in order."""
 
@@ -142,6 +160,11 @@ def fill_store() -> Callable[[Path, list[Run]], str]:
         return uri
 
     return fill
+
+
+def fields(text: str) -> list[list[str]]:
+    """The table lines of a Markdown text, in fields."""
+    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def provenance(trial: TrialConfig) -> dict[str, str]:

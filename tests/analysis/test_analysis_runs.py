@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ from analysis.engine.rows import held, read_predictions, table_rows
 from sweeps.engine.modules import Code
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.store.runs import Run, StoreError, fitted
+from tests.analysis.conftest import MakeRun
 from trainable.trial import save_arrays
-
-MakeRun = Callable[..., Run]
 
 
 def changed(run: Run, **metrics: float) -> Run:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +19,41 @@ from analysis.engine.figures.lines import lines
 from analysis.engine.figures.matrix import best_confusions
 from analysis.engine.kinds import Pivot, Ranking
 from analysis.engine.protocol import read_published
-from analysis.engine.rows import Predictions
 from analysis.engine.tables import pairs, pivot, standings
-from analysis.engine.tables.scores import Score
+from analysis.engine.tables.scores import chosen
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run
-from tests.analysis.conftest import BASE
+from tests.analysis.conftest import BASE, PIVOT_FILES, RANKING_FILES, MakeRun, fields
+from trainable.learning.score import ClipScore
 from trainable.result import metrics
 
-MakeRun = Callable[..., Run]
 TWO = Pivot(down="augment", across="lr")
 LEVELS = {"none": 0.60, "mixup": 0.64, "specaugment+mixup": 0.70}
-PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
-RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 
 
-def likelihood(found: Predictions) -> np.ndarray:
-    """What each clip's own class was given."""
-    shares: np.ndarray = np.exp(metrics.log_softmax(found.logits))[np.arange(len(found.labels)), found.labels]
-    return shares
+@dataclass(frozen=True)
+class MeanLikelihood(ClipScore):
+    """What the classes of the clips were given."""
+
+    title = "mean likelihood"
+    higher_is_better = True
+    is_share = True
+    each_epoch = False
+    stage = 9
+    recordings_by = "the median of all clips"
+
+    def of_clips(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """What each clip's own class was given."""
+        shares: np.ndarray = np.exp(metrics.log_softmax(logits))[np.arange(len(labels)), labels]
+        return shares
+
+    def of_recordings(self, logits: np.ndarray, labels: np.ndarray, recording: np.ndarray) -> float:
+        """Something else than the mean."""
+        return float(np.median(self.of_clips(logits, labels)))
 
 
-LIKELIHOOD = Score(
-    "mean likelihood",
-    likelihood,
-    lambda found: float(np.median(likelihood(found))),
-    recordings_by="the median of all clips",
-)
+LIKELIHOOD = MeanLikelihood()
 
 
 @pytest.fixture
@@ -62,11 +70,6 @@ def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
         noise = 0.004 * (trial.seed * len(trial["augment"]) % 3)
         found.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
     return found
-
-
-def fields(text: str) -> list[list[str]]:
-    """The table lines of a Markdown text, in fields."""
-    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
@@ -263,6 +266,61 @@ def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path:
     assert ranked.pairs[0].difference == pytest.approx(first - second)
     text = {name: str(content) for name, content in one.files(ranked, "Is it so?", "again", tmp_path).items()}
     assert not [name for name in RANKING_FILES if not name.endswith("png") and "ccuracy" in text[name]]
+
+
+def test_a_loss_is_written_as_it_is_and_less_of_it_is_better(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
+    """Three decimals, no percent, the lowest bold; what the score's own file says, by its name."""
+    two = dataclasses.replace(TWO, score="loss")
+    table = assemble(two.table, augments, runs, None, "", 0.02)
+    means = [cell.scores.clip.mean for cell in table.cells if cell.scores]
+    (best,) = (cell for cell in table.cells if table.is_best(cell))
+    assert best.scores
+    assert best.scores.clip.mean == min(means)
+    text = {name: str(content) for name, content in two.files(table, "Is it so?", "again", tmp_path).items()}
+    assert f"**{min(means):.3f} ± " in text["table.md"]
+    assert "Loss on the test clips: mean ± sample" in text["table.md"]
+    assert "Bold: the lowest mean." in text["table.md"]
+    assert "Recording loss: the mean over recordings of the mean of their clips." in text["table.md"]
+    assert lines(table).axes[0].get_ylabel() == "Test loss, clips"
+    low, high = lines(table).axes[0].get_ylim()
+    assert low < min(means) < max(means) < high < 2 * max(means)
+    assert not [name for name in PIVOT_FILES - {"figure.png"} if "ccuracy" in text[name]]
+
+
+def test_a_ranking_by_loss_has_the_lowest_first(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
+    """In the order, in the pairs and in words; its matrices are headed by it."""
+    kind = Ranking(over="augment", score="loss")
+    table = assemble(kind.table, *slower(augments, runs), None, "", 0.02)
+    means = [row.scores.clip.mean for row in table.ranked if row.scores]
+    assert (means, table.cells[0].name) == (sorted(means), "specaugment+mixup")
+    assert table.pairs[0].difference < 0
+    assert pairs.against_best(table, table.ranked[-1]).startswith("higher, p ")
+    assert pairs.pair_grid(table).head[:2] == ("Lower", "Higher")
+    assert "by how much the column's" in pairs.pair_captions(table)[0]
+    assert "points" not in "".join(pairs.pair_captions(table))
+    assert f"{means[0]:.3f} ± " in best_confusions(table).axes[0].get_title()
+    assert "%" not in best_confusions(table).axes[0].get_title()
+    low, high = dots(table).axes[0].get_xlim()
+    assert low < means[0] < means[-1] < high < 2 * means[-1]
+    assert "by rising mean" in str(kind.files(table, "Is it so?", "again", tmp_path)["report.html"])
+
+
+def test_a_table_is_of_the_trials_own_score() -> None:
+    """Their first that is a mean over clips; where none is, the first of all; one that is none is refused."""
+    assert chosen("", BASE).name == BASE.main_score.name
+    assert chosen("", BASE.but(scores="loss+macro_f1", keep_by="loss", stop_by="loss")).name == "loss"
+    assert chosen("", BASE.but(scores="macro_f1", keep_by="macro_f1", stop_by="macro_f1")).name == "accuracy"
+    with pytest.raises(ValueError, match="score='macro_f1': is no mean over clips; choose one of accuracy, loss"):
+        Pivot(down="augment", score="macro_f1")
+    with pytest.raises(ValueError, match="score='acuracy': choose one of accuracy, "):
+        Ranking(over="augment", score="acuracy")
+
+
+@pytest.mark.parametrize("folder", ["analysis", "sweeps/engine"])
+def test_scores_are_named_in_their_own_files_only(folder: str) -> None:
+    """Not in what reports them, or lists trials by them."""
+    files = (Path(__file__).parents[2] / folder).rglob("*.py")
+    assert [path.name for path in files if "accuracy" in path.read_text(encoding="utf-8").lower()] == []
 
 
 def test_published_accuracies_stand_beside_no_other_score(sweep: Sweep, complete: list[Run]) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import math
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +24,9 @@ from analysis.engine.tables.cells import Material
 from analysis.engine.tables.pivot import PivotTable
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import PIVOT_FILES, MakeRun, fields
 
-MakeRun = Callable[..., Run]
 RATES = Pivot(down="data_hz", across="pretrain_hz")
-FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
 
 
 @pytest.fixture
@@ -157,12 +155,11 @@ def test_without_published_numbers_nothing_is_compared(sweep: Sweep, complete: l
 
 def test_markdown_lays_out_rates_as_the_paper_does(table: PivotTable) -> None:
     """Data rates down, pre-training rates across, the published numbers as printed below ours."""
-    lines = pivot.markdown(table).splitlines()
-    fields = [[word.strip() for word in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert fields[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
-    assert fields[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
-    assert fields[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
-    assert fields[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
+    found = fields(pivot.markdown(table))
+    assert found[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
+    assert found[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
+    assert found[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
+    assert found[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
 
 
 def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
@@ -182,14 +179,9 @@ def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: PivotTable, tmp_path: Path) -> None:
+def test_latex_compiles_without_packages(partial: PivotTable, check_latex: Callable[[str], None]) -> None:
     """A bare article takes the table, gaps and underscores included, without a warning of width."""
-    body = "\\documentclass{article}\\begin{document}\n" + pivot.latex(partial) + "\\end{document}\n"
-    (tmp_path / "t.tex").write_text(body, encoding="utf-8")
-    command = ["pdflatex", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2_000:]
-    assert "Overfull" not in done.stdout
+    check_latex(pivot.latex(partial))
 
 
 def test_latex_escapes_and_marks(table: PivotTable) -> None:
@@ -238,7 +230,7 @@ def test_report_writes_its_six_files(table: PivotTable, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "folder"
     write(RATES.files(table, "Is it so?", "python -m analysis.toy", out), out)
     written = {path.name: path.stat().st_size for path in out.iterdir()}
-    assert set(written) == FILES
+    assert set(written) == PIVOT_FILES
     assert all(written.values())
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
 

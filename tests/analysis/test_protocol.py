@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,9 @@ import pytest
 from analysis.engine.protocol import FOLDER, incomparable, read_published
 from analysis.engine.rows import table_rows
 from sweeps.engine.plan import Sweep, varied
-from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import MakeRun
 from trainable.config import TrialConfig
 
-MakeRun = Callable[..., Run]
 SPLIT = Path(__file__).parents[3] / "shared" / "data" / "deepship_split_recordings.csv"
 
 

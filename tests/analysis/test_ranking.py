@@ -7,7 +7,6 @@ import dataclasses
 import io
 import math
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,11 +28,9 @@ from analysis.engine.tables.standings import differing_captions
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import RANKING_FILES, MakeRun, fields
 
-MakeRun = Callable[..., Run]
 BACKBONES = Ranking(over="backbone")
-FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
-FILES |= {"pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 ACCURACY = {  # by seed: cnn14 is best, mobilenetv1 not told apart from it, cnn6 surely lower
     "cnn14": (0.80, 0.81, 0.82),
     "mobilenetv1": (0.78, 0.82, 0.78),
@@ -65,11 +62,6 @@ def partial(backbones: Sweep, runs: list[Run], published: Published) -> RankingT
     """The same table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
     kept = [dataclasses.replace(runs[0], status="FAILED"), *runs[1:4], *runs[5:]]
     return assemble(BACKBONES.table, backbones, kept, published, "", 0.02)
-
-
-def fields(text: str) -> list[list[str]]:
-    """The table lines of a Markdown text, in fields."""
-    return [[w.strip() for w in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def test_the_highest_mean_stands_first(table: RankingTable) -> None:
@@ -308,7 +300,7 @@ def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: 
     """All into one folder; the second time with the same bytes."""
     first, again = (BACKBONES.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
     write(first, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == RANKING_FILES
     assert {name for name in first if first[name] != again[name]} == set()
     assert (tmp_path / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
@@ -317,21 +309,16 @@ def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs:
     """One run of twelve: every file is there, and says so."""
     found = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
     files = BACKBONES.files(found, "Is it so?", "python -m x", tmp_path)
-    assert set(files) == FILES
+    assert set(files) == RANKING_FILES
     assert "1 of 3 seeds: missing 2, 3" in str(files["report.html"])
     assert style.png(best_confusions(found)).startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: RankingTable, tmp_path: Path) -> None:
+def test_latex_compiles_without_packages(partial: RankingTable, check_latex: Callable[[str], None]) -> None:
     """A bare article takes the tables, daggers, hashes and underscores included, without a warning of width."""
     text = standings.latex(partial)
-    body = "\\documentclass{article}\\begin{document}\n" + text + "\\end{document}\n"
-    (tmp_path / "t.tex").write_text(body, encoding="utf-8")
-    command = ["pdflatex", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2_000:]
-    assert "Overfull" not in done.stdout
+    check_latex(text)
     assert text.isascii()
 
 

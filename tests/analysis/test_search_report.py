@@ -21,8 +21,8 @@ from sweeps.engine.search.space import Choice, LogUniform, Uniform, Whole
 from sweeps.engine.store.optuna_study import write_study
 from sweeps.engine.store.runs import Run
 from sweeps.recipes.mohammadi import RATES
+from tests.analysis.conftest import MakeRun
 
-MakeRun = Callable[..., Run]
 BASE = RATES.but(
     corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=32_000, data_hz=32_000, seed=1, epochs=9
 )

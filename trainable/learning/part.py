@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 Value = str | int | float
+NONE = "none"  # what a trial is said to have in a setting that none of its parts has
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -53,10 +54,10 @@ class Part:
             ValueError: naming the field, the value and the remedy.
         """
 
-    def settings(self) -> dict[str, Value]:
-        """The settings that differ from their defaults."""
+    def settings(self, whole: bool = False) -> dict[str, Value]:
+        """The settings that differ from their defaults; all of them with `whole`."""
         found = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
-        return {name: value for name, (value, default) in found.items() if value != default}
+        return {name: value for name, (value, default) in found.items() if whole or value != default}
 
     def __str__(self) -> str:
         return self.name
@@ -119,13 +120,42 @@ def several(slot: str, folder: str, words: object) -> Parts:
         raise ValueError(f"{slot}={error}; name each once") from None
 
 
-def flat(slot: str, value: Part | Parts) -> Iterator[tuple[str, Value]]:
-    """A slot as outsiders see it: its name, and every setting that is not the default, `objective.layer`."""
+def flat(slot: str, value: Part | Parts, whole: bool = False) -> Iterator[tuple[str, Value]]:
+    """A slot as outsiders see it: its name, and every setting that is not the default, `objective.layer`.
+
+    Args:
+        slot: the field of `TrialConfig`.
+        value: what it holds.
+        whole: whether settings that are as by default are wanted too.
+    """
     yield slot, str(value)
-    for part in value if isinstance(value, Parts) else ():
-        yield from ((f"{slot}.{part.name}.{name}", setting) for name, setting in part.settings().items())
-    if isinstance(value, Part):
-        yield from ((f"{slot}.{name}", setting) for name, setting in value.settings().items())
+    for part in value if isinstance(value, Parts) else [value]:
+        own = f"{slot}.{part.name}" if isinstance(value, Parts) else slot
+        yield from ((f"{own}.{name}", setting) for name, setting in part.settings(whole).items())
+
+
+def setting_names(slot: str, folder: str, many: bool) -> Iterator[str]:
+    """The settings that the parts of a slot can have, as `flat` names them; `several` of them have their part's name.
+
+    Args:
+        slot: the field of `TrialConfig`.
+        folder: of `trainable/`, in which the modules lie.
+        many: whether the slot holds several parts.
+    """
+    found: dict[str, None] = {}
+    for name in names(folder):
+        own = f"{slot}.{name}" if many else slot
+        found |= dict.fromkeys(f"{own}.{field.name}" for field in dataclasses.fields(part_class(slot, folder, name)))
+    yield from found
+
+
+def names(folder: str) -> list[str]:
+    """The parts that there are for a slot, sorted.
+
+    Args:
+        folder: of `trainable/`, in which the modules lie.
+    """
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
 
 
 def with_settings(slot: str, value: Part | Parts, settings: Mapping[str, object]) -> Part | Parts:
@@ -178,8 +208,7 @@ def part_class(slot: str, folder: str, word: object) -> type[Part]:
             for each in found:
                 if issubclass(each, Part):
                     return each
-    there = sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
-    raise Unknown(f"{slot}={shown(word)}: choose one of {', '.join(there)}")
+    raise Unknown(f"{slot}={shown(word)}: choose one of {', '.join(names(folder))}")
 
 
 def coerced(name: str, kind: str, value: object) -> Value:

@@ -14,14 +14,26 @@ class NotFinite(FloatingPointError):
     """A loss that is NaN or infinite, with the epoch and the step at which it first was."""
 
 
+def hits(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> Float[np.ndarray, " clips"]:
+    """1 for each clip whose largest logit is the label's, 0 for the others."""
+    found: np.ndarray = (logits.argmax(axis=1) == labels).astype(np.float64)
+    return found
+
+
 def accuracy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
     """Share of clips whose largest logit is the label's."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
+    return float(np.mean(hits(logits, labels)))
+
+
+def costs(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> Float[np.ndarray, " clips"]:
+    """Negative log-likelihood of each clip's label [nat]."""
+    found: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
+    return found
 
 
 def cross_entropy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
     """Mean negative log-likelihood of the labels [nat]."""
-    return float(-np.mean(log_softmax(logits)[np.arange(len(labels)), labels]))
+    return float(np.mean(costs(logits, labels)))
 
 
 def recording_accuracy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.score import Score
+from trainable.learning.score import ClipScore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Accuracy(Score):
+class Accuracy(ClipScore):
     """Of clips, as a fraction."""
 
     title = "accuracy"
@@ -21,15 +21,24 @@ class Accuracy(Score):
     is_share = True
     each_epoch = True
     stage = 0
+    recordings_by = "one vote per recording, by the mean of its clips' softmax probabilities"
 
-    def of(
+    def of_clips(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
+    ) -> Float[np.ndarray, " clips"]:
+        """1 where the highest logit is at the label, else 0."""
+        from trainable.result import metrics
+
+        return metrics.hits(logits, labels)
+
+    def of_recordings(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of these clips.
+        """Of recordings, one vote each.
 
         Args:
             recording: of each clip.
         """
         from trainable.result import metrics
 
-        return metrics.accuracy(logits, labels)
+        return metrics.recording_accuracy(logits, labels, recording)

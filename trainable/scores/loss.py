@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.score import Score
+from trainable.learning.score import ClipScore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loss(Score):
+class Loss(ClipScore):
     """Mean negative log-likelihood of the labels [nat]."""
 
     title = "loss"
@@ -22,14 +22,10 @@ class Loss(Score):
     each_epoch = True
     stage = 2
 
-    def of(
-        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
-    ) -> float:
-        """Of these clips.
-
-        Args:
-            recording: of each clip.
-        """
+    def of_clips(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
+    ) -> Float[np.ndarray, " clips"]:
+        """Of each clip [nat]."""
         from trainable.result import metrics
 
-        return metrics.cross_entropy(logits, labels)
+        return metrics.costs(logits, labels)

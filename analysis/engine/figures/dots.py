@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.engine.figures import style
 from analysis.engine.tables.ranking import Ranked, RankingTable
+from analysis.engine.wording import scale
 from sweeps.engine.store.drawing import Axes, Figure, Line2D
 
 MAX_ROWS = 60  # the highest, where there are more; the tables have all
@@ -13,14 +14,14 @@ PUBLISHED_BELOW = 0.26  # of the distance of two rows
 
 
 def dots(table: RankingTable) -> Figure:
-    """One row per value, the highest mean at the top; an incomplete one keeps its row, with what was published."""
+    """One row per value, the best mean at the top; an incomplete one keeps its row, with what was published."""
     cells = table.cells[:MAX_ROWS]
     rows = len(cells)
     figure = Figure(figsize=(7.2, 1.2 + 0.36 * rows), layout="constrained")
     axes = figure.add_subplot()
     groups = sorted({table.group(row) for row in cells})
     for y, row in enumerate(cells):
-        _dot(axes, y, row, style.marks_of(groups.index(table.group(row))))
+        _dot(axes, y, row, style.marks_of(groups.index(table.group(row))), scale(table.score.is_share))
     axes.set_yticks(range(rows), [row.short for row in cells])
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
@@ -47,13 +48,14 @@ def _right(axes: Axes, table: RankingTable) -> None:
     right.set_ylabel(column.axis, color=style.GREY)
 
 
-def _dot(axes: Axes, y: int, row: Ranked, look: dict[str, Any]) -> None:
+def _dot(axes: Axes, y: int, row: Ranked, marks: dict[str, Any], times: float) -> None:
     if row.published:
         mean = 100 * row.published.mean
-        axes.plot(mean, y + PUBLISHED_BELOW, markersize=5, markerfacecolor="white", zorder=2, **look)
+        axes.plot(mean, y + PUBLISHED_BELOW, markersize=5, markerfacecolor="white", zorder=2, **marks)
     if row.scores is None:
         axes.annotate(row.gap, (0.01, y), xycoords=axes.get_yaxis_transform(), va="center", color="#a33c00")
         return
     clip, over = row.scores.clip, row.scores.over_recordings
-    axes.hlines(y, 100 * over.low, 100 * over.high, color=look["color"], linewidth=6, alpha=0.22, zorder=1)
-    axes.errorbar(100 * clip.mean, y, xerr=100 * clip.std, linewidth=1.4, markersize=6, capsize=2.5, zorder=3, **look)
+    mean, std, low, high = (times * number for number in (clip.mean, clip.std, over.low, over.high))
+    axes.hlines(y, low, high, color=marks["color"], linewidth=6, alpha=0.22, zorder=1)
+    axes.errorbar(mean, y, xerr=std, linewidth=1.4, markersize=6, capsize=2.5, zorder=3, **marks)

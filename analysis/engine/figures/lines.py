@@ -11,6 +11,7 @@ from analysis.engine.figures import style
 from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Cell
 from analysis.engine.tables.pivot import PivotTable
+from analysis.engine.wording import scale
 from sweeps.engine.store.drawing import Axes, Figure
 
 DODGE = 2 ** (1 / 6)  # between neighbouring lines, so that no whisker hides another
@@ -53,20 +54,20 @@ def lines(table: PivotTable) -> Figure:
         cells = [table.cell(down, across) for down in table.down_values]
         steps = (i - (len(columns) - 1) / 2) * min(1, ABREAST / len(columns))
         marks = style.marks_of(i) | ({} if places.numeric else {"linestyle": "none"})  # nothing lies between two words
-        _ours(axes, places.aside(steps), cells, marks, table.heading(across))
+        _ours(axes, places.aside(steps), cells, marks | {"label": table.heading(across)}, scale(table.score.is_share))
         _published(axes, places.aside(steps + PUBLISHED_ASIDE), cells, marks)
     _dress(figure, axes, table, places)
     return figure
 
 
-def _ours(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str, Any], label: str) -> None:
+def _ours(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str, Any], times: float) -> None:
     scores = [cell.scores if cell else None for cell in cells]
-    mean = [100 * s.clip.mean if s else math.nan for s in scores]
-    std = [100 * s.clip.std if s else math.nan for s in scores]
-    low = [100 * s.over_recordings.low if s else math.nan for s in scores]
-    high = [100 * s.over_recordings.high if s else math.nan for s in scores]
+    mean = [times * s.clip.mean if s else math.nan for s in scores]
+    std = [times * s.clip.std if s else math.nan for s in scores]
+    low = [times * s.over_recordings.low if s else math.nan for s in scores]
+    high = [times * s.over_recordings.high if s else math.nan for s in scores]
     axes.vlines(x, low, high, color=marks["color"], linewidth=4, alpha=0.22, zorder=1)
-    axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, label=label, zorder=3, **marks)
+    axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, zorder=3, **marks)
 
 
 def _published(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str, Any]) -> None:

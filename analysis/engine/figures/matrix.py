@@ -12,7 +12,7 @@ from analysis.engine.confusion import Confusion
 from analysis.engine.figures import style
 from analysis.engine.tables import labels
 from analysis.engine.tables.ranking import Ranked, RankingTable
-from analysis.engine.wording import mean_std, percent
+from analysis.engine.wording import mean_std, percent, unit
 from sweeps.engine.store.drawing import Axes, Figure
 
 MAX_WORDS = 8  # classes: with more, the numbers of a matrix cannot be read
@@ -24,12 +24,14 @@ DARK = 0.72  # share from which white is read better than black: a contrast of a
 def best_confusions(table: RankingTable) -> Figure:
     """The best complete row of each group, side by side."""
     best = {table.group(row): row for row in reversed(table.ranked)}
-    return confusions([best[group] for group in sorted(best)], columns=2, inches=3.4, none=nothing(table))
+    return confusions(
+        [best[group] for group in sorted(best)], columns=2, inches=3.4, none=nothing(table), share=table.score.is_share
+    )
 
 
 def all_confusions(table: RankingTable) -> Figure:
     """Those of every complete row, the highest first."""
-    return confusions(table.ranked, columns=4, inches=2.6, none=nothing(table))
+    return confusions(table.ranked, columns=4, inches=2.6, none=nothing(table), share=table.score.is_share)
 
 
 def nothing(table: RankingTable) -> str:
@@ -37,7 +39,7 @@ def nothing(table: RankingTable) -> str:
     return f"No {labels.title(table.over)} is complete yet."
 
 
-def confusions(rows: Sequence[Ranked], columns: int, inches: float, none: str) -> Figure:
+def confusions(rows: Sequence[Ranked], columns: int, inches: float, none: str, share: bool = True) -> Figure:
     """Row-normalised confusion matrices, mean ± sample standard deviation over seeds, in percent.
 
     Args:
@@ -45,6 +47,7 @@ def confusions(rows: Sequence[Ranked], columns: int, inches: float, none: str) -
         columns: most side by side.
         inches: width of one matrix.
         none: what is said where there is no row.
+        share: whether the score that stands above each matrix is one.
     """
     number, rows = len(rows), rows[:MAX_MATRICES]
     columns = min(columns, len(rows)) or 1
@@ -64,7 +67,8 @@ def confusions(rows: Sequence[Ranked], columns: int, inches: float, none: str) -
         assert found  # they are complete
         assert scores
         _matrix(axes, found, inches)
-        axes.set_title(f"{rows[i].short}\n{mean_std(scores.clip.mean, scores.clip.std)} %", fontsize=2.6 * inches)
+        score = f"{mean_std(scores.clip.mean, scores.clip.std, share)}{unit(share)}"
+        axes.set_title(f"{rows[i].short}\n{score}", fontsize=2.6 * inches)
         axes.set_xlabel("predicted" if i + columns >= len(rows) else "", fontsize=2.6 * inches)
         axes.set_ylabel("true" if i % columns == 0 else "", fontsize=2.6 * inches)
     return figure
@@ -74,10 +78,10 @@ def _matrix(axes: Axes, found: Confusion, inches: float) -> None:
     mean, std, size = found.mean, found.std, len(found.classes)
     axes.imshow(mean, cmap="Blues", vmin=0, vmax=1)
     named = slice(None, None, -(-size // MAX_NAMES))
-    look: dict[str, Any] = {"parse_math": False, "fontsize": 2.1 * inches}
+    letters: dict[str, Any] = {"parse_math": False, "fontsize": 2.1 * inches}
     places, names = range(size)[named], found.classes[named]
-    axes.set_xticks(places, names, rotation=35, ha="right", rotation_mode="anchor", **look)
-    axes.set_yticks(places, names, **look)
+    axes.set_xticks(places, names, rotation=35, ha="right", rotation_mode="anchor", **letters)
+    axes.set_yticks(places, names, **letters)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if size > MAX_WORDS:

@@ -26,7 +26,7 @@ def marks_of(i: int) -> dict[str, Any]:
 
 def score_label(table: Table) -> str:
     """What an axis of scores is called."""
-    return f"Test {table.score.name}, clips [%]"
+    return f"Test {table.score.title}, clips{' [%]' * table.score.is_share}"
 
 
 def cut(shown: int, number: int) -> str:

@@ -10,14 +10,13 @@ import pandas as pd
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
 from analysis.engine.tables.grids import Grid, Text, bullets
-from analysis.engine.tables.scores import ACCURACY
 from analysis.engine.wording import between, mean_std, percent
 
 
 def confirmation_grid(table: SearchTable) -> Grid:
     """The best as it was searched, and as it was confirmed; no rows if there is no best."""
-    name, score = words.metric_name(table).capitalize(), ACCURACY
-    head = ("", name, "95 % seeds", f"Test {score.name}", "95 % seeds", "95 % recordings", f"Recording {score.name}")
+    name, test, share = words.metric_name(table).capitalize(), table.score.title, table.score.is_share
+    head = ("", name, "95 % seeds", f"Test {test}", "95 % seeds", "95 % recordings", f"Recording {test}")
     if table.best is None:
         return Grid(head, [])
     scores, again, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
@@ -28,10 +27,10 @@ def confirmation_grid(table: SearchTable) -> Grid:
         Text(f"confirmed, n = {again.n}"),
         Text(words.spread(table, again.mean, again.std), "best"),
         Text(words.ends(table, again.interval)),
-        Text(mean_std(scores.clip.mean, scores.clip.std), "best"),
-        Text(between(scores.clip.interval)),
-        Text(between(scores.over_recordings)),
-        Text(mean_std(scores.recording.mean, scores.recording.std)),
+        Text(mean_std(scores.clip.mean, scores.clip.std, share), "best"),
+        Text(between(scores.clip.interval, share)),
+        Text(between(scores.over_recordings, share)),
+        Text(mean_std(scores.recording.mean, scores.recording.std, share)),
     ]
     drop, interval = table.drop
     luck = [Text("luck of the search"), Text(words.difference(table, drop)), Text(words.ends(table, interval)), *blank]
@@ -43,9 +42,9 @@ def space_grid(table: SearchTable) -> Grid:
     rows, config = [], table.best.config if table.best else None
     for name, dimension in table.search.space.items():
         side = edge(table.search, name, config) if config else ""
-        number = config and not isinstance(config[name], str)
+        number = config and not isinstance(config.get(name), str)
         where = Text(f"at the {words.ENDS[side]} end: widen it", "gap") if side else Text("inside" if number else "–")
-        best = Text(words.short(config[name]), "best") if config else Text("–")
+        best = Text(words.short(config.get(name)), "best") if config else Text("–")
         rows.append([Text(name), Text(words.searched(dimension)), best, where])
     return Grid(("Field", "Searched", "Best", "It lies"), rows)
 
@@ -74,7 +73,7 @@ def evaluations_grid(table: SearchTable) -> Grid:
     rows = []
     for e in table.ranked:
         reached = Text(words.value(table, e), "best" if e == table.best else "plain")
-        settings = [Text(words.short(e.config[name])) for name in table.search.space]
+        settings = [Text(words.short(e.config.get(name))) for name in table.search.space]
         epochs = Text(f"{e.scores.get('epochs_run', len(e.curve)):g}")
         rows.append([Text(str(e.number)), *settings, reached, Text(words.came_to(e)), epochs, Text(e.config.key)])
     metric = words.metric_name(table).capitalize()
@@ -98,7 +97,7 @@ def csv_frame(table: SearchTable) -> pd.DataFrame:
     rows = []
     for e in table.evaluations:
         row: dict[str, object] = {"sweep": table.name, "study": table.study, "number": e.number, "key": e.config.key}
-        row |= {name: e.config[name] for name in table.search.space} | {"state": e.state}
+        row |= {name: e.config.get(name) for name in table.search.space} | {"state": e.state}
         own = [name for name in e.config.metrics if not name.startswith("test_")]
         names = (*own, "epochs_run", "epoch_s")
         row |= {name: e.scores.get(name, math.nan) for name in names}

@@ -16,7 +16,7 @@ from analysis.engine.search.history import Found
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables import cells
 from analysis.engine.tables.cells import Cell, Material, Table
-from analysis.engine.tables.scores import ACCURACY
+from analysis.engine.tables.scores import chosen
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search.search import Evaluation, Search, best
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Whole
@@ -28,7 +28,7 @@ EDGE = 0.05  # of a range, in logarithms where it is searched so: nearer to an e
 
 @dataclass(frozen=True)
 class SearchTable(Table):
-    """A search and its confirmation, whose one cell holds the test accuracy."""
+    """A search and its confirmation, whose one cell holds the test score."""
 
     search: Search
     study: str
@@ -117,7 +117,7 @@ def search_table(
     confirmation = _confirmation(search, rows, finished, margin)
     return SearchTable(
         name=search.name,
-        score=ACCURACY,
+        score=chosen("", search.base),
         cells=(confirmation,),
         published=None,
         reasons=(),
@@ -135,7 +135,7 @@ def _confirmation(search: Search, rows: pd.DataFrame, finished: Mapping[str, Run
     """The best on fresh seeds; a search without a best has no rows."""
     if not rows.empty:
         predictions = {key: read_predictions(run) for key, run in finished.items()}
-        return cells.cell(ACCURACY, rows, Material(search.name, rows, predictions, None, margin), {})
+        return cells.cell(chosen("", search.base), rows, Material(search.name, rows, predictions, None, margin), {})
     gap = "no evaluation has gone to its end"
     return Cell(search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="")
 
@@ -174,9 +174,9 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
 
     Nor does it at an end that the field cannot go beyond, such as a dropout of 0.
     """
-    dimension, value = search.space[name], config[name]
+    dimension, value = search.space[name], config.get(name)
     ends = _ends(dimension)
-    if not ends or any(config[other] != wanted for other, wanted in (dimension.when or {}).items()):
+    if not ends or any(config.get(other) != wanted for other, wanted in (dimension.when or {}).items()):
         return ""
     logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
     low, high, here = (math.log(number) if logarithmic else number for number in (*ends, value))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.engine import wording
 from analysis.engine.figures import style
 from sweeps.engine.search.search import Evaluation, Search, best
 from sweeps.engine.search.space import Choice, Dimension
@@ -64,13 +65,13 @@ def draw(search: Search, evaluations: Sequence[Evaluation]) -> Drawn:
 
 
 def _study(search: Search, evaluations: Sequence[Evaluation]) -> optuna.Study:
-    """The evaluations as a study, with accuracies in percent."""
+    """The evaluations as a study, with shares in percent."""
     import optuna
 
-    study, scale = optuna.create_study(direction=search.direction), (100.0 if search.score.is_share else 1.0)
+    study, times = optuna.create_study(direction=search.direction), wording.scale(search.score.is_share)
     for e in evaluations:
-        scores = {name: scale * value if name == search.metric else value for name, value in e.scores.items()}
-        curve = tuple(scale * value for value in e.curve)
+        scores = {name: times * value if name == search.metric else value for name, value in e.scores.items()}
+        curve = tuple(times * value for value in e.curve)
         study.add_trial(frozen(search, Evaluation(e.number, e.config, scores, curve)))
     return study
 

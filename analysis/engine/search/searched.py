@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from analysis.engine import command, report
-from analysis.engine.figures import style
+from analysis.engine.report import Contents
 from analysis.engine.search import history, listing, plots, sentences
 from analysis.engine.search.outcome import SearchTable, search_table
 from datasets.engine.refusal import Refusal
@@ -60,27 +60,20 @@ def files(table: SearchTable, question: str, again: str) -> dict[str, str | byte
         again: the command that writes it again.
     """
     drawn = plots.draw(table.search, table.evaluations)
-    svgs = {name: style.svg(figure) for name, figure in drawn.figures.items()}
-    page = report.page(
-        "search.html",
-        table,
-        question,
-        again,
-        findings=sentences.findings(table),
-        lacking=sentences.gaps(table),
-        captions=sentences.captions(table),
-        confirmation=listing.confirmation_grid(table),
-        space=listing.space_grid(table),
-        budget=listing.budget_grid(table),
-        evaluations=listing.evaluations_grid(table),
-        figures={name: report.inline(svg) for name, svg in svgs.items()},
-        figure_captions=sentences.figure_captions(table),
-        left_out=drawn.left_out,
+    contents = Contents(
+        markdown=listing.markdown(table, drawn.left_out),
+        frames={"table": listing.csv_frame(table)},
+        figures=drawn.figures,
+        page={
+            "findings": sentences.findings(table),
+            "lacking": sentences.gaps(table),
+            "captions": sentences.captions(table),
+            "confirmation": listing.confirmation_grid(table),
+            "space": listing.space_grid(table),
+            "budget": listing.budget_grid(table),
+            "evaluations": listing.evaluations_grid(table),
+            "figure_captions": sentences.figure_captions(table),
+            "left_out": drawn.left_out,
+        },
     )
-    return {
-        "report.html": page,
-        "table.md": listing.markdown(table, drawn.left_out),
-        "table.csv": listing.csv_frame(table).to_csv(index=False),
-        **{f"{name}.png": style.png(figure) for name, figure in drawn.figures.items()},
-        **{f"{name}.svg": svg for name, svg in svgs.items()},
-    }
+    return report.files("search.html", table, question, again, contents)

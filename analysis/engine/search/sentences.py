@@ -6,7 +6,7 @@ import math
 
 from analysis.engine.search.outcome import SearchTable, edge
 from analysis.engine.stats import Interval
-from analysis.engine.wording import between, detail_captions, mean_std, percent
+from analysis.engine.wording import between, detail_captions, mean_std, number, unit
 from sweeps.engine.search.search import Evaluation
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Value, Whole
 
@@ -19,15 +19,17 @@ def findings(table: SearchTable) -> list[str]:
     if best is None:
         return [f"None of {count} evaluations went to its end: widen the space, or lower lr."]
     many = f"{count} of {table.search.num_trials}, so far" if count < table.search.num_trials else f"{count}"
-    unit = " %" if in_percent(table) else ""
-    settings = ", ".join(f"{name}={short(best.config[name])}" for name in table.search.space)
-    found = f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit}"
+    settings = ", ".join(f"{name}={short(best.config.get(name))}" for name in table.search.space)
+    found = f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit(in_percent(table))}"
     lines = [f"{found} (evaluation {best.number})."]
     if table.confirmed:
         lines.append(_luck(table))
     if scores := table.confirmation.scores:
-        reached = f"On test clips, which had no part in the search, it reaches {percent(scores.clip.mean)} %"
-        seeds, recordings = between(scores.clip.interval), between(scores.over_recordings)
+        share = table.score.is_share
+        reached = (
+            f"On test clips, which had no part in the search, it reaches {number(scores.clip.mean, share)}{unit(share)}"
+        )
+        seeds, recordings = between(scores.clip.interval, share), between(scores.over_recordings, share)
         lines.append(f"{reached} (95 % over seeds {seeds}, over recordings {recordings}).")
     others = table.near - 1
     if in_percent(table) and others:
@@ -41,7 +43,7 @@ def edges(table: SearchTable) -> list[str]:
     found = []
     for name, dimension in table.search.space.items():
         if table.best and (side := edge(table.search, name, table.best.config)):
-            lies = f"{name}={short(table.best.config[name])} lies at the {ENDS[side]} end of what was searched"
+            lies = f"{name}={short(table.best.config.get(name))} lies at the {ENDS[side]} end of what was searched"
             found.append(f"{lies} ({searched(dimension)}): a better one may lie beyond; widen it.")
     return found
 
@@ -96,9 +98,9 @@ def searched(dimension: Dimension) -> str:
     return f"{short(dimension.low)} to {short(dimension.high)}" + ", logarithmic" * logarithmic
 
 
-def short(number: Value) -> str:
+def short(value: Value) -> str:
     """A setting with three digits."""
-    return f"{number:.3g}" if isinstance(number, float) else str(number)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:
@@ -124,21 +126,17 @@ def value(table: SearchTable, found: Evaluation) -> str:
 
 def spread(table: SearchTable, mean: float, std: float) -> str:
     """Mean ± standard deviation of the metric."""
-    if in_percent(table):
-        return mean_std(mean, std)
-    return "–" if math.isnan(mean) else f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
+    return mean_std(mean, std, in_percent(table))
 
 
 def ends(table: SearchTable, interval: Interval) -> str:
     """An interval of the metric."""
-    if in_percent(table) or math.isnan(interval.low):
-        return between(interval)
-    return f"[{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
+    return between(interval, in_percent(table))
 
 
 def difference(table: SearchTable, by: float) -> str:
     """A difference of the metric, in points where it is a share."""
-    return f"{percent(by)} points" if in_percent(table) else f"{by:.3f}".replace("-", "−")
+    return number(by, in_percent(table)) + " points" * in_percent(table)
 
 
 def _luck(table: SearchTable) -> str:
@@ -146,8 +144,8 @@ def _luck(table: SearchTable) -> str:
     again, (drop, interval) = table.confirmed, table.drop
     assert again is not None
     seeds, n = ", ".join(map(str, table.search.confirm_seeds)), again.n
-    unit = " %" if in_percent(table) else ""
-    how = f"Trained again on seed{'s' * (n > 1)} {seeds}, it reaches {spread(table, again.mean, again.std)}{unit}, "
+    reached = f"{spread(table, again.mean, again.std)}{unit(in_percent(table))}"
+    how = f"Trained again on seed{'s' * (n > 1)} {seeds}, it reaches {reached}, "
     much = f"{difference(table, abs(drop))} {'worse' if drop > 0 else 'better'} than searched"
     if interval.low > 0:
         curse = f"the best of {table.count('COMPLETE')} is the luckiest too (the winner's curse)"

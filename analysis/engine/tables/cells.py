@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from analysis.engine import stats
 from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
-from analysis.engine.tables.scores import Score
-from analysis.engine.wording import khz
-from trainable.config import TrialConfig, is_field
+from analysis.engine.wording import khz, rounded
+from sweeps.engine.plan import stated
+from trainable.config import TrialConfig
+from trainable.learning.score import ClipScore
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -54,7 +55,7 @@ class Cell:
 
     def value(self, field: str) -> Any:
         """What the setting has in a field."""
-        return self.trial.to_dict()[field]
+        return self.trial.get(field)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Table:
     """The cells of a sweep, with what they have in common."""
 
     name: str
-    score: Score  # what is printed of each cell
+    score: ClipScore  # what is printed of each cell
     cells: tuple[Cell, ...]
     published: Published | None
     reasons: tuple[str, ...]  # of all cells
@@ -79,13 +80,12 @@ class Table:
         raise NotImplementedError
 
     def is_best(self, cell: Cell) -> bool:
-        """Whether no cell prints a higher mean; never before all are known."""
+        """Whether no cell prints a better mean; never before all are known."""
         if not self.complete or cell.scores is None:
             return False
-        printed = [
-            round(100 * c.scores.clip.mean, 1) for c in self.cells if c.scores
-        ]  # percent, one decimal: as published
-        return round(100 * cell.scores.clip.mean, 1) == max(printed)
+        share = self.score.is_share
+        printed = [rounded(c.scores.clip.mean, share) for c in self.cells if c.scores]
+        return rounded(cell.scores.clip.mean, share) == self.score.best(printed)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,14 @@ class Material:
     published: Published | None = None  # numbers to stand beside them
     margin: float = 0.02  # largest difference to a published number that does not matter, as a fraction
 
+    @property
+    def trial(self) -> TrialConfig:
+        """The first that is planned."""
+        found: TrialConfig = self.rows["config"].iloc[0]
+        return found
 
-def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
+
+def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
     """Joins the trials of one setting over their seeds.
 
     Args:
@@ -117,7 +123,7 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
         num_seeds=len(rows),
         gap=_gap(rows),
         scores=None,
-        published=published.cell(trial.to_dict()) if published else None,
+        published=published.cell(rows.iloc[0].to_dict()) if published else None,
         reasons=tuple(reason for reason, keys in reasons.items() if keys & set(rows["key"])),
         difference=None,
         verdict="",
@@ -134,7 +140,7 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
     return dataclasses.replace(found, difference=difference, verdict=verdict)
 
 
-def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
+def reasons(score: ClipScore, made_of: Material) -> dict[str, frozenset[str]]:
     """What keeps trials from being compared with what was published, as `analysis.engine.protocol.incomparable`.
 
     Raises:
@@ -143,14 +149,29 @@ def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
     published = made_of.published
     if published is None:
         return {}
-    if score.name not in published.metric:
-        raise ValueError(f"{published.source}: prints {published.metric}, not {score.name}; leave `published` out")
+    if score.title not in published.metric:
+        raise ValueError(f"{published.source}: prints {published.metric}, not {score.title}; leave `published` out")
     return incomparable(published, made_of.rows)
+
+
+def grouped(made_of: Material, axes: Sequence[str]) -> DataFrameGroupBy:
+    """The rows of a sweep by the values of some fields, in the order of the plan.
+
+    Raises:
+        ValueError: if a field is a setting that no trial's parts have.
+    """
+    if unknown := [field for field in axes if field not in made_of.rows]:
+        slot = unknown[0].partition(".")[0]
+        there = ", ".join(sorted(set(made_of.rows[slot])))
+        raise ValueError(
+            f"sweep {made_of.name} has {slot}={there}, without a setting {unknown[0]}; choose another field"
+        )
+    return made_of.rows.groupby(list(axes), sort=False)
 
 
 def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
     """The fields, apart from the seed and the `axes` that tell settings apart, that differ within one setting."""
-    fields = [name for name in settings.obj.columns if is_field(name) and name not in (*axes, "seed")]
+    fields = [name for name in stated(settings.obj["config"]) if name not in (*axes, "seed")]
     return [name for name in fields if (settings[name].nunique(dropna=False) > 1).any()]
 
 
@@ -215,17 +236,17 @@ def _gap(rows: pd.DataFrame) -> str:
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 
-def _scores(score: Score, seeds: list[Predictions], keys: str) -> Scores:
+def _scores(score: ClipScore, seeds: list[Predictions], keys: str) -> Scores:
     first = seeds[0]
     if not all(same_clips(first, other) for other in seeds[1:]):
         raise ValueError(
             f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
         )
     _check_labels(first)
-    clips = np.stack([score.of_clips(seed) for seed in seeds])
+    clips = np.stack([score.of_clips(seed.logits, seed.labels) for seed in seeds])
     return Scores(
         clip=stats.seed_summary([float(values.mean()) for values in clips]),
-        recording=stats.seed_summary([score.of_recordings(seed) for seed in seeds]),
+        recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
         # The same draws for every cell: two cells then differ by their networks, not by the luck of the draw.
         over_recordings=stats.recording_interval(clips, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)),
         num_clips=len(first.labels),

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from analysis.engine.protocol import FIELDS, words
+from analysis.engine.protocol import words
 from analysis.engine.tables.cells import Cell
+from sweeps.engine.plan import stated
 
 Values = Mapping[object, tuple[str, ...]]  # a field's value -> the titles of the cells that have it
 Title = Callable[[Cell], str]
 
 
 def differing(cells: Sequence[Cell], titles: Sequence[Title], told: Iterable[str]) -> dict[str, Values]:
-    """The fields that differ between cells, each with its values.
+    """The fields and settings of parts that differ between cells, each with its values.
 
     Args:
         cells: of a table.
         titles: ways to call a cell, such as by its column; the first under which a field has one value is taken.
         told: fields that the table tells itself.
     """
-    found = {}
-    for field in FIELDS.keys() - {"seed", *told}:
+    found: dict[str, Values] = {}
+    for field in stated(cell.trial for cell in cells):
+        if field in ("seed", *told):
+            continue
         title = next((t for t in titles if _one_value(cells, field, t)), titles[-1])
         values: dict[object, dict[str, None]] = {}
         for cell in cells:
             values.setdefault(cell.value(field), {})[title(cell)] = None
         if len(values) > 1:
             found[field] = {value: tuple(names) for value, names in values.items()}
-    return {field: found[field] for field in FIELDS if field in found}
+    return found
 
 
 def captions(found: Mapping[str, Values], noun: str, those: Callable[[tuple[str, ...]], str] = ", ".join) -> list[str]:

@@ -62,7 +62,7 @@ class Grid:
 
 def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
-    name = table.score.name
+    name = table.score.title
     ours = ("n", f"Clip {name}", "95 % seeds", "95 % recordings", f"Recording {name}")
     return (*ours, "Published", "Difference", "Verdict")
 
@@ -73,7 +73,8 @@ def ours(table: Table, cell: Cell | None) -> Text:
         return Text("–", "gap")
     if cell.scores is None:
         return Text(cell.gap, "gap")
-    return Text(mean_std(cell.scores.clip.mean, cell.scores.clip.std), "best" if table.is_best(cell) else "plain")
+    words = mean_std(cell.scores.clip.mean, cell.scores.clip.std, table.score.is_share)
+    return Text(words, "best" if table.is_best(cell) else "plain")
 
 
 def published(cell: Cell | None) -> Text:
@@ -86,18 +87,18 @@ def detail(table: Table, cell: Cell) -> list[Text]:
     """A cell with its uncertainty, under `detail_head`."""
     if cell.scores is None:
         return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
-    scores, difference = cell.scores, cell.difference
+    scores, difference, share = cell.scores, cell.difference, table.score.is_share
     verdict = cell.verdict or "–"
     if cell.reasons and cell.verdict:
         verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
     return [
         Text(str(scores.clip.n)),
         ours(table, cell),
-        Text(between(scores.clip.interval)),
-        Text(between(scores.over_recordings)),
-        Text(mean_std(scores.recording.mean, scores.recording.std)),
+        Text(between(scores.clip.interval, share)),
+        Text(between(scores.over_recordings, share)),
+        Text(mean_std(scores.recording.mean, scores.recording.std, share)),
         published(cell),
-        Text(f"{signed(difference.value)} {between(difference.interval95)}" if difference else "–"),
+        Text(f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"),
         Text(verdict),
     ]
 
@@ -137,7 +138,7 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     scores, beside, difference = cell.scores, cell.published, cell.difference
     row |= {"num_test_clips": scores.num_clips if scores else None}
     row |= {"num_test_recordings": scores.num_recordings if scores else None}
-    name = table.score.column
+    name = table.score.title.replace(" ", "_")
     row |= summary(f"clip_{name}", scores.clip if scores else None)
     row |= ends(f"clip_{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
     row |= summary(f"recording_{name}", scores.recording if scores else None)

@@ -1,10 +1,13 @@
-"""How fields of `TrialConfig` and their values are called where people read them. A field without a label has its name.
+"""How fields of `TrialConfig`, settings of parts and their values are called where people read them.
+
+A field without a label has its name.
 
 A value stands alone where its field is told beside it, or where it tells its field itself, as 2 kHz does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from analysis.engine.protocol import FIELDS
 from analysis.engine.protocol import words as plain_words
 from analysis.engine.wording import khz
+from trainable.config import all_settings
 
 
 def _plain(value: Any) -> str:
@@ -43,13 +47,17 @@ LABELS = {
 
 
 def label(field: str) -> Label:
-    """How a field is called."""
-    return LABELS.get(field, Label(field))
+    """How a field is called; a setting of a part is called by its slot too, such as Schedule (after)."""
+    slot, _, setting = field.partition(".")
+    if not setting:
+        return LABELS.get(field, Label(field))
+    of_slot = LABELS[slot].name if slot in LABELS else slot.capitalize()
+    return Label(f"{of_slot} ({re.sub('[._]', ' ', setting)})")
 
 
 def title(field: str) -> str:
     """The name of a field within a sentence."""
-    return LABELS[field].name.lower() if field in LABELS else field
+    return label(field).name.lower() if field in LABELS or "." in field else field
 
 
 def plural(field: str) -> str:
@@ -76,11 +84,16 @@ def check(*fields: str) -> None:
     """Refuses what cannot tell the cells of a table apart.
 
     Raises:
-        ValueError: if a field is not of `TrialConfig`, is named twice, or is the seed.
+        ValueError: if a field is neither of `TrialConfig` nor a setting of a part, is named twice, or is the seed.
     """
     for field in fields:
-        if field not in FIELDS:
-            raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
+        if field in FIELDS or field in all_settings():
+            continue
+        slot, dot, _ = field.partition(".")
+        there = [name for name in all_settings() if name.startswith(f"{slot}.")]
+        if dot and there:
+            raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {', '.join(there)}")
+        raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
     if len(set(fields)) < len(fields):
         raise ValueError(f"{' and '.join(fields)}: choose two different fields")
     if "seed" in fields:

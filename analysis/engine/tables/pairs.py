@@ -12,37 +12,39 @@ from analysis.engine.comparisons import PAIRED, Pair, needed_spreads
 from analysis.engine.tables import grids, labels
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
-from analysis.engine.wording import between, signed
+from analysis.engine.wording import between, scale, signed
 
-PAIR_HEAD = ("Higher", "Lower", "Difference", "p", "p, corrected", "Test", "95 % seeds", "95 % recordings")
+PAIR_HEAD = ("Difference", "p", "p, corrected", "Test", "95 % seeds", "95 % recordings")
 
 
 def matrix_grid(table: RankingTable) -> Grid:
-    """All pairs as a triangle: each value against the higher ones, which are numbered as in the other tables."""
+    """All pairs as a triangle: each value against the better ones, which are numbered as in the other tables."""
     above = table.ranked[:-1]
     rows = []
-    for i, lower in enumerate(table.ranked[1:], start=1):
-        fields = [_pair_text(table.pair(higher, lower)) for higher in above[:i]]
-        rows.append([*place(table, lower, lower.short), *fields, *[Text("")] * (len(above) - i)])
+    for i, worse in enumerate(table.ranked[1:], start=1):
+        fields = [_pair_text(table, table.pair(better, worse)) for better in above[:i]]
+        rows.append([*place(table, worse, worse.short), *fields, *[Text("")] * (len(above) - i)])
     return Grid(("#", labels.label(table.over).name, *(f"vs {table.rank(row)}" for row in above)), rows)
 
 
 def pair_grid(table: RankingTable) -> Grid:
     """All pairs as a list, the clearest first."""
+    share = table.score.is_share
     rows = [
         [
             Text(pair.first),
             Text(pair.second),
-            Text(signed(pair.difference)),
+            Text(signed(pair.difference, share)),
             Text(p_value(pair.p)),
             Text(p_value(pair.p_holm), "best" if pair.told_apart else "plain"),
             Text(pair.test),
-            Text(between(pair.over_seeds)),
-            Text(between(pair.over_recordings)),
+            Text(between(pair.over_seeds, share)),
+            Text(between(pair.over_recordings, share)),
         ]
         for pair in sorted(table.pairs, key=lambda pair: (math.isnan(pair.p), pair.p))
     ]
-    return Grid(PAIR_HEAD, rows)
+    better, worse = ("Higher", "Lower") if table.score.higher_is_better else ("Lower", "Higher")
+    return Grid((better, worse, *PAIR_HEAD), rows)
 
 
 def pairs_frame(table: RankingTable) -> pd.DataFrame:
@@ -67,11 +69,12 @@ def pairs_frame(table: RankingTable) -> pd.DataFrame:
     return grids.frame(rows)
 
 
-def _pair_text(pair: Pair | None) -> Text:
+def _pair_text(table: RankingTable, pair: Pair | None) -> Text:
     if pair is None:
         return Text("–")
     dagger = "†" if pair.over_recordings.low > 0 or pair.over_recordings.high < 0 else ""
-    return Text(f"{signed(pair.difference)} ({p_value(pair.p_holm)}){dagger}", "best" if pair.told_apart else "plain")
+    words = f"{signed(pair.difference, table.score.is_share)} ({p_value(pair.p_holm)}){dagger}"
+    return Text(words, "best" if pair.told_apart else "plain")
 
 
 def p_value(p: float) -> str:
@@ -82,14 +85,14 @@ def p_value(p: float) -> str:
 
 
 def against_best(table: RankingTable, row: Ranked) -> str:
-    """What the comparison with the highest mean shows; an en dash for an incomplete value."""
+    """What the comparison with the best mean shows; an en dash for an incomplete value."""
     if not row.complete:
         return "–"
     pair = table.pair(table.ranked[0], row)
     if pair is None:
         return "best" if table.complete else "best so far"
-    p = p_value(pair.p_holm)
-    return f"{'lower' if pair.told_apart else 'not distinguishable'}, p {f'= {p}' if p[0].isdigit() else p}"
+    p, worse = p_value(pair.p_holm), "lower" if table.score.higher_is_better else "higher"
+    return f"{worse if pair.told_apart else 'not distinguishable'}, p {f'= {p}' if p[0].isdigit() else p}"
 
 
 def pair_captions(table: RankingTable) -> tuple[str, ...]:
@@ -97,8 +100,9 @@ def pair_captions(table: RankingTable) -> tuple[str, ...]:
     if not table.pairs:
         return (f"Nothing is compared before two {labels.plural(table.over)} are complete.",)
     num_pairs, noun = len(table.pairs), labels.label(table.over).noun
+    much = "many points" if table.score.is_share else "much"
     number = (
-        f"Each field: by how many points the column's {noun} lies above the row's, and in brackets the two-sided p "
+        f"Each field: by how {much} the column's {noun} lies above the row's, and in brackets the two-sided p "
         f"over seeds, corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05."
     )
     seeds = "the order of clips and the draws of augmentation"
@@ -110,11 +114,16 @@ def pair_captions(table: RankingTable) -> tuple[str, ...]:
         "†: the 95 % interval of the difference over test recordings (BCa bootstrap, the same recordings drawn for "
         "both, networks held fixed, not corrected) excludes 0."
     )
-    return (number, test, dagger, *power_captions(table.pairs))
+    return (number, test, dagger, *power_captions(table.pairs, table.score.is_share))
 
 
-def power_captions(found: Sequence[Pair]) -> tuple[str, ...]:
-    """The smallest difference that seeds can show, where pairs share a number of seeds."""
+def power_captions(found: Sequence[Pair], share: bool) -> tuple[str, ...]:
+    """The smallest difference that seeds can show, where pairs share a number of seeds.
+
+    Args:
+        found: all pairs.
+        share: whether their score is one.
+    """
     known = [pair for pair in found if not math.isnan(pair.p)]
     paired = [pair for pair in known if pair.test == PAIRED]
     numbers = {pair.num_seeds[0] for pair in paired}
@@ -122,12 +131,13 @@ def power_captions(found: Sequence[Pair]) -> tuple[str, ...]:
         return ("Not distinguishable does not mean equal.",)
     (n,), family = numbers, len(found)
     alone, among = needed_spreads(n, 1), needed_spreads(n, family)
-    spread = 100 * statistics.median(pair.spread for pair in paired)
+    spread, points = scale(share) * statistics.median(pair.spread for pair in paired), " points" * share
+    digits = 1 if share else 3
     power = (
         f"With n = {n} seeds {'little' if n < 6 else 'not all'} can be shown: a single pair needs a difference above "
         f"{alone:.1f} standard deviations of its paired differences, the clearest of {pairs(family)} one above "
-        f"{among:.1f}. At the median deviation of these pairs, {spread:.1f} points, that is {alone * spread:.1f} and "
-        f"{among * spread:.1f} points. Not distinguishable does not mean equal."
+        f"{among:.1f}. At the median deviation of these pairs, {spread:.{digits}f}{points}, that is "
+        f"{alone * spread:.{digits}f} and {among * spread:.{digits}f}{points}. Not distinguishable does not mean equal."
     )
     return (power,)
 

@@ -12,8 +12,8 @@ from analysis.engine.tables import cells, differing, grids, labels
 from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.networks import model
-from analysis.engine.tables.scores import Score
 from analysis.engine.wording import detail_captions, main_captions
+from trainable.learning.score import ClipScore
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PivotTable(Table):
 
     def heading(self, across: Any) -> str:
         """What stands over a column."""
-        return self.named(self.across, across) if self.across else self.score.title
+        return self.named(self.across, across) if self.across else self.score.heading
 
     def title(self, cell: Cell) -> str:
         """Such as `2 kHz, CNN14_8k`."""
@@ -59,7 +59,7 @@ def axes(down: str, across: str) -> tuple[str, ...]:
     return (down, across) if across else (down,)
 
 
-def pivot_table(down: str, across: str, score: Score, made_of: Material) -> PivotTable:
+def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> PivotTable:
     """Joins the trials of each pair of values over their seeds.
 
     Args:
@@ -73,7 +73,7 @@ def pivot_table(down: str, across: str, score: Score, made_of: Material) -> Pivo
             has several backbones and neither axis is of backbones, or what was published is not of this score.
     """
     fields, rows = axes(down, across), made_of.rows
-    settings = rows.groupby(list(fields), sort=False)
+    settings = cells.grouped(made_of, fields)
     others = cells.varying(settings, fields)
     if others or ("backbone" not in fields and rows["backbone"].nunique() > 1):
         also, by = ", ".join(others or ["backbone"]), " and ".join(fields)

@@ -1,4 +1,4 @@
-"""A ranking: the values of one field of `TrialConfig` by falling score, and which of them differ."""
+"""A ranking: the values of one field of `TrialConfig` from the best score to the worst, and which of them differ."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.columns import Column
 from analysis.engine.tables.differing import Values, differing
 from analysis.engine.tables.grids import Text
-from analysis.engine.tables.scores import Score
 from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
+from trainable.learning.score import ClipScore
 
 ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # what settings must share, or their scores are of two tasks
 
@@ -40,7 +40,7 @@ class Ranked(Cell):
 
 @dataclass(frozen=True)
 class RankingTable(Table):
-    """The values of a field by falling mean score, the incomplete ones last."""
+    """The values of a field from the best mean score to the worst, the incomplete ones last."""
 
     cells: tuple[Ranked, ...]
     over: str
@@ -62,15 +62,15 @@ class RankingTable(Table):
         return next((column.text(row) for column in self.columns if column.groups), "")
 
     def rank(self, cell: Cell) -> int:
-        """1 for the highest mean; incomplete values go on counting."""
+        """1 for the best mean; incomplete values go on counting."""
         return 1 + [c.value(self.over) for c in self.cells].index(cell.value(self.over))
 
     def pair(self, first: Ranked, second: Ranked) -> Pair | None:
-        """The comparison of a value with a lower one; None if one is incomplete."""
+        """The comparison of a value with a worse one; None if one is incomplete."""
         return next((pair for pair in self.pairs if (pair.first, pair.second) == (first.name, second.name)), None)
 
 
-def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of: Material) -> RankingTable:
+def ranking_table(over: str, columns: tuple[Column, ...], score: ClipScore, made_of: Material) -> RankingTable:
     """Joins the trials of each value of a field over their seeds, and compares the values.
 
     Args:
@@ -84,7 +84,7 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of:
             values have no one test set, or what was published is not of this score.
     """
     rows = made_of.rows
-    settings = rows.groupby(over, sort=False)
+    settings = cells.grouped(made_of, (over,))
     if mixed := [*cells.varying(settings, (over,)), *(field for field in ONE_TEST_SET if rows[field].nunique() > 1)]:
         raise ValueError(
             f"sweep {made_of.name} varies {', '.join(dict.fromkeys(mixed))} too; a table of {labels.plural(over)} has "
@@ -93,7 +93,8 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of:
     tells = {column.tells for column in columns}
     reasons = cells.reasons(score, made_of)
     found = [_ranked(over, group, made_of, cells.cell(score, group, made_of, reasons)) for _, group in settings]
-    found.sort(key=lambda row: -row.scores.clip.mean if row.scores else np.inf)
+    sign = -1 if score.higher_is_better else 1
+    found.sort(key=lambda row: sign * row.scores.clip.mean if row.scores else np.inf)
     return RankingTable(
         name=made_of.name,
         score=score,
@@ -127,7 +128,7 @@ def _ranked(over: str, rows: pd.DataFrame, made_of: Material, cell: Cell) -> Ran
     )
 
 
-def _pairs(ranked: Sequence[Ranked], score: Score, over: str, made_of: Material) -> tuple[Pair, ...]:
+def _pairs(ranked: Sequence[Ranked], score: ClipScore, over: str, made_of: Material) -> tuple[Pair, ...]:
     seeds, predictions = {}, made_of.predictions
     for row in ranked:
         its = made_of.rows[made_of.rows[over] == row.value(over)]
@@ -142,7 +143,7 @@ def _pairs(ranked: Sequence[Ranked], score: Score, over: str, made_of: Material)
             )
     entries = []
     for row in ranked:
-        clips = {seed: score.of_clips(found) for seed, found in seeds[row.name].items()}
+        clips = {seed: score.of_clips(found.logits, found.labels) for seed, found in seeds[row.name].items()}
         means = {seed: float(values.mean()) for seed, values in clips.items()}
         entries.append(Entry(row.name, means, np.mean(list(clips.values()), axis=0), row.trial.data_hz))
     return comparisons.all_pairs(entries, first[1].recording)

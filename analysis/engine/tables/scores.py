@@ -1,55 +1,39 @@
-"""What a table is a table of: a value of each test clip whose mean is printed, and one of the recordings beside it."""
+"""What a table is a table of: a score of `trainable/scores/` that is a mean over clips, each of which has a value.
+
+Its interval over recordings draws whole recordings again with their clips, and pairs are compared clip by clip.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from trainable.config import FIELDS, TrialConfig
+from trainable.learning.part import named, names
+from trainable.learning.score import ClipScore
 
-import numpy as np
-
-from analysis.engine import stats
-from analysis.engine.rows import Predictions
-from trainable.result import metrics
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+FOLDER = FIELDS["scores"].metadata["folder"]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A score from 0 to 1, of which more is better.
+def chosen(score: str | ClipScore, trial: TrialConfig | None = None) -> ClipScore:
+    """The score of a table.
 
-    It is a mean over clips, because its interval over recordings draws whole recordings again with their clips.
+    Args:
+        score: itself or its name; empty for the trials' own.
+        trial: one of those; None as long as none is known.
+
+    Returns:
+        Of the trial's own the first that is a mean over clips; where it has none, the first of all that are.
+
+    Raises:
+        ValueError: if there is no such score, or it is no mean over clips; names those that are.
     """
-
-    name: str  # as a sentence has it
-    of_clips: Callable[[Predictions], Float[np.ndarray, " clips"]]
-    of_recordings: Callable[[Predictions], float]
-    recordings_by: str  # how the second is taken
-
-    @property
-    def title(self) -> str:
-        """The name as a heading."""
-        return f"{self.name[0].upper()}{self.name[1:]}"
-
-    @property
-    def column(self) -> str:
-        """The name as a part of a CSV file's columns."""
-        return self.name.replace(" ", "_")
-
-
-def _hits(found: Predictions) -> Float[np.ndarray, " clips"]:
-    return stats.clip_hits(found.logits, found.labels).astype(np.float64)
-
-
-def _votes(found: Predictions) -> float:
-    return metrics.recording_accuracy(found.logits, found.labels, found.recording)
-
-
-ACCURACY = Score(
-    name="accuracy",
-    of_clips=_hits,
-    of_recordings=_votes,
-    recordings_by="one vote per recording, by the mean of its clips' softmax probabilities",
-)
+    if isinstance(score, ClipScore):
+        return score
+    there = sorted(
+        (found for name in names(FOLDER) if isinstance(found := named("score", FOLDER, name), ClipScore)),
+        key=lambda found: found.stage,
+    )
+    if not score:
+        own = [found for found in trial.scores if isinstance(found, ClipScore)] if trial else []
+        return (own or there)[0]
+    if isinstance(found := named("score", FOLDER, score), ClipScore):
+        return found
+    raise ValueError(f"score={score!r}: is no mean over clips; choose one of {', '.join(s.name for s in there)}")

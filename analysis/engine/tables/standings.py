@@ -15,7 +15,7 @@ PRINTED = {"name": "Published as", "type": "Type", "parameters": "Parameters"}  
 
 
 def main_grid(table: RankingTable) -> Grid:
-    """The compact table: by falling mean score."""
+    """The compact table: the best mean first."""
     told = [column for column in table.columns if not column.origin]
     rows = [
         [
@@ -27,7 +27,7 @@ def main_grid(table: RankingTable) -> Grid:
         ]
         for row in table.cells
     ]
-    heads = (*(column.head for column in told), table.score.title, "Published", "Against the best")
+    heads = (*(column.head for column in told), table.score.heading, "Published", "Against the best")
     return Grid(("#", labels.label(table.over).name, *heads), rows)
 
 
@@ -80,7 +80,7 @@ def latex(table: RankingTable) -> str:
     below = [*detail_captions(table), *grids.remarks(table)]
     title = labels.title(table.over)
     parts = [
-        (main_grid(table), f"{table.score.title} by {title}.", captions(table)),
+        (main_grid(table), f"{table.score.heading} by {title}.", captions(table)),
         (detail_grid(table), f"Every {title}, with its uncertainty.", below),
         (classes.class_grid(table), "Every class.", [classes.CLASS_CAPTION]),
         (pairs.matrix_grid(table), "Every pair.", pairs.pair_captions(table)),

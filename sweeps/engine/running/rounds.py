@@ -118,7 +118,7 @@ class Display:
 
 def described(search: Search, found: Evaluation) -> str:
     """An evaluation in a line."""
-    fields = " ".join(f"{name}={_short(found.config[name])}" for name in search.space)
+    fields = " ".join(f"{name}={_short(found.config.get(name))}" for name in search.space)
     if found.state == "FAIL":
         return f"{fields}: diverged"
     value = found.scores[search.metric] if found.state == "COMPLETE" else found.curve[-1]
