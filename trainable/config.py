@@ -140,7 +140,7 @@ class TrialConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _as_kept(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, as_kept(field, getattr(self, field.name)))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}")
@@ -357,29 +357,12 @@ def all_settings() -> tuple[str, ...]:
     return tuple(name for slot in SLOTS for name in setting_names(*slot))
 
 
-def parse_fields(assignments: list[str]) -> dict[str, Value]:
-    """Reads `field=value` words into typed `TrialConfig` fields; a setting of a part is a text until its trial is made.
+def as_kept(field: dataclasses.Field[Any], value: object) -> Any:
+    """A field's value as its type and in one form, so that equal configs have one key.
 
     Raises:
-        ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.
+        ValueError: if it is not of the field's type, or names no part.
     """
-    fields: dict[str, Value] = {}
-    for word in assignments:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"{shown(word)}: write field=value")
-        field = FIELDS.get(name.partition(".")[0])
-        if field is None or ("." in name and "folder" not in field.metadata):
-            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(FIELDS)}")
-        if name in fields:
-            raise ValueError(f"{shown(word)}: {name} is set twice")
-        kept = text if "." in name else _as_kept(field, text)
-        fields[name] = str(kept) if isinstance(kept, Part | Parts) else kept
-    return fields
-
-
-def _as_kept(field: dataclasses.Field[Any], value: object) -> Any:
-    """A field's value as its type and in one form, so that equal configs have one key."""
     if "folder" in field.metadata:
         found = several if field.metadata["several"] else named
         return found(field.name, field.metadata["folder"], value)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.engine.command.options import parse_fields
 from sweeps.recipes.mohammadi import RATES
 from trainable.backbones import panns
-from trainable.config import CHANCE, CHOICES, CLIPS, DATA, FIELDS, START, TrialConfig, parse_fields
+from trainable.config import CHANCE, CHOICES, CLIPS, DATA, FIELDS, START, TrialConfig
 from trainable.learning.part import Part
 from trainable.schedules.steps import Steps
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from sweeps.engine.command.options import parse_fields
 from sweeps.engine.plan import grid
 from sweeps.recipes.mohammadi import RATES
 from trainable.augmentations.mixup import Mixup
 from trainable.augmentations.specaugment import SpecAugment
 from trainable.averages.none import NoAverage
-from trainable.config import FIELDS, SLOTS, TrialConfig, parse_fields
+from trainable.config import FIELDS, SLOTS, TrialConfig
 from trainable.examples import Examples
 from trainable.learning.part import ROOT, Part, part_class
 from trainable.objectives.binary_cross_entropy import BinaryCrossEntropy

@@ -16,7 +16,8 @@ from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
-from trainable.config import parse_fields
+from trainable.config import FIELDS, as_kept
+from trainable.learning.part import Part, Parts, Value
 
 MAX_SEEDS = 10_000
 
@@ -178,3 +179,24 @@ def parse_seeds(text: str | None) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {shown(text)}: a seed stands there twice")
     return seeds
+
+
+def parse_fields(assignments: list[str]) -> dict[str, Value]:
+    """Reads `field=value` words into typed `TrialConfig` fields; a setting of a part is a text until its trial is made.
+
+    Raises:
+        ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.
+    """
+    fields: dict[str, Value] = {}
+    for word in assignments:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"{shown(word)}: write field=value")
+        field = FIELDS.get(name.partition(".")[0])
+        if field is None or ("." in name and "folder" not in field.metadata):
+            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(FIELDS)}")
+        if name in fields:
+            raise ValueError(f"{shown(word)}: {name} is set twice")
+        kept = text if "." in name else as_kept(field, text)
+        fields[name] = str(kept) if isinstance(kept, Part | Parts) else kept
+    return fields
