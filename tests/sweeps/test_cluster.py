@@ -166,7 +166,7 @@ import ray
 def trial(folder):
     from ray import tune
     from sweeps.engine.running import node, tuner
-    from trainable.config import TrialConfig
+    from sweeps.recipes.mohammadi import RATES
     from trainable.device.place import Place
 
     resident, told = [], []
