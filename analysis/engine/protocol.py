@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.engine import stats
+from datasets.engine.words.suggest import did_you_mean
 from trainable.config import TrialConfig
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -68,7 +69,9 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     axes, config = tuple(found["axes"]), found["config"]
     named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
     if unknown := named - set(FIELDS):
-        raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; correct the table [config]")
+        near = did_you_mean(FIELDS, *sorted(unknown))
+        fields = ", ".join(sorted(unknown))
+        raise ValueError(f"{path}: TrialConfig has no field {fields}; correct the table [config]{near}")
     needed = {f.name for f in dataclasses.fields(TrialConfig) if f.default is dataclasses.MISSING} - {"seed"}
     if missing := needed - named:
         raise ValueError(f"{path}: nothing is said of {', '.join(sorted(missing))}; complete the table [config]")

@@ -12,6 +12,7 @@ from typing import Any
 from analysis.engine.protocol import FIELDS
 from analysis.engine.protocol import words as plain_words
 from analysis.engine.wording import khz
+from datasets.engine.words.suggest import did_you_mean, listed
 
 
 def _plain(value: Any) -> str:
@@ -80,7 +81,8 @@ def check(*fields: str) -> None:
     """
     for field in fields:
         if field not in FIELDS:
-            raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
+            there, near = listed(FIELDS, "see trainable/config.py"), did_you_mean(FIELDS, field)
+            raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {there}{near}")
     if len(set(fields)) < len(fields):
         raise ValueError(f"{' and '.join(fields)}: choose two different fields")
     if "seed" in fields:
