@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.engine.corpus import shown
+from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
     Part,
@@ -22,10 +23,10 @@ from trainable.learning.part import (
     coerced,
     flat,
     named,
-    setting_names,
     several,
     with_settings,
 )
+from trainable.network import names
 from trainable.network.card import Card, card
 
 CHOICES = {
@@ -143,7 +144,8 @@ class TrialConfig:
             object.__setattr__(self, field.name, as_kept(field, getattr(self, field.name)))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}")
+                near = did_you_mean(allowed, getattr(self, name))
+                raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}{near}")
         for name, (pattern, remedy) in NAMES.items():
             if not re.fullmatch(pattern, getattr(self, name)):
                 raise ValueError(f"{name}={shown(getattr(self, name))}: is no such name; write {remedy}")
@@ -168,21 +170,25 @@ class TrialConfig:
         each = [score.name for score in self.scores if score.each_epoch]
         for name, ways in (("keep_by", sorted([*each, "none"])), ("stop_by", sorted(each))):
             if (value := getattr(self, name)) not in ways:
-                raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(ways)}, or add it to scores")
+                near = did_you_mean(ways, value)
+                raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(ways)}, or add it to scores{near}")
         self._check_backbone()
         for part in self.parts:
             part.check(self)
         self._check_length()
 
     def _check_backbone(self) -> None:
-        card = self.card
+        try:
+            card = self.card
+        except ValueError as error:
+            raise ValueError(f"{error}{names.near(self.backbone)}") from None
         if self.input_norm not in card.input_norms:
             raise ValueError(
                 f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
             )
         if self.given.name not in card.inputs:
-            names = " or ".join(card.inputs)
-            raise ValueError(f"input={str(self.input)!r}: {self.backbone} takes {names}; choose that, or own")
+            known = " or ".join(card.inputs)
+            raise ValueError(f"input={str(self.input)!r}: {self.backbone} takes {known}; choose that, or own")
         if self.input == self.given == named("input", "inputs", card.inputs[0]):  # said in words: the same trial
             object.__setattr__(self, "input", named("input", "inputs", "own"))
         if self.width != 1 and not card.scalable:
@@ -341,20 +347,10 @@ def fields_that_change(*what: Changes) -> tuple[str, ...]:
     return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in what))
 
 
-def by_default(named_parts: Mapping[str, Any]) -> dict[str, Value]:
-    """Every setting, as it is by default, of the parts that some slots name: `{"schedule": "steps"}`."""
-    found: dict[str, Value] = {}
-    for slot, folder, many in SLOTS:
-        if isinstance(word := named_parts.get(slot), str):
-            part = (several if many else named)(slot, folder, word)
-            found |= {name: value for name, value in flat(slot, part, whole=True) if name != slot}
-    return found
-
-
-@functools.cache
-def all_settings() -> tuple[str, ...]:
-    """The settings that parts can have, as fields of `TrialConfig`: `schedule.after`, `augment.specaugment.mels`."""
-    return tuple(name for slot in SLOTS for name in setting_names(*slot))
+def no_field(name: str) -> str:
+    """The message that there is no such field or setting of a field, with those that there are."""
+    near = did_you_mean([field for field in FIELDS if field != name.partition(".")[0]], name.partition(".")[0])
+    return f"TrialConfig has no field {shown(name)}; it has {listed(FIELDS, 'see trainable/config.py')}{near}"
 
 
 def as_kept(field: dataclasses.Field[Any], value: object) -> Any:
@@ -383,6 +379,7 @@ def _with_settings(fields: Mapping[str, Any], base: TrialConfig | None) -> dict[
             default = getattr(base, slot) if base else FIELDS[slot].default
             part = (several if many else named)(slot, folder, plain.get(slot, default))
             plain[slot] = with_settings(slot, part, settings)
-    if unknown := [n for n in fields if "." in n and n.partition(".")[0] not in plain]:
-        raise TypeError(f"TrialConfig has no field {unknown[0]}")
+    slots = {slot for slot, _, _ in SLOTS}
+    if unknown := [name for name in fields if name not in FIELDS and name.partition(".")[0] not in slots]:
+        raise TypeError(no_field(unknown[0]))
     return plain

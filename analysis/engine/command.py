@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,7 +12,9 @@ from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.tables.cells import Material, Table
+from datasets.engine.corpus import module
 from datasets.engine.refusal import Refusal
+from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
@@ -84,9 +85,11 @@ def assemble(
 
     Raises:
         ValueError: if no run is of a planned trial, or the runs make no table (`analysis.engine.rows`, `build`).
+        CorpusError: if no run is of a planned trial, and there is no corpus of that name.
     """
     rows = table_rows(sweep, runs, data, accept)
     if (rows["status"] == "missing").all():
+        module(sweep.trials[0].corpus)
         chosen = f" whose data or split hash begins with {data}" if data else ""
         raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     predictions = {key: read_predictions(run) for key, run in finished_runs(sweep, runs, data).items()}
@@ -120,9 +123,12 @@ def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
         print(f"attached: to the sweep's run {parent} in the store, in the folder report")
 
 
-def parser(sweep: Sweep, question: str) -> argparse.ArgumentParser:
-    """The flags of a report."""
-    found = argparse.ArgumentParser(prog=f"python -m analysis.{sweep.name}", description=question)
+def parser(sweep: Sweep, question: str) -> Flags:
+    """The flags of a report, and the docstring of its file, or else its question."""
+    name = f"analysis.{sweep.name}"
+    started = getattr(sys.modules["__main__"].__spec__, "name", "")
+    about = sys.modules["__main__"].__doc__ if started == name else question
+    found = Flags(f"python -m {name}", about, usage="%(prog)s [FLAG ...]")
     add_plan_flags(found)
     add_store_flags(found)
     found.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")

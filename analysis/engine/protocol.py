@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.engine import stats
+from datasets.engine.words.suggest import did_you_mean
 from sweeps.engine import plan
-from trainable.config import TrialConfig, all_settings, by_default
+from trainable.config import TrialConfig
 from trainable.learning.part import NONE
+from trainable.learning.settings import all_settings, by_default
 
 FOLDER = Path(__file__).parents[1] / "published"
 FIELDS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
@@ -77,7 +79,9 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     axes, config = tuple(found["axes"]), found["config"]
     named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
     if unknown := {name for name in named if name not in FIELDS and name not in all_settings()}:
-        raise ValueError(f"{path}: TrialConfig has no field {', '.join(sorted(unknown))}; correct the table [config]")
+        near = did_you_mean([*FIELDS, *all_settings()], *sorted(unknown))
+        fields = ", ".join(sorted(unknown))
+        raise ValueError(f"{path}: TrialConfig has no field {fields}; correct the table [config]{near}")
     needed = {f.name for f in dataclasses.fields(TrialConfig) if f.default is dataclasses.MISSING} - {"seed"}
     if missing := needed - named:
         raise ValueError(f"{path}: nothing is said of {', '.join(sorted(missing))}; complete the table [config]")

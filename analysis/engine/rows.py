@@ -19,8 +19,9 @@ from analysis.engine.mixed import HASHES, mixed
 from sweeps.engine.plan import Sweep, differing
 from sweeps.engine.store.runs import Run, fitted
 from sweeps.engine.store.store import artifact_path
-from trainable.config import FIELDS, TrialConfig, by_default
+from trainable.config import FIELDS, TrialConfig
 from trainable.learning.part import NONE, Value, several
+from trainable.learning.settings import by_default
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped

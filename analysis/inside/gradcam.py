@@ -5,7 +5,6 @@ python -m analysis.inside.gradcam deepship_backbones --data-root ~/DeepShip
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,8 @@ from datasets.engine.clips import open_clips
 from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
 from datasets.engine.refusal import Refusal
+from datasets.engine.words.flags import Flags
+from datasets.engine.words.suggest import did_you_mean
 from sweeps.engine.code import ROOT
 from sweeps.engine.command.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
 from sweeps.engine.display import progress
@@ -140,12 +141,15 @@ def _sweep(name: str) -> Sweep:
     there = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
     sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in there else None, "SWEEP", None)
     if not isinstance(sweep, Sweep):
-        raise ValueError(f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones")
+        near = did_you_mean(there - {"__init__", "__main__"}, name)
+        raise ValueError(
+            f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones{near}"
+        )
     return sweep
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.inside.gradcam", description=__doc__)
+def _parser() -> Flags:
+    parser = Flags("python -m analysis.inside.gradcam", __doc__)
     parser.add_argument("sweep", help="a sweep over backbones, such as deepship_backbones")
     parser.add_argument(
         "--backbones", metavar="A,B", help="these networks instead of the best complete one of each family"

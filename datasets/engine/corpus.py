@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from datasets.engine.refusal import Refusal
+from datasets.engine.words.suggest import did_you_mean, listed
 
 SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
@@ -117,10 +118,16 @@ def module(name: str) -> ModuleType:
             if error.name != full:
                 raise
     if found is None or getattr(found, "find", find) is find:  # which other modules of this folder have too
-        files = sorted(Path(__file__).parents[1].glob("*.py"))
-        there = [p.stem for p in files if re.search(r"^def find\(\s*root\b", p.read_text("utf-8"), re.MULTILINE)]
-        raise CorpusError(f"corpus={shown(name)}: datasets/ has no corpus of that name; it has {', '.join(there)}")
+        there = ", ".join(corpora())
+        near = did_you_mean(corpora(), name)
+        raise CorpusError(f"corpus={shown(name)}: datasets/ has no corpus of that name; it has {there}{near}")
     return found
+
+
+def corpora() -> list[str]:
+    """The names of all corpora of this package, sorted; the files are read and not run."""
+    files = sorted(Path(__file__).parents[1].glob("*.py"))
+    return [p.stem for p in files if re.search(r"^def find\(\s*root\b", p.read_text("utf-8"), re.MULTILINE)]
 
 
 def find(name: str, root: Path, classes: Sequence[str] = ()) -> Corpus:
@@ -159,7 +166,8 @@ def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...
     """
     known = sorted(set(all_classes))
     if unknown := sorted(set(classes) - set(known)):
-        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {', '.join(known)}")
+        near = did_you_mean(known, *unknown)
+        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(known)}{near}")
     return tuple(sorted(set(classes))) or tuple(known)
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
+from datasets.engine.words.suggest import did_you_mean
 
 ROLES = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)
@@ -120,8 +121,9 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
     if name == "recording" or (name != "published" and groups is None):
         return
     if name not in (*published, *(groups or ())):
-        choice = ", ".join(("recording", *published, *(groups or ("a group of its recordings",))))
-        raise CorpusError(f"split={shown(name)}: {corpus} can be split by {choice}")
+        choice = ("recording", *published, *(groups or ("a group of its recordings",)))
+        near = did_you_mean(choice, name)
+        raise CorpusError(f"split={shown(name)}: {corpus} can be split by {', '.join(choice)}{near}")
     if name == "published" and file is None and (needed := getattr(known, "SPLIT_FILE", "")):
         raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
 

@@ -10,7 +10,6 @@ or cut; one that is in doubt can be deleted, and is built again.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem, find, folder
 from datasets.engine.files import opened
 from datasets.engine.refusal import Refusal
 from datasets.engine.scan import INDEX, NUM_THREADS, memory
+from datasets.engine.words.flags import Flags
 
 
 def verify(corpus: Corpus, cache_dir: Path) -> Iterator[Problem]:
@@ -67,9 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 if every file is as it was scanned, 1 if not, 2 if there is nothing to compare.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m datasets.engine.verify", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = Flags("python -m datasets.engine.verify", __doc__)
     parser.add_argument("corpus", metavar="CORPUS", help="deepship, esc50, ...")
     parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
     parser.add_argument("--cache-dir", required=True, metavar="DIR", help="where sweeps keep their cache")

@@ -8,7 +8,6 @@ The classes are learnable and overlap; no number measured on them says anything 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import datetime
 import itertools
@@ -22,6 +21,7 @@ import soundfile
 
 from datasets.engine.corpus import folder
 from datasets.engine.refusal import Refusal
+from datasets.engine.words.flags import Flags
 from datasets.synthetic.events import CLIP_S, EVENTS, MIN_RATE_HZ, event_sound
 from datasets.synthetic.ships import KINDS, draw_passage, draw_vessel, ship_sound
 
@@ -184,8 +184,8 @@ def _claim(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m datasets.synthetic", description=(__doc__ or "").splitlines()[0])
+def _parser() -> Flags:
+    parser = Flags("python -m datasets.synthetic", __doc__)
     layouts = parser.add_subparsers(dest="layout", required=True)
     deepship = layouts.add_parser("deepship", help="four classes of ships")
     deepship.add_argument("--recordings-per-class", dest="num_per_class", type=int, default=12, metavar="N")

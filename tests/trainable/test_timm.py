@@ -271,3 +271,10 @@ class TestInputNorm:
         """It is refused any other when the plan is made."""
         with pytest.raises(ValueError, match="input_norm='none': cnn14 takes batch; choose that"):
             dataclasses.replace(CONFIG, backbone="cnn14", input_norm="none")
+
+
+def test_the_names_that_are_suggested_are_timms() -> None:
+    """Read from its files without loading it; all but a few of a thousand architectures are pre-trained."""
+    known, told = set(library.list_pretrained()), [name.removeprefix("timm/") for name in timm.more_names()]
+    assert len(known & set(told)) > 0.95 * len(known)
+    assert len(set(told) - known) < 0.01 * len(told)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import importlib.util
 import re
 import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.engine.words.suggest import nearest
 from trainable.network.card import HUB_FILE, BackboneError, Card, Passport
 from trainable.network.panns.rates import FRONT_ENDS  # Mohammadi et al. 2024 feed image networks what PANNs hear
 
@@ -41,6 +43,18 @@ ASK_TIMM = (  # which knows the place
     "import sys, timm; from safetensors.torch import save_model; "
     "save_model(timm.create_model({!r}, pretrained=True), sys.argv[1])"
 )
+
+
+def more_names() -> list[str]:
+    """The names of all networks of the installed timm that are pre-trained, but for a few dozen that it computes.
+
+    Its files are read and not run, because loading it takes seconds, and torch.
+    """
+    spec = importlib.util.find_spec("timm")
+    files = sorted((Path(spec.origin).parent / "models").glob("*.py")) if spec and spec.origin else []
+    pattern = re.compile(r"""^\s+['"]([a-z0-9_]+\.[a-z0-9_]+)['"]:""", re.MULTILINE)
+    found = dict.fromkeys(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
+    return [f"timm/{name}" for name in found if not name.endswith(".untrained")]
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:
@@ -157,7 +171,7 @@ def pictures(backbone: str) -> PretrainedCfg:
     known = timm.list_pretrained(f"{architecture}.*")
     cfg = timm.get_pretrained_cfg(name) if name in known else None
     if cfg is None:
-        near = known or difflib.get_close_matches(name, timm.list_pretrained())
+        near = known or nearest(timm.list_pretrained(), name)
         raise BackboneError(
             f"backbone={backbone!r}: timm {timm.__version__} has no such network; "
             f"near to it are {', '.join(near[:6]) or 'none'}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.engine.corpus import UNWRITABLE, shown
+from datasets.engine.words.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from trainable.config import TrialConfig
@@ -63,10 +64,6 @@ class Part:
         return self.name
 
 
-class Unknown(ValueError):
-    """A name that no part has."""
-
-
 class Twice(ValueError):
     """A part that is named more than once."""
 
@@ -89,19 +86,20 @@ class Parts(tuple[Part, ...]):
         return "+".join(part.name for part in self) or "none"
 
 
-def named(slot: str, folder: str, word: object) -> Part:
+def named(slot: str, folder: str, word: object, many: bool = False) -> Part:
     """The part of a slot that a word names, with its settings as they are by default; a part is taken as it is.
 
     Args:
         slot: the field of `TrialConfig`, for messages.
         folder: of `trainable/`, in which the module lies.
+        many: whether the slot takes several, for messages.
 
     Raises:
-        Unknown: if there is no such part; names those there are.
+        ValueError: if there is no such part; names those there are.
     """
     if isinstance(word, Part) and type(word).__module__ == f"trainable.{folder}.{word.name}":
         return word
-    return part_class(slot, folder, word)()
+    return part_class(slot, folder, word, many)()
 
 
 def several(slot: str, folder: str, words: object) -> Parts:
@@ -113,9 +111,7 @@ def several(slot: str, folder: str, words: object) -> Parts:
     if not isinstance(words, list | tuple | set | frozenset):
         raise ValueError(f"{slot}={shown(words)}: write names with + between them, or none")
     try:
-        return Parts(named(slot, folder, word) for word in words)
-    except Unknown as error:
-        raise Unknown(f"{error}, with + between them, or none") from None
+        return Parts(named(slot, folder, word, many=True) for word in words)
     except Twice as error:
         raise ValueError(f"{slot}={error}; name each once") from None
 
@@ -174,15 +170,16 @@ def with_settings(slot: str, value: Part | Parts, settings: Mapping[str, object]
         name, _, own = path.partition(".")
         of_part.setdefault(name, {})[own] = setting
     if unknown := sorted(of_part.keys() - {part.name for part in value}):
-        raise ValueError(f"{slot}.{unknown[0]}: {slot}={value} has no such part")
+        near = did_you_mean([part.name for part in value], unknown[0])
+        raise ValueError(f"{slot}.{unknown[0]}: {slot}={value} has no such part{near}")
     return Parts(_changed(f"{slot}.{part.name}", part, of_part.get(part.name, {})) for part in value)
 
 
 def _changed(slot: str, part: Part, settings: Mapping[str, object]) -> Part:
     known = [field.name for field in dataclasses.fields(part)]
     if unknown := sorted(settings.keys() - set(known)):
-        there = ", ".join(known) or "none"
-        raise ValueError(f"{slot}.{unknown[0]}: {part.name} has no such setting; it has {there}")
+        there, near = ", ".join(known) or "none", did_you_mean(known, unknown[0])
+        raise ValueError(f"{slot}.{unknown[0]}: {part.name} has no such setting; it has {there}{near}")
     try:
         return dataclasses.replace(part, **settings)
     except ValueError as error:
@@ -190,11 +187,11 @@ def _changed(slot: str, part: Part, settings: Mapping[str, object]) -> Part:
 
 
 @cache
-def part_class(slot: str, folder: str, word: object) -> type[Part]:
+def part_class(slot: str, folder: str, word: object, many: bool = False) -> type[Part]:
     """The class of the part that a word names.
 
     Raises:
-        Unknown: if there is no such part; names those there are.
+        ValueError: if there is no such part; names those there are.
     """
     full = f"trainable.{folder}.{word}"
     if isinstance(word, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", word):
@@ -208,7 +205,8 @@ def part_class(slot: str, folder: str, word: object) -> type[Part]:
             for each in found:
                 if issubclass(each, Part):
                     return each
-    raise Unknown(f"{slot}={shown(word)}: choose one of {', '.join(names(folder))}")
+    there, how = names(folder), ", with + between them, or none" * many
+    raise ValueError(f"{slot}={shown(word)}: choose one of {', '.join(there)}{how}{did_you_mean(there, word)}")
 
 
 def coerced(name: str, kind: str, value: object) -> Value:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from datasets.engine.refusal import Refusal
 from trainable.config import CLIPS, INPUT, NETWORK, TrialConfig
-from trainable.network.card import HUB_FILE
+from trainable.network.card import HUB_FILE, Passport
 from trainable.result import record
 from trainable.result.record import DamagedRecord
 
@@ -142,15 +142,20 @@ def _run_file(key: str, weights_dir: Path, runs_dir: Path) -> tuple[Path, str]:
 def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
     """The file that the passport is of, and what can be done where it is damaged."""
     passport = config.card.passport
-    path = weights_dir / passport.file
-    if not path.is_file() and passport.hub_id and (cached := _in_hub_cache(passport.hub_id)):
-        path = cached
-    if not path.is_file():
-        raise _missing(config, path)
+    if not (path := at_hand(passport, weights_dir)):
+        raise _missing(config, weights_dir / passport.file)
     num_bytes, advice = path.stat().st_size, f"get it again from {passport.source}"
     if passport.num_bytes not in (None, num_bytes):
         raise WrongWeights(f"{path}: has {num_bytes:,} bytes instead of {passport.num_bytes:,}; {advice}")
     return path, advice
+
+
+def at_hand(passport: Passport, weights_dir: Path) -> Path | None:
+    """The file that a passport is of, in the folder or in the hub's cache on this disk; None if it is in neither."""
+    if (path := weights_dir / passport.file).is_file():
+        return path
+    cached = _in_hub_cache(passport.hub_id) if passport.hub_id else None
+    return cached if cached and cached.is_file() else None
 
 
 def _missing(config: TrialConfig, path: Path) -> MissingWeights:

@@ -15,7 +15,8 @@ from typing import Any
 from analysis.engine.protocol import FIELDS
 from analysis.engine.protocol import words as plain_words
 from analysis.engine.wording import khz
-from trainable.config import all_settings
+from datasets.engine.words.suggest import did_you_mean, listed
+from trainable.learning.settings import all_settings
 
 
 def _plain(value: Any) -> str:
@@ -93,7 +94,8 @@ def check(*fields: str) -> None:
         there = [name for name in all_settings() if name.startswith(f"{slot}.")]
         if dot and there:
             raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {', '.join(there)}")
-        raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {', '.join(FIELDS)}")
+        among, near = listed(FIELDS, "see trainable/config.py"), did_you_mean(FIELDS, field)
+        raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {among}{near}")
     if len(set(fields)) < len(fields):
         raise ValueError(f"{' and '.join(fields)}: choose two different fields")
     if "seed" in fields:

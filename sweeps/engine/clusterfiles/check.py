@@ -7,7 +7,6 @@ Ray's own check comes first (for KubeRay: what Ray's autoscaler reads in a RayCl
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from datasets.engine.words.flags import Flags
 from sweeps.engine.clusterfiles import kuberay, launcher
 from sweeps.engine.clusterfiles.shape import knotted
 from sweeps.engine.clusterfiles.text import open_networks, placeholders, problem, secrets
@@ -24,7 +24,7 @@ from sweeps.engine.clusterfiles.text import open_networks, placeholders, problem
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the problems of cluster files, one a line; the exit code is 1 if there is one."""
-    parser = argparse.ArgumentParser(prog="python -m sweeps.engine.clusterfiles.check", description=__doc__)
+    parser = Flags("python -m sweeps.engine.clusterfiles.check", __doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
         "--template", action="store_true", help="a file that is not filled in: placeholders may stand in it"

@@ -14,6 +14,7 @@ from datasets.engine import corpus
 from datasets.engine.corpus import shown
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import check_address
+from datasets.engine.words.flags import Flags
 from sweeps.engine.command.located import COPIES, default_data, default_storage, from_environment, located
 from sweeps.engine.command.options import Options
 from sweeps.engine.forecast.budget import Limit
@@ -22,9 +23,9 @@ Value = TypeVar("Value")
 MOST = 1_000_000  # of anything that is counted
 
 
-def study_parser(study: str, description: str | None = None) -> argparse.ArgumentParser:
+def study_parser(study: str, description: str | None = None) -> Flags:
     """The command line of a study."""
-    made = argparse.ArgumentParser(prog=f"python -m sweeps.{study}", description=description)
+    made = Flags(f"python -m sweeps.{study}", description, usage="%(prog)s [FLAG ...]")
     for add in (add_plan_flags, add_data_flags, add_run_flags, add_store_flags, add_cost_flags):
         add(made)
     return made
@@ -192,7 +193,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         const="data_uri",
         metavar="DIR|URI",
         default=path,
-        help="the folder that holds the corpus (%(default)s)",
+        help="the folder that holds the corpus" + " (%(default)s)" * (path is not None),
     )
     parser.set_defaults(data_uri=uri)
     group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")

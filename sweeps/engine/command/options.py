@@ -16,7 +16,7 @@ from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
-from trainable.config import FIELDS, as_kept
+from trainable.config import FIELDS, as_kept, no_field
 from trainable.learning.part import Part, Parts, Value
 
 MAX_SEEDS = 10_000
@@ -194,7 +194,7 @@ def parse_fields(assignments: list[str]) -> dict[str, Value]:
             raise ValueError(f"{shown(word)}: write field=value")
         field = FIELDS.get(name.partition(".")[0])
         if field is None or ("." in name and "folder" not in field.metadata):
-            raise ValueError(f"{shown(word)}: TrialConfig has no field {shown(name)}; it has {', '.join(FIELDS)}")
+            raise ValueError(f"{shown(word)}: {no_field(name)}")
         if name in fields:
             raise ValueError(f"{shown(word)}: {name} is set twice")
         kept = text if "." in name else as_kept(field, text)

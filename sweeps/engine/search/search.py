@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from datasets.engine.words.suggest import did_you_mean
 from sweeps.engine.plan import Sweep
 from sweeps.engine.search import space as spaces
 from sweeps.engine.search.space import Choice, Dimension, Value, Whole
@@ -54,7 +55,8 @@ class Search:
         metrics = tuple(f"{BEST}val_{score.name}" for score in self.base.scores if score.each_epoch)
         for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("metric", metrics)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
+                near = did_you_mean(known, getattr(self, name))
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}{near}")
         for name in ("num_trials", "at_once"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")

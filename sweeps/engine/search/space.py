@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.config import FIELDS
 
 Value = str | int | float
@@ -62,7 +63,8 @@ def check(space: Mapping[str, Dimension]) -> None:
     earlier: set[str] = set()
     for name, dimension in space.items():
         if name.partition(".")[0] not in names:
-            raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {', '.join(sorted(names))}")
+            there, near = listed(sorted(names), "see trainable/config.py"), did_you_mean(names, name)
+            raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {there}{near}")
         if isinstance(dimension, Choice):
             if len(set(dimension.values)) != len(dimension.values) or not dimension.values:
                 raise ValueError(f"space: {name}: name one or more different values, not {dimension.values}")

@@ -9,13 +9,13 @@ columns are chosen. So the address names the runs and a view, and the experiment
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import StoreError, experiment_id
@@ -87,7 +87,7 @@ def ways(store_uri: str, name: str) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints how to see a sweep's trials."""
-    parser = argparse.ArgumentParser(prog="python -m sweeps.engine.store.pages", description=__doc__)
+    parser = Flags("python -m sweeps.engine.store.pages", __doc__)
     parser.add_argument("study", help="its name, such as deepship_rates")
     add_store_flags(parser)
     args = parser.parse_args(argv)

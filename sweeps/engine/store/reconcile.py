@@ -10,7 +10,6 @@ vouches for is read and compared with its SHA-256; what is damaged is named, and
 
 from __future__ import annotations
 
-import argparse
 import sys
 import uuid
 from collections import defaultdict
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import Remote
+from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.store import artefacts, lock, remote, verify
 from sweeps.engine.store.runs import Run, check, deleted_records, read_all
@@ -224,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 if they are in step now, 2 if something must be fixed first, 5 while a driver works there.
     """
-    parser = argparse.ArgumentParser(prog="python -m sweeps.engine.store.reconcile", description=__doc__)
+    parser = Flags("python -m sweeps.engine.store.reconcile", __doc__)
     add_store_flags(parser)
     options = options_of(parser.parse_args(argv))
     if not (storage := options.object_store) and not (options.storage / "trials").is_dir():

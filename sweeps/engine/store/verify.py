@@ -10,7 +10,6 @@ storage at a URI it compares the files that are on this machine, and the sizes o
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from datasets.engine.remote import RemoteError
 from datasets.engine.scan import NUM_THREADS
+from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_store_flags, options_of
 from sweeps.engine.display import progress
 from sweeps.engine.store import remote
@@ -65,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 if every file is, 1 if not, 2 if there is nothing to compare.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.engine.store.verify", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = Flags("python -m sweeps.engine.store.verify", __doc__)
     add_store_flags(parser)
     options = options_of(parser.parse_args(argv))
     storage = options.object_store

@@ -1,0 +1,51 @@
+"""The corpora that there are, their classes and how each can be split.
+
+python -m datasets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+from datasets.engine.corpus import corpora, module
+from datasets.engine.words.columns import aligned
+from datasets.engine.words.flags import Flags
+
+FURTHER = """
+python -m sweeps.STUDY --set corpus=NAME --split SPLIT --data-root DIR
+                                a study on another corpus
+python -m datasets.synthetic    writes an invented one in a real one's layout"""
+
+
+def listing() -> str:
+    """What each corpus is, its classes and its splits, as far as they are known without its folder."""
+    rows = [("corpus", "what it is")]
+    for name in corpora():
+        corpus = module(name)
+        what = (corpus.__doc__ or "").partition("\n")[0]
+        rows.append((name, f"{what}\nclasses: {_classes(corpus)}\nsplits: {_splits(corpus)}"))
+    return f"{aligned(rows)}\n{FURTHER}"
+
+
+def _classes(corpus: ModuleType) -> str:
+    return ", ".join(getattr(corpus, "CLASS_NAMES", ())) or "those that are in the folder"
+
+
+def _splits(corpus: ModuleType) -> str:
+    """As --split takes them."""
+    published = ["published"] * hasattr(corpus, "published_split")
+    if file := getattr(corpus, "SPLIT_FILE", ""):
+        published = [f"published (with --split-file {file})"]
+    groups = getattr(corpus, "GROUPS", ["a group that the folder tells"])
+    return ", ".join(["recording", *groups, *published])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the corpora."""
+    Flags("python -m datasets", __doc__).parse_args(argv)
+    print(listing())
+
+
+if __name__ == "__main__":
+    main()

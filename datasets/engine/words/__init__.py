@@ -1,0 +1,1 @@
+"""What users read, whatever the command: near names, flags and their help, columns of text."""

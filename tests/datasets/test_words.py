@@ -1,0 +1,105 @@
+"""What users read: near names, short lists, help that keeps a docstring's lines, columns of 80 characters."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets.engine.words.columns import aligned
+from datasets.engine.words.flags import Flags
+from datasets.engine.words.suggest import MOST, did_you_mean, listed
+
+FISH = ["salmon", "trout", "Tuna", "mackerel in oil and vinegar, of the Atlantic"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("salmn",), "; did you mean salmon?"),
+        (("TROUT",), "; did you mean trout?"),
+        (("tuan",), "; did you mean Tuna?"),
+        (("salmn", "truot"), "; did you mean salmon, trout?"),
+        (("salmn", "salmo"), "; did you mean salmon?"),
+        (("salm",), "; did you mean salmon?"),
+        (("mackerel in oil",), "; did you mean mackerel in oil and vinegar, of the Atlantic?"),
+        (("whale",), ""),
+        (("",), ""),
+        ((3,), ""),
+        (("x" * 5000,), ""),
+        ((), ""),
+    ],
+)
+def test_a_near_name_is_told(words: tuple[object, ...], told: str) -> None:
+    """Each once, capital letters or not; nothing where none is near."""
+    assert did_you_mean(FISH, *words) == told
+
+
+def test_what_is_written_may_be_short_for_a_name() -> None:
+    """The name itself is told."""
+    written = {"salmon": "fish/salmon.v1"}
+    assert did_you_mean(written, "salmn", written=written) == "; did you mean fish/salmon.v1?"
+
+
+def test_a_long_list_is_cut() -> None:
+    """A message with two dozen names is not read; it says how many more there are, and where."""
+    names = [f"n{number}" for number in range(MOST + 3)]
+    assert listed(names[:MOST]) == ", ".join(names[:MOST])
+    assert listed(names) == ", ".join(names[:MOST]) + " and 3 more"
+    assert listed(names, "see there") == ", ".join(names[:MOST]) + " and 3 more (see there)"
+
+
+class TestFlags:
+    def parser(self, about: str = "") -> Flags:
+        made = Flags("python -m toy", about)
+        made.add_argument("--data-root")
+        made.add_argument("--dry-run", action="store_true")
+        return made
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--data-rot", "x"], "unrecognized arguments: --data-rot x; did you mean --data-root?"),
+            (["--data-rot=x"], "unrecognized arguments: --data-rot=x; did you mean --data-root?"),
+            (["--dryrun"], "unrecognized arguments: --dryrun; did you mean --dry-run?"),
+            (["--whale"], "unrecognized arguments: --whale"),
+            (["word"], "unrecognized arguments: word"),
+        ],
+    )
+    def test_a_misspelt_flag_is_told(self, words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """In the last line, without a page of flags before it."""
+        with pytest.raises(SystemExit) as end:
+            self.parser().parse_args(words)
+        assert end.value.code == 2
+        assert capsys.readouterr().err == f"(python -m toy --help lists the flags)\npython -m toy: error: {told}\n"
+
+    def test_flags_are_parsed(self) -> None:
+        """As by argparse."""
+        assert vars(self.parser().parse_args(["--dry-run"])) == {"data_root": None, "dry_run": True}
+
+    def test_help_keeps_the_lines_that_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is squashed into one paragraph."""
+        monkeypatch.setenv("COLUMNS", "80")
+        about = "Is it so?\nPerhaps.\n\n1 fish x 2 seas = 2 trials\n\n    python -m toy --dry-run\n    python -m toy"
+        assert f"\n\n{about}\n\n" in self.parser(f"{about}\n").format_help()
+
+    def test_help_fits_into_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Text is filled anew, and a command goes on behind a backslash."""
+        monkeypatch.setenv("COLUMNS", "42")
+        text = "Does the toy swim in the sea,\nor does it sink at once? Perhaps, perhaps not."
+        about = f"{text}\n\n    python -m toy --data-root ~/fish --dry-run\n"
+        assert self.parser(about).format_help().split("\n\n")[1:3] == [
+            "Does the toy swim in the sea, or does it\nsink at once? Perhaps, perhaps not.",
+            "    python -m toy --data-root ~/fish \\\n        --dry-run",
+        ]
+
+
+def test_columns_stand_below_each_other() -> None:
+    """The last is wrapped, keeps its own line breaks, and no line ends in blanks."""
+    rows = [("name", "n", "what"), ("fish", "10", "swims in the sea\nand is silent"), ("", "3", "")]
+    assert aligned(rows, width=20).splitlines() == [
+        "name  n   what",
+        "fish  10  swims in",
+        "          the sea",
+        "          and is",
+        "          silent",
+        "      3",
+    ]

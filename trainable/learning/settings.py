@@ -1,0 +1,26 @@
+"""The settings that parts can have, whichever trial has them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from trainable.config import SLOTS
+from trainable.learning.part import Value, flat, named, setting_names, several
+
+
+def by_default(named_parts: Mapping[str, Any]) -> dict[str, Value]:
+    """Every setting, as it is by default, of the parts that some slots name: `{"schedule": "steps"}`."""
+    found: dict[str, Value] = {}
+    for slot, folder, many in SLOTS:
+        if isinstance(word := named_parts.get(slot), str):
+            part = (several if many else named)(slot, folder, word)
+            found |= {name: value for name, value in flat(slot, part, whole=True) if name != slot}
+    return found
+
+
+@functools.cache
+def all_settings() -> tuple[str, ...]:
+    """The settings that parts can have, as fields of `TrialConfig`: `schedule.after`, `augment.specaugment.mels`."""
+    return tuple(name for slot in SLOTS for name in setting_names(*slot))
