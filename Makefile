@@ -1,9 +1,14 @@
 # make demo     the whole way in miniature: corpora, pre-training, all 54 trials of Table I, the report
 # make demo-backbones   Table II in miniature: ten networks on the same ships, the report with Grad-CAM
 # make test     the tests            make lint     style, types
-# make lock     requirements.in -> requirements.txt
+# make lock     requirements.in -> requirements.txt, and what only tests and lint need -> requirements-dev.txt
 
-PYTHON ?= python3.11
+# The first that starts and can make environments; a name alone may be a shim of a version that is not there.
+PYTHONS := python3.11 python3.12 python3.13
+starts := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in $(PYTHONS) python3; do $$p -c '$(starts)' > /dev/null 2>&1 && echo $$p && break; done)
+LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements
 DEMO ?= results/demo
 RUN := .venv/bin/python
 DEMO_FLAGS := --storage $(DEMO)
@@ -14,9 +19,14 @@ whole = { rm -rf $(DEMO)/$(1).part && $(RUN) -m datasets.synthetic $(2) $(DEMO)/
 .PHONY: demo demo-backbones test lint lock clean
 
 .venv/installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "there is no Python 3.11 to 3.13 with venv; install one, or name it: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements requirements.txt
+	$(INSTALL) requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(INSTALL) requirements-dev.txt
 	touch $@
 
 demo: .venv/installed $(DEMO)/ships
@@ -38,16 +48,17 @@ demo-backbones: .venv/installed $(DEMO)/ships
 $(DEMO)/ships: | .venv/installed
 	@$(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 
-test: .venv/installed
+test: .venv/installed-dev
 	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-lint: .venv/installed
+lint: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 lock: .venv/installed
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements.in --output-file requirements.txt
+	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 
 clean:
 	rm -rf results/demo

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib
-import importlib.metadata
 import re
 import subprocess
 import sys
@@ -395,42 +394,3 @@ def test_datasets_and_trainable_need_neither_ray_nor_mlflow() -> None:
         f"for name in {modules}: importlib.import_module(name)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-PINNED: dict[str, set[str]] = {}  # some packages have two versions, for older and for newer Pythons
-for _name, _version in re.findall(r"^([a-zA-Z0-9._-]+)(?:\[[^]]*\])?==(\S+)", LOCK, re.MULTILINE):
-    PINNED.setdefault(_name, set()).add(_version)
-
-
-class TestRequirements:
-    def test_every_package_is_locked_by_hash(self) -> None:
-        """Each has one version and its digests, and there is nothing else in the file."""
-        blocks = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", f"{LOCK}\n", flags=re.MULTILINE).strip())
-        assert len(blocks) == sum(map(len, PINNED.values())) > 50
-        pinned = re.compile(r"\S+==[^\s;]+( ; [^\\]+?)? \\(\n +--hash=sha256:[0-9a-f]{64}( \\)?)+")
-        assert [block[:80] for block in blocks if not pinned.fullmatch(block)] == []
-
-    def test_no_registry_is_named(self) -> None:
-        """Whoever installs chooses where from."""
-        assert not re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host", LOCK)
-
-    def test_all_that_is_asked_for_is_locked(self) -> None:
-        """requirements.in and requirements.txt belong together."""
-        text = (ROOT / "requirements.in").read_text(encoding="utf-8")
-        asked = re.findall(r"^([a-zA-Z0-9._-]+)(?:\[\w+\])?(?:==(\S+))?", text, re.MULTILINE)
-        assert len(asked) > 10
-        for name, version in asked:
-            assert all(pinned.startswith(version.rstrip("*")) for pinned in PINNED[name])
-
-    def test_what_is_locked_is_installed(self) -> None:
-        """The tests run with the versions that users get."""
-        assert {name: versions for name, versions in PINNED.items() if installed(name) not in {*versions, None}} == {}
-
-
-def installed(name: str) -> str | None:
-    """The version of an installed distribution; None where the lock's marker left it out."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
