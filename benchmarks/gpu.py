@@ -226,10 +226,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             ours = our_step(config, args.steps, device)
             peer_s = peer_step(replace(config, precision="float32"), args.steps, device)
+            rows += rows_of(config, ours, peer_s, peaks)
         except RuntimeError as error:  # the other networks are not lost
             rows.append(not_measured(name_of(config), "ms", "", str(error).partition("\n")[0]))
             continue
-        rows += rows_of(config, ours, peer_s, peaks)
         if args.compile:
             rows.append(compiled(config, ours, args, device))
         measured = {"step_s": ours.seconds, "eval_clip_s": ours.eval_clip_s, "device": kind}

@@ -96,7 +96,8 @@ def show(rows: Sequence[Row], args: argparse.Namespace) -> None:
 def write(rows: Sequence[Row], args: argparse.Namespace) -> None:
     """Writes everything as JSON if `--json` asks for it."""
     if args.json:
-        flags = {name: str(value) for name, value in vars(args).items() if name != "json"}
+        given = {name: value for name, value in vars(args).items() if name != "json"}
+        flags = {name: v.name if isinstance(v, Path) else str(v) for name, v in given.items()}
         document = {**machine(), "flags": flags, "rows": [asdict(row) for row in rows]}
         args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

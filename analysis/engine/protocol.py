@@ -17,7 +17,7 @@ from datasets.engine.words.suggest import did_you_mean
 from sweeps.engine import plan
 from trainable.config import TrialConfig
 from trainable.learning.part import NONE
-from trainable.learning.settings import all_settings, by_default
+from trainable.learning.settings import all_settings, by_default, is_known
 
 FOLDER = Path(__file__).parents[1] / "published"
 FIELDS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
@@ -78,7 +78,7 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     found = tomllib.loads(path.read_text(encoding="utf-8"))
     axes, config = tuple(found["axes"]), found["config"]
     named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
-    if unknown := {name for name in named if name not in FIELDS and name not in all_settings()}:
+    if unknown := {name for name in named if not is_known(name)}:
         near = did_you_mean([*FIELDS, *all_settings()], *sorted(unknown))
         fields = ", ".join(sorted(unknown))
         raise ValueError(f"{path}: TrialConfig has no field {fields}; correct the table [config]{near}")

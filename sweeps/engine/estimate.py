@@ -95,10 +95,10 @@ def _prediction(
 
 def settings(trial: TrialConfig) -> Settings:
     """All but the seed, as a store has it."""
-    return stated({name: str(value) for name, value in trial.to_dict().items()})
+    return settings_among({name: str(value) for name, value in trial.to_dict().items()})
 
 
-def stated(params: Mapping[str, str]) -> Settings:
+def settings_among(params: Mapping[str, str]) -> Settings:
     """The settings among a run's parameters."""
     return frozenset(
         (name, text)
@@ -116,7 +116,7 @@ def history(wanted: Collection[Settings], runs: Iterable[Run], found: Basis, opt
     past: dict[str, History] = defaultdict(lambda: defaultdict(list))  # by device
     device = ""
     for run in runs:
-        alike = stated(run.params)
+        alike = settings_among(run.params)
         if alike in wanted and (took := _took(run)) and _shared_as_now(run, options):
             device = run.tags["device"]
             past[device][alike].append((run, took))

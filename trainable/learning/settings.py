@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from trainable.config import SLOTS
+from trainable.config import FIELDS, SLOTS
 from trainable.learning.part import Value, flat, named, setting_names, several
 
 
@@ -24,3 +24,8 @@ def by_default(named_parts: Mapping[str, Any]) -> dict[str, Value]:
 def all_settings() -> tuple[str, ...]:
     """The settings that parts can have, as fields of `TrialConfig`: `schedule.after`, `augment.specaugment.mels`."""
     return tuple(name for slot in SLOTS for name in setting_names(*slot))
+
+
+def is_known(name: str) -> bool:
+    """Whether a trial can have a field or setting of that name."""
+    return name in FIELDS or name in all_settings()

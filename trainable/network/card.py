@@ -85,12 +85,17 @@ def family(backbone: str) -> str:
         return backbone.partition("/")[0]
     found = bare_names()
     if backbone not in found:
-        others = sorted({path.stem for path in BACKBONES.glob("[!_]*.py")} - {*found.values()})
+        others = [name for name in families() if name not in found.values()]
         raise ValueError(
             f"backbone={backbone!r}: there is no such network; there are {', '.join(found)}, and family/name of "
             f"{', '.join(others)}"
         )
     return found[backbone]
+
+
+def families() -> list[str]:
+    """The names of all families, sorted: each is a file of `trainable/backbones/`."""
+    return sorted(path.stem for path in BACKBONES.glob("[!_]*.py"))
 
 
 @functools.cache
@@ -102,7 +107,7 @@ def bare_names() -> Mapping[str, str]:
     Raises:
         ValueError: if the names of a family must be computed.
     """
-    return {name: path.stem for path in sorted(BACKBONES.glob("*.py")) for name in _names(path) if "/" not in name}
+    return {name: stem for stem in families() for name in _names(BACKBONES / f"{stem}.py") if "/" not in name}
 
 
 def _names(path: Path) -> tuple[str, ...]:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import ModuleType
 
 from datasets.engine.words.suggest import did_you_mean
+from trainable.network import card
 from trainable.network.card import Card
 
-BACKBONES = Path(__file__).resolve().parents[1] / "backbones"
 RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # that anything is pre-trained at
 
 
 def families() -> list[ModuleType]:
     """The module of each family, by name."""
-    stems = sorted(path.stem for path in BACKBONES.glob("[!_]*.py"))
-    return [importlib.import_module(f"trainable.backbones.{stem}") for stem in stems]
+    return [importlib.import_module(f"trainable.backbones.{name}") for name in card.families()]
 
 
 def names(family: ModuleType) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from analysis.engine.protocol import FIELDS
 from analysis.engine.protocol import words as plain_words
 from analysis.engine.wording import khz
 from datasets.engine.words.suggest import did_you_mean, listed
-from trainable.learning.settings import all_settings
+from trainable.learning.settings import all_settings, is_known
 
 
 def _plain(value: Any) -> str:
@@ -88,7 +88,7 @@ def check(*fields: str) -> None:
         ValueError: if a field is neither of `TrialConfig` nor a setting of a part, is named twice, or is the seed.
     """
     for field in fields:
-        if field in FIELDS or field in all_settings():
+        if is_known(field):
             continue
         slot, dot, _ = field.partition(".")
         there = [name for name in all_settings() if name.startswith(f"{slot}.")]

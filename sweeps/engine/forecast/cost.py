@@ -116,7 +116,7 @@ class Forecast:
 
 def epochs(trial: TrialConfig) -> Span:
     """Between the first epoch at which early stopping can end a trial, and all of them."""
-    least = min(trial.epochs, trial.patience + 1 if trial.patience else trial.epochs)
+    least = min(trial.epochs, trial.patience + 1) if trial.patience else trial.epochs
     return Span(least, (least + trial.epochs) / 2, trial.epochs)
 
 
