@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 
 CLIPS_IN_EPOCH = 27_062
 UNIT = 2  # with mixup a sample is two clips: 64 of them make the 32 samples of a batch
-LOGMELS, WAVES = (
-    RATES.but(
-        corpus="deepship", backbone=name, pretrain_hz=32_000, data_hz=32_000, augment="mixup", seed=1, weights="none"
-    )
-    for name in ("cnn14", "res1dnet31")
-)
+LOGMELS, WAVES = (RATES.but(backbone=name, augment="mixup", weights="none") for name in ("cnn14", "res1dnet31"))
 Batch = tuple["Tensor", "Tensor"]  # inputs and labels
 
 

@@ -30,17 +30,7 @@ DIGITS = 6
 
 def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig:
     """A trial of a network, for its shapes."""
-    return RATES.but(
-        corpus="deepship",
-        backbone=backbone,
-        pretrain_hz=32_000,
-        data_hz=32_000,
-        augment="none",
-        seed=0,
-        weights="none",
-        width=width,
-        clip_s=clip_s,
-    )
+    return RATES.but(backbone=backbone, augment="none", seed=0, weights="none", width=width, clip_s=clip_s)
 
 
 def count(config: TrialConfig) -> int:

@@ -54,12 +54,9 @@ class Found:
 def trial(backbone: str, width: float, epochs: int) -> TrialConfig:
     """A linear probe of 8 kHz clips before the 32 kHz front end: 126 frames."""
     return RATES.but(
-        corpus="deepship",
         backbone=backbone,
-        pretrain_hz=32_000,
         data_hz=8_000,
         augment="none",
-        seed=1,
         weights="none",
         width=width,
         epochs=epochs,

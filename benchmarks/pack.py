@@ -35,26 +35,9 @@ from trainable.device.place import Place
 from trainable.trial import ready_network
 
 LIGHT = {
-    "CNN14, 32 frames": RATES.but(
-        corpus="deepship",
-        backbone="cnn14",
-        augment="specaugment+mixup",
-        pretrain_hz=32_000,
-        data_hz=2_000,
-        seed=1,
-        weights="none",
-        batch=32,
-    ),
+    "CNN14, 32 frames": RATES.but(data_hz=2_000, weights="none"),
     "MobileNetV3, 501 frames": RATES.but(
-        corpus="deepship",
-        backbone="timm/mobilenetv3_large_100.ra_in1k",
-        augment="specaugment+mixup",
-        pretrain_hz=32_000,
-        data_hz=32_000,
-        seed=1,
-        weights="none",
-        head_dropout=0,
-        batch=64,
+        backbone="timm/mobilenetv3_large_100.ra_in1k", weights="none", head_dropout=0, batch=64
     ),
 }
 AT_LEAST = 2.0  # times one trial's steps, from as many trials as do best

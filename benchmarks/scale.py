@@ -30,7 +30,7 @@ from sweeps.engine.running import cluster, tuner
 from sweeps.recipes.mohammadi import RATES
 from trainable.device.place import Place
 
-BASE = RATES.but(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
+BASE = RATES.but(augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
 CURVES = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5}
 EPOCHS = 100  # points of a run's curves, of which a trial reports each
 PARTS = 10

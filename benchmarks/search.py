@@ -27,17 +27,7 @@ from trainable import trial
 from trainable.device.place import Place
 from trainable.result import record
 
-BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    augment="mixup",
-    pretrain_hz=32_000,
-    data_hz=2_000,
-    seed=1,
-    weights="none",
-    width=1 / 32,
-    batch=8,
-)
+BASE = RATES.but(augment="mixup", data_hz=2_000, weights="none", width=1 / 32, batch=8)
 SPACE = {"lr": LogUniform(1e-5, 1e-1), "weight_decay": LogUniform(1e-6, 1e-2)}
 
 

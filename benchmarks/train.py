@@ -67,12 +67,8 @@ CASES = (
 def trial(case: Case, width: float = 1.0) -> TrialConfig:
     """The study's trial of a case, from random weights."""
     return RATES.but(
-        corpus="deepship",
         backbone=case.backbone,
-        pretrain_hz=32_000,
         data_hz=case.data_hz,
-        augment="specaugment+mixup",
-        seed=1,
         weights="none",
         width=width,
         batch=case.batch,

@@ -17,15 +17,7 @@ from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
-BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    augment="specaugment+mixup",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    seed=1,
-    split="published",
-)
+BASE = RATES.but(split="published")
 MakeRun = Callable[..., Run]
 PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
 RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}

@@ -13,7 +13,7 @@ from analysis.engine import stats
 from analysis.inside.attention import MEASURES, captions, difference, effective_area, focus, half_area, markdown
 from sweeps.recipes.mohammadi import RATES
 
-TRIAL = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
+TRIAL = RATES.but(augment="none")
 
 
 def delta() -> np.ndarray:

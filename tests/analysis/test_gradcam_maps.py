@@ -20,16 +20,7 @@ from trainable.network.backbone import Backbone
 from trainable.network.card import BackboneError
 from trainable.network.networks import start_network
 
-CNN14 = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=32_000,
-    data_hz=8_000,
-    augment="none",
-    seed=1,
-    weights="none",
-    width=1 / 32,
-)
+CNN14 = RATES.but(data_hz=8_000, augment="none", weights="none", width=1 / 32)
 RESNET50 = dataclasses.replace(CNN14, backbone="timm/resnet50.a1_in1k", width=1 / 8)
 RES1DNET31 = dataclasses.replace(CNN14, backbone="res1dnet31", data_hz=32_000, width=1 / 64)
 

@@ -23,9 +23,7 @@ from sweeps.engine.store.runs import Run
 from sweeps.recipes.mohammadi import RATES
 from tests.analysis.conftest import MakeRun
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=32_000, data_hz=32_000, seed=1, epochs=9
-)
+BASE = RATES.but(augment="none", epochs=9)
 SEARCH = Search(
     "toy_search",
     base=BASE,

@@ -13,7 +13,7 @@ from sweeps.engine.situation import Situation
 from sweeps.recipes.mohammadi import RATES
 from trainable.result.record import Record
 
-BASE = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=8_000, augment="none", seed=1)
+BASE = RATES.but(data_hz=8_000, augment="none")
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 2_000), seed=(1, 2)))
 
 

@@ -13,12 +13,9 @@ from trainable.config import TrialConfig
 from trainable.randomness import generator
 
 BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
     pretrain_hz=8_000,
     data_hz=8_000,
     augment="mixup",
-    seed=1,
     clip_s=1.0,
     weights="none",
     width=1 / 64,

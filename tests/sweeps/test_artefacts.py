@@ -16,7 +16,7 @@ from sweeps.engine.store import artefacts
 from sweeps.recipes.mohammadi import RATES
 
 ROOT = Path(__file__).parents[2]
-TRIAL = RATES.but(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
+TRIAL = RATES.but(corpus="toy", pretrain_hz=8_000, data_hz=8_000, augment="none")
 NOTEBOOK = "module://matplotlib_inline.backend_inline"  # what every notebook hands to the commands that it starts
 
 

@@ -12,9 +12,7 @@ from sweeps.engine.plan import grid
 from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
-)
+BASE = RATES.but(augment="none", epochs=8)
 LONG, MEDIUM, SHORT = TRIALS = grid(BASE, seed=(1, 2, 3))
 HOURS = dict(zip([t.key for t in TRIALS], (3.0, 2.0, 1.0), strict=True))
 NONE = Times({}, {})

@@ -32,17 +32,7 @@ from sweeps.engine.plan import grid
 from sweeps.recipes.mohammadi import RATES
 from trainable.cost.cost import Measured, cell_of, epoch_flops, forward_flops
 
-BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    augment="none",
-    seed=1,
-    batch=10,
-    epochs=8,
-    patience=3,
-)
+BASE = RATES.but(augment="none", batch=10, epochs=8, patience=3)
 CLIPS = Clips(train=100, validation=20, test=30)
 MEASURED = Measured(
     step_s=(1.0, 2.0, 4.0), eval_s=(0.1, 0.2, 0.3), load_s=0.01, save_s=0.5, build_s=2.0, start_s=3.0, peak_gb=1.5

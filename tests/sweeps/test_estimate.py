@@ -28,9 +28,7 @@ from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of, forward_flops
 from trainable.result.record import Record
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, epochs=8
-)
+BASE = RATES.but(augment="none", epochs=8)
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2)))
 DATA = Prepared(
     Scan(Corpus("deepship", Path("/ships"), ("Cargo", "Tug"), (Recording("Tug/1", Path("1.wav"), "Tug"),)), {}),

@@ -18,17 +18,7 @@ from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 
-BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=32_000,
-    data_hz=2_000,
-    augment="specaugment+mixup",
-    seed=1,
-    weights="none",
-    width=1 / 16,
-    batch=2,
-)
+BASE = RATES.but(data_hz=2_000, weights="none", width=1 / 16, batch=2)
 TRIALS = grid(BASE, data_hz=(2_000, 4_000), seed=(1, 2))
 CELLS = [cell_of(t) for t in TRIALS[::2]]
 MEASURED = Measured((1.0, 2.0), (0.1,), 0.01, 0.5, 0.2, 3.0, 1.5)

@@ -59,9 +59,7 @@ from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
 ROOT = Path(__file__).parents[2]
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
 CODE = {"git_commit": "c0ffee", "git_dirty": "False", "code_sha256": "c0de" * 16}
 NUM_EPOCHS = 5

@@ -19,7 +19,7 @@ from sweeps.engine.store.store import Store
 from sweeps.recipes.mohammadi import RATES
 from trainable.result.record import Record
 
-BASE = RATES.but(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
+BASE = RATES.but(augment="none", pretrain_hz=8_000, data_hz=8_000)
 SWEEP = Sweep("toy", grid(BASE, lr=(1e-3, 1e-4), seed=(1, 2)))
 
 

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from sweeps.engine.plan import Sweep, cell_name, grid, trial_name, varied, work
 from sweeps.recipes.mohammadi import RATES
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
 
 

@@ -15,15 +15,7 @@ from sweeps.engine.forecast.budget import Times
 from sweeps.engine.plan import grid
 from sweeps.recipes.mohammadi import RATES
 
-BASE = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    augment="specaugment+mixup",
-    seed=1,
-    epochs=10,
-)
+BASE = RATES.but(epochs=10)
 TRIALS = grid(BASE, data_hz=(8_000, 32_000), seed=(1, 2))
 SCORES = {"test_accuracy": 0.8123, "best_val_accuracy": 0.75, "best_epoch": 3, "epochs_run": 5}
 

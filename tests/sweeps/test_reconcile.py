@@ -35,7 +35,7 @@ from trainable.result.record import DamagedRecord, Record
 ROOT = Path(__file__).parents[2]
 HERE, THERE = "this storage", "another storage"
 INPUTS = {"data_sha256": "d" * 64, "split_sha256": "5" * 64, "weights_sha256": "none"}
-TRIAL = RATES.but(corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", seed=1)
+TRIAL = RATES.but(corpus="toy", pretrain_hz=8_000, data_hz=8_000, augment="none")
 OTHER = dataclasses.replace(TRIAL, seed=2)
 FOLDER = Path("trials/one")
 NUM_EPOCHS = 3

@@ -22,9 +22,7 @@ from sweeps.engine.situation import Inputs, Situation, wanted_by
 from sweeps.engine.store.runs import Run
 from sweeps.recipes.mohammadi import RATES
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
 RECORDINGS = tuple(Recording(f"Tug/{n}", Path(f"{n}.wav"), "Tug") for n in range(3))

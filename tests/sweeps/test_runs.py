@@ -26,9 +26,7 @@ from sweeps.engine.store.runs import Run, StoreError, read_runs, sqlite_path
 from sweeps.engine.store.store import Store, artifact_path
 from sweeps.recipes.mohammadi import RATES
 
-TRIAL = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+TRIAL = RATES
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 

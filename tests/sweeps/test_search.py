@@ -29,7 +29,7 @@ from sweeps.engine.store.runs import StoreError
 from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
-BASE = RATES.but(corpus="deepship", backbone="cnn14", augment="none", pretrain_hz=8_000, data_hz=8_000, seed=1)
+BASE = RATES.but(augment="none", pretrain_hz=8_000, data_hz=8_000)
 SPACE = {"lr": LogUniform(1e-6, 1e-1), "head_dropout": Uniform(0, 0.9), "batch": Whole(4, 64, log=True)}
 CHOICES = {"lr": Choice((1e-5, 1e-4, 1e-3)), "weight_decay": Choice((0.0, 1e-3))}
 

@@ -16,9 +16,7 @@ from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.result.record import Record
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
 ONE, TWO, THREE, FOUR = SWEEP.trials

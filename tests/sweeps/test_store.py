@@ -17,9 +17,7 @@ from sweeps.engine.store.store import Store, artifact_path
 from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 
-TRIAL = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+TRIAL = RATES
 TAGS = {"key": TRIAL.key, "role": "trial", "data_sha256": "d" * 64}
 SCORES = {"test_accuracy": 0.8, "best_val_loss": 0.6, "best_epoch": 1, "epochs_run": 3}
 

@@ -22,9 +22,7 @@ from sweeps.recipes.mohammadi import RATES
 from trainable.config import TrialConfig
 from trainable.result.record import FILE, Record, _encoded
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 SWEEP = Sweep("toy", grid(BASE, seed=(1, 2)))
 ONE, TWO = SWEEP.trials
 CODE = Code("c" * 64, {})

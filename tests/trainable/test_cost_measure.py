@@ -13,17 +13,7 @@ from trainable.config import TrialConfig
 from trainable.cost import measure as measuring
 from trainable.cost.measure import ROUNDS, measure, random_examples, rounds
 
-SMALL = RATES.but(
-    corpus="deepship",
-    backbone="cnn14",
-    pretrain_hz=32_000,
-    data_hz=2_000,
-    augment="specaugment+mixup",
-    seed=1,
-    weights="none",
-    width=1 / 16,
-    batch=2,
-)
+SMALL = RATES.but(data_hz=2_000, weights="none", width=1 / 16, batch=2)
 WAVE = dataclasses.replace(SMALL, backbone="res1dnet31", data_hz=32_000, clip_s=1.0, augment="mixup")
 
 

@@ -15,9 +15,19 @@ from trainable.finetune import Row, finetune
 from trainable.network.networks import start_network
 
 CONFIG = RATES.but(
-    corpus="toy", backbone="cnn14", pretrain_hz=8_000, data_hz=8_000, augment="none", weights="none", width=1 / 64,
-    clip_s=0.4, lr=1e-2, batch=4, epochs=3, average=Ema(decay=0.5), keep_by="none",
-)  # fmt: skip
+    corpus="toy",
+    pretrain_hz=8_000,
+    data_hz=8_000,
+    augment="none",
+    weights="none",
+    width=1 / 64,
+    clip_s=0.4,
+    lr=1e-2,
+    batch=4,
+    epochs=3,
+    average=Ema(decay=0.5),
+    keep_by="none",
+)
 
 
 class Stopped(Exception):

@@ -34,18 +34,7 @@ from trainable.trial import start_network
 from trainable.weights import checkpoint
 
 CONFIG = RATES.but(
-    corpus="toy",
-    backbone="cnn14",
-    pretrain_hz=8_000,
-    data_hz=8_000,
-    augment="specaugment+mixup",
-    seed=1,
-    clip_s=0.4,
-    weights="none",
-    width=1 / 64,
-    lr=1e-2,
-    batch=4,
-    epochs=5,
+    corpus="toy", pretrain_hz=8_000, data_hz=8_000, clip_s=0.4, weights="none", width=1 / 64, lr=1e-2, batch=4, epochs=5
 )
 NUM_CLASSES = 3
 NUM_FRAMES = CONFIG.num_frames

@@ -11,9 +11,7 @@ import torch.nn.functional as F
 from sweeps.recipes.mohammadi import RATES
 from trainable.objectives.focal import Focal
 
-TRIAL = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, objective="focal"
-)
+TRIAL = RATES.but(augment="none", objective="focal")
 
 
 def loss(gamma: float, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

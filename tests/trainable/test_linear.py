@@ -34,11 +34,9 @@ from trainable.weights import checkpoint
 CPU = torch.device("cpu")
 CONFIG = RATES.but(
     corpus="esc50",
-    backbone="cnn14",
     pretrain_hz=8_000,
     data_hz=8_000,
     augment="none",
-    seed=1,
     split="published",
     clip_s=1.0,
     weights="none",

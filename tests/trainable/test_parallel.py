@@ -41,18 +41,7 @@ from trainable.result import record
 
 ROOT = Path(__file__).parents[2]
 CNN14 = RATES.but(
-    corpus="toy",
-    backbone="cnn14",
-    pretrain_hz=8_000,
-    data_hz=8_000,
-    augment="specaugment+mixup",
-    seed=1,
-    clip_s=0.4,
-    weights="none",
-    width=1 / 32,
-    lr=1e-3,
-    batch=4,
-    epochs=3,
+    corpus="toy", pretrain_hz=8_000, data_hz=8_000, clip_s=0.4, weights="none", width=1 / 32, lr=1e-3, batch=4, epochs=3
 )
 MOBILENET = dataclasses.replace(
     CNN14, backbone="timm/mobilenetv3_large_100.ra_in1k", augment="specaugment", width=1 / 8, batch=8

@@ -27,9 +27,7 @@ from trainable.samplers.shuffled import Shuffled
 from trainable.schedules.constant import Constant
 from trainable.schedules.steps import Steps
 
-BASE = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="specaugment+mixup", seed=1
-)
+BASE = RATES
 FILES = [(slot, folder, path.stem) for slot, folder, _ in SLOTS for path in (ROOT / folder).glob("[a-z]*.py")]
 
 

@@ -22,9 +22,7 @@ from trainable.network.panns.rates import FRONT_ENDS
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights
 
-CONFIG = RATES.but(
-    corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1, weights="none"
-)
+CONFIG = RATES.but(augment="none", weights="none")
 
 
 def small(num_classes: int = 3, seed: int = 1, width: float = 1 / 64) -> Backbone:

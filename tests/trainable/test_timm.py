@@ -27,15 +27,7 @@ from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
 MOBILENET = "mobilenetv3_large_100.ra_in1k"
-CONFIG = RATES.but(
-    corpus="deepship",
-    backbone=f"timm/{MOBILENET}",
-    pretrain_hz=32_000,
-    data_hz=32_000,
-    augment="none",
-    seed=1,
-    clip_s=1.0,
-)
+CONFIG = RATES.but(backbone=f"timm/{MOBILENET}", augment="none", clip_s=1.0)
 
 
 def config(name: str = MOBILENET, **fields: Any) -> TrialConfig:

@@ -23,7 +23,7 @@ from trainable.weights import weights
 from trainable.weights.weights import MissingWeights, WrongWeights
 
 ROOT = Path(__file__).parents[2]
-CONFIG = RATES.but(corpus="deepship", backbone="cnn14", pretrain_hz=32_000, data_hz=32_000, augment="none", seed=1)
+CONFIG = RATES.but(augment="none")
 KEY = "0123456789ab"
 
 
