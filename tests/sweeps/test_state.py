@@ -112,11 +112,11 @@ def test_the_newest_unfinished_run_is_taken_up() -> None:
 
 
 def test_the_longest_trials_run_first() -> None:
-    """By frames times epochs; trials of one length in an order that does not depend on the plan's."""
+    """By frames times epochs; trials of one length stay in the plan's order, a cell's seeds beside each other."""
     forth = situation([]).to_run
     back = dataclasses.replace(situation([]), sweep=Sweep("toy", SWEEP.trials[::-1])).to_run
-    assert [t.data_hz for t in forth] == [16_000, 16_000, 8_000, 8_000]
-    assert forth == back
+    assert [(t.data_hz, t.seed) for t in forth] == [(16_000, 1), (16_000, 2), (8_000, 1), (8_000, 2)]
+    assert [(t.data_hz, t.seed) for t in back] == [(16_000, 2), (16_000, 1), (8_000, 2), (8_000, 1)]
 
 
 def test_a_folder_is_of_a_trial_on_its_inputs() -> None:
