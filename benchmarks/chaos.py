@@ -31,7 +31,7 @@ from typing import Any
 from benchmarks import kills
 from benchmarks.chaos_counts import Counts, Watch, counts, finished, read_runs, worked_again
 from benchmarks.kills import Job, Kill, Start
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")

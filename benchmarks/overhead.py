@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks import measured
 from benchmarks.measured import Row
 from benchmarks.scale import BASE, Counter, Mark
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.engine.forecast import placement
 from sweeps.engine.running import cluster, tuner
 from trainable.device.place import Place

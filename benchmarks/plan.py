@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measured import Row, at_most, parser, show
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.demo_rates import SWEEP
 from sweeps.engine import estimate, survey
 from sweeps.engine.command.commandline import options_of, study_parser

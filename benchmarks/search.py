@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.measured import Row, against, at_least, parser, show
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.running.rounds import judge_of
 from sweeps.engine.search.search import SAMPLERS, Proposals, Search, best, evaluation
 from sweeps.engine.search.space import LogUniform

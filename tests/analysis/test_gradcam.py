@@ -16,7 +16,7 @@ import torch
 from analysis.inside import checkpoints, gradcam
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.command.options import parse_fields
 from sweeps.engine.plan import varied

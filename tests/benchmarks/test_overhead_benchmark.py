@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import overhead
 from benchmarks.scale import Counter, Mark
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 
 
 def marks(*moments: float) -> list[Mark]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.launch import BAD_INPUT, COMPLETE
 from sweeps.engine.store.runs import Run, read_runs
 from tests.cluster.hosts import Hosts, missing

@@ -17,7 +17,8 @@ import soundfile
 from datasets.engine.corpus import Corpus, CorpusError, audio_files, find
 from datasets.engine.refusal import Refusal
 from datasets.engine.scan import scan
-from datasets.synthetic.corpora import write_deepship, write_esc50
+from datasets.synthetic.deepship import write as write_deepship
+from datasets.synthetic.esc50 import write as write_esc50
 
 ROOT = Path(__file__).parents[2]
 WriteWav = Callable[..., Path]

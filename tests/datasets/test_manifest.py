@@ -13,7 +13,7 @@ from datasets.engine.corpus import CorpusError
 from datasets.engine.manifest import clips_at_hand
 from datasets.engine.prepare import Source, Wanted
 from datasets.engine.scan import Scan
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 
 CLIP_S = 2.0
 

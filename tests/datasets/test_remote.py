@@ -17,7 +17,7 @@ from datasets.engine import cache, fetch, prepare, remote
 from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Source, Wanted
 from datasets.engine.remote import Gone, Remote, RemoteError
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets import deepship, esc50
-from datasets.synthetic.corpora import main, write_deepship, write_esc50
+from datasets.synthetic.__main__ import main
+from datasets.synthetic.deepship import write as write_deepship
+from datasets.synthetic.esc50 import write as write_esc50
 from datasets.synthetic.events import EVENTS, event_sound
 from datasets.synthetic.ships import KINDS, Kind, Passage, Vessel, draw_passage, draw_vessel, ship_sound
 from datasets.synthetic.sounds import played, shaped_noise, table
@@ -389,6 +391,6 @@ def test_a_folder_that_cannot_be_made_is_refused(root: str, capsys: pytest.Captu
 def test_nothing_heavy_is_loaded() -> None:
     """A corpus is written with numpy and soundfile alone."""
     heavy = {"torch", "ray", "mlflow", "scipy", "pandas"}
-    code = f"import sys, datasets.synthetic.corpora; print({heavy} & set(sys.modules))"
+    code = f"import sys, datasets.synthetic.__main__; print({heavy} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"

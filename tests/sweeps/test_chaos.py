@@ -32,7 +32,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine import launch
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.running import drive, tuner  # noqa: F401 - loaded once, before the forks

@@ -29,7 +29,7 @@ from analysis.engine.kinds import Pivot
 from analysis.engine.mixed import mixed
 from datasets.engine import prepare
 from datasets.engine.prepare import Source
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine import launch, survey
 from sweeps.engine.modules import Code, codes
 from sweeps.engine.plan import Sweep, grid

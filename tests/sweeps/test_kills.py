@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import chaos, kills
 from benchmarks.chaos_counts import Counts
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.launch import INCOMPLETE
 
 # Those whose victims are noticed late come last: meanwhile the other trials train on.

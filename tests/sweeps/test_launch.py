@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKED
 from sweeps.engine.store.runs import Run, read_runs
 from sweeps.engine.store.store import artifact_path

@@ -13,7 +13,7 @@ import pytest
 
 from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Source
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.deepship_rates import SWEEP
 from sweeps.engine import launch as launcher
 from sweeps.engine import survey

@@ -15,7 +15,7 @@ import pytest
 
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.engine.code import ROOT
 from sweeps.engine.modules import Code, _parsed, _said, codes, differing, modules_of, named, roots
 from sweeps.engine.store.runs import LONGEST, fitted

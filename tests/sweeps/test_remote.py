@@ -27,7 +27,7 @@ from datasets.engine import remote as door
 from datasets.engine.prepare import Source, Wanted
 from datasets.engine.refusal import Refusal
 from datasets.engine.remote import Remote, RemoteError
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.command import commandline, located
 from sweeps.engine.command.options import Options
 from sweeps.engine.running import node

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from datasets.engine.remote import Remote, RemoteError
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine import launch
 from sweeps.engine.command import located
 from sweeps.engine.plan import Sweep, grid

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.launch import COMPLETE
 from sweeps.engine.running.drive import Recorder
 from sweeps.engine.running.rounds import Display

@@ -13,7 +13,7 @@ from analysis.engine.kinds import Pivot
 from analysis.engine.search import searched
 from analysis.inside.gradcam import main as gradcam
 from datasets.engine.verify import main as verify
-from datasets.synthetic.corpora import write_deepship
+from datasets.synthetic.deepship import write as write_deepship
 from sweeps import deepship_rates, learning_rate
 from sweeps.engine.launch import main
 from sweeps.engine.store.reconcile import main as reconcile

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
 from trainable import examples, finetune, trial
 from trainable.config import TrialConfig

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from datasets.engine import prepare, splits
 from datasets.engine.prepare import Source, Wanted
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
 from tests.trainable.drawing import draw
 from trainable import trial

@@ -18,7 +18,7 @@ import torch
 from datasets.engine import prepare, splits
 from datasets.engine.clips import open_clips
 from datasets.engine.prepare import Source, Wanted
-from datasets.synthetic.corpora import write_esc50
+from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
 from trainable import examples, trial
 from trainable.config import TrialConfig
