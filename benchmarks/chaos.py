@@ -184,7 +184,7 @@ def make_demo(folder: Path, moments: Sequence[float]) -> tuple[list[bytes], int]
             kills.end_session(process.pid)
     if made[-1].wait():
         raise kills.Missed(f"{' '.join(command)} ended with {made[-1].wait()}, though nobody killed it")
-    found = folder / "reports" / "demo_rates"
+    found = folder / "reports" / "deepship_rates_small"
     return [(found / name).read_bytes() for name in ("table.md", "table.csv")], len(made) - 1
 
 

@@ -1,8 +1,8 @@
-"""Holds a plan against what came of it: the demo's sweep, predicted by a measurement, and then run.
+"""Holds a plan against what came of it: Table I in miniature, predicted by a measurement, and then run.
 
-    python -m benchmarks.plan [--limit N] [--data-root DIR] [--json FILE]
+    python -m benchmarks.plan [--limit N] [--json FILE]
 
-On ships of synthetic noise, from random weights, in a folder that is removed. Printed are the sweep's wall time and
+On invented ships, from random weights, in a folder that is removed. Printed are the sweep's wall time and
 the seconds of its epochs, predicted and actual, and the same of each cell. Both are wall time: whatever else the
 machine does, and does at one of the two times only, is in the error.
 """
@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measured import Row, at_most, parser, show
-from datasets.synthetic.deepship import write as write_deepship
-from sweeps.demo_rates import SWEEP
+from sweeps.deepship_rates import SWEEP
 from sweeps.engine import estimate, survey
 from sweeps.engine.command.commandline import options_of, study_parser
 from sweeps.engine.command.options import Options
@@ -31,7 +30,7 @@ from sweeps.engine.plan import cell_name
 from sweeps.engine.situation import Situation
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULE = "sweeps.demo_rates"
+MODULE = "sweeps.deepship_rates"
 GOAL = 0.25  # of an error, relative
 
 
@@ -64,7 +63,9 @@ def run(words: Sequence[str]) -> float:
 def situation(words: Sequence[str]) -> tuple[Situation, Options]:
     """What the command's words mean now."""
     options = options_of(study_parser(SWEEP.name).parse_args(words))
-    return survey.from_memory(options.planned(SWEEP), options), options
+    plan = options.planned(SWEEP)
+    options = options.invented(plan.trials[0].corpus)
+    return survey.from_memory(plan, options), options
 
 
 def epochs_s(found: Situation) -> Mapping[str, float]:
@@ -100,13 +101,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
     command = parser(__doc__)
     command.add_argument("--limit", type=int, help="only the first N trials")
-    command.add_argument("--data-root", type=Path, help="ships that are there already")
     args = command.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:
-        ships = args.data_root or Path(folder) / "ships"
-        if not args.data_root:
-            write_deepship(ships, num_per_class=32, seconds=(5, 9.9))
-        words = ["--data-root", str(ships), "--storage", f"{folder}/results", "--set", "weights=none"]
+        words = ["--small", "--storage", f"{folder}/results", "--set", "weights=none"]
         words += ["--limit", str(args.limit)] if args.limit else []
         load_then = os.getloadavg()[0]
         measure_s = run([*words, "--measure"])

@@ -329,7 +329,7 @@ class TestStudies:
         """Every sweep has an analysis of the same name."""
         assert (ROOT / "analysis" / Path(file).name).is_file()
 
-    @pytest.mark.parametrize("file", [f for f in STUDIES if "/demo_" not in f])  # those are studies in miniature
+    @pytest.mark.parametrize("file", STUDIES)
     def test_imports_recipes_and_no_other_study(self, file: str) -> None:
         """What two studies share is a paper's recipe."""
         studies = {f.removesuffix(".py").replace("/", ".") for f in STUDIES}

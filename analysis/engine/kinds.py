@@ -10,10 +10,11 @@ The table, its figures and the page follow from that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.engine import report
+from analysis.engine import findings, report
 from analysis.engine.figures import dots, lines, matrix, style
 from analysis.engine.report import Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, standings
@@ -47,13 +48,20 @@ class Pivot:
         """As `pivot_table`."""
         return pivot.pivot_table(self.down, self.across, chosen(self.score, made_of.trial), made_of)
 
-    def files(self, table: PivotTable, question: str, again: str, _: Path) -> dict[str, str | bytes]:
+    def findings(self, table: PivotTable, made_of: Material) -> tuple[str, ...]:
+        """As `findings.of_pivot`."""
+        return findings.of_pivot(table, made_of)
+
+    def files(
+        self, table: PivotTable, question: str, again: str, _: Path, findings: Sequence[str] = ()
+    ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
         Args:
             table: what it reports.
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
+            findings: sentences that the page opens with.
         """
         contents = Contents(
             markdown=pivot.markdown(table),
@@ -68,7 +76,7 @@ class Pivot:
                 "axis": labels.axis(table.down).lower(),
             },
         )
-        return report.files("pivot.html", table, question, again, contents)
+        return report.files("pivot.html", table, question, again, contents, findings)
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,13 @@ class Ranking:
             columns = NETWORK if self.over == "backbone" else ()
         return ranking.ranking_table(self.over, columns, chosen(self.score, made_of.trial), made_of)
 
-    def files(self, table: RankingTable, question: str, again: str, out: Path) -> dict[str, str | bytes]:
+    def findings(self, table: RankingTable, _: Material) -> tuple[str, ...]:
+        """As `findings.of_ranking`."""
+        return findings.of_ranking(table)
+
+    def files(
+        self, table: RankingTable, question: str, again: str, out: Path, findings: Sequence[str] = ()
+    ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
         Args:
@@ -108,6 +122,7 @@ class Ranking:
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
             out: the folder they will lie in, which may hold what `analysis.inside.gradcam` wrote.
+            findings: sentences that the page opens with.
         """
         contents = Contents(
             markdown=standings.markdown(table),
@@ -120,7 +135,7 @@ class Ranking:
             figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
             page=_page(table) | {"gradcam": gradcam(out)},
         )
-        return report.files("ranking.html", table, question, again, contents)
+        return report.files("ranking.html", table, question, again, contents, findings)
 
 
 def _page(table: RankingTable) -> dict[str, object]:

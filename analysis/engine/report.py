@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,9 @@ class Contents:
     latex: str = ""
 
 
-def files(template: str, table: Table, question: str, command: str, contents: Contents) -> dict[str, str | bytes]:
+def files(
+    template: str, table: Table, question: str, command: str, contents: Contents, findings: Sequence[str] = ()
+) -> dict[str, str | bytes]:
     """The files of a report by name.
 
     Args:
@@ -37,11 +39,12 @@ def files(template: str, table: Table, question: str, command: str, contents: Co
         question: what the sweep asks, as its heading.
         command: what writes it again.
         contents: what it says.
+        findings: sentences that the page opens with.
     """
     svgs = {name: style.svg(figure) for name, figure in contents.figures.items()}
     figures = {name: inline(svg) for name, svg in svgs.items()}
     return {
-        "report.html": page(template, table, question, command, figures=figures, **contents.page),
+        "report.html": page(template, table, question, command, figures=figures, opening=findings, **contents.page),
         "table.md": contents.markdown,
         **{f"{name}.csv": frame.to_csv(index=False) for name, frame in contents.frames.items()},
         **({"table.tex": contents.latex} if contents.latex else {}),

@@ -100,6 +100,39 @@ def recording_interval(
     return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
+def two_way(differences: Float[np.ndarray, "seeds clips"], recording: Shaped[np.ndarray, " clips"]) -> Interval:
+    """95 % interval of the mean difference between two settings, over seeds and over recordings to come.
+
+    The t-intervals over seeds and over recordings are joined as two independent causes are: the squares of their
+    half-widths add up. Clips of one recording stand or fall together. What a seed does on one recording alone is
+    counted twice, so that the interval is rather too wide: it covers 96 to 99 % in simulations of 3 and 10 seeds by 24
+    and 120 recordings (`tests/analysis/test_findings.py`).
+
+    Args:
+        differences: the one setting's score less the other's, of the same seed on the same clip.
+        recording: which recording each clip is of.
+
+    Returns:
+        NaN if there are fewer than two seeds or recordings, or if nothing varies.
+
+    Source:
+        Zou and Donner 2008, Statistics in Medicine 27, 1693-1702 (MOVER).
+    """
+    value = float(differences.mean())
+    _, where = np.unique(recording, return_inverse=True)
+    num_recordings = int(where.max()) + 1
+    if min(len(differences), num_recordings) < 2:
+        return UNKNOWN
+    # A mean over clips is a ratio of two sums over recordings, here to first order.
+    sums = np.bincount(where, weights=differences.mean(axis=0) - value) * num_recordings / len(where)
+    halves = [
+        float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        for values in (differences.mean(axis=1), sums)
+    ]
+    half = math.hypot(*halves)
+    return Interval(value - half, value + half) if half > 1e-12 else UNKNOWN
+
+
 def sample_std(std: float, n: int, ddof: int) -> float:
     """`std` of n values taken with `ddof`, as the sample standard deviation (ddof 1); NaN for a single value."""
     return std * math.sqrt((n - ddof) / (n - 1)) if n > 1 else math.nan

@@ -57,11 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     options = options_of(args)
-    if (source := options.source) is None:
-        parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
     uri = options.store_uri
     try:
         sweep = options.planned(_sweep(args.sweep))
+        if options.small:
+            options = options.invented(sweep.trials[0].corpus)
+        if (source := options.source) is None:
+            parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
         view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
         contents = report(sweep, read_runs(uri), options.storage, source, view)
     except (ValueError, Refusal) as error:

@@ -1,4 +1,4 @@
-"""A corpus that lies in an object store, brought to this machine: from then on it is a folder like any other."""
+"""A corpus from an object store, or an invented one, brought to this machine: from then on a folder like any other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets.engine.corpus import CorpusError
 from datasets.engine.remote import NUM_AT_ONCE, Found, Remote, one_at_a_time
 from datasets.engine.scan import Progress
+from datasets.synthetic import writers
 
 SPARE_BYTES = 200_000_000  # that must stay free
 
@@ -27,6 +28,9 @@ def bring(remote: Remote, progress: Progress | None = None, wait: Callable[[], N
         CorpusError: if there is nothing, or the disk is too small.
     """
     with one_at_a_time(remote.local, wait):
+        if remote.uri.startswith(writers.SCHEME):
+            writers.write_once(remote.uri, remote.local)
+            return
         remote.local.mkdir(exist_ok=True)
         there = remote.files()
         if not there:

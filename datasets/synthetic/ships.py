@@ -110,17 +110,22 @@ class Passage:
     traffic_db: float  # ships behind the horizon, below 60 Hz
 
 
-def draw_vessel(kind: Kind, rng: np.random.Generator) -> Vessel:
-    """A ship of a class: the middle of a range, of the logarithm of a frequency, is the likeliest."""
+def draw_vessel(kind: Kind, rng: np.random.Generator, spread: float = 1.0) -> Vessel:
+    """A ship of a class: the middle of a range, of the logarithm of a frequency, is the likeliest.
+
+    Args:
+        spread: width of the ranges, as a share of those of the kind; classes overlap less where it is small.
+    """
     values: dict[str, float] = {}
     for name in (field.name for field in dataclasses.fields(Kind) if field.name != "ais_codes"):
         low, high = getattr(kind, name)
         if name.startswith("num_"):
             values[name] = int(rng.integers(low, high + 1))
         elif name.endswith("_hz"):
-            values[name] = float(np.exp(rng.triangular(np.log(low), np.log(low * high) / 2, np.log(high))))
+            ends = np.log(low), np.log(low * high) / 2, np.log(high)
+            values[name] = float(np.exp(_drawn(*ends, spread, rng)))
         else:
-            values[name] = float(rng.triangular(low, (low + high) / 2, high))
+            values[name] = float(_drawn(low, (low + high) / 2, high, spread, rng))
     resonances = tuple((float(50 * 2 ** rng.uniform(0, 7.5)), float(rng.normal(0, 3))) for _ in range(6))
     return Vessel(
         ais_code=int(rng.choice(kind.ais_codes)),
@@ -129,6 +134,11 @@ def draw_vessel(kind: Kind, rng: np.random.Generator) -> Vessel:
         line_seed=int(rng.integers(2**31)),
         **values,  # type: ignore[arg-type]
     )
+
+
+def _drawn(low: float, middle: float, high: float, spread: float, rng: np.random.Generator) -> float:
+    nearer = 1 - spread
+    return rng.triangular(low + nearer * (middle - low), middle, high - nearer * (high - middle))
 
 
 def draw_passage(duration_s: float, rng: np.random.Generator) -> Passage:

@@ -1,4 +1,4 @@
-"""What the writers of invented corpora share: an empty folder, streams of random numbers, groups, and WAV files."""
+"""Helpers that all writers of invented corpora share: an empty folder, random streams, groups and WAV files."""
 
 from __future__ import annotations
 

@@ -29,12 +29,13 @@ from sweeps.engine.display import progress
 from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.modules import codes
 from sweeps.engine.plan import Sweep
-from sweeps.engine.report import print_outcome, print_plan, print_watching
+from sweeps.engine.report import print_before, print_outcome, print_plan, print_watching
 from sweeps.engine.running import cluster, node, rounds
 from sweeps.engine.running.tuner import Checks
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
+from sweeps.engine.small import OTHER_RECORDINGS, pretrainings
 from sweeps.engine.store import lock, reconcile, remote
 from sweeps.engine.store.optuna_study import check_storage
 from sweeps.engine.store.runs import StoreError, read_all
@@ -88,6 +89,10 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
     if options.report:
         return _report(sweep.name, options)
+    if options.small:
+        if options.data_root != parser.get_default("data_root"):
+            raise Refusal("--small: invents its recordings; leave out either --small or --data-root")
+        options = options.invented((plan.base if isinstance(plan, Search) else plan.trials[0]).corpus)
     for wanted in all_wanted((plan.base,) if isinstance(plan, Search) else plan.trials):
         prepare.check(wanted, options.split_file)
     if options.dry_run or options.measure or options.why:
@@ -98,7 +103,21 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         if not alone:
             print(f"{plan.name}: {lock.refusal(options.storage)}", file=sys.stderr)
             return LOCKED
-        return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
+        with cluster.kept():
+            if options.small and (code := _pretrained(plan, options)):
+                return code
+            return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
+
+
+def _pretrained(plan: Sweep | Search, options: Options) -> int:
+    """Runs the trials whose checkpoints a study in miniature starts from; 0 when all of them are finished."""
+    before = pretrainings((plan.base,) if isinstance(plan, Search) else plan.trials)
+    if not before.trials:
+        return COMPLETE
+    print_before(before)
+    its = options.invented(before.trials[0].corpus, OTHER_RECORDINGS)
+    assert its.source
+    return _run(before, its.source, its, brief=True)[0]
 
 
 def _report(name: str, options: Options) -> int:
@@ -112,13 +131,12 @@ def _search(search: Search, source: Source, options: Options) -> int:
     print(search, flush=True)
     check_storage(options.optuna_uri, options.store_uri)
     print_watching(search.name, options)
-    with cluster.kept():
-        code = rounds.run(
-            search,
-            options.variant,
-            lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
-            options.optuna_uri,
-        )
+    code = rounds.run(
+        search,
+        options.variant,
+        lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
+        options.optuna_uri,
+    )
     print_watching(search.name, options)  # now that its runs have an address
     return code
 

@@ -26,8 +26,11 @@ class Sweep:
     axes: tuple[str, ...] | None = field(default=None, compare=False)  # that tell cells with one `cell_name` apart
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
     by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
+    study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
 
     def __post_init__(self) -> None:
+        if not self.study:
+            object.__setattr__(self, "study", self.name)
         if self.axes is None:
             object.__setattr__(self, "axes", _axes(self.trials))
         if not self.by and self.trials:
@@ -37,7 +40,10 @@ class Sweep:
         seen: dict[str, TrialConfig] = {}
         for trial in self.trials:
             if trial.key in seen:
-                raise ValueError(f"sweep {self.name}: the trial {trial} is planned twice")
+                raise ValueError(
+                    f"sweep {self.name}: the trial {trial_name(trial)} (key {trial.key}) is planned twice; leave one "
+                    "out, or the setting that makes them alike"
+                )
             seen[trial.key] = trial
 
     def cell(self, trial: TrialConfig) -> str:
@@ -71,7 +77,7 @@ def varied(
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
-    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by)
+    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study)
 
 
 def cell_name(trial: TrialConfig) -> str:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 MAX_LINES = 24
 
 
+def print_before(pretrainings: Sweep) -> None:
+    """That a study in miniature pre-trains its networks first, if it does."""
+    if number := len(pretrainings.trials):
+        networks = f"{number} small network{'s' * (number > 1)}"
+        print(f"before   pre-training of {networks} on other invented recordings", flush=True)
+
+
 def print_plan(situation: Situation, options: Options, planned: str = "") -> None:
     """Trials, what is done, what is to run, on which data, and where everything goes.
 
@@ -88,7 +95,7 @@ def print_outcome(situation: Situation, options: Options, failures: dict[str, st
     if spent and (line := costing.outcome_line(situation, spent, options)):
         print(f"took:   {line}")
     words = shlex.join([*options.as_flags, *_which_data(situation)])
-    print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
+    print(f"table:  python -m analysis.{sweep.study} {words}".rstrip())
     for heading, way in zip(("runs:", ""), pages.ways(options.store_uri, sweep.name), strict=False):
         print(f"{heading:<8}{way}", flush=True)
 

@@ -13,10 +13,11 @@ from sweeps.engine.command.exits import COMPLETE, INCOMPLETE
 from sweeps.engine.command.options import Options
 from sweeps.engine.display import progress
 from sweeps.engine.plan import Sweep
-from sweeps.engine.report import print_plan
+from sweeps.engine.report import print_before, print_plan
 from sweeps.engine.running import measure
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
+from sweeps.engine.small import pretrainings
 from sweeps.engine.store import reconcile, remote
 from sweeps.engine.store.reconcile import Repair
 from sweeps.engine.store.runs import read_runs
@@ -44,11 +45,13 @@ def show(plan: Sweep | Search, options: Options) -> int:
         planned = f"{plan.num_trials} evaluations and {len(plan.confirm_seeds)} confirmations planned"
         at_once = min(options.max_concurrent or plan.at_once, plan.at_once)
         options = dataclasses.replace(options, max_concurrent=at_once)
-        plan = Sweep(plan.name, plan.stand_ins())
+        plan = Sweep(plan.name, plan.stand_ins(), study=plan.study)
     refused = _measured(plan, options) if options.measure else {}
     situation = from_memory(plan, options)
     if options.why:
         return why.explain(situation, options.why, options.storage)
+    if options.small:
+        print_before(pretrainings(plan.trials))
     print_plan(situation, options, planned)
     for cell, reason in refused.items():
         print(f"not measured {cell}: {reason}")
@@ -78,7 +81,8 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
         try:
             checkpoint = weights.locate(trial, options.weights_dir, options.trials_dir)
         except (MissingWeights, WrongWeights) as error:
-            refused[trial.key] = str(error)
+            if not (options.small and trial.weights.startswith("run:")):  # which a run would pre-train first
+                refused[trial.key] = str(error)
         else:
             if prepared := data.get(wanted_by(trial)):
                 inputs[trial.key] = inputs_of(prepared, checkpoint)

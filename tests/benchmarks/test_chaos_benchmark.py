@@ -175,10 +175,10 @@ def test_a_demo_is_made_again_until_it_ends(
     moments: list[float], steps: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is killed so often, unless it ends before; every start writes a line, so that the tables tell them."""
-    lines = "\techo start >> $(DEMO)/reports/demo_rates/table.md; cp $(DEMO)/reports/demo_rates/table.md"
+    report = "$(DEMO)/reports/deepship_rates_small"
     (tmp_path / "Makefile").write_text(
-        f"demo:\n\t@mkdir -p $(DEMO)/reports/demo_rates\n{lines} $(DEMO)/reports/demo_rates/table.csv\n"
-        f"\t@if [ $$(wc -l < $(DEMO)/reports/demo_rates/table.md) -lt {steps} ]; then sleep 60; fi\n"
+        f"demo:\n\t@mkdir -p {report}\n\techo start >> {report}/table.md; cp {report}/table.md {report}/table.csv\n"
+        f"\t@if [ $$(wc -l < {report}/table.md) -lt {steps} ]; then sleep 60; fi\n"
     )
     monkeypatch.setattr(chaos, "ROOT", tmp_path)
     tables, num_killed = chaos.make_demo(tmp_path / "made", moments)

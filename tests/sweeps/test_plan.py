@@ -48,7 +48,9 @@ def test_an_impossible_combination_is_refused() -> None:
 
 def test_a_trial_planned_twice_is_refused() -> None:
     """However it was written: the second would never run."""
-    with pytest.raises(ValueError, match=r"sweep toy: the trial TrialConfig\(.*seed=1.* is planned twice"):
+    with pytest.raises(
+        ValueError, match=r"sweep toy: the trial cnn14-\S+ on \S+ kHz, seed 1 \(key [0-9a-f]{12}\) is planned twice"
+    ):
         Sweep("toy", grid(BASE, seed=(1, 2, "1")))
 
 

@@ -42,7 +42,8 @@ def main(search: Search, question: str, argv: Sequence[str] | None = None) -> in
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return command.REFUSED
     out = args.out or options.storage / "reports" / search.name
-    contents = files(table, question, " ".join(["python -m", f"analysis.{search.name}", *words]))
+    again = " ".join(["python -m", f"analysis.{search.study}", *words])
+    contents = files(table, command.asked(question, options), again)
     command.write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")

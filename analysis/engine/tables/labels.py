@@ -23,6 +23,10 @@ def _plain(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, float) else plain_words([value])  # nine digits: no two values look alike
 
 
+def _start(weights: str) -> str:
+    return {"none": "random weights", "published": "pre-trained"}.get(weights, f"pre-trained ({weights})")
+
+
 @dataclass(frozen=True)
 class Label:
     """How one field is called."""
@@ -41,6 +45,7 @@ LABELS = {
     "clip_s": Label("Clip length", words=lambda seconds: f"{seconds:g} s", alone=True),
     "backbone": Label("Backbone", noun="network", alone=True),
     "corpus": Label("Corpus", alone=True),
+    "weights": Label("Weights", words=_start, alone=True),
     "augment": Label("Augmentation"),
     "lr": Label("Learning rate"),
     "weight_decay": Label("Weight decay"),
@@ -63,7 +68,9 @@ def title(field: str) -> str:
 
 def plural(field: str) -> str:
     """Several of its values, within a sentence."""
-    return f"{title(field)}s" if field in LABELS else f"values of {field}"
+    if field not in LABELS:
+        return f"values of {field}"
+    return title(field) if title(field).endswith("s") else f"{title(field)}s"
 
 
 def axis(field: str) -> str:

@@ -153,6 +153,9 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
     )
     group.add_argument("--limit", type=count, metavar="N", help="only the first N trials")
+    group.add_argument(
+        "--small", action="store_true", help="in miniature: narrow networks, few epochs, an invented corpus"
+    )
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -11,11 +11,13 @@ from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
+from datasets.synthetic import writers
 from sweeps.engine.command.located import default_storage
 from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
+from sweeps.engine.small import small
 from trainable.config import FIELDS, as_kept, no_field
 from trainable.learning.part import Part, Parts, Value
 
@@ -39,6 +41,7 @@ class Options:
     seeds: str | None = None  # as they were written: an error repeats them
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
+    small: bool = False  # in miniature, on an invented corpus
     # Results.
     store: str | None = None
     optuna: str | None = None
@@ -93,8 +96,11 @@ class Options:
 
         Raises:
             ValueError: if a flag's value makes a trial impossible.
+            CorpusError: if a corpus cannot be invented for --small.
         """
         seeds = parse_seeds(self.seeds)
+        if self.small:
+            study = small(study, self.fields)
         if isinstance(study, Search):
             return study.varied(self.fields, tuple(seeds), self.limit)
         return varied(study, self.fields, seeds, self.limit)
@@ -112,6 +118,15 @@ class Options:
         if self.data_root is None:
             return None
         return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
+
+    def invented(self, corpus: str, seed: int = 0) -> Options:
+        """The same words, with the data in an invented corpus, which each machine writes for itself.
+
+        Args:
+            seed: of its recordings.
+        """
+        folder = self.cache_dir / "synthetic" / (f"{corpus}-{seed}" if seed else corpus)
+        return replace(self, data_uri=writers.address(corpus, seed), data_root=folder)
 
     @property
     def object_store(self) -> Remote | None:
@@ -152,7 +167,7 @@ class Options:
         ]
         if (self.remote, self.storage) != default_storage():
             words.append(("--storage", self.remote or self.storage))
-        return [str(part) for flag, value in words if value is not None for part in (flag, value)]
+        return ["--small"] * self.small + [str(part) for pair in words if pair[1] is not None for part in pair]
 
 
 def _sqlite(path: Path) -> str:

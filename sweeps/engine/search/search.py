@@ -47,8 +47,11 @@ class Search:
     pruner: str = "none"
     seed: int = 0  # of the sampler
     confirm_seeds: tuple[int, ...] = (101, 102, 103)  # with which the best is trained again, and scored on test
+    study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
 
     def __post_init__(self) -> None:
+        if not self.study:
+            object.__setattr__(self, "study", self.name)
         spaces.check(self.space)
         if not self.metric:
             object.__setattr__(self, "metric", f"{BEST}val_{self.base.main_score.name}")
@@ -112,7 +115,7 @@ class Search:
     def sweep(self, trials: Iterable[TrialConfig]) -> Sweep:
         """Some of its trials, each once, as a sweep."""
         shared = {name: value for name, value in self.base.to_dict().items() if name not in {*self.space, *OWN}}
-        return Sweep(self.name, tuple(dict.fromkeys(trials)), tuple(self.space), shared, self.metric)
+        return Sweep(self.name, tuple(dict.fromkeys(trials)), tuple(self.space), shared, self.metric, self.study)
 
     def confirmed(self, best: TrialConfig) -> list[TrialConfig]:
         """The trials that train the best again, on seeds that had no part in choosing it, and score it on test."""
