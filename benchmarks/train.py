@@ -157,7 +157,7 @@ def our_step(config: TrialConfig, num_steps: int) -> float:
     wave = clips_of(config, num_steps)
     inputs = logmel(wave, config.card.front_end).half()  # once for a trial, not for an epoch
     labels = torch.arange(len(wave)) % NUM_CLASSES
-    some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave)))
+    some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave), dtype=int))
     network = laid_out(start_network(config, NUM_CLASSES, None), config, torch.device("cpu"))
     learner = ready_learner(config, network)
     first = 2 * config.batch
