@@ -36,8 +36,8 @@ class Search:
     >>> from sweeps.engine.search.space import Choice, LogUniform
     >>> from sweeps.recipes.mohammadi import RATES
     >>> space = {"lr": LogUniform(1e-6, 1e-2), "augment": Choice(("none", "mixup"))}
-    >>> print(Search("toy_search", RATES, space, num_trials=20))
-    search   toy_search: 20 evaluations in rounds of 4, tpe, pruner none, by best_val_accuracy
+    >>> print(Search("toy_search", RATES, space, num_trials=20, metric="best_val_loss"))
+    search   toy_search: 20 evaluations in rounds of 4, tpe, pruner none, by best_val_loss
              then the best on seeds 101, 102, 103
              lr 1e-06 to 0.01, by its logarithm
              augment one of none, mixup
