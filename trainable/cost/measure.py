@@ -126,7 +126,7 @@ def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -
     else:
         inputs.normal_(-30, 7.6, generator=random)
     labels = torch.arange(num_clips, device=device) % NUM_CLASSES
-    none = np.zeros(num_clips)
+    none = np.zeros(num_clips, dtype=int)
     return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.given.waves else None)
 
 
