@@ -161,9 +161,9 @@ def our_step(config: TrialConfig, num_steps: int) -> float:
     network = laid_out(start_network(config, NUM_CLASSES, None), config, torch.device("cpu"))
     learner = ready_learner(config, network)
     first = 2 * config.batch
-    finetune.train_epoch(learner, _some(some, first), 1)
+    finetune.train_epoch(learner, some.first(first), 1)
     began = time.process_time()
-    finetune.train_epoch(learner, _some(some, num_steps * first), 2)
+    finetune.train_epoch(learner, some.first(num_steps * first), 2)
     return (time.process_time() - began) / num_steps
 
 
@@ -195,10 +195,6 @@ def compare(
 def clips_of(config: TrialConfig, num_steps: int) -> torch.Tensor:
     """Waveforms for so many steps, and one before them."""
     return noise(config, (num_steps + 1) * 2 * config.batch)
-
-
-def _some(clips: Examples, num: int) -> Examples:
-    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
 
 
 def _children_s() -> float:
