@@ -94,8 +94,7 @@ def our_step(config: TrialConfig, num_steps: int, device: torch.device, mode: st
 
     def steps(num: int) -> object:
         num_clips = min(num * config.batch * unit, len(clips.labels))
-        some = replace(clips, inputs=clips.inputs[:num_clips], labels=clips.labels[:num_clips])
-        return finetune.train_epoch(learner, some, epoch=1)
+        return finetune.train_epoch(learner, clips.first(num_clips), epoch=1)
 
     num_steps = min(num_steps, len(clips.labels) // (config.batch * unit))
     steps(min(WARM_UP, num_steps))

@@ -71,7 +71,7 @@ def clips(config: TrialConfig, number: int, seed: int, device: torch.device) -> 
     labels = torch.arange(number) % NUM_CLASSES
     noise = torch.randn(number, *config.logmel_shape, generator=random)
     inputs = -30 + 7.6 * noise + 3 * labels[:, None, None]
-    none = np.zeros(number)
+    none = np.zeros(number, dtype=int)
     return Examples(inputs.half().to(device), labels.to(device), none, none)
 
 

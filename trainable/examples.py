@@ -51,6 +51,10 @@ class Examples:
         x = self.inputs[chosen] if isinstance(chosen, slice) else self.inputs.index_select(0, chosen)
         return self.scale(x.float()) if self.scale else x.float()
 
+    def first(self, num: int) -> Examples:
+        """The first `num` clips, or all where there are fewer."""
+        return Examples(self.inputs[:num], self.labels[:num], self.recording[:num], self.number[:num], scale=self.scale)
+
 
 def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Scale:
     """How waveforms are scaled: "pcm" to [-1, 1], or "minmax" by the training clips' extremes to [0, 1].

@@ -169,23 +169,14 @@ def _setting(name: str, run: Run, base: dict[str, Value]) -> str:
 
 def _load(path: Path) -> Predictions:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        found = Predictions(
-            archive["logits"],
-            archive["labels"],
-            archive["recording"],
-            archive["clip"],
-            tuple(map(str, archive["classes"])),
-        )
-    clips, classes = found.logits.shape
-    if (
-        not clips
-        or {len(found.labels), len(found.recording), len(found.clip)} != {clips}
-        or classes != len(found.classes)
-    ):
+        logits, labels, recording, clip = (archive[name] for name in ("logits", "labels", "recording", "clip"))
+        names = tuple(map(str, archive["classes"]))
+    clips, classes = logits.shape
+    if not clips or {len(labels), len(recording), len(clip)} != {clips} or classes != len(names):
         raise ValueError("its arrays do not fit together")
-    if not np.isfinite(found.logits).all():
+    if not np.isfinite(logits).all():
         raise ValueError("it has logits that are not finite")
-    return found
+    return Predictions(logits, labels, recording, clip, names)
 
 
 def metrics_of(trial: TrialConfig) -> tuple[str, ...]:

@@ -42,18 +42,13 @@ def open_clips(folder: Path) -> Clips:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         with (folder / "clips.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        clips = Clips(
-            wave=np.load(folder / "clips.npy", mmap_mode="r"),
-            levels=np.load(folder / "levels.npy"),
-            recording=np.array([row["recording"] for row in rows]),
-            number=np.array([int(row["clip"]) for row in rows]),
-            label=np.array([manifest["classes"].index(row["label"]) for row in rows]),
-            classes=tuple(manifest["classes"]),
-            rate_hz=manifest["rate_hz"],
-        )
-        num_clips = manifest["num_clips"]
+        wave, levels = np.load(folder / "clips.npy", mmap_mode="r"), np.load(folder / "levels.npy")
+        recording = np.array([row["recording"] for row in rows])
+        number = np.array([int(row["clip"]) for row in rows], dtype=np.int64)
+        label = np.array([manifest["classes"].index(row["label"]) for row in rows], dtype=np.int64)
+        classes, rate_hz, num_clips = tuple(manifest["classes"]), manifest["rate_hz"], manifest["num_clips"]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{folder}: not a whole cache entry ({error}); {REMEDY}") from None
-    if not num_clips == len(clips.wave) == len(clips.levels) == len(rows):
-        raise CorpusError(f"{folder}: {len(clips.wave)} clips of {num_clips}; {REMEDY}")
-    return clips
+    if not num_clips == len(wave) == len(levels) == len(rows):
+        raise CorpusError(f"{folder}: {len(wave)} clips of {num_clips}; {REMEDY}")
+    return Clips(wave, levels, recording, number, label, classes, rate_hz)

@@ -16,6 +16,11 @@ from trainable.config import FIELDS, TrialConfig
 class Sweep:
     """A named list of trials.
 
+    >>> from sweeps.recipes.mohammadi import RATES
+    >>> sweep = Sweep("toy_rates", grid(RATES, lr=(1e-4, 1e-5), seed=(1, 2)))
+    >>> [(sweep.cell(trial), trial.seed) for trial in sweep.trials[1:3]]
+    [('cnn14-32k on 32 kHz, lr=0.0001', 2), ('cnn14-32k on 32 kHz, lr=1e-05', 1)]
+
     Raises:
         ValueError: if two trials have the same key, because one of them would never run.
     """
@@ -53,6 +58,16 @@ class Sweep:
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
     """Every combination of `axes` over `base`, the last axis fastest.
+
+    >>> from sweeps.recipes.mohammadi import RATES
+    >>> [trial_name(trial) for trial in grid(RATES, data_hz=(2_000, 4_000), seed=(1, 2))][:3]
+    ['cnn14-32k on 2 kHz, seed 1', 'cnn14-32k on 2 kHz, seed 2', 'cnn14-32k on 4 kHz, seed 1']
+
+    A setting of a part is an axis, too:
+
+    >>> trials = grid(RATES, schedule=("steps",), **{"schedule.after": ("30", "30,45")})
+    >>> [trial.get("schedule.after") for trial in trials]
+    ['30', '30,45']
 
     Raises:
         TypeError: if an axis is not a field of `TrialConfig`.

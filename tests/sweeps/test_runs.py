@@ -63,6 +63,7 @@ def by_client(uri: str) -> dict[str, Run]:
             dict(r.data.tags),
             r.info.artifact_uri,
             took_s=(r.info.end_time - r.info.start_time) / 1000 if r.info.end_time else 0.0,
+            ended_unix_s=(r.info.end_time or 0) / 1000,
         )
         for r in client.search_runs(list(experiments))
         if "key" in r.data.tags
@@ -72,7 +73,8 @@ def by_client(uri: str) -> dict[str, Run]:
 def comparable(run: Run) -> tuple[object, ...]:
     """A run whose NaN equal each other."""
     metrics = {name: repr(value) for name, value in run.metrics.items()}
-    return run.run_id, run.experiment, run.name, run.status, run.params, metrics, run.tags, run.artifact_uri, run.took_s
+    times = run.took_s, run.ended_unix_s
+    return run.run_id, run.experiment, run.name, run.status, run.params, metrics, run.tags, run.artifact_uri, times
 
 
 def assert_same(found: list[Run], uri: str) -> None:

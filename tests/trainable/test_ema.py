@@ -38,7 +38,9 @@ def toy(clips: int) -> Examples:
     """Noise about a level that tells the class."""
     labels = torch.arange(clips) % 2
     noise = torch.randn(clips, *CONFIG.logmel_shape, generator=torch.Generator().manual_seed(0))
-    return Examples((-30 + 5 * labels[:, None, None] + noise).half(), labels, np.zeros(clips), np.zeros(clips))
+    return Examples(
+        (-30 + 5 * labels[:, None, None] + noise).half(), labels, np.zeros(clips), np.zeros(clips, dtype=int)
+    )
 
 
 def trained(folder: Path, average: str | Ema, stop_after: int = 0) -> tuple[list[float], dict[str, torch.Tensor]]:

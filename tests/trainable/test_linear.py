@@ -61,7 +61,7 @@ def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
     """Noise about a level that tells the class."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(clips) % NUM_CLASSES
-    none = np.zeros(clips)
+    none = np.zeros(clips, dtype=int)
     if not config.given.spectrogram:
         wave = torch.randint(-9_000, 9_000, (clips, config.num_samples), generator=random).to(torch.int16)
         return Examples(wave, labels, none, none, Scale(0.0, 1 / 32767))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -259,8 +260,9 @@ def test_channels_last_changes_nothing(backbone: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", ["cnn14", "resnet22", "mobilenetv1", "res1dnet31"])
-def test_the_forward_pass_is_one_graph(backbone: str) -> None:
+def test_the_forward_pass_is_one_graph(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler can take the whole network with its augmentation; no step waits for the host."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # no compiler can take the tests' look at shapes
     network, x = small(backbone).train(), inputs(backbone, 8)
     drawn = draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
     compiled = torch.compile(network.embed, backend="eager", fullgraph=True)

@@ -96,7 +96,7 @@ def steps(learner: Learner, clips: Examples) -> Callable[[int], float]:
     """What makes so many training steps."""
 
     def train(num_steps: int) -> float:
-        some = _first(clips, num_steps * _drawn(learner.config))
+        some = clips.first(num_steps * _drawn(learner.config))
         terms = finetune.train_epoch(learner, some, epoch=1)
         return sum(float(losses.sum()) for losses in terms.values())  # waits for the device
 
@@ -109,7 +109,7 @@ def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: 
     chunk = min(chunk, len(clips.labels))
 
     def predict(num_chunks: int) -> float:
-        return float(finetune.predict(network, _first(clips, num_chunks * chunk), config).sum())
+        return float(finetune.predict(network, clips.first(num_chunks * chunk), config).sum())
 
     return tuple(seconds / chunk for seconds in rounds(predict, len(clips.labels) // chunk, clock))
 
@@ -126,7 +126,7 @@ def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -
     else:
         inputs.normal_(-30, 7.6, generator=random)
     labels = torch.arange(num_clips, device=device) % NUM_CLASSES
-    none = np.zeros(num_clips)
+    none = np.zeros(num_clips, dtype=int)
     return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.given.waves else None)
 
 
@@ -164,10 +164,6 @@ def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> flo
 def _drawn(config: TrialConfig) -> int:
     """Clips of a step."""
     return config.batch * config.clips_per_sample
-
-
-def _first(clips: Examples, num: int) -> Examples:
-    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
 
 
 def _seconds(work: Callable[[int], object], num: int, clock: Clock = time.perf_counter) -> float:

@@ -86,11 +86,11 @@ def decode(path: Path) -> tuple[Wave, AudioFacts]:
     return wave, facts
 
 
-def resample(wave: Wave, rate_hz: int, to_hz: int) -> Wave:
+def resample(wave: Wave, rate_hz: int, to_hz: int) -> Float32[np.ndarray, " resampled"]:
     """The waveform at another rate, by soxr's HQ recipe (aliases 150 dB down, checked by a test)."""
     if rate_hz == to_hz:
         return wave
-    out: Wave = soxr.resample(wave, rate_hz, to_hz, "HQ")
+    out: np.ndarray = soxr.resample(wave, rate_hz, to_hz, "HQ")
     return out
 
 

@@ -33,6 +33,15 @@ OWN = ("seed", "score_on")  # in which the trials that confirm the best differ f
 class Search:
     """A search: what is fixed, what is sought, and how.
 
+    >>> from sweeps.engine.search.space import Choice, LogUniform
+    >>> from sweeps.recipes.mohammadi import RATES
+    >>> space = {"lr": LogUniform(1e-6, 1e-2), "augment": Choice(("none", "mixup"))}
+    >>> print(Search("toy_search", RATES, space, num_trials=20, metric="best_val_loss"))
+    search   toy_search: 20 evaluations in rounds of 4, tpe, pruner none, by best_val_loss
+             then the best on seeds 101, 102, 103
+             lr 1e-06 to 0.01, by its logarithm
+             augment one of none, mixup
+
     Raises:
         ValueError: if a name is none of those there are, a number is too small, or the space cannot be searched.
     """

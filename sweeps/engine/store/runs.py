@@ -98,6 +98,7 @@ class Run:
     artifact_uri: str
     store: str = ""  # where the run was read
     took_s: float = 0.0  # from its begin to its end, and all between if it was cut off; 0 where it has not ended
+    ended_unix_s: float = 0.0  # 0 where it has not
 
     @property
     def key(self) -> str:
@@ -217,6 +218,7 @@ def _runs_of(*answers: list[Any]) -> list[Run]:
             tags=tables["tags"][run_id],
             artifact_uri=uri,
             took_s=_seconds(began, ended),
+            ended_unix_s=(ended or 0) / 1000,
         )
         for run_id, experiment, name, status, uri, began, ended in answers[-1]
     ]
@@ -259,6 +261,7 @@ def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
                 artifact_uri=info["artifact_uri"],
                 store=uri,
                 took_s=_seconds(info.get("start_time"), info.get("end_time")),
+                ended_unix_s=(info.get("end_time") or 0) / 1000,
             )
         )
     return runs
