@@ -92,18 +92,18 @@ BAD = {
     ),
     "denormals": (
         encoded(noise(100) * 1e-39, subtype="FLOAT"),
-        "^silent: every sample is 0 in 16 bits, of a peak of 4.*",
+        "^silent: every sample is 0 in 16 bits, with a peak of 4.*",
     ),
     "below half a step": (
         encoded(noise(100) * 3e-5, subtype="FLOAT"),
-        "^silent: .* of a peak of 1.*e-05; scale the file",
+        "^silent: .* with a peak of 1.*e-05; scale the file",
     ),
     "within one step": (encoded(0.25 + noise(100) * 1e-7, subtype="FLOAT"), "^silent: every sample is 8192 in 16 bits"),
     "a NaN": (encoded(with_one(np.nan), subtype="FLOAT"), "^1 of 100 samples are NaN or infinite"),
     "an infinity": (encoded(with_one(-np.inf), subtype="FLOAT"), "^1 of 100 samples are NaN or infinite"),
     "all NaN": (encoded(np.full(100, np.nan), subtype="FLOAT"), "^100 of 100 samples are NaN"),
     "beyond single precision": (encoded(with_one(1e300), subtype="DOUBLE"), "^1 of 100 samples are NaN or inf"),
-    "3 Hz": (encoded(noise(100), 3), "its header says 3 Hz, which is no sampling rate of sound; fix the header"),
+    "3 Hz": (encoded(noise(100), 3), "its header says 3 Hz, which is not a sampling rate of sound; fix the header"),
     "integers as floats": (encoded(noise(100) * 32_767, subtype="FLOAT"), r"not scaled to \[-1, 1\]; scale the file"),
 }
 

@@ -155,7 +155,7 @@ def test_a_pipe_of_any_frame_is_read_whole(memory: Path) -> None:
     assert decode(place(memory, stereo))[1].num_frames == 50
     mono = wav(0x7FFFF024, 0x7FFFF000 // 3 * 3, form=(1, 1, 8_000, 24_000, 3, 24), samples=samples + b"\0")
     assert decode(place(memory, mono))[1].num_frames == 101
-    with pytest.raises(BadAudio, match="truncated: 302 bytes of samples are no whole number of frames of 3 bytes"):
+    with pytest.raises(BadAudio, match="truncated: 302 bytes of samples are not a whole number of frames of 3 bytes"):
         decode(place(memory, mono[:-2]))
 
 
@@ -172,11 +172,11 @@ REFUSED = {
     ),
     "samples behind the samples": (
         wav(data=2_000),
-        "unfinished or damaged: .* 2000 bytes of samples, 4000 more follow",
+        "unfinished or damaged: .* 2000 bytes of samples, and 4000 more follow that are not a chunk",
     ),
     "half a frame": (
         wav(samples=PCM[:-1]),
-        "truncated: 5999 bytes of samples are no whole number of frames of 2 bytes",
+        "truncated: 5999 bytes of samples are not a whole number of frames of 2 bytes",
     ),
     "no fmt chunk": (wav().replace(b"fmt ", b"fnt "), "its header cannot be right: no fmt chunk says how"),
     "no data chunk": (wav().replace(b"data", b"dota"), "holds no samples: it has no data chunk; if it should, rewrite"),
@@ -240,7 +240,7 @@ def test_the_md5_of_a_flac_is_that_of_its_samples(subtype: str, memory: Path) ->
     for md5 in (None, bytes(16)):
         assert decode(place(memory, flac(md5=md5, subtype=subtype)))[1].num_frames == 300
     with pytest.raises(
-        BadAudio, match="damaged: its samples have another MD5 than its header says; get the file again"
+        BadAudio, match="damaged: the MD5 of its samples is not the one in its header; get the file again"
     ):
         decode(place(memory, flac(md5=b"0123456789abcdef", subtype=subtype)))
 

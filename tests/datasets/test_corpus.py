@@ -225,7 +225,7 @@ def test_two_files_of_one_id_are_refused(tree: Tree, tmp_path: Path) -> None:
     if (table := tmp_path / "copy/meta/esc50.csv").exists():
         line = next(line for line in table.read_text().splitlines() if line.startswith(first.name))
         table.write_text(table.read_text() + line.replace(first.name, twin.name) + "\n")
-    with pytest.raises(CorpusError, match="one recording by name; keep one of each") as error:
+    with pytest.raises(CorpusError, match="the same recording ids; keep one file for each id") as error:
         find(name, tmp_path / "copy")
     assert str(first) in str(error.value)
     assert str(twin) in str(error.value)

@@ -184,7 +184,7 @@ def test_both_names_of_the_passenger_class_are_one(tmp_path: Path) -> None:
 def test_one_recording_in_both_passenger_folders_is_refused(tmp_path: Path) -> None:
     """The two files are named."""
     touch(tmp_path, "Passenger/1.wav", "Passengership/1.wav")
-    with pytest.raises(CorpusError, match=r"(?s)keep one of each:.*/Passenger/1\.wav.*/Passengership/1\.wav"):
+    with pytest.raises(CorpusError, match=r"(?s)keep one file for each id:.*/Passenger/1\.wav.*/Passengership/1\.wav"):
         find("deepship", tmp_path, ("Passengership",))
 
 
@@ -204,7 +204,7 @@ def test_stray_folders_are_noted_and_not_read(tmp_path: Path) -> None:
     touch(tmp_path, "Tug/1.wav", "Segments_5s/Tug/1.wav", "spare/2.wav", ".git/3.wav")
     corpus = find("deepship", tmp_path, ("Tug",))
     assert [r.id for r in corpus.recordings] == ["Tug/1"]
-    assert "folders that are no class, ignored: Segments_5s, spare" in corpus.notes
+    assert "ignored folders that are not classes: Segments_5s, spare" in corpus.notes
 
 
 SPLIT = {
@@ -244,7 +244,7 @@ def test_the_published_split_is_read_in_both_forms(form: str, tmp_path: Path) ->
     corpus = split_corpus(tmp_path / "data", absent=1)
     split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, form))
     assert split.roles == {names[1]: role for role, names in SPLIT.items()}
-    assert split.notes == ("3 of the split's 6 recordings are not here",)
+    assert split.notes == ("3 of the split's 6 recordings are missing",)
 
 
 SAVED = {
@@ -286,7 +286,7 @@ def test_two_files_of_one_folder_share_its_role(tmp_path: Path) -> None:
     corpus = find("deepship", tmp_path / "data", ("Tug",))
     split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "csv"))
     assert set(split.roles.values()) == {"test"}
-    assert split.notes == ("5 of the split's 6 recordings are not here",)
+    assert split.notes == ("5 of the split's 6 recordings are missing",)
 
 
 def test_clips_that_differ_from_the_authors_are_noted(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_clips_that_differ_from_the_authors_are_noted(tmp_path: Path) -> None:
     num_clips = {r.id: 2 for r in corpus.recordings} | {SPLIT["test"][1]: 3}
     file = split_file(tmp_path, "csv")
     assert any(SPLIT["test"][1] in note for note in published_split(corpus, num_clips, 5.0, file).notes)
-    assert not any("cut otherwise" in note for note in published_split(corpus, num_clips, 3.0, file).notes)
+    assert not any("cut differently" in note for note in published_split(corpus, num_clips, 3.0, file).notes)
 
 
 def test_wrong_counts_of_the_whole_corpus_are_refused(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_is_a_problem(name: str, root: Path) -> None:
     write_table(root, *lines_of(root), f"{name},1,0,dog,True,5,A")
     corpus = find("esc50", root)
     (problem,) = corpus.problems
-    assert problem.reason == "named by esc50.csv, and not there"
+    assert problem.reason == "named by esc50.csv but missing"
     assert len(corpus.recordings) == 10
 
 
@@ -150,7 +150,7 @@ def test_a_class_whose_files_are_all_missing_is_refused(root: Path) -> None:
 def test_a_file_named_twice_is_refused(root: Path) -> None:
     """One file in two rows might be in two folds."""
     write_table(root, *lines_of(root), lines_of(root)[1].replace(",1,", ",5,", 1))
-    with pytest.raises(CorpusError, match="one recording by name"):
+    with pytest.raises(CorpusError, match="the same recording ids; keep one file for each id"):
         find("esc50", root)
 
 

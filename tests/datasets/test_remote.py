@@ -102,7 +102,7 @@ class TestRemote:
 
         opened = SimpleNamespace(open_input_stream=lambda path: Broken())
         monkeypatch.setattr(remote, "opened", lambda uri: (opened, "base"))
-        with pytest.raises(RemoteError, match=r"a cannot be read \(curlCode: 56, .* the peer\); look at .*credentials"):
+        with pytest.raises(RemoteError, match=r"a cannot be read \(curlCode: 56, .* the peer\); check .*credentials"):
             tree.get("a")
         assert contents(tree.local) == {"a": "one"}
 
@@ -113,7 +113,7 @@ class TestRemote:
         """An object store takes any text for a name."""
         found = [fs.FileInfo(f"base/{name}", fs.FileType.File, size=1, mtime_ns=1)]
         monkeypatch.setattr(remote, "opened", lambda uri: (SimpleNamespace(get_file_info=lambda what: found), "base"))
-        with pytest.raises(RemoteError, match="is no name of a file below a folder; rename or remove it"):
+        with pytest.raises(RemoteError, match="is not the name of a file below a folder; rename or remove it"):
             tree.files()
 
     @pytest.mark.parametrize("uri", ["ftp://host/folder", "s3:///nothing", "nothing"])
@@ -183,7 +183,7 @@ class TestFetch:
         fetch.bring(tree)
         before = contents(tree.local)
         shutil.rmtree(tmp_path / "store")
-        with pytest.raises(CorpusError, match=f"--data-root {tree.uri}: there is no file"):
+        with pytest.raises(CorpusError, match=f"--data-root {tree.uri}: there are no files; check the address"):
             fetch.bring(tree)
         assert contents(tree.local) == before
 

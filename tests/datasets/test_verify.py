@@ -110,7 +110,7 @@ def test_cut_entries_of_the_clip_cache_are_named(corpus: Corpus, told: Told, tmp
     clips.write_bytes(clips.read_bytes()[:-2])
     code, (line, _) = told()
     assert code == 1
-    assert line.startswith(f"{folder}: not a whole cache entry")
+    assert line.startswith(f"{folder}: not a complete cache entry")
     assert line.endswith("delete it, and it is built again")
 
 
