@@ -77,7 +77,7 @@ def test_augmentations_are_a_set(words: Any) -> None:
         ({"sampler": "shufled"}, "sampler='shufled': choose one of .*shuffled"),
         ({"objective": "../x"}, "objective='../x': choose one of .*cross_entropy"),
         ({"trained": 3}, "trained=3: choose one of .*everything"),
-        ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part stands there twice; name each once"),
+        ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part is named twice; name each once"),
         ({"augment": 3}, r"augment=3: write names with \+ between them, or none"),
         ({"schedule.nosuch": 1}, "schedule.nosuch: constant has no such setting; it has none"),
         ({"schedule": "steps", "schedule.drop": "x"}, "schedule.drop='x': must be of type float"),

@@ -303,7 +303,7 @@ def test_the_record_of_another_version_is_said_to_be_one(
     content = {n: v for n, v in {**json.loads(path.read_text())["record"], name: value}.items() if v is not None}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps({"record": content, "sha256": digest}, sort_keys=True, indent=1))
-    with pytest.raises(DamagedRecord, match="is whole, but another version of this code wrote it; use that version"):
+    with pytest.raises(DamagedRecord, match="is complete, but another version of this code wrote it; use that version"):
         record.read(tmp_path)
     path.write_text(path.read_text().replace('"device": "CPU"', '"device": "GPU"'))
     with pytest.raises(DamagedRecord, match="is damaged; put back a copy"):
