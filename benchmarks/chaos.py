@@ -104,8 +104,8 @@ def peer(folder: Path, alone: Path, args: argparse.Namespace, plan: Sequence[Kil
     task = job(folder, words, lambda: None, num)
     starts = kills.disturb(task, plan)
     runs_left = read_runs(storage / "mlflow.db")
-    again = worked_again(runs_left, (storage / "work.txt").read_text(encoding="utf-8"))
-    outcome = counts(runs_left, num, again, kills.count(task.epochs), args.epochs)
+    repeated = worked_again(runs_left, (storage / "work.txt").read_text(encoding="utf-8"))
+    outcome = counts(runs_left, num, repeated, kills.count(task.epochs), args.epochs)
     return Side(outcome, starts, time.monotonic() - began, {"epoch [s]": epoch_s, "checkpoint [bytes]": size})
 
 
@@ -216,8 +216,8 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true", help="kill `make demo` instead")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args()
-    if wrong := set(args.what.split(",")) - set(kills.SIGNALS):
-        parser.error(f"--what {args.what}: {', '.join(wrong)} is none of {', '.join(kills.SIGNALS)}")
+    if unknown := set(args.what.split(",")) - set(kills.SIGNALS):
+        parser.error(f"--what {args.what}: {', '.join(unknown)} is none of {', '.join(kills.SIGNALS)}")
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         if args.demo:
             draw = random.Random(args.seed)

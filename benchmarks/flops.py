@@ -49,8 +49,8 @@ def terms(backbone: str) -> list[list[float]]:
         few, many = (trial(backbone, width, clip_s) for clip_s in SECONDS)
         sizes = [t.given.length(t) for t in (few, many)]
         low, high = count(few), count(many)
-        each = (high - low) / (sizes[1] - sizes[0])
-        lines.append((low - each * sizes[0], each))
+        slope = (high - low) / (sizes[1] - sizes[0])
+        lines.append((low - slope * sizes[0], slope))
     powers = np.vander(WIDTHS, increasing=True)
     return [[float(f"{x:.{DIGITS}g}") for x in row] for row in np.linalg.solve(powers, np.array(lines))]
 

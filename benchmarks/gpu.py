@@ -95,8 +95,8 @@ def our_step(config: TrialConfig, num_steps: int, device: torch.device, mode: st
 
     def steps(num: int) -> object:
         num_clips = min(num * config.batch * unit, len(clips.labels))
-        some = replace(clips, inputs=clips.inputs[:num_clips], labels=clips.labels[:num_clips])
-        return finetune.train_epoch(learner, some, epoch=1)
+        chosen = replace(clips, inputs=clips.inputs[:num_clips], labels=clips.labels[:num_clips])
+        return finetune.train_epoch(learner, chosen, epoch=1)
 
     num_steps = min(num_steps, len(clips.labels) // (config.batch * unit))
     steps(min(WARM_UP, num_steps))
@@ -191,9 +191,9 @@ def rows_of(config: TrialConfig, ours: Step, peer_s: float, peaks: tuple[float, 
         against(name, "ms", 1e3 * ours.seconds, 1e3 * peer_s, "TF32 loop", FASTER.get(config.backbone), speed),
         at_most(f"{name}: idle", "", ours.idle, IDLE),
     ]
-    least_s = sum(each.seconds(peaks) for each in work)
+    least_s = sum(operation.seconds(peaks) for operation in work)
     rows.append(at_least(f"{name}: share of the roofline", "", least_s / ours.seconds, SHARE))
-    mfu = sum(each.flops for each in work) / peaks[0] / ours.seconds
+    mfu = sum(operation.flops for operation in work) / peaks[0] / ours.seconds
     has_goal = config.backbone == "cnn14" and config.num_frames == 501
     rows.append(at_least(f"{name}: MFU", "", mfu, MFU) if has_goal else Row(f"{name}: MFU", "", mfu))
     return rows

@@ -62,8 +62,8 @@ class PeersAugmentation:
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         """The sums of weighted neighbours."""
-        each = self.lambdas.view(-1, *[1] * (x.ndim - 1))
-        return x[0::2] * each[0::2] + x[1::2] * each[1::2]
+        weights = self.lambdas.view(-1, *[1] * (x.ndim - 1))
+        return x[0::2] * weights[0::2] + x[1::2] * weights[1::2]
 
 
 def with_usual_layers(network: Backbone) -> Backbone:

@@ -116,14 +116,14 @@ def rows(measured: Measured, hours: float) -> list[Row]:
     """The table for a measurement with `hours` of audio."""
     peer, build = statistics.median(measured.peer_s) / hours, statistics.median(measured.build_s) / hours
     scanned = statistics.median(measured.scan_s) / hours
-    unit, same = (
+    unit, agreement = (
         "CPU-s per hour of audio",
         f"{measured.num_clips:,} clips, samples within {measured.differ_by} of 65,536",
     )
     others = measured.all_files - measured.clip_files
     deepship = f"of DeepShip {len(RATES_HZ) * DEEPSHIP_CLIPS:,} against {measured.clip_files}"
     return [
-        against(f"clips of {len(RATES_HZ)} rates, without the scan", unit, build, peer, PEER, 2.3, same),
+        against(f"clips of {len(RATES_HZ)} rates, without the scan", unit, build, peer, PEER, 2.3, agreement),
         Row(
             "the scan before it", unit, scanned, note="once a file, and remembered: refuses bad audio, hashes the rest"
         ),

@@ -91,9 +91,9 @@ def differing(runs: Iterable[Run], frame: Any) -> list[str]:
     """The ids of the runs for which the two differ in any setting, tag or metric, or in the status."""
     mlflow_rows = {row["run_id"]: row for row in frame.to_dict("records")}
     our_runs = {run.run_id: run for run in runs}
-    both = our_runs.keys() & mlflow_rows.keys()
+    shared_ids = our_runs.keys() & mlflow_rows.keys()
     return sorted(our_runs.keys() ^ mlflow_rows.keys()) + sorted(
-        i for i in both if _flat(our_runs[i]) != _known(mlflow_rows[i])
+        i for i in shared_ids if _flat(our_runs[i]) != _known(mlflow_rows[i])
     )
 
 
@@ -162,8 +162,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="store-") as folder:
         store = filled(Path(folder), args.runs, args.epochs)
-        if wrong := differing(read_runs(store.uri), searched(store.uri)):
-            raise SystemExit(f"{len(wrong)} of {args.runs} runs are read differently, {wrong[0]} among them")
+        if differing_ids := differing(read_runs(store.uri), searched(store.uri)):
+            raise SystemExit(
+                f"{len(differing_ids)} of {args.runs} runs are read differently, {differing_ids[0]} among them"
+            )
         sides = {"ours": lambda: read_runs(store.uri), "mlflow": lambda: searched(store.uri)}
         read = cpu_s(sides, args.rounds)
         written = cpu_s(writers(store, args.written, args.epochs), args.rounds)

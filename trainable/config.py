@@ -166,9 +166,9 @@ class TrialConfig:
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
         if not self.scores or not self.main_score.each_epoch:
-            raise ValueError(f"scores={str(self.scores)!r}: name one that every epoch has, such as the default's first")
-        each = [score.name for score in self.scores if score.each_epoch]
-        for name, ways in (("keep_by", sorted([*each, "none"])), ("stop_by", sorted(each))):
+            raise ValueError(f"scores={str(self.scores)!r}: include one that every epoch has, such as accuracy")
+        epoch_scores = [score.name for score in self.scores if score.each_epoch]
+        for name, ways in (("keep_by", sorted([*epoch_scores, "none"])), ("stop_by", sorted(epoch_scores))):
             if (value := getattr(self, name)) not in ways:
                 near = did_you_mean(ways, value)
                 raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(ways)}, or add it to scores{near}")
@@ -245,8 +245,8 @@ class TrialConfig:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The final metrics of its run: the scores on test, those of the kept epoch on validation, and that epoch."""
-        each = [f"best_val_{score.name}" for score in self.scores if score.each_epoch]
-        return (*(f"test_{score.name}" for score in self.scores), *each, "best_epoch")
+        best_scores = [f"best_val_{score.name}" for score in self.scores if score.each_epoch]
+        return (*(f"test_{score.name}" for score in self.scores), *best_scores, "best_epoch")
 
     def score(self, name: str) -> Any:
         """The score of the trial with this name."""

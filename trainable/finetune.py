@@ -157,14 +157,14 @@ def train_epoch(
         parts = []
         for part in split_batch(drawn, micro_batches, unit):
             changed = augmentation.draw(config, len(part), random)
-            mine = team.share(len(part) // unit)
-            part, changed = part[mine.rows(len(part))], mine.of(changed)
-            with mine.as_one_batch(), arithmetic(config, device):
+            share = team.share(len(part) // unit)
+            part, changed = part[share.rows(len(part))], share.of(changed)
+            with share.as_one_batch(), arithmetic(config, device):
                 logits = network(train.batch(part), changed).float()
             targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
             terms = learner.objective(logits, targets)
             names = list(terms)
-            loss = torch.stack(list(terms.values())) * (mine.num_counted * unit / len(drawn))
+            loss = torch.stack(list(terms.values())) * (share.num_counted * unit / len(drawn))
             loss.sum().backward()
             parts.append(
                 loss.detach()
@@ -182,10 +182,10 @@ def curves(losses: dict[str, Float32[Tensor, " steps"]], epoch: int) -> Row:
     Raises:
         NotFinite: naming the first step whose loss is not finite.
     """
-    steps = {name: each.cpu().numpy() for name, each in losses.items()}
+    steps = {name: values.cpu().numpy() for name, values in losses.items()}
     total = mean_loss(np.sum(list(steps.values()), axis=0), epoch)
-    each = {f"train_{name}": mean_loss(values, epoch) for name, values in steps.items()} if len(steps) > 1 else {}
-    return {"train_loss": total, **each}
+    by_term = {f"train_{name}": mean_loss(values, epoch) for name, values in steps.items()} if len(steps) > 1 else {}
+    return {"train_loss": total, **by_term}
 
 
 def batches(order: Int64[Tensor, " clips"], size: int, unit: int) -> list[Int64[Tensor, " batch"]]:

@@ -24,7 +24,7 @@ from datasets.engine.corpus import UNWRITABLE, shown
 from datasets.engine.refusal import Refusal
 
 CHUNK_BYTES = 8 << 20
-# Names in a query: tokens, passwords, keys, and the signatures of addresses that anybody may read (presigned, SAS).
+# Names in a query: tokens, passwords, keys, and signatures that let anybody read the address (presigned, SAS).
 SECRET_WORD = re.compile(r"token|passw|pwd|secret|key|credential|auth|signature|^sig$", re.IGNORECASE)
 # Logins that are no secret: a user of a database whose server asks for the password, and `anonymous`, which pyarrow
 # takes as "no login" for Google Cloud.

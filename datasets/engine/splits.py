@@ -141,16 +141,15 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
     straddling = _straddling({i: sha256_of[i] for i in split.roles}, split)
     if straddling:
         raise CorpusError(
-            "the same audio stands in two roles; remove one of each pair:\n  "
-            + "\n  ".join(sorted(straddling.values()))
+            "the same audio is in two roles; remove one of each pair:\n  " + "\n  ".join(sorted(straddling.values()))
         )
     if split.name in corpus.group_names:
         groups = _straddling({i: by_id[i].groups[split.name] for i in split.roles}, split)
         if groups:
             straddlers = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
-            raise CorpusError(f"split={split.name}: these stand in two roles:\n  {straddlers}")
+            raise CorpusError(f"split={split.name}: these groups are in two roles:\n  {straddlers}")
     for role in ROLES:
-        labels = {by_id[i].label for i, its in split.roles.items() if its == role}
+        labels = {by_id[i].label for i, assigned in split.roles.items() if assigned == role}
         if missing := sorted(set(corpus.classes) - labels):
             raise CorpusError(
                 f"split={split.name}: no {', '.join(missing)} in {role}; add recordings, or choose --classes"

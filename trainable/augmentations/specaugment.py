@@ -97,8 +97,8 @@ class Masks(Drawn):
 
     def part(self, rows: Rows) -> Masks:
         """The masks of some of the samples."""
-        mine = rows(len(self.frames))
-        return Masks(self.frames[mine], self.mels[mine])
+        indices = rows(len(self.frames))
+        return Masks(self.frames[indices], self.mels[indices])
 
 
 def draw_masks(

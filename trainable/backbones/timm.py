@@ -66,8 +66,8 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     name = backbone.removeprefix("timm/")
     if not re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", name):
         raise ValueError(
-            f"backbone={backbone!r}: write timm/<name>.<tag>, such as timm/resnet50.a1_in1k: which weights a name "
-            "without a tag means changes with timm's version"
+            f"backbone={backbone!r}: write timm/<name>.<tag>, such as timm/resnet50.a1_in1k: the weights of a name "
+            "without a tag depend on timm's version"
         )
     if pretrain_hz not in FRONT_ENDS:
         raise ValueError(f"pretrain_hz={pretrain_hz}: there are front ends of {', '.join(map(str, FRONT_ENDS))} Hz")
@@ -175,7 +175,7 @@ def pictures(backbone: str) -> PretrainedCfg:
         near = tagged_names or nearest(timm.list_pretrained(), name)
         raise BackboneError(
             f"backbone={backbone!r}: timm {timm.__version__} has no such network; "
-            f"near to it are {', '.join(near[:6]) or 'none'}"
+            f"similar names are {', '.join(near[:6]) or 'none'}"
         )
     return cfg
 

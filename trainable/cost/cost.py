@@ -51,7 +51,7 @@ def forward_flops(trial: TrialConfig) -> float | None:
     if trial.trained.embeds or (terms := _table().get(trial.backbone)) is None:
         return None
     size = trial.given.length(trial)
-    return sum((fixed + each * size) * trial.width**power for power, (fixed, each) in enumerate(terms))
+    return sum((fixed + per_step * size) * trial.width**power for power, (fixed, per_step) in enumerate(terms))
 
 
 def epoch_flops(trial: TrialConfig, num_train: int, num_validation: int) -> float | None:

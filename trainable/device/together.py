@@ -33,8 +33,8 @@ class Share:
 
     def rows(self, total: int) -> slice:
         """The position of its rows among `total` rows; each sample may have several."""
-        each = total // self.num_samples
-        return slice(self.first * each, self.end * each)
+        per_sample = total // self.num_samples
+        return slice(self.first * per_sample, self.end * per_sample)
 
     def of(self, drawn: Augmentation) -> Augmentation:
         """The part for this device of the augmentations drawn for the batch."""

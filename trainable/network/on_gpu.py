@@ -116,11 +116,11 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, grad: Float[Tensor, "batch channels pooled_rows pooled_columns"]) -> tuple[Tensor, None]:
         """Every input of a window gets the same share of its gradient; the memory layout is channels_last."""
         (high, wide), (batch, channels, rows, columns) = ctx.size, ctx.given
-        each = (grad / (high * wide)).permute(0, 2, 3, 1)
-        num_rows, num_columns = each.shape[1] * high, each.shape[2] * wide
+        shares = (grad / (high * wide)).permute(0, 2, 3, 1)
+        num_rows, num_columns = shares.shape[1] * high, shares.shape[2] * wide
         of_x = grad.new_empty(batch, rows, columns, channels)
         windows = of_x[:, :num_rows, :num_columns].unflatten(2, (-1, wide)).unflatten(1, (-1, high))
-        windows.copy_(each[:, :, None, :, None])
+        windows.copy_(shares[:, :, None, :, None])
         of_x[:, num_rows:] = 0
         of_x[:, :, num_columns:] = 0
         return of_x.permute(0, 3, 1, 2), None

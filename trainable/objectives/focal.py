@@ -42,7 +42,7 @@ class Focal(Part):
 
         def terms(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
             log_p = F.log_softmax(logits, dim=1)
-            each = -targets * (1 - log_p.exp()).pow(self.gamma) * log_p
-            return {"focal": each.sum(dim=1).mean()}
+            losses = -targets * (1 - log_p.exp()).pow(self.gamma) * log_p
+            return {"focal": losses.sum(dim=1).mean()}
 
         return terms

@@ -37,10 +37,12 @@ class Balanced(Part):
 
         labels = clips.labels.cpu()
         classes = labels.unique()
-        each = -(-len(labels) // len(classes))  # rounded up
+        num_each = -(-len(labels) // len(classes))  # rounded up
         columns = []
         for label in classes:
             members = (labels == label).nonzero().flatten()
-            rounds = [members[torch.randperm(len(members), generator=random)] for _ in range(-(-each // len(members)))]
-            columns.append(torch.cat(rounds)[:each])
+            rounds = [
+                members[torch.randperm(len(members), generator=random)] for _ in range(-(-num_each // len(members)))
+            ]
+            columns.append(torch.cat(rounds)[:num_each])
         return torch.stack(columns, dim=1).flatten()[: len(labels)]

@@ -28,12 +28,12 @@ class Head(Part):
         """
         if config.augment:
             raise ValueError(
-                f"augment={str(config.augment)!r}: a linear probe embeds each clip once, so that there is nothing to "
+                f"augment={str(config.augment)!r}: a linear probe embeds each clip once, so there is nothing to "
                 "augment; choose augment=none, or trained=everything"
             )
         if config.input_norm == "batch" and "standard" in config.card.input_norms:
             raise ValueError(
-                f"input_norm='batch': a linear probe trains no normalisation, and {config.backbone} brings none; "
+                f"input_norm='batch': a linear probe trains no normalisation, and {config.backbone} has none; "
                 "choose input_norm=standard or none"
             )
 

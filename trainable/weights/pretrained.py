@@ -112,9 +112,9 @@ def _check_values(state: State, path: Path) -> None:
                 f"{path}: {name} is a {kind} tensor; save plain ones, with values: "
                 "{name: value.to_dense().cpu() for name, value in network.state_dict().items()}"
             )
-        if wrong := _impossible(str(name), value):
+        if fault := _impossible(str(name), value):
             raise WrongWeights(
-                f"{path}: {name} has {wrong}, as no trained network has: it is damaged, or its run diverged"
+                f"{path}: {name} has {fault}, as no trained network has: it is damaged, or its run diverged"
             )
 
 
@@ -157,7 +157,7 @@ def _shape(value: object) -> tuple[int, ...] | None:
 
 def _without_front_end(network: Backbone, state: State, saved: object, front_end: FrontEnd, path: Path) -> State:
     """`state` without the matrices of its front end, which must be those of `front_end`."""
-    complaint = f"belongs to another front end, not to that of {front_end.rate_hz} Hz"
+    complaint = f"belongs to another front end than that of {front_end.rate_hz} Hz"
     if saved is not None and saved != dataclasses.asdict(front_end):
         raise WrongWeights(f"{path}: {complaint}: {saved}; set pretrain_hz to its rate")
     fixed = network.fixed_matrices(front_end)

@@ -99,20 +99,20 @@ def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | Non
 
 
 def remember(
-    configs: Iterable[TrialConfig], found: Mapping[str, Path | None], weights_dir: Path, runs_dir: Path
+    configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None], weights_dir: Path, runs_dir: Path
 ) -> None:
     """Stores the hash of every used checkpoint without a published or recorded one, in the format of `sha256sum`.
 
     It is stored beside the published files or, if that folder cannot be written, in the storage.
 
     Args:
-        found: the result of `check`; the files must have been loaded into their networks successfully.
+        checkpoints: the result of `check`; the files must have been loaded into their networks successfully.
 
     Raises:
         OSError: if neither folder can be written.
     """
     for config in configs:
-        path = found[config.key]
+        path = checkpoints[config.key]
         if path is None or next(_digests(config, path, weights_dir, runs_dir), None):
             continue
         beside, stored = _memories(config, weights_dir, runs_dir)
@@ -164,7 +164,7 @@ def _missing(config: TrialConfig, path: Path) -> MissingWeights:
     size = "size not published" if passport.num_bytes is None else f"{passport.num_bytes:,} bytes"
     digest = "sha256 not published" if passport.sha256 is None else f"sha256 {passport.sha256}"
     rate = f" pre-trained at {config.pretrain_hz} Hz" * (not passport.hub_id)
-    cache = ", and the cache of the Hugging Face hub has not got it either" * bool(passport.hub_id)
+    cache = ", and it is not in the cache of the Hugging Face hub either" * bool(passport.hub_id)
     facts = (
         f"{config.backbone}{rate}: {path} is missing{cache}; it is from {passport.source} ({passport.pretrained_on}; "
         f"{size}; {digest}; {passport.licence})"

@@ -186,13 +186,13 @@ def _form(fmt: bytes) -> _Form:
     per_block = int.from_bytes(fmt[18:20], "little") if codec in ADPCM_HEADS else 1  # frames
     byte_rates = {rate_hz * block}
     if codec in (PCM, FLOAT, ALAW, MULAW) and bits in WIDTHS.get(codec, range(1, 65)):
-        right = num_channels * -(-bits // 8)
+        expected = num_channels * -(-bits // 8)
     elif codec in ADPCM_HEADS and per_block:  # a head, then four bits per sample
-        right = ADPCM_HEADS[codec] * num_channels + (per_block - ADPCM_FIRST[codec]) * num_channels // 2
+        expected = ADPCM_HEADS[codec] * num_channels + (per_block - ADPCM_FIRST[codec]) * num_channels // 2
         byte_rates = {rate_hz * block // per_block, -(-rate_hz * block // per_block), rate_hz * num_channels // 2}
     else:
         raise BadAudio(f"nothing confirms its header: codec 0x{codec:x} with {bits} bits; {CONVERT}")
-    if block != right or not block:
+    if block != expected or not block:
         raise _contradiction(
             f"{num_channels} times {bits} bits in codec 0x{codec:x}", f"{block} bytes a frame or block"
         )

@@ -166,8 +166,8 @@ class WavegramLogmelPann(LogmelPann):
         """The last map over time and frequency; mixup mixes log-mels and wavegrams, as in the published network."""
         first, *others = self.blocks
         spectral = self.get_submodule(first)(self.normalise(logmel(x, self.front_end), augment))
-        both = torch.cat((spectral, augment.mix(self.wavegram(x))), dim=1)
-        return self.through(others, self.block_dropout(both))
+        joined = torch.cat((spectral, augment.mix(self.wavegram(x))), dim=1)
+        return self.through(others, self.block_dropout(joined))
 
 
 def build(
