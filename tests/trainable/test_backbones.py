@@ -29,7 +29,7 @@ from trainable.weights.weights import WrongWeights
 
 NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
 STUDY = {trial.backbone: trial for trial in SWEEP.trials}
-TABLE_II = {  # trainable parameters with four classes; networks of timm have 128 more, for the normalisation of the input
+TABLE_II = {  # trainable parameters with four classes; networks of timm have 128 more, for the input's normalisation
     "cnn14": 79_681_988,
     "wavegram_logmel_cnn14": 79_993_860,
     "mobilenetv1": 4_260_228,
