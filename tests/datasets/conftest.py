@@ -36,7 +36,7 @@ def memory() -> Iterator[Path]:
 def write_wav() -> WriteWav:
     """A function that writes noise, different for each seed, and creates the folders above the file.
 
-    As 16-bit integers, because libsndfile writes the time of day into a header of floats.
+    Samples are 16-bit integers, because libsndfile writes the time of day into the header of a float file.
     """
 
     def write(

@@ -348,7 +348,7 @@ def test_only_what_is_dead_is_removed(make_scan: MakeScan, cache_dir: Path) -> N
 def test_many_may_build_at_once(mode: str, num_built: int, make_corpus: MakeCorpus, cache_dir: Path) -> None:
     """Four processes that build one cache end with the same complete entries, with and without locks.
 
-    With locks the work is done once; where they do nothing, or fail, all four are in the middle of it together.
+    With locks the work is done once; if they do nothing or fail, all four work at the same time.
     """
     scanned = scan(find("deepship", make_corpus(num=4).root, ("Cargo", "Tug")), CLIP_S, cache_dir)
     processes = [builder(scanned.corpus.root, cache_dir, mode, num=4) for _ in range(4)]

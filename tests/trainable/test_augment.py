@@ -73,7 +73,7 @@ def test_time_mask_width_refuses_impossible_rates(rates: tuple[int, int]) -> Non
 def test_masked_counts_and_positions_are_the_references(total: int, width: int) -> None:
     """The number of hidden frames, the first and the last have the distributions of the reference.
 
-    With 20,000 samples a width or a start drawn from one value more or fewer gives p below 1e-6.
+    With 20,000 samples, drawing widths or starts from one value more or fewer would give p below 1e-6.
     """
     ours = draw_masks(20_000, total, 64, width, seeded(1)).frames.numpy()
     literal = literal_stripes(20_000, total, width, np.random.default_rng(2))

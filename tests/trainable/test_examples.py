@@ -118,8 +118,8 @@ def test_pcm_does_not_depend_on_the_clips() -> None:
 def test_minmax_is_a_constant_gain_of_the_logmel(front_end: FrontEnd, level: float) -> None:
     """Compared with pcm, every mel power has the same factor: the offset is below the lowest band.
 
-    The clip may be 20 dB below the loudest of the training clips, and any band 40 dB below its own loudest; then
-    single precision, which adds half of full scale to each sample, costs less than 1e-3 dB.
+    If a clip is up to 20 dB below the loudest training clip, and a band up to 40 dB below the clip's loudest band, then
+    adding half of full scale to each sample in single precision costs less than 1e-3 dB.
     """
     rng = np.random.default_rng(1)
     wave = torch.from_numpy((32767 * level * rng.uniform(-1, 1, (4, 2 * front_end.rate_hz))).astype(np.int16)).float()

@@ -64,8 +64,8 @@ def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
 def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> None:
     """From waveform to embedding and probabilities, outputs are as close to the published ones as float32 allows.
 
-    Within 1e-5 on the processor where the reference was computed; others add up in another order, and differ by 4e-5 in
-    an embedding of up to 34, and by 1.5e-5 of a logit.
+    The error is below 1e-5 on the processor that computed the reference. Others add up in another order, and differ by
+    4e-5 in an embedding of up to 34, and by 1.5e-5 in a logit.
     """
     backbone, network = published
     for reference in [model for model in MODELS.values() if model["backbone"] == backbone]:

@@ -65,8 +65,8 @@ def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
 def precise(config: TrialConfig) -> Backbone:
     """A network in double precision.
 
-    In single precision one device's own normalisation is off by 2e-5 where channels are last, and three epochs of
-    Adam make 3 % of the loss of that: as much as between one thread and two.
+    In single precision, the normalisation of one device is off by 2e-5 in the channels_last layout, which three epochs
+    of Adam turn into 3 % of the loss: as much as the difference between one thread and two.
     """
     network = start_network(config, NUM_CLASSES, None).double().to(memory_format=torch.channels_last)
     network.register_forward_pre_hook(lambda module, args: (args[0].double(), *args[1:]))
