@@ -17,4 +17,4 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test gets clips from the cache of another."""
-    monkeypatch.setattr(examples, "_made", {})
+    monkeypatch.setattr(examples, "_cache", {})

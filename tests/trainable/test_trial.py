@@ -282,7 +282,7 @@ def test_test_clips_are_read_after_the_last_epoch(
             wave.flush()
 
     poisoned = run(material, tmp_path / "poisoned", report=poison)
-    examples._made.clear()
+    examples._cache.clear()
     afterwards = run(material, tmp_path / "afterwards")
     assert len(poisoned.rows) == CONFIG.epochs
     assert learned(poisoned.rows) == learned(afterwards.rows)
@@ -326,7 +326,7 @@ def test_seeds_of_a_cell_share_their_clips(
     assert loaded == ["train", "validation", "test", "test"]
     run(materials(3), tmp_path / "others", dataclasses.replace(CONFIG, epochs=1))
     assert loaded[4:] == ["train", "validation", "test"]
-    assert len(examples._made) == 2
+    assert len(examples._cache) == 2
     run(materials(3), tmp_path / "scaled", dataclasses.replace(CONFIG, scale="pcm", epochs=1))
     assert loaded[7:] == ["train", "validation", "test"]
 
