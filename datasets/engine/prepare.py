@@ -15,7 +15,7 @@ from datasets.engine.splits import Split
 
 @dataclass(frozen=True)
 class Wanted:
-    """The part of a corpus that a trial needs, at any rate."""
+    """The part of a corpus that a trial needs; it is the same for all sampling rates."""
 
     corpus: str
     classes: tuple[str, ...]
