@@ -1,4 +1,4 @@
-"""DeepShip (Irfan et al. 2021): four classes of ships, one WAV a passage, and metafiles that name the vessel.
+"""DeepShip (Irfan et al. 2021): four classes of ships, one WAV file per passage, and metafiles that name the vessel.
 
 Two layouts exist, and both are read: `<Class>/<YYYYMMDD[letter]-id>/<file>.wav`, where the letter orders a day's
 passages and the file is named after its time or its id, and the flat `<Class>/<id>.wav` of the public sample. The
