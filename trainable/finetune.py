@@ -135,7 +135,7 @@ def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterato
 def train_epoch(
     learner: Learner, train: Examples, epoch: int, micro_batches: int = 1, team: Team = ALONE
 ) -> dict[str, Float32[Tensor, " steps"]]:
-    """Trains one pass over the clips of the sampler; their order and augmentations follow from the seed and the epoch.
+    """Trains one pass over the sampler's clips; their order and augmentations follow from the seed and the epoch.
 
     If an augmentation mixes clips, a step draws `clips_per_sample` times `batch` clips, as PANNs do; clips that do not
     fill a sample are left out of this epoch.
@@ -166,9 +166,7 @@ def train_epoch(
             names = list(terms)
             loss = torch.stack(list(terms.values())) * (share.num_counted * unit / len(drawn))
             loss.sum().backward()
-            parts.append(
-                loss.detach()
-            )  # read once an epoch, because reading it here would make the device wait at every step
+            parts.append(loss.detach())  # read once per epoch, because a read here would make the device wait
         team.add_gradients(network)
         learner.step()
         beat()

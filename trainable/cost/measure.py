@@ -54,11 +54,9 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
     before_gb = _held_gb(device)
     with tempfile.TemporaryDirectory(dir=folder, prefix="measure-") as name:
         place = Path(name)
-        random_start = Place(Path(), Path(), None, place, num_threads)
-        first_s, build_s = (
-            _seconds(lambda _: ready_network(config, random_start, NUM_CLASSES, clips), 1) for _ in range(2)
-        )
-        network = ready_network(config, random_start, NUM_CLASSES, clips)
+        start = Place(Path(), Path(), None, place, num_threads)
+        first_s, build_s = (_seconds(lambda _: ready_network(config, start, NUM_CLASSES, clips), 1) for _ in range(2))
+        network = ready_network(config, start, NUM_CLASSES, clips)
         began_s, worked_s = time.perf_counter(), clock()
         embed_s = embed_seconds(config, network, clips, clock)
         part, clips = trained_part(config, network, clips)
