@@ -52,7 +52,7 @@ def raised(error: Exception) -> str:
         (OOM_KILLER, "memory"),
         (raised(MemoryError()), "memory"),
         (raised(NotFinite("the training loss is nan in epoch 3, step 17; lower lr")), "not finite"),
-        (raised(CorpusError("cache/clips/x: not a whole cache entry; delete it, and it is built again")), "data"),
+        (raised(CorpusError("cache/clips/x: not a complete cache entry; delete it, and it is built again")), "data"),
         (raised(BackboneError("cnn99: there is no such network")), "start"),
         (raised(WrongWeights("best.pt: its SHA-256 is another")), "start"),
         (raised(DamagedRecord("record.json: is damaged")), "start"),
