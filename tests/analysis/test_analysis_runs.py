@@ -186,11 +186,11 @@ def test_all_problems_are_named_at_once(sweep: Sweep, complete: list[Run], make_
 
 def test_predictions_come_back(sweep: Sweep, make_run: MakeRun) -> None:
     """Logits, labels, recordings and classes are those that were written."""
-    found = read_predictions(make_run(sweep.trials[0], 0.75))
-    accuracy = float((found.logits.argmax(axis=1) == found.labels).mean())
+    predictions = read_predictions(make_run(sweep.trials[0], 0.75))
+    accuracy = float((predictions.logits.argmax(axis=1) == predictions.labels).mean())
     assert accuracy == pytest.approx(0.75, abs=0.01)
-    assert found.classes == ("Cargo", "Passengership", "Tanker", "Tug")
-    assert found.logits.shape == (len(found.recording), 4)
+    assert predictions.classes == ("Cargo", "Passengership", "Tanker", "Tug")
+    assert predictions.logits.shape == (len(predictions.recording), 4)
 
 
 def test_predictions_that_contradict_the_run_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
@@ -235,12 +235,14 @@ def test_predictions_cut_anywhere_or_with_a_bit_flipped_are_refused_in_words(
     for data in flipped + [intact[:length] for length in range(0, len(intact), 5)]:
         path.write_bytes(data)
         try:
-            found = read_predictions(run)
+            predictions = read_predictions(run)
         except ValueError as error:
             assert "copy it again from --storage/trials/" in str(error)  # noqa: PT017
         else:
             assert len(data) == len(intact), "a truncated file was read"
-            assert all(np.array_equal(getattr(found, n), getattr(good, n)) for n in ("logits", "labels", "recording"))
+            assert all(
+                np.array_equal(getattr(predictions, n), getattr(good, n)) for n in ("logits", "labels", "recording")
+            )
 
 
 def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run: MakeRun) -> None:

@@ -65,11 +65,11 @@ def augments() -> Sweep:
 @pytest.fixture
 def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
     """Every trial finished; the higher learning rate is a point worse."""
-    found = []
+    finished = []
     for trial in augments.trials:
         noise = 0.004 * (trial.seed * len(trial["augment"]) % 3)
-        found.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
-    return found
+        finished.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
+    return finished
 
 
 def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
@@ -81,12 +81,12 @@ def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
 def test_a_pivot_lays_out_any_two_fields(augments: Sweep, runs: list[Run]) -> None:
     """Words go down as planned, numbers across in rising order; a number names its field."""
     table = assemble(TWO.table, augments, runs, None, "", 0.02)
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Augmentation", "lr=5e-05", "lr=0.001"]
-    assert found[5][:2] == ["Augmentation", "Learning rate"]
-    assert found[7][:2] == ["none", "5e-05"]
-    assert [row[0] for row in found[2:5]] == list(LEVELS)
-    assert found[4][1].startswith("**70.")
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Augmentation", "lr=5e-05", "lr=0.001"]
+    assert lines_of_fields[5][:2] == ["Augmentation", "Learning rate"]
+    assert lines_of_fields[7][:2] == ["none", "5e-05"]
+    assert [row[0] for row in lines_of_fields[2:5]] == list(LEVELS)
+    assert lines_of_fields[4][1].startswith("**70.")
     assert table.title(table.cells[1]) == "augment=none, lr=0.001"
     rows = list(csv.DictReader(io.StringIO(pivot.csv_frame(table).to_csv(index=False))))
     assert [(row["augment"], row["lr"]) for row in rows[:2]] == [("none", "5e-05"), ("none", "0.001")]
@@ -96,16 +96,16 @@ def test_a_pivot_lays_out_any_two_fields(augments: Sweep, runs: list[Run]) -> No
 def test_a_pivot_without_a_field_across_has_one_column(augments: Sweep, runs: list[Run]) -> None:
     """Its heading is the score; the detailed table has no second field."""
     table = assemble(Pivot(down="augment").table, *slower(augments, runs), None, "", 0.02)
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Augmentation", "Accuracy"]
-    assert found[5][:3] == ["Augmentation", "n", "Clip accuracy"]
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Augmentation", "Accuracy"]
+    assert lines_of_fields[5][:3] == ["Augmentation", "n", "Clip accuracy"]
     assert lines(table).axes[0].get_xlabel() == "Augmentation"
 
 
 def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sweep, runs: list[Run]) -> None:
     """Nothing is drawn between two words; zero, which has no logarithm, is a word too."""
-    found = assemble(TWO.table, augments, runs, None, "", 0.02)
-    (words,) = lines(found).axes
+    table = assemble(TWO.table, augments, runs, None, "", 0.02)
+    (words,) = lines(table).axes
     assert (words.get_xscale(), [label.get_text() for label in words.get_xticklabels()]) == ("linear", list(LEVELS))
     assert {line.get_linestyle() for line in words.get_lines()} == {"None"}
     turned = assemble(Pivot(down="lr", across="augment").table, augments, runs, None, "", 0.02)
@@ -119,8 +119,8 @@ def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sw
 def test_one_value_stands_in_the_middle(augments: Sweep, runs: list[Run]) -> None:
     """Its lines are a little apart there, and not at both ends."""
     some = tuple(trial for trial in augments.trials if trial.lr == 5e-5)
-    found = assemble(Pivot(down="lr", across="augment").table, Sweep("toy", some), runs, None, "", 0.02)
-    (axes,) = lines(found).axes
+    table = assemble(Pivot(down="lr", across="augment").table, Sweep("toy", some), runs, None, "", 0.02)
+    (axes,) = lines(table).axes
     assert axes.get_xlim() == pytest.approx((2.5e-5, 1e-4))
 
 
@@ -154,10 +154,10 @@ def test_a_pivot_says_what_differs_between_its_cells(augments: Sweep, make_run: 
     trials = [dataclasses.replace(t, batch=64) if t.lr == 1e-3 else t for t in augments.trials]
     trials = [dataclasses.replace(t, epochs=9) if t.lr == 1e-3 and t["augment"] == "none" else t for t in trials]
     again = [make_run(trial, run_id=f"again-{trial.key}") for trial in trials]
-    found = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
-    said = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
-    for text in (pivot.markdown(found), pivot.latex(found).replace(r"\_", "_")):
-        assert said in text
+    table = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    caption = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
+    for text in (pivot.markdown(table), pivot.latex(table).replace(r"\_", "_")):
+        assert caption in text
 
 
 def test_networks_across_need_no_rate_in_their_names(backbones: Sweep, make_run: MakeRun) -> None:
@@ -200,10 +200,10 @@ def test_a_ranking_is_over_any_field(augments: Sweep, runs: list[Run]) -> None:
     """The highest is first, all pairs are compared, and nothing is said about networks."""
     table = assemble(Ranking(over="augment").table, *slower(augments, runs), None, "", 0.02)
     text = standings.markdown(table)
-    found = fields(text)
-    assert found[0] == ["#", "Augmentation", "Accuracy", "Published", "Against the best"]
-    assert [row[1].strip("*") for row in found[2:5]] == ["specaugment+mixup", "mixup", "none"]
-    assert (found[2][4], found[4][4].partition(",")[0]) == ("best", "lower")
+    lines_of_fields = fields(text)
+    assert lines_of_fields[0] == ["#", "Augmentation", "Accuracy", "Published", "Against the best"]
+    assert [row[1].strip("*") for row in lines_of_fields[2:5]] == ["specaugment+mixup", "mixup", "none"]
+    assert (lines_of_fields[2][4], lines_of_fields[4][4].partition(",")[0]) == ("best", "lower")
     assert (table.pairs[0].first, table.pairs[0].second) == ("specaugment+mixup", "mixup")
     assert "for every setting, insofar as augmentation does not change them" in text
     for words in ("Parameters", "Checkpoint", "network exceeds", "backbone"):
@@ -228,9 +228,9 @@ def test_what_else_differs_between_rows_is_told(augments: Sweep, runs: list[Run]
     its, _ = slower(augments, runs)
     trials = [dataclasses.replace(t, weights="none") if t["augment"] == "none" else t for t in its.trials]
     again = [make_run(trial, LEVELS[trial["augment"]], run_id=f"again-{trial.key}") for trial in trials]
-    found = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    table = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
     expected = ("Not the same for all settings: weights (published; none for augment=none).",)
-    assert standings.differing_captions(found) == expected
+    assert standings.differing_captions(table) == expected
 
 
 def test_the_report_of_a_ranking_is_whole(

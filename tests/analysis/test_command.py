@@ -38,8 +38,8 @@ def test_a_report_is_attached_to_the_parent_run_of_most_trials(
     files[0].write_text("<p>again</p>")
     attach(files, read_runs(store.uri), store.uri)
     client = MlflowClient(tracking_uri=store.uri)
-    found = sorted(file.path for file in client.list_artifacts(parent, "report"))
-    assert found == ["report/figure.png", "report/report.html"]
+    paths = sorted(file.path for file in client.list_artifacts(parent, "report"))
+    assert paths == ["report/figure.png", "report/report.html"]
     assert Path(client.download_artifacts(parent, "report/report.html")).read_text() == "<p>again</p>"
     assert client.list_artifacts(other, "report") == []
     assert f"attached: to the sweep's run {parent}" in capsys.readouterr().out

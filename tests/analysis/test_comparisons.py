@@ -28,17 +28,17 @@ def test_holm_on_the_p_values_of_benjamini_and_hochberg_1995() -> None:
     p += [0.6528, 0.7590, 1.0000]
     expected = [0.0015, 0.0056, 0.0247, 0.1140, 0.2211, 0.2780, 0.2780, 0.2780, 0.3213] + [1.0] * 6
     order = np.random.default_rng(0).permutation(15)
-    found = holm([p[i] for i in order])
-    assert found == pytest.approx([expected[i] for i in order])
-    assert sum(value < 0.05 for value in found) == 3
+    adjusted = holm([p[i] for i in order])
+    assert adjusted == pytest.approx([expected[i] for i in order])
+    assert sum(value < 0.05 for value in adjusted) == 3
 
 
 def test_holm_counts_tests_without_a_p_value() -> None:
     """A test without a p-value makes the family larger and stays unknown."""
-    found = holm([0.01, math.nan, 0.03])
-    assert found[0] == pytest.approx(0.03)
-    assert math.isnan(found[1])
-    assert found[2] == pytest.approx(0.06)
+    adjusted = holm([0.01, math.nan, 0.03])
+    assert adjusted[0] == pytest.approx(0.03)
+    assert math.isnan(adjusted[1])
+    assert adjusted[2] == pytest.approx(0.06)
 
 
 def test_seeds_in_common_are_paired() -> None:

@@ -26,11 +26,11 @@ SEEDS = [predicting(0, 0, 0, 1, 1, 0), predicting(0, 0, 1, 1, 1, 1)]
 
 def test_rows_are_true_classes_and_add_up_to_one() -> None:
     """Of four clips of A, 3 and 2 are named A; of two of B, 1 and 2 are named B."""
-    found = confusion(SEEDS)
-    assert found.classes == ("A", "B")
-    assert found.shares.tolist() == [[[0.75, 0.25], [0.5, 0.5]], [[0.5, 0.5], [0.0, 1.0]]]
-    assert found.mean.tolist() == [[0.625, 0.375], [0.25, 0.75]]
-    assert found.mean.sum(axis=1) == pytest.approx([1, 1])
+    matrices = confusion(SEEDS)
+    assert matrices.classes == ("A", "B")
+    assert matrices.shares.tolist() == [[[0.75, 0.25], [0.5, 0.5]], [[0.5, 0.5], [0.0, 1.0]]]
+    assert matrices.mean.tolist() == [[0.625, 0.375], [0.25, 0.75]]
+    assert matrices.mean.sum(axis=1) == pytest.approx([1, 1])
 
 
 def test_deviation_over_seeds_is_the_sample_one() -> None:
@@ -49,16 +49,16 @@ def test_recall_is_the_diagonal() -> None:
 
 def test_macro_f1_is_the_mean_of_the_classes() -> None:
     """Seed 1: A 3 hits, 1 missed, 1 wrong, F1 6/8; B 1, 1, 1, F1 2/4. Seed 2: A 4/6, B 4/6."""
-    found = macro_f1(SEEDS)
-    assert found.mean == pytest.approx(((0.75 + 0.5) / 2 + 2 / 3) / 2)
-    assert found.n == 2
+    score = macro_f1(SEEDS)
+    assert score.mean == pytest.approx(((0.75 + 0.5) / 2 + 2 / 3) / 2)
+    assert score.n == 2
 
 
 def test_a_class_without_test_clips_is_unknown() -> None:
     """Its row and recall are NaN, it has no share in the macro-F1, and nothing warns."""
     seeds = [predicting(0, 2, 1, labels=[0, 0, 1], names="ABC")]
-    found = confusion(seeds)
-    assert np.isnan(found.mean[2]).all()
-    assert math.isnan(found.recall[2].mean)
-    assert found.recall[0].mean == 0.5
+    matrices = confusion(seeds)
+    assert np.isnan(matrices.mean[2]).all()
+    assert math.isnan(matrices.recall[2].mean)
+    assert matrices.recall[0].mean == 0.5
     assert macro_f1(seeds).mean == pytest.approx((2 / 3 + 1) / 2)

@@ -108,9 +108,9 @@ def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished
     words = " ".join(text.split())
     assert f"| {PANN} − {TIMM} | correct |" in words
     assert f"{PANN}: the last map has 3 x 2 cells of 1.67 s x 32 mel bands, interpolated to 126 x 64" in words
-    found = pd.read_csv(tmp_path / "out" / "focus.csv")
+    focus = pd.read_csv(tmp_path / "out" / "focus.csv")
     for name in (PANN, TIMM):
-        its = found[(found["network"] == name) & (found["measure"] == "half_area") & found["num_zero"].notna()]
+        its = focus[(focus["network"] == name) & (focus["measure"] == "half_area") & focus["num_zero"].notna()]
         predictions = [np.load(Path(run.artifact_uri) / "predictions.npz") for run in finished.runs]
         labels = [
             p["labels"] for p, run in zip(predictions, finished.runs, strict=True) if run.params["backbone"] == name
@@ -129,10 +129,10 @@ def test_a_subset_of_one_network(command: Command, tmp_path: Path) -> None:
     assert code == 0
     assert "6 of " in out
     assert "At most 3 test clips of each class" in " ".join(out.split())
-    found = pd.read_csv(tmp_path / "out" / "focus.csv")
-    its = found[(found["measure"] == "half_area") & found["num_zero"].notna()]
+    focus = pd.read_csv(tmp_path / "out" / "focus.csv")
+    its = focus[(focus["measure"] == "half_area") & focus["num_zero"].notna()]
     assert (its["num_maps"] + its["num_zero"]).sum() == 2 * 3 * 2
-    assert set(found["network"]) == {TIMM}
+    assert set(focus["network"]) == {TIMM}
 
 
 def test_the_best_complete_network_of_each_family() -> None:
@@ -186,7 +186,7 @@ def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_
     run = finished.runs[0]
     (its,) = [t for t in varied(SWEEP, parse_fields(list(FIELDS)), seeds=(1, 2)).trials if t.key == run.key]
     otherwise = dataclasses.replace(run, tags={**run.tags, "split_sha256": "5" * 64})
-    with pytest.raises(ValueError, match=r"split_sha256 is .*, and 555555555555 in run .*give --split"):
+    with pytest.raises(ValueError, match=r"split_sha256 is .*, and 555555555555 in run .*give the --split"):
         checkpoints.prepared(its, otherwise, Source(finished.ships, finished.storage / "cache"))
 
 

@@ -107,10 +107,10 @@ def samples(shift: float, wrong: bool = True) -> pd.DataFrame:
     return pd.DataFrame({"recording": recording, "right": right, "half_area": area, "effective_area": area / 2})
 
 
-def row(found: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series:
+def row(areas: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series:
     """The only row of these."""
-    ((_, its),) = found[
-        (found["measure"] == measure) & (found["network"] == network) & (found["kind"] == kind)
+    ((_, its),) = areas[
+        (areas["measure"] == measure) & (areas["network"] == network) & (areas["kind"] == kind)
     ].iterrows()
     return its
 
@@ -118,28 +118,28 @@ def row(found: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series
 def test_focus_has_every_mean_and_difference() -> None:
     """Means have the interval of `recording_interval`; differences are within a network and between networks."""
     a = samples(0.0)
-    found = focus({"A": a, "B": samples(0.1)})
-    assert len(found) == 2 * (2 * 3 + 2)
+    areas = focus({"A": a, "B": samples(0.1)})
+    assert len(areas) == 2 * (2 * 3 + 2)
     right = a[a["right"] & a["half_area"].notna()]
-    mean = row(found, "half_area", "A", "correct")
+    mean = row(areas, "half_area", "A", "correct")
     interval = stats.recording_interval(
         right["half_area"].to_numpy()[None], right["recording"].to_numpy(dtype=str), np.random.default_rng(0)
     )
     assert mean["value"] == right["half_area"].mean()
     assert (mean["low"], mean["high"]) == (interval.low, interval.high)
     assert (mean["num_maps"], mean["num_recordings"], mean["num_zero"]) == (35, 12, 1)
-    within = row(found, "effective_area", "B", "correct − wrong")
+    within = row(areas, "effective_area", "B", "correct − wrong")
     assert within["value"] == pytest.approx(-0.1, abs=0.01)
     assert within["high"] < 0
-    between = row(found, "half_area", "A − B", "wrong")
+    between = row(areas, "half_area", "A − B", "wrong")
     assert between["value"] == pytest.approx(-0.1, abs=1e-9)
-    assert row(found, "half_area", "A − B", "correct")["num_maps"] == 70
+    assert row(areas, "half_area", "A − B", "correct")["num_maps"] == 70
 
 
 def test_the_table_says_what_is_unknown() -> None:
     """Numbers are in percent, differences have a sign, and an en dash stands where no clip is wrong."""
-    found = focus({"A": samples(0.0, wrong=False)})
-    words = markdown(found, captions({TRIAL: (15, 2)}, None))
+    areas = focus({"A": samples(0.0, wrong=False)})
+    words = markdown(areas, captions({TRIAL: (15, 2)}, None))
     table = [line for line in words.splitlines() if line.startswith("| ")]
     assert len(set(map(len, table))) == 1
     assert max(len(line) for line in words.splitlines() if line not in table) < 120

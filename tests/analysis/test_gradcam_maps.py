@@ -36,7 +36,7 @@ def inputs(config: TrialConfig, num: int) -> Tensor:
 def by_hand(network: Backbone, x: Tensor, target: int) -> tuple[Tensor, Tensor]:
     """The map of a single input by autograd, from the definition, and the logits."""
     kept: list[Tensor] = []
-    handle = network.last_features.register_forward_hook(lambda layer, given, made: kept.append(made))
+    handle = network.last_features.register_forward_hook(lambda layer, given, features: kept.append(features))
     logits = network(x[None])
     handle.remove()
     (gradient,) = torch.autograd.grad(logits[0, target], kept[0])
@@ -134,15 +134,15 @@ def seen(label: list[int], predicted: list[int], values: list[float]) -> Seen:
 def test_averages_by_hand() -> None:
     """Right maps go by true class, wrong ones by predicted class, zero maps in none, over several batches."""
     batches = [seen([0, 0, 0], [0, 1, 0], [1.0, 0.6, 0.9]), seen([1, 0, 1, 1], [1, 0, 2, 1], [0.8, 0.5, 0.4, 0.0])]
-    found = average(batches, 3)
-    assert found.count.tolist() == [[3, 1, 0], [0, 1, 1]]
-    first = found.mean[:, :, 0, 0]
+    averages = average(batches, 3)
+    assert averages.count.tolist() == [[3, 1, 0], [0, 1, 1]]
+    first = averages.mean[:, :, 0, 0]
     assert np.allclose(first, [[0.8, 0.8, np.nan], [np.nan, 0.6, 0.4]], equal_nan=True)
-    assert np.allclose(found.mean[:, :, 1, 0], first / 2, equal_nan=True)
-    assert found.samples["right"].tolist() == [True, False, True, True, True, False, True]
-    assert found.samples["recording"].tolist() == ["r0", "r1", "r2", "r0", "r1", "r2", "r3"]
-    assert found.samples["half_area"].isna().tolist() == [False] * 6 + [True]
-    assert found.samples["effective_area"].isna().tolist() == [False] * 6 + [True]
+    assert np.allclose(averages.mean[:, :, 1, 0], first / 2, equal_nan=True)
+    assert averages.samples["right"].tolist() == [True, False, True, True, True, False, True]
+    assert averages.samples["recording"].tolist() == ["r0", "r1", "r2", "r0", "r1", "r2", "r3"]
+    assert averages.samples["half_area"].isna().tolist() == [False] * 6 + [True]
+    assert averages.samples["effective_area"].isna().tolist() == [False] * 6 + [True]
 
 
 def test_clips_are_evenly_spread() -> None:

@@ -96,10 +96,10 @@ def test_reasons_replace_the_verdict_and_keep_the_difference(
 ) -> None:
     """With another corpus the difference stays, the verdict is "not comparable", and its letter is explained."""
     runs = [make_run(trial, corpus_clips="1/2/3") for trial in sweep.trials]
-    found = assemble(RATES.table, sweep, runs, published, "", 0.02)
-    assert {cell.verdict for cell in found.cells} == {"not comparable"}
-    assert all(cell.difference for cell in found.cells)
-    text = pivot.markdown(found)
+    table = assemble(RATES.table, sweep, runs, published, "", 0.02)
+    assert {cell.verdict for cell in table.cells} == {"not comparable"}
+    assert all(cell.difference for cell in table.cells)
+    text = pivot.markdown(table)
     assert "not comparable (a)" in text
     assert "(a) training/validation/test clips are 1/2/3 here, 23088/3974/6708 there" in text
 
@@ -140,26 +140,26 @@ def test_a_cell_that_varies_more_than_its_seed_is_refused(sweep: Sweep) -> None:
 def test_a_single_seed_has_a_mean_and_no_deviation(sweep: Sweep, complete: list[Run], published: Published) -> None:
     """Nothing is made up for n = 1: no ±, no t-interval, and no verdict other than "cannot tell"."""
     single = Sweep("toy_rates", tuple(trial for trial in sweep.trials if trial.seed == 2))
-    found = assemble(RATES.table, single, complete, published, "", 0.02)
-    assert "n = 1 seed." in pivot.markdown(found)
-    assert {cell.verdict for cell in found.cells} == {"cannot tell"}
-    assert [text.words for text in pivot.main_grid(found).rows[0]] == ["2 kHz", "70.0", "70.0"]
+    table = assemble(RATES.table, single, complete, published, "", 0.02)
+    assert "n = 1 seed." in pivot.markdown(table)
+    assert {cell.verdict for cell in table.cells} == {"cannot tell"}
+    assert [text.words for text in pivot.main_grid(table).rows[0]] == ["2 kHz", "70.0", "70.0"]
 
 
 def test_without_published_numbers_nothing_is_compared(sweep: Sweep, complete: list[Run]) -> None:
     """There are no published rows, no verdict, and no caption about them."""
-    found = assemble(RATES.table, sweep, complete, None, "", 0.02)
-    assert "ublished" not in pivot.markdown(found).replace("| Published ", "")
-    assert {cell.verdict for cell in found.cells} == {""}
+    table = assemble(RATES.table, sweep, complete, None, "", 0.02)
+    assert "ublished" not in pivot.markdown(table).replace("| Published ", "")
+    assert {cell.verdict for cell in table.cells} == {""}
 
 
 def test_markdown_lays_out_rates_as_the_paper_does(table: PivotTable) -> None:
     """Data rates go down, pre-training rates across, and the published numbers are below ours, as printed."""
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
-    assert found[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
-    assert found[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
-    assert found[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
+    assert lines_of_fields[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
+    assert lines_of_fields[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
+    assert lines_of_fields[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
 
 
 def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:

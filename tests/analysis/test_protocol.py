@@ -54,7 +54,7 @@ def test_the_study_of_a_published_table_follows_its_protocol(name: str) -> None:
     """With the authors' split, every trial of the sweep of that name has a published cell and its settings."""
     published = read_published(name)
     trials = varied(importlib.import_module(f"sweeps.{name}").SWEEP, {"split": "published"}).trials
-    for trial in (found.to_dict() for found in trials):
+    for trial in (config.to_dict() for config in trials):
         assert published.cell(trial)
         protocol = published.protocol(trial)
         assert {field: trial[field] for field in protocol if field in trial} == {

@@ -94,11 +94,11 @@ def test_each_row_says_how_it_stands_against_the_best(table: RankingTable) -> No
 def test_a_pair_without_p_is_not_distinguishable(backbones: Sweep, make_run: MakeRun) -> None:
     """With the same difference in every seed, p is unknown, in words, and no row is called lower."""
     levels = {"cnn14": 0.8, "cnn6": 0.7, "cnn10": 0.7, "mobilenetv1": 0.7}
-    found = assemble(
+    table = assemble(
         BACKBONES.table, backbones, [make_run(t, levels[t.backbone]) for t in backbones.trials], None, "", 0.02
     )
-    assert {against_best(found, b) for b in found.cells[1:]} == {"not distinguishable, p unknown"}
-    assert pair_captions(found)[-1] == "Not distinguishable does not mean equal."
+    assert {against_best(table, b) for b in table.cells[1:]} == {"not distinguishable, p unknown"}
+    assert pair_captions(table)[-1] == "Not distinguishable does not mean equal."
 
 
 def test_difference_is_to_the_same_backbone(table: RankingTable) -> None:
@@ -113,12 +113,12 @@ def test_reasons_stand_at_the_rows_they_concern(backbones: Sweep, make_run: Make
     """With one backbone without SpecAugment, only its row is not comparable, by letter, and the captions name it."""
     trials = [dataclasses.replace(t, augment="mixup") if t.backbone == "cnn14" else t for t in backbones.trials]
     runs = [make_run(trial, 0.7 + 0.01 * trial.seed) for trial in trials]
-    found = assemble(BACKBONES.table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
-    assert {b.name for b in found.cells if b.verdict == "not comparable"} == {"cnn14"}
-    assert differing_captions(found) == (
+    table = assemble(BACKBONES.table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
+    assert {b.name for b in table.cells if b.verdict == "not comparable"} == {"cnn14"}
+    assert differing_captions(table) == (
         "Not the same for all networks: augment (specaugment+mixup; mixup for cnn14).",
     )
-    assert "not comparable (a)" in standings.markdown(found)
+    assert "not comparable (a)" in standings.markdown(table)
 
 
 def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: list[Run]) -> None:
@@ -129,9 +129,9 @@ def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: li
         if run.params["backbone"] == "cnn6" or run.params["seed"] == "1":
             del metrics["num_parameters"]
         without.append(dataclasses.replace(run, metrics=metrics))
-    found = assemble(BACKBONES.table, backbones, without, None, "", 0.02)
-    assert [b.num_parameters for b in found.cells] == [4_260_228, 4_260_228, 4_260_228, None]
-    assert [row[4] for row in fields(standings.markdown(found))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
+    table = assemble(BACKBONES.table, backbones, without, None, "", 0.02)
+    assert [b.num_parameters for b in table.cells] == [4_260_228, 4_260_228, 4_260_228, None]
+    assert [row[4] for row in fields(standings.markdown(table))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
 
 
 def test_seeds_of_two_sizes_are_refused(backbones: Sweep, runs: list[Run]) -> None:
@@ -178,8 +178,8 @@ def test_each_row_says_where_its_weights_come_from(
 ) -> None:
     """It is the checkpoint's own passport, or the replacement for it."""
     trial = dataclasses.replace(backbones.trials[0], weights=weights)
-    found = assemble(BACKBONES.table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
-    trial = found.cells[0].trial
+    table = assemble(BACKBONES.table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
+    trial = table.cells[0].trial
     assert (networks.pretrained_on(trial), networks.checkpoint(trial)) == (source, checkpoint)
 
 
@@ -192,8 +192,8 @@ def test_counts_and_p_values_have_three_digits() -> None:
 
 def test_markdown_fits_a_terminal(table: RankingTable, partial: RankingTable) -> None:
     """No line of a table is longer than 200 columns, and the triangle has every pair once."""
-    for found in (table, partial):
-        assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    for ranking in (table, partial):
+        assert max(len(line) for line in standings.markdown(ranking).splitlines() if line[0:1] == "|") <= 200
     triangle = pairs.matrix_grid(table).rows
     assert [row[1].words for row in triangle] == ["mobilenetv1", "cnn10", "cnn6"]
     assert [sum(bool(text.words) for text in row[2:]) for row in triangle] == [1, 2, 3]
@@ -248,13 +248,13 @@ def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
     plan = varied(SWEEP, {"split": "published"})
     levels = {"cnn14": 0.9, "timm/convnextv2_tiny.fcmae": 0.85}
     runs = [make_run(t, levels.get(t.backbone, 0.6) + 0.002 * t.seed) for t in plan.trials]
-    found = assemble(BACKBONES.table, plan, runs, None, "", 0.02)
-    left, right = best_confusions(found).axes
+    table = assemble(BACKBONES.table, plan, runs, None, "", 0.02)
+    left, right = best_confusions(table).axes
     assert left.get_title().startswith("cnn14\n90.4 ± 0.2")
     assert right.get_title().startswith("convnextv2_tiny.fcmae\n")
     colours = {text.get_color() for text in left.texts}
     assert colours == {"white", "black"}
-    assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    assert max(len(line) for line in standings.markdown(table).splitlines() if line[0:1] == "|") <= 200
 
 
 def test_many_networks_and_classes_keep_the_figures_bounded(table: RankingTable) -> None:
@@ -312,11 +312,11 @@ def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: 
 
 def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs: list[Run], tmp_path: Path) -> None:
     """With one run of twelve, every file is there, and says so."""
-    found = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
-    files = BACKBONES.files(found, "Is it so?", "python -m x", tmp_path)
+    table = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
+    files = BACKBONES.files(table, "Is it so?", "python -m x", tmp_path)
     assert set(files) == RANKING_FILES
     assert "1 of 3 seeds: missing 2, 3" in str(files["report.html"])
-    assert style.png(best_confusions(found)).startswith(b"\x89PNG")
+    assert style.png(best_confusions(table)).startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")

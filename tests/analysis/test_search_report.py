@@ -37,19 +37,19 @@ REACHED = (0.70, 0.80, 0.79, 0.60, math.nan, 0.75)
 
 def made(search: Search = SEARCH, reached: Sequence[float] = REACHED) -> list[Evaluation]:
     """Six evaluations: the second is the best, the fourth gave up after three epochs, the fifth diverged."""
-    found = []
+    evaluations = []
     for number, ((lr, weight_decay), value) in enumerate(zip(POINTS, reached, strict=True)):
         config = dataclasses.replace(search.base, lr=lr, weight_decay=weight_decay)
         length = {3: 3, 4: 2}.get(number, 9)
         scores: dict[str, float] = {"epochs_run": length, "epoch_s": 2.0}
         if number == 4:
-            found.append(Evaluation(number, config, scores | {"diverged": 1.0}, (0.3, 0.2)))
+            evaluations.append(Evaluation(number, config, scores | {"diverged": 1.0}, (0.3, 0.2)))
             continue
         scores |= {"best_val_accuracy": value, "best_val_loss": 1 - value, "best_epoch": length}
         scores |= {"gave_up": 1.0} if number == 3 else {}
         curve = tuple(value * (epoch + 1) / length for epoch in range(length))
-        found.append(Evaluation(number, config, scores, curve))
-    return found
+        evaluations.append(Evaluation(number, config, scores, curve))
+    return evaluations
 
 
 @pytest.fixture
@@ -60,15 +60,15 @@ def store_runs(make_run: MakeRun) -> Callable[..., list[Run]]:
         search: Search, evaluations: Sequence[Evaluation], confirmed: Sequence[float] = (0.76, 0.77, 0.78), **tags: str
     ) -> list[Run]:
         name = "-".join(tags.values())
-        found = []
+        finished = []
         for e in evaluations:
             run = make_run(e.config, run_id=f"{e.config.key}-{e.number}{name}", **tags)
-            found.append(dataclasses.replace(run, metrics=dict(e.scores)))
+            finished.append(dataclasses.replace(run, metrics=dict(e.scores)))
         best = max((e for e in evaluations if e.state == "COMPLETE"), key=lambda e: e.scores["best_val_accuracy"])
         for trial, value in zip(search.confirmed(best.config), confirmed, strict=False):
             run = make_run(trial, 0.74 + trial.seed % 3 / 100, run_id=f"{trial.key}{name}", **tags)
-            found.append(dataclasses.replace(run, metrics={**run.metrics, "best_val_accuracy": value}))
-        return found
+            finished.append(dataclasses.replace(run, metrics={**run.metrics, "best_val_accuracy": value}))
+        return finished
 
     return runs
 
@@ -81,8 +81,8 @@ def uri(tmp_path: Path) -> str:
 
 def table_of(search: Search, uri: str, runs: Sequence[Run], data: str = "", **given: Any) -> SearchTable:
     """The table of the study in a database."""
-    found = history.find(search, given.get("variant", ""), uri, runs, data, given.get("digits", ""))
-    return search_table(search, found, runs, data, 0.02, given.get("accept", ()))
+    study = history.find(search, given.get("variant", ""), uri, runs, data, given.get("digits", ""))
+    return search_table(search, study, runs, data, 0.02, given.get("accept", ()))
 
 
 def joined(search: Search, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> SearchTable:
@@ -106,10 +106,10 @@ def test_the_best_is_held_against_its_confirmation(table: SearchTable) -> None:
     drop, interval = table.drop
     half = 4.303 * 0.01 / math.sqrt(3)  # Student's t at 2 degrees of freedom
     assert (drop, interval.low, interval.high) == pytest.approx((0.03, 0.03 - half, 0.03 + half), abs=1e-4)
-    said = " ".join(sentences.findings(table))
-    assert "lr=0.0001, weight_decay=0.001, with a validation accuracy of 80.0 % (evaluation 1)" in said
-    assert "77.0 ± 1.0 %, 3.0 points worse than in the search (95 % [0.5, 5.5]): that much was luck" in said
-    assert "the best of 4 is also the luckiest (the winner's curse)" in said
+    findings = " ".join(sentences.findings(table))
+    assert "lr=0.0001, weight_decay=0.001, with a validation accuracy of 80.0 % (evaluation 1)" in findings
+    assert "77.0 ± 1.0 %, 3.0 points worse than in the search (95 % [0.5, 5.5]): that much was luck" in findings
+    assert "the best of 4 is also the luckiest (the winner's curse)" in findings
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_no_luck_is_claimed_that_the_seeds_do_not_show(
     confirmed: Sequence[float], said: str, store_runs: Callable[..., list[Run]]
 ) -> None:
     """The words follow the interval of the difference."""
-    found = joined(SEARCH, made(), store_runs(SEARCH, made(), confirmed))
-    assert said in sentences.findings(found)[1]
+    table = joined(SEARCH, made(), store_runs(SEARCH, made(), confirmed))
+    assert said in sentences.findings(table)[1]
 
 
 def test_a_loss_is_better_when_it_is_lower(store_runs: Callable[..., list[Run]]) -> None:
     """The best by loss has the lowest, and a confirmation above it is a drop above 0, printed as it is."""
     search = dataclasses.replace(SEARCH, metric="best_val_loss")
-    found = joined(search, made(search), store_runs(search, made(search)))
-    assert found.best is not None
-    assert found.best.number == 1
-    assert found.drop[0] == pytest.approx(0.8 - 0.2)  # the fixture's runs state a loss of 0.8
-    assert "validation loss of 0.200 (evaluation 1)" in sentences.findings(found)[0]
-    assert found.near == 2  # 0.20 and 0.21
+    table = joined(search, made(search), store_runs(search, made(search)))
+    assert table.best is not None
+    assert table.best.number == 1
+    assert table.drop[0] == pytest.approx(0.8 - 0.2)  # the fixture's runs state a loss of 0.8
+    assert "validation loss of 0.200 (evaluation 1)" in sentences.findings(table)[0]
+    assert table.near == 2  # 0.20 and 0.21
 
 
 def test_the_budget_adds_up_and_a_trial_counts_once(table: SearchTable) -> None:
@@ -193,9 +193,9 @@ def test_a_best_at_the_edge_is_said(store_runs: Callable[..., list[Run]]) -> Non
     evaluations = made(reached=(0.70, 0.71, 0.72, 0.60, math.nan, 0.90))
     config = dataclasses.replace(SEARCH.base, lr=9e-3, weight_decay=1e-4)
     evaluations[5] = dataclasses.replace(evaluations[5], config=config)
-    (said,) = sentences.edges(joined(SEARCH, evaluations, store_runs(SEARCH, evaluations)))
-    assert said.startswith("lr=0.009 lies at the upper end of the searched range (1e-06 to 0.01, logarithmic)")
-    assert said.endswith("widen it.")
+    (sentence,) = sentences.edges(joined(SEARCH, evaluations, store_runs(SEARCH, evaluations)))
+    assert sentence.startswith("lr=0.009 lies at the upper end of the searched range (1e-06 to 0.01, logarithmic)")
+    assert sentence.endswith("widen it.")
 
 
 class TestWhichStudy:
@@ -224,8 +224,8 @@ class TestWhichStudy:
         with pytest.raises(ValueError, match=r"(?s)2 studies fit toy_search.*--study 0123abcd.*--study ba987654"):
             table_of(SEARCH, uri, runs)
         for given in ({"data": "ee"}, {"digits": "ba987654"}):
-            found = table_of(SEARCH, uri, runs, **given)
-            assert (found.study, found.provenance["data"]) == ("toy_search ba987654", {"ee" * 32: 9})
+            table = table_of(SEARCH, uri, runs, **given)
+            assert (table.study, table.provenance["data"]) == ("toy_search ba987654", {"ee" * 32: 9})
 
     def test_a_longer_search_stands_for_the_one_that_it_continues(
         self, uri: str, store_runs: Callable[..., list[Run]]
@@ -260,21 +260,21 @@ class TestWhichStudy:
 class TestIncomplete:
     def test_says_what_is_missing(self, store_runs: Callable[..., list[Run]]) -> None:
         """With four of six evaluations and one of three seeds there is no mean, and both gaps are named."""
-        found = joined(SEARCH, made()[:4], store_runs(SEARCH, made()[:4], confirmed=(0.76,)))
-        assert not found.complete
-        assert found.confirmed is None
-        assert sentences.gaps(found) == [
+        table = joined(SEARCH, made()[:4], store_runs(SEARCH, made()[:4], confirmed=(0.76,)))
+        assert not table.complete
+        assert table.confirmed is None
+        assert sentences.gaps(table) == [
             "evaluations: 4 of 6 are made",
             "confirmation of the best: 1 of 3 seeds: missing 102, 103",
         ]
-        assert sentences.findings(found)[0].startswith("Best of 4 of 6, so far: lr=0.0001")
+        assert sentences.findings(table)[0].startswith("Best of 4 of 6, so far: lr=0.0001")
 
     def test_without_a_best_there_is_a_report_of_that(self, store_runs: Callable[..., list[Run]]) -> None:
         """If every evaluation diverged, that is said, with the remedy, and nothing is drawn."""
         diverged = [dataclasses.replace(e, scores={"diverged": 1.0, "epochs_run": 2.0}) for e in made()]
-        found = joined(SEARCH, diverged, store_runs(SEARCH, made())[:6])
-        assert (found.best, found.complete) == (None, False)
-        written = searched.files(found, "Which?", "python -m analysis.toy")
+        table = joined(SEARCH, diverged, store_runs(SEARCH, made())[:6])
+        assert (table.best, table.complete) == (None, False)
+        written = searched.files(table, "Which?", "python -m analysis.toy")
         assert set(written) == {"report.html", "table.md", "table.csv"}
         assert "None of 6 evaluations completed: widen the space" in str(written["table.md"])
 

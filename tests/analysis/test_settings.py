@@ -34,9 +34,9 @@ def test_a_pivot_over_a_setting_of_a_part(make_run: MakeRun, tmp_path: Path) -> 
     sweep = Sweep("toy", grid(STEPS, **axes))
     kind = Pivot("schedule.after", "data_hz")
     table = assemble(kind.table, sweep, [make_run(trial, right(trial)) for trial in sweep.trials], None, "", 0.02)
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Schedule (after)", "2 kHz", "4 kHz"]
-    assert [row[0] for row in found[2:5]] == list(LEVELS)
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Schedule (after)", "2 kHz", "4 kHz"]
+    assert [row[0] for row in lines_of_fields[2:5]] == list(LEVELS)
     assert table.title(table.cells[0]) == "schedule.after=10, 2 kHz"
     files = kind.files(table, "When?", "again", tmp_path)
     rows = list(csv.DictReader(io.StringIO(str(files["table.csv"]))))
@@ -49,9 +49,9 @@ def test_a_ranking_over_a_setting_of_a_part(make_run: MakeRun, tmp_path: Path) -
     sweep = Sweep("toy", grid(STEPS, **{"schedule.after": tuple(LEVELS), "seed": (1, 2, 3)}))
     kind = Ranking("schedule.after")
     table = assemble(kind.table, sweep, [make_run(trial, right(trial)) for trial in sweep.trials], None, "", 0.02)
-    found = fields(standings.markdown(table))
-    assert found[0][:2] == ["#", "Schedule (after)"]
-    assert [row[1].strip("*") for row in found[2:5]] == ["30", "30,60", "10"]
+    lines_of_fields = fields(standings.markdown(table))
+    assert lines_of_fields[0][:2] == ["#", "Schedule (after)"]
+    assert [row[1].strip("*") for row in lines_of_fields[2:5]] == ["30", "30,60", "10"]
     files = kind.files(table, "When?", "again", tmp_path)
     assert [row["schedule.after"] for row in csv.DictReader(io.StringIO(str(files["table.csv"])))] == [
         "30",
