@@ -116,7 +116,7 @@ class Resources(html.parser.HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes every src, and every href that is not a link of `a` or within the page."""
+        """Records every src, and every href that is not a link of `a` or within the page."""
         if tag not in ("meta", "br", "link"):
             self.open.append(tag)
         for name, value in attrs:

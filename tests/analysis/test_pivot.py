@@ -43,7 +43,7 @@ def table(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable
 
 @pytest.fixture
 def partial(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable:
-    """The same table with seed 1 of its first cell failed and seed 3 of it missing."""
+    """The table with seed 1 of its first cell failed and seed 3 of it missing."""
     runs = [dataclasses.replace(complete[0], status="FAILED"), complete[1], *complete[3:]]
     return assemble(RATES.table, sweep, runs, published, "", 0.02)
 

@@ -59,7 +59,7 @@ def table(backbones: Sweep, runs: list[Run], published: Published) -> RankingTab
 
 @pytest.fixture
 def partial(backbones: Sweep, runs: list[Run], published: Published) -> RankingTable:
-    """The same table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
+    """The table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
     kept = [dataclasses.replace(runs[0], status="FAILED"), *runs[1:4], *runs[5:]]
     return assemble(BACKBONES.table, backbones, kept, published, "", 0.02)
 

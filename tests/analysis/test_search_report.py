@@ -309,7 +309,7 @@ class TestFigures:
         """One completed evaluation is too few for any plot."""
         drawn = plots.draw(SEARCH, made()[:1])
         assert not drawn.figures
-        assert set(drawn.left_out.values()) == {"1 of 1 evaluations completed"}
+        assert set(drawn.left_out.values()) == {"1 of 1 evaluations completed; a plot needs 2"}
 
     def test_words_and_numbers_are_drawn_as_choices(self) -> None:
         """A grid over networks has a tick for each, without quotes."""

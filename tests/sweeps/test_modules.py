@@ -41,7 +41,7 @@ def code(trial: TrialConfig, root: Path = ROOT) -> Code:
 
 
 def reformatted(text: str) -> str:
-    """The same tree in another layout, without comments and with other docstrings."""
+    """A tree in another layout, without comments and with other docstrings."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):

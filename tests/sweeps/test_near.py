@@ -57,7 +57,7 @@ def test_every_trial_comes_once_whatever_ends() -> None:
 
 
 def ends(num_nodes: int, clips: Mapping[str, Path]) -> tuple[int, float]:
-    """How often clips are made on nodes with one GPU each, and after how many minutes the last trial ends."""
+    """The number of times that clips are made on nodes with one GPU each, and when the last trial ends [min]."""
     longest = max(effort(t) for t in TABLE)
     near, builds, over = NearData(TABLE, clips), 0, 0.0
     trials, held = iter(near), [set[int]() for _ in range(num_nodes)]

@@ -228,7 +228,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
 
 
 class Wire:
-    """What lies between a driver and its server, and can be cut.
+    """The connection between a driver and its server, which can be cut.
 
     `fault` is empty, or: "refused" (nobody listens), "silent" (accepts and never answers), "500" (errors), "deaf" (the
     server does what it is asked, and its answer is lost).

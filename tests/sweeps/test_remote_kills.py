@@ -123,7 +123,7 @@ class Study:
                 listener.finished(key, "node")
 
     def elsewhere(self, place: Place) -> Place:
-        """The same place on an empty machine."""
+        """A place on an empty machine."""
         machine = self.folder / f"node-{self.starts}"
         assert place.scan
         return replace(
@@ -134,7 +134,7 @@ class Study:
         )
 
     def work(self) -> Counter[str]:
-        """How often each epoch of each trial was trained."""
+        """The number of times that each epoch of each trial was trained."""
         log = self.folder / "work"
         return Counter(log.read_text().splitlines() if log.exists() else [])
 

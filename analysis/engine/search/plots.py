@@ -54,7 +54,7 @@ def draw(search: Search, evaluations: Sequence[Evaluation]) -> Drawn:
     }
     for name, plot in plots.items():
         if len(ended) < FEWEST:
-            left_out[name] = f"{len(ended)} of {len(evaluations)} evaluations completed"
+            left_out[name] = f"{len(ended)} of {len(evaluations)} evaluations completed; a plot needs {FEWEST}"
             continue
         try:
             with _optuna_draws():

@@ -92,7 +92,8 @@ def against_best(table: RankingTable, row: Ranked) -> str:
     if pair is None:
         return "best" if table.complete else "best so far"
     p, worse = p_value(pair.p_holm), "lower" if table.score.higher_is_better else "higher"
-    return f"{worse if pair.told_apart else 'not distinguishable'}, p {f'= {p}' if p[0].isdigit() else p}"
+    relation = f"= {p}" if p[0].isdigit() else p.replace("<", "< ")
+    return f"{worse if pair.told_apart else 'not distinguishable'}, p {relation}"
 
 
 def pair_captions(table: RankingTable) -> tuple[str, ...]:
@@ -107,9 +108,9 @@ def pair_captions(table: RankingTable) -> tuple[str, ...]:
     )
     seeds = "the order of clips and the random draws of augmentation"
     alike = "" if table.over == "backbone" else f", insofar as {labels.title(table.over)} does not change them"
-    test = f"Test: paired t over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
+    test = f"Test: paired t-test over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
     if other := sum(pair.test != PAIRED for pair in table.pairs):
-        test += f" Welch's t for {pairs(other)} whose seeds or data rates differ."
+        test += f" Welch's t-test for {pairs(other)} whose seeds or data rates differ."
     dagger = (
         "†: the 95 % interval of the difference over test recordings excludes 0 (BCa bootstrap, the same recordings "
         "drawn for both, networks held fixed, not corrected)."

@@ -53,12 +53,9 @@ def run(
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
-        jobs: the jobs, in order.
         all_needs: the needs of every job, in any order.
         listener: receives the events of the trials.
         storage: the folder of the results.
-        name: the name of the sweep.
-        asked: the user's requests for the nodes.
         lost: called in another thread if Ray itself dies, with a description; it must end this process.
         ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
 
@@ -149,13 +146,8 @@ def tune_jobs(
     """Runs jobs on a cluster that is already joined, with any function in the workers.
 
     Args:
-        trainable: the function that runs in a worker.
-        jobs: the jobs, in order.
-        num_jobs: the number of jobs.
-        listener: receives the events of the trials.
         folder: a folder in which Tune may write while it runs.
         resources: maps a job's needs to Ray's resources.
-        max_concurrent: the largest number of jobs at once.
         ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
     """
     from ray import tune

@@ -122,10 +122,6 @@ class Store:
 
         Args:
             parent: the run of the sweep.
-            name: the name of the run.
-            config: the trial's config.
-            tags: the tags of the run.
-            earlier: the unfinished run of an earlier attempt; None for a new run.
             resumes: whether the trial resumes from that attempt; the tags of the code that it began with then stay.
         """
         from mlflow.entities import Param
