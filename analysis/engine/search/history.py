@@ -46,13 +46,13 @@ def find(search: Search, variant: str, uri: str, runs: Sequence[Run], data: str 
     Raises:
         ValueError: if there is no such study, or more than one; names the studies that exist, with the remedy.
     """
-    of_key, title = _finished(runs, data), f"{search.name} {variant}".strip()
+    runs_by_key, title = _finished(runs, data), f"{search.name} {variant}".strip()
     studies = _studies(uri, search.name)
-    read = {name: _evaluations(search, trials) for name, trials in studies.items()}
+    proposals = {name: _evaluations(search, trials) for name, trials in studies.items()}
     fitting = {
         name: evaluations
-        for name, evaluations in read.items()
-        if name.endswith(digits) and _trained(search, evaluations, of_key)
+        for name, evaluations in proposals.items()
+        if name.endswith(digits) and _trained(search, evaluations, runs_by_key)
     }
     longest: dict[str, tuple[Evaluation, ...]] = {}
     for name in sorted(fitting, key=lambda n: -len(fitting[n])):  # a study that continues another stands for both
@@ -63,8 +63,10 @@ def find(search: Search, variant: str, uri: str, runs: Sequence[Run], data: str 
             _refusal(title, list(studies), {name: len(evaluations) for name, evaluations in longest.items()})
         )
     ((name, evaluations),) = longest.items()
-    runs_of = _its_runs(search, evaluations, of_key)
-    return SearchStudy(name, tuple(_with_scores(e, runs_of.get(e.config, [])) for e in evaluations), runs_of)
+    runs_by_trial = _its_runs(search, evaluations, runs_by_key)
+    return SearchStudy(
+        name, tuple(_with_scores(e, runs_by_trial.get(e.config, [])) for e in evaluations), runs_by_trial
+    )
 
 
 def _finished(runs: Sequence[Run], data: str) -> dict[str, list[Run]]:
@@ -116,10 +118,10 @@ def _evaluations(search: Search, trials: Sequence[optuna.trial.FrozenTrial]) -> 
     return tuple(evaluations) if len(evaluations) <= search.num_trials else ()
 
 
-def _trained(search: Search, evaluations: Sequence[Evaluation], of_key: Mapping[str, Sequence[Run]]) -> bool:
+def _trained(search: Search, evaluations: Sequence[Evaluation], runs_by_key: Mapping[str, Sequence[Run]]) -> bool:
     """Whether the store's runs are those of a study: every stored key has a run with the study's value."""
-    stored = [e for e in evaluations if e.config.key in of_key]
-    return bool(stored) and all(any(_reached(search, e, run) for run in of_key[e.config.key]) for e in stored)
+    stored = [e for e in evaluations if e.config.key in runs_by_key]
+    return bool(stored) and all(any(_reached(search, e, run) for run in runs_by_key[e.config.key]) for e in stored)
 
 
 def _reached(search: Search, evaluation: Evaluation, run: Run) -> bool:
@@ -128,10 +130,12 @@ def _reached(search: Search, evaluation: Evaluation, run: Run) -> bool:
 
 
 def _its_runs(
-    search: Search, evaluations: Sequence[Evaluation], of_key: Mapping[str, Sequence[Run]]
+    search: Search, evaluations: Sequence[Evaluation], runs_by_key: Mapping[str, Sequence[Run]]
 ) -> dict[TrialConfig, list[Run]]:
     """The runs of each evaluation that has any, on the data of the completed evaluations, which have a value."""
-    reached = {e.config: [run for run in of_key.get(e.config.key, []) if _reached(search, e, run)] for e in evaluations}
+    reached = {
+        e.config: [run for run in runs_by_key.get(e.config.key, []) if _reached(search, e, run)] for e in evaluations
+    }
     ended = [run for e in evaluations if e.state == "COMPLETE" for run in reached[e.config]]
     inputs = {_inputs(run) for run in ended} or {_inputs(run) for runs in reached.values() for run in runs}
     usable = {trial: [run for run in runs if _inputs(run) in inputs] for trial, runs in reached.items()}
