@@ -366,9 +366,9 @@ BROKEN: dict[str, tuple[bytes, str]] = {  # what is in a file, and what is said 
     "a key twice in a line": (b"provider: {type: aws, type: gcp}\n", "line 1: type: is on line 1 too"),
     "an alias bomb": (BOMB.encode(), "write them out"),
     "an alias in itself": (b"provider: &a {type: aws, more: *a}\n", "write them out"),
-    "no provider": (b"cluster_name: x\n", "provider: missing: write it"),
+    "no provider": (b"cluster_name: x\n", "provider: missing: add it"),
     "two documents, one null": (b"cluster_name: x\n---\n", "the file: NoneType: is not a mapping"),
-    "an empty cluster of KubeRay": (b"kind: RayCluster\n", "spec: missing: write it"),
+    "an empty cluster of KubeRay": (b"kind: RayCluster\n", "spec: missing: add it"),
 }
 WRONG = {  # of a file that is filled in: another value in a place, and what is said of it
     AWS: [
