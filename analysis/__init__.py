@@ -1,4 +1,4 @@
-"""What the runs say: tables, figures and intervals, beside the published numbers.
+"""Tables, figures and intervals from finished runs, beside the published numbers.
 
 In a notebook, as tables of pandas:
 
@@ -18,7 +18,7 @@ __all__ = ["predictions", "rows"]
 
 
 def __getattr__(name: str) -> Any:
-    """The two functions, at their first use: a report that is started as a module waits for nothing here."""
+    """Loads one of the two functions at its first use, so that a report that starts does not wait for it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from analysis.engine import notebook
@@ -27,5 +27,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What a notebook completes."""
+    """The names that a notebook completes."""
     return [*globals(), *__all__]

@@ -1,4 +1,4 @@
-"""Does pre-training help on DeepShip, at 8, 16 and 32 kHz? CNN14 pre-trained at each rate against random weights.
+"""Does pre-training help on DeepShip? CNN14 pre-trained on AudioSet at 32 kHz against the same network from scratch.
 
 python -m analysis.from_scratch
 """
@@ -11,7 +11,7 @@ from analysis.engine.command import main
 from analysis.engine.kinds import Pivot
 from sweeps.from_scratch import SWEEP
 
-QUESTION = "Does pre-training help, where data and pre-training have one rate? CNN14 on DeepShip"
+QUESTION = "Does pre-training help? CNN14 on DeepShip, at 32 kHz"
 
 if __name__ == "__main__":
-    sys.exit(main(SWEEP, QUESTION, Pivot(down="data_hz", across="weights")))
+    sys.exit(main(SWEEP, QUESTION, Pivot(down="weights")))

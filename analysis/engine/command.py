@@ -27,27 +27,27 @@ Build = Callable[[Material], AnyTable]
 
 
 class Kind(Protocol[AnyTable]):
-    """What a study's numbers are shown as."""
+    """The kind of table that a study's numbers are shown in."""
 
     def table(self, made_of: Material, /) -> AnyTable:
         """The table of a sweep."""
         ...
 
     def findings(self, table: AnyTable, made_of: Material, /) -> Sequence[str]:
-        """Sentences that say in short what the table shows."""
+        """The sentences that summarise the table."""
         ...
 
     def files(
         self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], /
     ) -> Mapping[str, str | bytes]:
-        """The report's files by name, of which one is `table.md`, for the folder `out`."""
+        """The report's files by name, among them `table.md`, for the folder `out`."""
         ...
 
 
 def main(
     sweep: Sweep, question: str, kind: Kind[AnyTable], published: str = "", argv: Sequence[str] | None = None
 ) -> int:
-    """Reports what the store holds of a sweep.
+    """Writes the report of a sweep from the runs in the store.
 
     Args:
         sweep: as its file plans it; the flags may vary it.
@@ -96,7 +96,7 @@ def assemble(
     margin: float,
     accept: Collection[str] = (),
 ) -> AnyTable:
-    """The table of a sweep from what a store holds.
+    """The table of a sweep, from the runs in a store.
 
     Raises:
         ValueError: as `material` and `build` do.
@@ -112,7 +112,7 @@ def material(
     margin: float,
     accept: Collection[str] = (),
 ) -> Material:
-    """What the table of a sweep is made of, from what a store holds.
+    """The material for the table of a sweep, from the runs in a store.
 
     Raises:
         ValueError: if no run is of a planned trial, or the runs make no table (`analysis.engine.rows`).
@@ -135,7 +135,7 @@ def write(files: Mapping[str, str | bytes], out: Path) -> None:
 
 
 def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
-    """Adds the files of a report to the run of the sweep that most of `runs` are nested in, and says so; or why not.
+    """Attaches the files of a report to the sweep's run that most of `runs` belong to, and prints the outcome.
 
     That needs no driver's lock: it changes no trial, and the files of a later report take the place of these.
     """
@@ -155,7 +155,7 @@ def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
 
 
 def parser(sweep: Sweep, question: str) -> Flags:
-    """The flags of a report, and the docstring of its file, or else its question."""
+    """The command line of a report, described by the docstring of its file, or else by its question."""
     name = f"analysis.{sweep.study}"
     started = getattr(sys.modules["__main__"].__spec__, "name", "")
     about = sys.modules["__main__"].__doc__ if started == name else question

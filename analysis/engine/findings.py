@@ -1,4 +1,4 @@
-"""The sentences that a report opens with: how far the ends of its axes lie apart, or which value comes first."""
+"""The sentences that a report opens with: how far two values of an axis lie apart, where each column is best."""
 
 from __future__ import annotations
 
@@ -25,19 +25,35 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 
 def of_pivot(table: PivotTable, made_of: Material) -> tuple[str, ...]:
-    """A sentence for each axis that has two ends: its last value against its first, over all values of the other.
+    """A sentence for each axis of two values, the second against the first, and one on where each column is best.
 
-    The ends are chosen by the plan and not by the scores, so that the interval holds as it stands. An axis of three or
-    more words has no ends. There is no sentence before all cells are complete, nor for trials of different clips.
+    Which of two values is the first is a choice of the plan and not of the scores, so that the interval holds as it
+    stands. The best of several is a choice of the scores, and is told without an interval. There are no sentences
+    before all cells are complete.
     """
     if not table.complete:
         return ()
-    sentences = []
-    for axis in table.axes:
-        values = ordered(cell.value(axis) for cell in table.cells)
-        if len(values) == 2 or (len(values) > 2 and not isinstance(values[0], str)):
-            sentences.append(_contrast(table, made_of, axis, (values[0], values[-1])))
+    values = {axis: ordered(cell.value(axis) for cell in table.cells) for axis in table.axes}
+    sentences = [_best_rows(table)] if len(values[table.down]) > 2 else []
+    sentences += [_contrast(table, made_of, axis, both) for axis, both in values.items() if len(both) == 2]
     return tuple(filter(None, sentences))
+
+
+def _best_rows(table: PivotTable) -> str:
+    """The row with the best score of each column, and how far its worst is from it."""
+    share, parts = table.score.is_share, []
+    for across in table.across_values:
+        cells = [cell for down in table.down_values if (cell := table.cell(down, across)) and cell.scores]
+        scores = [cell.scores.clip.mean for cell in cells if cell.scores]
+        if len(scores) < 2:
+            continue
+        best, worst = table.score.best(scores), min(scores) if table.score.higher_is_better else max(scores)
+        row = table.named(table.down, cells[scores.index(best)].value(table.down))
+        column = f" for {table.named(table.across, across)}" if table.across else ""
+        span = number(abs(best - worst), share)
+        parts.append(f"{row}{column} ({number(best, share)}{unit(share)}; {span}{' points' * share} from its worst)")
+    field = labels.title(table.down)
+    return f"The {field} with the best test {table.score.title}: {', '.join(parts)}." if parts else ""
 
 
 def of_ranking(table: RankingTable) -> tuple[str, ...]:
@@ -83,7 +99,7 @@ def _counted(table: PivotTable, axis: str) -> str:
 
 
 def _by_clip(score: ClipScore, made_of: Material, axis: str, value: Any) -> Float[np.ndarray, "seeds clips"] | None:
-    """What each seed scored on each clip, averaged over the cells with one value; None if their clips differ."""
+    """Each seed's score on each clip, averaged over the cells with one value; None if their clips differ."""
     rows = made_of.rows[made_of.rows[axis] == value]
     predictions: Mapping[str, Predictions] = made_of.predictions
     reference = next(iter(predictions.values()))

@@ -29,7 +29,7 @@ from trainable.learning.score import ClipScore
 
 @dataclass(frozen=True)
 class Pivot:
-    """One field down, another across, the score of each pair in a cell; and the same as lines.
+    """A table with one field down and another across, a score in each cell; its figure shows the same as lines.
 
     Raises:
         ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed; if the score is none that
@@ -45,11 +45,11 @@ class Pivot:
         chosen(self.score)
 
     def table(self, made_of: Material) -> PivotTable:
-        """As `pivot_table`."""
+        """The table, as `pivot_table` makes it."""
         return pivot.pivot_table(self.down, self.across, chosen(self.score, made_of.trial), made_of)
 
     def findings(self, table: PivotTable, made_of: Material) -> tuple[str, ...]:
-        """As `findings.of_pivot`."""
+        """The summary, as `findings.of_pivot` makes it."""
         return findings.of_pivot(table, made_of)
 
     def files(
@@ -81,7 +81,7 @@ class Pivot:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The values of one field from the best score to the worst, all pairs compared, with what is taken for what.
+    """A table of one field's values from the best score to the worst, with all pairs compared and a confusion matrix.
 
     Raises:
         ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if the
@@ -102,14 +102,14 @@ class Ranking:
             )
 
     def table(self, made_of: Material) -> RankingTable:
-        """As `ranking_table`."""
+        """The table, as `ranking_table` makes it."""
         columns = self.columns
         if columns is None:
             columns = NETWORK if self.over == "backbone" else ()
         return ranking.ranking_table(self.over, columns, chosen(self.score, made_of.trial), made_of)
 
     def findings(self, table: RankingTable, _: Material) -> tuple[str, ...]:
-        """As `findings.of_ranking`."""
+        """The summary, as `findings.of_ranking` makes it."""
         return findings.of_ranking(table)
 
     def files(
@@ -139,7 +139,7 @@ class Ranking:
 
 
 def _page(table: RankingTable) -> dict[str, object]:
-    """What the page of a ranking lays out beside its two figures."""
+    """The parts of a ranking's page besides its two figures."""
     return {
         "confusions": report.inline(style.svg(matrix.all_confusions(table))),
         "main": standings.main_grid(table),
@@ -157,7 +157,7 @@ def _page(table: RankingTable) -> dict[str, object]:
 
 
 def gradcam(out: Path) -> dict[str, str] | None:
-    """What `analysis.inside.gradcam` left in a report's folder, the figure and a text; None if nothing."""
+    """The figure and text that `analysis.inside.gradcam` left in a report's folder, or None."""
     figure, text = out / "gradcam" / "gradcam.svg", out / "gradcam" / "focus.md"
     if not (figure.is_file() and text.is_file()):
         return None

@@ -61,7 +61,7 @@ def rows(study: str | Sweep, *, data: str = "", accept_mixed: Collection[str] = 
 def predictions(
     study: str | Sweep, *, data: str = "", accept_mixed: Collection[str] = (), **flags: object
 ) -> pd.DataFrame:
-    """What the finished trials of a study say of every test clip, one row a trial and clip.
+    """The predictions of a study's finished trials, one row per trial and test clip.
 
     `analysis.predictions("deepship_rates").groupby(["data_hz", "label"], observed=True)["right"].mean()`
 
@@ -94,7 +94,7 @@ def predictions(
 
 @dataclass(frozen=True)
 class _Found:
-    """A plan, and what a store holds of it."""
+    """A plan and its runs in a store."""
 
     sweep: Sweep
     options: Options
@@ -126,15 +126,15 @@ def _study(name: str) -> Sweep:
 
 
 class _Words(Flags):
-    """The flags of a command, whose mistakes end no process."""
+    """A command-line parser that raises an error where the command would exit."""
 
     def error(self, message: str) -> NoReturn:
-        """Is what argparse calls."""
+        """Raises the error that argparse reports."""
         raise ValueError(message.replace("arguments: --", "arguments: "))
 
 
 def _options(flags: Mapping[str, object]) -> Options:
-    """Keywords as the command line has them, with its checks and its defaults."""
+    """Options from keywords, with the checks and defaults of the command line."""
     parser = _Words("analysis", allow_abbrev=False)
     add_plan_flags(parser)
     add_store_flags(parser)

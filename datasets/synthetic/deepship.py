@@ -14,7 +14,7 @@ from datasets.synthetic.ships import KINDS, draw_passage, draw_vessel, ship_soun
 from datasets.synthetic.writing import MOST, MOST_FILES, claim, grouped, stream, write_wav
 
 SYLLABLES = ("BAR", "DO", "FEN", "GA", "HOL", "KI", "LU", "MER", "NOR", "PEL", "QUA", "RI", "SOL", "TA", "VO", "WEN")
-SMALL = {"num_per_class": 48, "seconds": (5, 5.9), "spread": 0.7}  # of a study in miniature
+SMALL = {"num_per_class": 48, "seconds": (5, 5.9), "spread": 0.3}  # of a study in miniature
 FIRST_DAY = datetime.date(2017, 11, 4)
 
 

@@ -27,7 +27,7 @@ MAX_RANGE_M = 2_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What ships of one class have in common: from where to where a parameter of a `Vessel` may lie, at service speed.
+    """The parameters of one class of ships: the range of each parameter of a `Vessel`, at service speed.
 
     Every two classes overlap in every parameter, so that no single one tells them apart.
     """
@@ -75,7 +75,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Vessel:
-    """One ship: all its recordings share these. The fields that `Kind` has too are one value out of its range."""
+    """One ship, the same in all its recordings. A field that `Kind` has too is one value out of its range."""
 
     ais_code: int
     num_screws: int
@@ -159,7 +159,7 @@ def draw_passage(duration_s: float, rng: np.random.Generator) -> Passage:
 def ship_sound(
     vessel: Vessel, passage: Passage, num_samples: int, rate_hz: int, rng: np.random.Generator
 ) -> Float[np.ndarray, " samples"]:
-    """What the hydrophone hears."""
+    """The sound at the hydrophone."""
     time_s = np.arange(num_samples) / rate_hz
     angle = 2 * np.pi * time_s / passage.drift_s + rng.uniform(0, 2 * np.pi)
     drifted_s = time_s - passage.drift * passage.drift_s / (2 * np.pi) * np.cos(angle)

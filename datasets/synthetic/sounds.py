@@ -1,4 +1,4 @@
-"""What synthetic sounds are made of: noise of a given spectrum, and periodic waves of given harmonics."""
+"""The elements of synthetic sounds: noise of a given spectrum, and periodic waves of given harmonics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`main(sweep)`: what a study does when it is started. Prints the plan, runs what is missing, says what came of it."""
+"""The entry of every study, `main(sweep)`: prints the plan, runs the missing trials, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
 
 
 def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
-    """The same, returning the exit code.
+    """Runs a sweep or a search from the command line, and returns the exit code.
 
     Raises:
         SystemExit: if a flag asks for what cannot be.
@@ -121,7 +121,7 @@ def _pretrained(plan: Sweep | Search, options: Options) -> int:
 
 
 def _report(name: str, options: Options) -> int:
-    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
+    """Runs the analysis of the same name as a command; `sweeps` may not import `analysis`."""
     command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
@@ -181,7 +181,7 @@ def _run(
 
 
 def _brought(plan: Sweep, options: Options) -> dict[str, int]:
-    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
+    """Fetches corpus and committed results from their URIs; returns the epochs trained there, by trial folder."""
     if corpus := options.corpus_store:
         fetch.bring(corpus, progress.each)
     earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
@@ -191,7 +191,7 @@ def _brought(plan: Sweep, options: Options) -> dict[str, int]:
 def _situation(
     plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], options: Options
 ) -> Situation:
-    """What is done of the plan, once storage and store are in step."""
+    """The state of the plan, once storage and store agree."""
     found = committed(plan, inputs, options.storage)
     gone = _into_step(found, options)
     records = {r.key: r for folder, r in found.items() if folder not in gone}
@@ -202,7 +202,7 @@ def _situation(
 
 
 def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
+    """Finishes the work of a dead driver or after an outage of the store; returns the folders whose records are gone.
 
     Raises:
         DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
@@ -232,7 +232,7 @@ def _driven(
     budget: Budget | None,
     display: Callable[[Situation], rounds.Display] | None = None,
 ) -> Recorder:
-    """What came of the trials that are to run.
+    """Runs the trials, and returns what was recorded of them.
 
     What fails should fail first, and what takes long goes on side by side: Ray starts in a process of its own, and
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
@@ -262,7 +262,7 @@ def _driven(
 
 
 def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], nice: int) -> Checks:
-    """Has Ray up, and a worker of it at the check of the networks; says so, but in the rounds of a search only once."""
+    """Starts or joins Ray, and has a worker check the networks; prints so once, even in a search of many rounds."""
     began, is_first = time.monotonic(), not cluster.is_joined()
 
     def say(line: str) -> None:
@@ -287,7 +287,7 @@ def _places(
     options: Options,
     checks: Checks,
 ) -> dict[str, Place]:
-    """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
+    """The places of each trial's clips (made now if missing), split, weights and results, by key."""
 
     def checked(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
         for item in progress.each(items, total, what):
@@ -314,7 +314,7 @@ def _places(
 
 
 def _end_sweep(situation: Situation, options: Options) -> None:
-    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    """Marks the sweep's run as finished, after a driver was killed or the store was lost."""
     own, mine = situation.own_run, reconcile.storage_id(options.storage)
     if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
         return

@@ -96,27 +96,27 @@ def varied(
 
 
 def cell_name(trial: TrialConfig) -> str:
-    """What a trial is, its seed apart: `cnn14-8k on 2 kHz`."""
+    """The trial's cell, without its seed: `cnn14-8k on 2 kHz`."""
     return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k on {trial.data_hz / 1000:g} kHz"
 
 
 def trial_name(trial: TrialConfig) -> str:
-    """`cnn14-8k on 2 kHz, seed 1`."""
+    """The trial's name: `cnn14-8k on 2 kHz, seed 1`."""
     return f"{cell_name(trial)}, seed {trial.seed}"
 
 
 def run_name(trial: TrialConfig) -> str:
-    """`cnn14-8k@2k s1`: short enough for the store's first column."""
+    """The trial's short name, `cnn14-8k@2k s1`, which fits the store's first column."""
     return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k@{trial.data_hz / 1000:g}k s{trial.seed}"
 
 
 def work(trial: TrialConfig) -> float:
-    """How much a trial has to do against another of its sweep: frames an epoch, times epochs."""
+    """The relative amount of work of a trial: frames per epoch times epochs."""
     return float(trial.num_frames * trial.epochs)
 
 
 def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
-    """The fields in which trials differ that `cell_name` gives one name, seeds apart."""
+    """The fields, apart from the seed, in which trials with the same `cell_name` differ."""
     groups = defaultdict(list)
     for trial in trials:
         groups[cell_name(trial)].append(trial)
@@ -125,24 +125,24 @@ def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
 
 
 def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
-    """The fields that all trials have alike, but for the seed."""
+    """The fields, apart from the seed, that have the same value in all trials."""
     own = {*differing(trials), "seed"}
     return {name: value for name, value in trials[0].to_dict().items() if name not in own} if trials else {}
 
 
 def differing(trials: Sequence[TrialConfig]) -> list[str]:
-    """The fields that trials have different values of, in their order; settings of parts among them."""
+    """The fields and settings of parts in which trials differ, in their order."""
     return [name for name in stated(trials) if len({trial.get(name) for trial in trials}) > 1]
 
 
 def stated(trials: Iterable[TrialConfig]) -> list[str]:
-    """What trials can differ in: all fields, and the settings of parts that are not as by default in all of them."""
+    """All fields, and the settings of parts that at least one trial changes from the default."""
     found = dict.fromkeys(name for trial in trials for name in trial.to_dict())
     return sorted(found, key=lambda name: list(FIELDS).index(name.partition(".")[0]))  # settings behind their slots
 
 
 def told(trial: TrialConfig, names: Iterable[str]) -> list[str]:
-    """Some fields of a trial in words; a setting that it has not, or has by default, is left out."""
+    """Some fields of a trial in words, without settings that it lacks or leaves at their default."""
     fields = trial.to_dict()
     return [f"{name}={_short(fields[name])}" for name in names if name in fields]
 

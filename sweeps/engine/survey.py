@@ -1,4 +1,4 @@
-"""What can be said of a plan without running it: a dry run, a measurement, and why a trial will run."""
+"""Answers about a plan without running it: a dry run, a measurement, and why a trial will run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def show(plan: Sweep | Search, options: Options) -> int:
 
 
 def _measured(plan: Sweep, options: Options) -> dict[str, str]:
-    """Measures, and reads the corpus if there is one, because the plan must know how many clips it has."""
+    """Measures the plan's cells, and reads the corpus if there is one: the plan must know how many clips it has."""
     if corpus := options.corpus_store:
         fetch.bring(corpus, progress.each)
     if source := options.source:
@@ -69,7 +69,7 @@ def _measured(plan: Sweep, options: Options) -> dict[str, str]:
 
 
 def from_memory(plan: Sweep, options: Options) -> Situation:
-    """The situation as far as it is known: no audio is read, and a missing checkpoint is said, not refused."""
+    """The situation as far as it is known: no audio is read, and a missing checkpoint is noted, not refused."""
     damage = remote.checker(storage) if (storage := options.object_store) else record.damage
     source = options.source
     if (corpus := options.corpus_store) and not corpus.local.exists():
@@ -98,7 +98,7 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
 
 
 def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
-    """What the plan's trials have committed on these inputs, by folder."""
+    """The records that the plan's trials have committed on these inputs, by folder."""
     trials = storage / "trials"
     there = {path.name for path in trials.iterdir()} if trials.is_dir() else set()  # or 10,000 files are looked for
     names = (folder_name(t, inputs[key]) for t in plan.trials if (key := t.key) in inputs)
@@ -106,10 +106,10 @@ def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[
 
 
 def out_of_step(records: Mapping[Path, Record], store_uri: str, storage: Path) -> list[Repair]:
-    """What the store must be told, or tells, of what was committed."""
+    """The repairs that bring the store and the committed records into step."""
     return reconcile.out_of_step(records, store_uri, reconcile.storage_id(storage))
 
 
 def inputs_of(data: Prepared, checkpoint: Path | None) -> Inputs:
-    """The hashes of what a trial starts from."""
+    """The hashes of a trial's inputs."""
     return Inputs(data.scan.sha256, data.split.sha256, weights.sha256(checkpoint) if checkpoint else "none")

@@ -72,11 +72,26 @@ def test_what_may_be_chance_is_called_so(sweep: Sweep, make_run: MakeRun) -> Non
     assert of_pivot(RATES.table(made_of), made_of)[0].endswith("; this may be chance.")
 
 
-def test_three_words_have_no_ends(make_run: MakeRun) -> None:
-    """Which of them should stand against which?"""
+def test_of_several_values_the_best_is_named(make_run: MakeRun) -> None:
+    """With its distance from the worst, and without an interval: the scores themselves have chosen it."""
     sweep = Sweep("toy", grid(BASE, augment=("none", "mixup", "specaugment+mixup"), seed=(1, 2)))
-    made_of = material(sweep, [make_run(t, 0.6 + 0.01 * t.seed) for t in sweep.trials], None, "", 0.02)
-    assert of_pivot(Pivot(down="augment").table(made_of), made_of) == ()
+    level = {"none": 0.5, "mixup": 0.75, "specaugment+mixup": 0.625}
+    made_of = material(sweep, [make_run(t, level[str(t.augment)]) for t in sweep.trials], None, "", 0.02)
+    (sentence,) = of_pivot(Pivot(down="augment").table(made_of), made_of)
+    assert sentence.startswith("The augmentation with the best test accuracy: augment=mixup (75.")
+    assert sentence.endswith(" points from its worst).")
+    assert "interval" not in sentence
+
+
+def test_each_column_has_its_best_row(make_run: MakeRun) -> None:
+    """A network for 8 kHz is best at 4 kHz here, and one for 32 kHz at 16 kHz."""
+    rates = {"pretrain_hz": (8_000, 32_000), "data_hz": (4_000, 8_000, 16_000)}
+    sweep = Sweep("toy", grid(BASE, **rates, seed=(1, 2)))
+    runs = [make_run(t, 0.7 - 0.1 * abs(t.data_hz - t.pretrain_hz / 2) / 8_000) for t in sweep.trials]
+    made_of = material(sweep, runs, None, "", 0.02)
+    best, _ = of_pivot(RATES.table(made_of), made_of)
+    assert best.startswith("The data rate with the best test accuracy: 4 kHz for CNN14_8k (")
+    assert ", 16 kHz for CNN14_32k (" in best
 
 
 def test_nothing_is_said_before_all_is_known(sweep: Sweep, complete: list[Run]) -> None:

@@ -19,9 +19,8 @@ from trainable.learning.settings import all_settings, is_known
 
 
 def _plain(value: Any) -> str:
-    return (
-        f"{value:.9g}" if isinstance(value, float) else plain_words([value])
-    )  # nine digits, so that no two values look alike
+    # Nine digits, so that no two values look alike.
+    return f"{value:.9g}" if isinstance(value, float) else plain_words([value])
 
 
 def _start(weights: str) -> str:

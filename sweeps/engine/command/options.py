@@ -1,4 +1,4 @@
-"""What the flags of a study or its table say, as one value: the same words name the same trials in both."""
+"""The parsed flags of a study or its table; the same flags name the same trials in both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Options:
-    """What a command was told; a flag that the command does not have stands at its default.
+    """The options of a command; an option for which it has no flag keeps its default.
 
     `sweeps.engine.command.commandline` makes it, and says with each flag what it means.
     """
@@ -84,7 +84,7 @@ class Options:
 
     @property
     def variant(self) -> str:
-        """The fields in words, the same for the same fields however they were written; empty when there are none."""
+        """The changed fields in words, sorted by name; empty if there are none."""
         return " ".join(f"{name}={value}" for name, value in sorted(self.fields.items()))
 
     @overload
@@ -92,7 +92,7 @@ class Options:
     @overload
     def planned(self, study: Search) -> Search: ...
     def planned(self, study: Sweep | Search) -> Sweep | Search:
-        """The sweep or search as the flags have it; --seeds of a search are those that confirm its best.
+        """The sweep or search as the flags change it; for a search, --seeds are those that confirm its best.
 
         Raises:
             ValueError: if a flag's value makes a trial impossible.
@@ -107,20 +107,20 @@ class Options:
 
     @property
     def asked(self) -> Asked:
-        """What is asked of the nodes."""
+        """The resources that are asked of the nodes."""
         return Asked(
             self.max_concurrent, self.cpus_per_trial, self.gpus_per_trial, self.gpu_memory_gb, self.accelerator or ""
         )
 
     @property
     def source(self) -> Source | None:
-        """Where the corpora are, if that is known."""
+        """The location of the corpora, if it is known."""
         if self.data_root is None:
             return None
         return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
 
     def invented(self, corpus: str, seed: int = 0) -> Options:
-        """The same words, with the data in an invented corpus, which each machine writes for itself.
+        """A copy with the data in an invented corpus, which each machine writes for itself.
 
         Args:
             seed: of its recordings.
@@ -140,7 +140,7 @@ class Options:
 
     @property
     def trials_dir(self) -> Path:
-        """Where trials leave what they have trained, each in a folder of its own."""
+        """The folder that holds a folder of results for each trial."""
         return self.storage / "trials"
 
     @property
@@ -155,7 +155,7 @@ class Options:
 
     @property
     def as_flags(self) -> list[str]:
-        """The flags that make another command speak of the same trials and the same results."""
+        """The flags with which another command finds the same trials and results."""
         words: list[tuple[str, object]] = [
             ("--classes", self.classes),
             ("--split", self.split),
@@ -197,7 +197,7 @@ def parse_seeds(text: str | None) -> list[int]:
 
 
 def parse_fields(assignments: list[str]) -> dict[str, Value]:
-    """Reads `field=value` words into typed `TrialConfig` fields; a setting of a part is a text until its trial is made.
+    """Parses `field=value` words into typed fields of `TrialConfig`; settings of parts stay text until a trial is made.
 
     Raises:
         ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.
