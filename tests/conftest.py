@@ -52,3 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 + (LONGEST.index(file) if file in LONGEST else len(LONGEST))
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an MLflow store with tables and no runs, to be copied: making the tables takes seconds."""
+    from sweeps.engine.store.store import Store
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Store(f"sqlite:///{path}")
+    return path
