@@ -1,6 +1,7 @@
 # make demo     the whole way in miniature: corpora, pre-training, all 54 trials of Table I, the report
 # make demo-backbones   Table II in miniature: ten networks on the same ships, the report with Grad-CAM
-# make test     the tests            make lint     style, types
+# make check    while you work: style, types and the fast tests, in two minutes
+# make test     all tests            make lint     style, types
 # make lock     requirements.in -> requirements.txt, and what only tests and lint need -> requirements-dev.txt
 
 # The first that starts and can make environments; a name alone may be a shim of a version that is not there.
@@ -9,6 +10,7 @@ starts := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info 
 PYTHON ?= $(shell for p in $(PYTHONS) python3; do $$p -c '$(starts)' > /dev/null 2>&1 && echo $$p && break; done)
 LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements
+PYTEST := .venv/bin/python -m pytest --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 DEMO ?= results/demo
 RUN := .venv/bin/python
 DEMO_FLAGS := --storage $(DEMO)
@@ -16,7 +18,7 @@ DEMO_FLAGS := --storage $(DEMO)
 # A corpus is written aside and renamed, so that an interrupted one is written anew.
 whole = { rm -rf $(DEMO)/$(1).part && $(RUN) -m datasets.synthetic $(2) $(DEMO)/$(1).part && mv $(DEMO)/$(1).part $(DEMO)/$(1); }
 
-.PHONY: demo demo-backbones test lint lock clean
+.PHONY: demo demo-backbones check test lint lock clean
 
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "there is no Python 3.11 to 3.13 with venv; install one, or name it: make PYTHON=..." >&2; exit 2; }
@@ -48,8 +50,11 @@ demo-backbones: .venv/installed $(DEMO)/ships
 $(DEMO)/ships: | .venv/installed
 	@$(call whole,ships,deepship --recordings-per-class 32 --seconds 5 9.9)
 
+check: lint
+	$(PYTEST) --numprocesses 2 -m "not slow and not ray and not cluster" --ignore tests/benchmarks --ignore tests/cluster
+
 test: .venv/installed-dev
-	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(PYTEST) --numprocesses 3 --durations 20
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .

@@ -160,6 +160,7 @@ class TestDoor:
         (tmp_path / "latin").write_bytes("font.family: Grün".encode("latin-1"))
         self.draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "latin"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("module", ["analysis.engine.search.plots", "analysis.inside.heatmaps"])
     def test_it_stands_before_whatever_else_loads_matplotlib(self, module: str) -> None:
         """Each alone can be imported, and what it imports later."""

@@ -21,6 +21,8 @@ from sweeps.engine.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKE
 from sweeps.engine.store.runs import Run, read_runs
 from sweeps.engine.store.store import artifact_path
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")
 NUM_EPOCHS = 30

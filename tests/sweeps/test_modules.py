@@ -143,6 +143,7 @@ print(json.dumps(sorted(m.__file__ for m in ours)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", [PANN, TIMM, PROBE], ids=["pann", "timm", "probe"])
 def test_a_trial_loads_no_module_that_is_not_counted(trial: TrialConfig, tmp_path: Path) -> None:
     """A real trial, in a process of its own; packages hold nothing but a docstring, and are not counted."""

@@ -58,6 +58,8 @@ from trainable.result.record import Record
 from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BASE = RATES
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)

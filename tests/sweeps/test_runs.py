@@ -26,6 +26,8 @@ from sweeps.engine.store.runs import Run, StoreError, read_runs, sqlite_path
 from sweeps.engine.store.store import Store, artifact_path
 from sweeps.recipes.mohammadi import RATES
 
+pytestmark = pytest.mark.slow
+
 TRIAL = RATES
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 

@@ -47,6 +47,7 @@ def test_an_epoch_trains_on_samples_and_predicts_clips() -> None:
     assert epoch_flops(dataclasses.replace(plain, augment="mixup"), 101, 7) == pytest.approx((150 + 7) * forward)
 
 
+@pytest.mark.slow
 def test_a_plan_may_ask_without_torch() -> None:
     """The table is read by the standard library."""
     fields = trial("cnn14").to_dict()

@@ -214,6 +214,7 @@ def test_torchs_random_state_is_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path: Path) -> None:
     """Classes that differ in level are told apart, on clips that were not trained on."""
     config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=12, batch=16, lr=3e-3, width=1 / 32)
@@ -407,6 +408,7 @@ def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None
     assert checkpoint.latest(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_huge_learning_rate_is_an_error(tmp_path: Path) -> None:
     """A trial that diverges says so, and does not go on."""
     with pytest.raises(NotFinite, match="lower lr"):

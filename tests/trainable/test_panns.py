@@ -258,6 +258,7 @@ def test_channels_last_changes_nothing(backbone: str) -> None:
     torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["cnn14", "resnet22", "mobilenetv1", "res1dnet31"])
 def test_the_forward_pass_is_one_graph(backbone: str) -> None:
     """A compiler can take the whole network with its augmentation; no step waits for the host."""

@@ -39,6 +39,8 @@ from trainable.network.backbone import Backbone
 from trainable.network.networks import start_network
 from trainable.result import record
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CNN14 = RATES.but(
     corpus="toy", pretrain_hz=8_000, data_hz=8_000, clip_s=0.4, weights="none", width=1 / 32, lr=1e-3, batch=4, epochs=3

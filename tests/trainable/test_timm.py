@@ -185,6 +185,7 @@ def test_what_timm_itself_has_loaded_is_a_checkpoint(tmp_path: Path, monkeypatch
     assert torch.equal(found["trunk.layer4.1.conv2.weight"], random.state_dict()["layer4.1.conv2.weight"])
 
 
+@pytest.mark.slow
 def test_a_plan_loads_neither_torch_nor_timm() -> None:
     """The card of any name is known in milliseconds."""
     code = (
