@@ -80,6 +80,7 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_makes_no_number_of_a_trial_changes_nothing(tree: Path, change: str) -> None:
     """Comments, docstrings, and files that the trial does not use."""

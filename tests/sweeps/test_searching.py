@@ -48,6 +48,7 @@ def committed(storage: Path) -> set[Path]:
     return set((storage / "trials").glob("*/record.json"))
 
 
+@pytest.mark.slow
 def test_a_driver_shows_a_round_in_the_study_as_it_goes(open_store: Callable[..., Store], tmp_path: Path) -> None:
     """One evaluation ends; the other has an epoch behind it when the driver stops, and waits for the next start."""
     drive, storage = Drive(open_store(), tmp_path), f"sqlite:///{tmp_path / 'optuna.db'}"

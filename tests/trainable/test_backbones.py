@@ -96,6 +96,7 @@ class TestContract:
         assert logits.shape == (4, 3)
         torch.testing.assert_close(network(name).classifier(embedding), logits)
 
+    @pytest.mark.slow
     def test_gradients_reach_the_first_layer(self, name: str) -> None:
         """The first convolution of each branch learns, and every parameter has a gradient."""
         net = build(name).train()
@@ -120,6 +121,7 @@ class TestContract:
         with torch.no_grad():
             assert network(name).eval()(x, mixed).shape == (2, 3)
 
+    @pytest.mark.slow
     def test_building_draws_from_the_generator_alone(self, name: str) -> None:
         """The same generator gives the same weights, another others, and torch's random state is left as it was."""
         before = torch.get_rng_state()
@@ -135,6 +137,7 @@ class TestContract:
         network(name).eval()(clips(config(name)))
         assert torch.equal(torch.get_rng_state(), before)
 
+    @pytest.mark.slow
     def test_a_runs_checkpoint_fits_whole_or_not_at_all(self, name: str, tmp_path: Path) -> None:
         """What one network leaves gives another the same logits; one name too few is refused."""
         x, front_end = clips(config(name)), config(name).card.front_end
@@ -148,6 +151,7 @@ class TestContract:
         with pytest.raises(WrongWeights, match="1 missing"):
             pretrained.load(other, tmp_path / "less.pt", front_end)
 
+    @pytest.mark.slow
     def test_a_new_classifier_takes_the_old_ones_place(self, name: str) -> None:
         """Drawn from the generator alone, it gives as many logits as there are classes, and nothing else changes."""
         net, other = build(name), build(name, seed=2)
@@ -181,6 +185,7 @@ class TestContract:
                 net(torch.randn(2, shortest[0] - 1, *shortest[1:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE_II)
 def test_parameter_counts_are_those_of_table_ii(name: str) -> None:
     """As counted by the reference implementations, and as the paper prints them in millions."""
@@ -207,6 +212,7 @@ def test_what_is_too_short_is_refused_in_the_plan(data_hz: int) -> None:
         at_rate("res1dnet31", data_hz)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data_hz", [2_000, 4_000, 32_000])
 @pytest.mark.parametrize("name", TABLE_II)
 def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
@@ -234,6 +240,7 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE_II)
 def test_bfloat16_is_float32_within_its_digits(name: str) -> None:
     """One cell of each backbone: logits of a network that has seen some clips, and the gradients of its loss."""

@@ -15,6 +15,7 @@ from trainable.cost.cost import epoch_flops, forward_flops
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "width", "clip_s", "within"),
     [

@@ -311,6 +311,7 @@ class TestWavegram:
         assert not torch.equal(blind, network(waves()))
         assert not torch.equal(blind[0], blind[1])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("lengths", [range(9_920, 10_260), range(48_000, 48_660)])
     @torch.inference_mode()
     def test_every_length_works(self, lengths: range) -> None:
@@ -318,6 +319,7 @@ class TestWavegram:
         network, x = small(WAVEGRAM).eval(), waves(1, lengths[-1])
         assert all(network(x[:, :num_samples]).isfinite().all() for num_samples in lengths)
 
+    @pytest.mark.slow
     @torch.inference_mode()
     def test_only_what_does_not_line_up_is_padded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """At every length of a period, padding is asked for exactly where the branches would have other sizes."""

@@ -58,6 +58,7 @@ def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
     return request.param, network
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> None:
     """From the waveform to embedding and class probabilities, as near to the published network's outputs as float32 is.

@@ -67,6 +67,7 @@ def put_into_hub(hub: Path, name: str, file: Path) -> Path:
     return blob
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", timm.KNOWN)
 def test_the_stem_is_summed_over_the_colours(name: str) -> None:
     """A published file's other weights arrive as they are; the input's normalisation and the classifier are new."""
@@ -131,6 +132,7 @@ def test_absent_weights_are_asked_for(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["another network", "less", "more", "cut", "not finite", "a web page"])
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     """Weights of another network, too few, too many, half a file, not a number, an error page: none gets in."""
