@@ -147,7 +147,7 @@ def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, pending: lis
             continue
         kill = pending[0]
         if kill.what in NAMES:
-            victims = [p for p in everyone if NAMES[kill.what] in p.name]
+            victims = [p for p in members if NAMES[kill.what] in p.name]
         else:
             of_trials = kill.what in ("worker", "worker-term", "freeze")
             victims = workers if of_trials else list(filter(None, [alive(driver.pid)]))
