@@ -39,7 +39,9 @@ def small(study: Sweep | Search, fields: Mapping[str, Any]) -> Sweep | Search:
     if isinstance(study, Search):
         sought = {axis.partition(".")[0] for axis in study.space}
         one_start = sought.isdisjoint(fields_that_change(NETWORK, START))
-        base = small_trial(study.base if one_start else study.base.but(weights="none"), fields)
+        networks = getattr(study.space.get("backbone"), "values", (study.base.backbone,))
+        wide = {} if all(study.base.but(backbone=name).card.scalable for name in networks) else {"width": 1.0}
+        base = small_trial(study.base if one_start else study.base.but(weights="none"), {**wide, **fields})
         num = study.num_trials if study.sampler == "grid" else min(study.num_trials, miniature.EVALUATIONS)
         return dataclasses.replace(study, name=name, base=base, num_trials=num)
     trials = tuple(small_trial(trial, fields) for trial in study.trials)

@@ -90,7 +90,9 @@ class TestThePlan:
         """No one checkpoint fits them all."""
         space = {"backbone": Choice(("cnn10", "cnn14"))}
         made = small(Search("toy", RATES, space, num_trials=2, sampler="grid"), {})
-        assert made.base.weights == "none"
+        assert (made.base.weights, made.base.width) == ("none", miniature.WIDTH)
+        space = {"backbone": Choice(("cnn10", "timm/resnet18.a1_in1k"))}  # the second cannot be made narrower
+        assert small(Search("toy", RATES, space, num_trials=2, sampler="grid"), {}).base.width == 1
         assert small(Search("toy", RATES, {"lr": LogUniform(1e-4, 1e-2)}, 4), {}).base.weights.startswith("run:")
 
 
@@ -143,11 +145,11 @@ def test_every_study_runs_in_miniature(
     name: str, storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On one seed, from the pre-training to the report, which is complete and says what it is of."""
-    words = ["--small", "--seeds", "1", "--storage", str(storage)]
+    words = ["--small", "--seeds", "1", "--storage", str(storage), "--max-concurrent", "1"]
     if isinstance(planned(name), Search):
         words[2] = "7"  # the search itself has seed 1
     assert launch(planned(name), words) == COMPLETE, capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", [name, *words])
+    monkeypatch.setattr(sys, "argv", [name, *words[:-2]])
     with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_module(f"analysis.{name}", run_name="__main__")
     report = storage / "reports" / f"{name}_small"
