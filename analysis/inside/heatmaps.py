@@ -170,7 +170,7 @@ def mean_logmels(
     for here in np.array_split(chosen, -(-len(chosen) // 64)):
         x = test.batch(torch.from_numpy(here).to(test.labels.device))
         x = logmel(x, trial.card.front_end) if trial.given.waves else x
-        np.add.at(total, labels[here], x.cpu().numpy())
+        np.add.at(total, labels[here], trial.card.front_end.decibels(x.cpu().numpy()))
         np.add.at(count, labels[here], 1)
     mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]
     return mean

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from datasets.engine.refusal import Refusal
 
@@ -42,6 +44,32 @@ class FrontEnd:
     def num_frames(self, num_samples: int) -> int:
         """Frames that a clip of `num_samples` gives, centred and reflected at both ends."""
         return num_samples // self.hop + 1
+
+    def decibels(self, logmel: Any) -> Any:
+        """A log-mel as a figure shows it [dB]."""
+        return logmel
+
+
+@dataclass(frozen=True)
+class KaldiFrontEnd(FrontEnd):
+    """A log-mel of a pre-emphasised waveform in Kaldi's mel bands, normalised by two constants.
+
+    Its frames are `taper` samples long and stand in the middle of the `window` that is transformed.
+    """
+
+    taper: int  # samples of the symmetric Hann window
+    pre_emphasis: float  # of the sample before, which is taken off each
+    floor: float  # added to the mel power before its natural logarithm
+    mean: float  # of the logarithm, taken off
+    spread: float  # that it is divided by
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of a clip: the first sample has none before it, so that one is lost."""
+        return (num_samples - 1) // self.hop + 1
+
+    def decibels(self, logmel: Any) -> Any:
+        """A log-mel as a figure shows it [dB], its normalisation undone."""
+        return (logmel * self.spread + self.mean) * (10 / math.log(10))
 
 
 @dataclass(frozen=True)
