@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,15 +35,7 @@ from trainable.weights import pretrained, weights
 from trainable.weights.weights import MissingWeights, WrongWeights
 
 NUM_CLASSES, NUM_CLIPS = 3, 4
-FIELDS: dict[str, object] = {
-    "corpus": "noise",
-    "augment": "none",
-    "seed": 1,
-    "clip_s": 2.0,
-    "lr": 1e-3,
-    "batch": NUM_CLIPS,
-    "epochs": 1,
-}
+LONG_S, SHORT_S = 60.0, 2.0  # a clip that every network can take, and one that is tried soon
 
 
 class Wrong(Exception):
@@ -60,18 +53,29 @@ def trial_of(words: Sequence[str]) -> TrialConfig:
         ValueError: if there is no such network, or it cannot be tried so.
         TypeError: if there is no such field.
     """
-    fields: dict[str, object] = dict(word.partition("=")[::2] for word in words)
+    fields: dict[str, Any] = dict(word.partition("=")[::2] for word in words)
     if not (backbone := str(fields.get("backbone", ""))):
         raise ValueError("name a network: backbone=NAME; python -m trainable lists those that there are")
     try:
         rates = [card.pretrain_hz for card in names.cards(module(backbone), backbone)]
     except ValueError as error:
         raise ValueError(f"{error}{names.near(backbone)}") from None
-    rate = fields.setdefault("pretrain_hz", max(rates, default=32_000))
-    fields.setdefault("data_hz", rate)
-    if str(rate).isdecimal():
-        fields.setdefault("input_norm", module(backbone).card(backbone, int(str(rate))).input_norms[0])
-    return TrialConfig.of(FIELDS | fields)
+    rate: Any = fields.get("pretrain_hz", max(rates, default=32_000))
+    norms = module(backbone).card(backbone, int(rate)).input_norms if str(rate).isdecimal() else ("none",)
+    base = TrialConfig(
+        corpus="noise",
+        backbone=backbone,
+        pretrain_hz=rate,
+        data_hz=rate,
+        input_norm=norms[0],
+        augment="none",
+        seed=1,
+        clip_s=LONG_S,
+        lr=1e-3,
+        batch=NUM_CLIPS,
+        epochs=1,
+    )
+    return base.but(**{"clip_s": SHORT_S} | fields)
 
 
 def noise(trial: TrialConfig, num_clips: int = NUM_CLIPS) -> Tensor:
@@ -202,6 +206,8 @@ def published(trial: TrialConfig, weights_dir: Path) -> str:
     """The published file loads strictly, if it is here."""
     if not trial.card.passport.command:
         raise NotHere("nothing was published for it")
+    if trial.width != 1:
+        raise NotHere("published weights fit width=1 only")
     wanted = trial.but(weights="published")
     try:
         path = weights.locate(wanted, weights_dir, weights_dir)

@@ -237,24 +237,20 @@ class TestPlan:
             assert words in str(caught.value)
 
 
-def of_folds(trial: TrialConfig, folder: Path) -> dict[str, Examples]:
-    """ESC-10's clips in folds 1 and 2."""
-    source = Source(DATA / "esc10", folder, None, "drop")
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examples]:
+    """The 80 clips each of ESC-10's folds 1 and 2, of ten classes."""
+    source = Source(DATA / "esc10", tmp_path_factory.mktemp("clips"), None, "drop")
     found = prepare.prepare(Wanted("esc50", (), "published", CLIP_S), source)
-    clips = open_clips(prepare.clips(found, [trial.data_hz], CLIP_S, source)[trial.data_hz])
+    clips = open_clips(prepare.clips(found, [TRIAL.data_hz], CLIP_S, source)[TRIAL.data_hz])
     groups = {r.id: r.groups["fold"] for r in found.scan.corpus.recordings}
     split = Split("two folds", {i: fold for i, fold in groups.items() if fold in "12"})
-    return {fold: examples.load(trial, clips, split, fold, torch.device("cpu")) for fold in "12"}
+    return {fold: examples.load(TRIAL, clips, split, fold, torch.device("cpu")) for fold in "12"}
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real recordings are not here: {DATA}")
 class TestRealSound:
-    @pytest.fixture(scope="class")
-    def folds(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examples]:
-        """80 clips each, of ten classes."""
-        return of_folds(TRIAL, tmp_path_factory.mktemp("clips"))
-
     def test_the_published_network_knows_what_it_hears(self, folds: dict[str, Examples]) -> None:
         """Nothing is trained: of ten AudioSet classes, the right one is the likeliest for 96.75 % of all clips."""
         path = weights.locate(TRIAL, DATA / "weights", DATA)
