@@ -24,7 +24,8 @@ from trainable.backbones import efficientat
 from trainable.config import TrialConfig
 from trainable.examples import Examples
 from trainable.finetune import predict
-from trainable.inputs.kaldi_logmel import KaldiLogMel
+from trainable.inputs.kaldi_mel import KaldiMel
+from trainable.learning.augmentation import draw
 from trainable.network.kaldi import kaldi_logmel
 from trainable.network.linear import embedded
 from trainable.network.mobilenetv3 import BLOCKS, MobileNetV3, renamed
@@ -149,7 +150,7 @@ class TestFrontEnd:
 
     def test_refuses_what_is_too_short(self) -> None:
         """In the plan, by the input's own rule: half a window must be reflected, and a sample is lost."""
-        assert TRIAL.but(clip_s=514 / 32_000).num_samples == KaldiLogMel().min_samples(TRIAL)
+        assert TRIAL.but(clip_s=514 / 32_000).num_samples == KaldiMel().min_samples(TRIAL)
         with pytest.raises(ValueError, match=r"gives 513 samples to efficientat/mn04_as .* which needs 514"):
             TRIAL.but(clip_s=513 / 32_000)
 
@@ -215,13 +216,21 @@ class TestPlan:
             ({"backbone": "mn10_as"}, "did you mean efficientat/mn10_as"),
             ({"pretrain_hz": 16_000}, "efficientat/mn04_as was pre-trained at 32000 Hz"),
             ({"input_norm": "batch"}, "efficientat/mn04_as takes none; choose that"),
-            ({"input": "logmel"}, "efficientat/mn04_as takes kaldi_logmel; choose that"),
+            ({"input": "logmel"}, "efficientat/mn04_as takes kaldi_mel; choose that"),
         ],
     )
     def test_others_are_refused(self, fields: dict[str, object], told: str) -> None:
         """By name, rate, normalisation and input, with those that there are."""
         with pytest.raises(ValueError, match=told):
             TRIAL.but(**fields)
+
+    def test_takes_all_augmentations(self) -> None:
+        """Its input is normalised as it is, so that SpecAugment can hide a part of it."""
+        trial = TRIAL.but(augment="specaugment+mixup", trained="everything", weights="none")
+        network = start_network(trial, 3, None).train()
+        augment = draw(trial, 4, torch.Generator().manual_seed(0))
+        with torch.random.fork_rng():
+            assert network(torch.randn(4, *trial.logmel_shape), augment).shape == (2, 3)
 
     @pytest.mark.parametrize("data_hz", [2_000, 8_000, 44_100])
     def test_takes_any_rate(self, data_hz: int) -> None:

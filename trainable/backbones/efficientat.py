@@ -74,7 +74,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
-        inputs=("kaldi_logmel",),
+        inputs=("kaldi_mel",),
         front_end=FRONT_END,
         min_samples=1,  # one frame: strides keep it
         num_parameters=num_parameters,
