@@ -1,4 +1,4 @@
-"""Does augmentation help on DeepShip? All pairs of SpecAugment, mixup, both and neither.
+"""Does augmentation help on DeepShip? SpecAugment, mixup, both and neither, compared pair by pair.
 
 python -m analysis.augmentations
 """

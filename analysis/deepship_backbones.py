@@ -1,4 +1,4 @@
-"""Table II and Fig. 3 of Mohammadi et al. 2024: which pre-trained network should hear ships?  Ten on DeepShip.
+"""Table II and Fig. 3 of Mohammadi et al. 2024: which pre-trained network should hear ships? Ten on DeepShip.
 
 python -m analysis.deepship_backbones
 """

@@ -1,4 +1,4 @@
-"""Table I and Fig. 2 of Mohammadi et al. 2024: must the pre-training rate match the data rate?  CNN14 on DeepShip.
+"""Table I and Fig. 2 of Mohammadi et al. 2024: must the pre-training rate match the data rate? CNN14 on DeepShip.
 
 python -m analysis.deepship_rates
 """

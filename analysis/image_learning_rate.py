@@ -1,4 +1,4 @@
-"""The grid search of Palanisamy et al. 2020 on ESC-50: what it finds here, and whether it holds on fresh seeds.
+"""The grid search of Palanisamy et al. 2020 on ESC-50: its best setting here, and whether that holds on fresh seeds.
 
 python -m analysis.image_learning_rate
 """

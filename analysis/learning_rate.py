@@ -1,4 +1,4 @@
-"""What a search for learning rate and weight decay found, and whether it holds on fresh seeds.
+"""The best learning rate and weight decay of a search, and whether they hold on fresh seeds.
 
 python -m analysis.learning_rate
 """

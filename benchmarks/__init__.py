@@ -1,1 +1,1 @@
-"""Programs that measure a claim beside its peer, in one run. `python -m benchmarks.NAME`."""
+"""Programs that measure a claim beside its peer, in one run: `python -m benchmarks.NAME`."""

@@ -2,8 +2,8 @@
 
     python -m benchmarks [--only NAME,NAME] [--page]
 
-Each runs in a process of its own; its results are kept in benchmarks/results/, those of a GPU apart from those of a
-CPU, and the page is written from all that are there. --page writes it without running anything.
+Each runs in a separate process. Its results are stored in benchmarks/results/, with separate folders for GPU and CPU,
+and the page is written from all stored results. --page writes it without running anything.
 """
 
 from __future__ import annotations
@@ -50,37 +50,37 @@ A row without a figure was not measured, and says why; a goal that was missed sa
 
 
 def run(name: str) -> bool:
-    """Runs one benchmark, and keeps its results; whether it ended well."""
+    """Runs one benchmark, and stores its results; returns whether it succeeded."""
     folder = RESULTS / ("gpu" if _has_gpu() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     print(f"\n{name}", flush=True)
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(folder / f"{name}.json")]
-    times = folder / "times.json"  # a GPU's steps, of which `tables` makes hours
+    times = folder / "times.json"  # the times of a GPU's steps, from which `tables` computes hours
     if _has_gpu() and (name == "gpu" or (name == "tables" and times.exists())):
         command += ["--times", str(times)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0  # noqa: S603
 
 
 def page(results: Path = RESULTS) -> str:
-    """The page, from all results that are kept."""
-    found = [(name, document) for name in NAMES for document in documents(results, name)]
-    rows = [row for _, document in found for row in document["rows"]]
+    """The page, made from all stored results."""
+    results_of = [(name, document) for name in NAMES for document in documents(results, name)]
+    rows = [row for _, document in results_of for row in document["rows"]]
     met, missed = (sum(row["met"] is verdict for row in rows) for verdict in (True, False))
-    left = sum(row["ours"] is None for row in rows)
-    told = f"{met} goals are met, {missed} are missed, and {left} rows were not measured.\n"
-    return "\n".join([TOP, told, *(section(name, document) for name, document in found)])
+    num_unmeasured = sum(row["ours"] is None for row in rows)
+    summary = f"{met} goals are met, {missed} are missed, and {num_unmeasured} rows were not measured.\n"
+    return "\n".join([TOP, summary, *(section(name, document) for name, document in results_of)])
 
 
 def documents(results: Path, name: str) -> list[dict[str, Any]]:
-    """What is kept of a benchmark: of a CPU, and of a GPU, whose rows take the place of those that had none."""
-    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(f"*/{name}.json"))]
-    for document in kept[:-1]:
+    """The stored results of a benchmark on a CPU and a GPU; of all but the last, only the measured rows."""
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(f"*/{name}.json"))]
+    for document in stored[:-1]:
         document["rows"] = [row for row in document["rows"] if row["ours"] is not None]
-    return [document for document in kept if document["rows"]]
+    return [document for document in stored if document["rows"]]
 
 
 def section(name: str, document: dict[str, Any]) -> str:
-    """One benchmark's part of the page."""
+    """The section of the page for one benchmark."""
     about = (importlib.import_module(f"benchmarks.{name}").__doc__ or "").splitlines()[0]
     versions = ", ".join(f"{package} {version}" for package, version in document["versions"].items())
     machine = document["machine"] if document["gpu"] == "none" else f"{document['gpu']}, {document['machine']}"
@@ -106,9 +106,9 @@ def _has_gpu() -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs what is asked for, and writes the page; exits with 1 if a benchmark broke, when all others have run."""
+    """Runs the chosen benchmarks, and writes the page; exits with 1 if any of them failed, after running the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", metavar="NAME,NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--only", metavar="NAME,NAME", help=f"some of {', '.join(NAMES)}")
     parser.add_argument("--page", action="store_true", help="run nothing")
     args = parser.parse_args(argv)
     chosen = args.only.split(",") if args.only else list(NAMES)

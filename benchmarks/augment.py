@@ -1,9 +1,10 @@
-"""Measures SpecAugment and mixup of a batch, against torchlibrosa's SpecAugmentation and mixup as the PANNs do it.
+"""Measures SpecAugment and mixup of a batch, against torchlibrosa's SpecAugmentation and the mixup of the PANNs.
 
     python -m benchmarks.augment [--clips N] [--steps N] [--rounds N] [--json FILE]
 
-Drawing and applying both, on a CPU, one thread, CPU time of a training step's batch, the two in turn, medians over the
-rounds. The peer hides stripe after stripe in place, 4 of each clip, so that its time does not depend on the frames.
+Both draw and apply their augmentations for the batch of a training step. The figures are CPU times with one thread; the
+two sides take turns, and the medians over the rounds are shown. The peer hides the stripes one after another in place,
+4 in each clip, so that its time does not depend on the number of frames.
 """
 
 from __future__ import annotations
@@ -22,49 +23,49 @@ from trainable.network.panns.rates import FRONT_ENDS
 
 CLIP_S = 5
 MODEL_HZ = 32_000
-CASES = ((2_000, 5.0), (8_000, 5.0), (32_000, None))  # data_hz, and how many times better it must be
+CASES = ((2_000, 5.0), (8_000, 5.0), (32_000, None))  # data_hz, and the goal as a ratio to the peer
 AS_PUBLISHED = SpecAugment()
 PEER = "torchlibrosa + PANNs"
 Step = Callable[[], torch.Tensor]
 
 
 def num_frames(data_hz: int) -> int:
-    """Frames of a clip: 32, 126 and 501."""
+    """The number of frames of a clip: 32, 126 or 501."""
     return FRONT_ENDS[MODEL_HZ].num_frames(CLIP_S * data_hz)
 
 
 def ours(x: torch.Tensor, time_width: int, generator: torch.Generator) -> torch.Tensor:
-    """What a training step does to its normalised log-mels (clips, 1, frames, mels)."""
+    """Augments normalised log-mels (clips, 1, frames, mels) as a training step does."""
     samples, _, frames, mels = x.shape
     masks = draw_masks(samples, frames, mels, time_width, generator, AS_PUBLISHED.mels, AS_PUBLISHED.stripes)
     return Augmentation((masks, Lambdas(draw_lambdas(samples // 2, generator))))(x)
 
 
 def peer_lambdas(pairs: int, random: np.random.RandomState) -> list[float]:
-    """The share of each pair's first clip, drawn one by one."""
+    """The shares of the first clips in pairs, drawn one by one."""
     return [float(random.beta(1.0, 1.0)) for _ in range(pairs)]
 
 
 def peer_mixup(x: torch.Tensor, lambdas: list[float]) -> torch.Tensor:
-    """Neighbours mixed by two products and a sum."""
+    """Mixes neighbours with two products and a sum."""
     share = torch.tensor(lambdas).view(-1, 1, 1, 1)
     return x[0::2] * share + x[1::2] * (1 - share)
 
 
 def spec_augmentation(time_width: int) -> SpecAugmentation:
-    """The peer's masks, in training mode; it changes its input in place."""
+    """The masks of the peer, in training mode; they change their input in place."""
     return SpecAugmentation(time_width, AS_PUBLISHED.stripes, AS_PUBLISHED.mels, AS_PUBLISHED.stripes).train()
 
 
 def steps(data_hz: int, clips: int) -> dict[str, Step]:
-    """A training step's augmentation, ours and the peer's, on the same noise."""
+    """The augmentation of a training step, ours and the peer's, on the same noise."""
     time_width = time_mask_width(data_hz, MODEL_HZ)
     x = torch.randn(clips, 1, num_frames(data_hz), 64, generator=torch.Generator().manual_seed(0))
     generator, random, masks = torch.Generator().manual_seed(1), np.random.RandomState(1), spec_augmentation(time_width)
-    own = x.clone()  # it gets emptier from step to step, which costs the same
+    peer_x = x.clone()  # every step hides more of it, which takes the same time
     return {
         "ours": lambda: ours(x, time_width, generator),
-        "peer": lambda: peer_mixup(masks(own), peer_lambdas(clips // 2, random)),
+        "peer": lambda: peer_mixup(masks(peer_x), peer_lambdas(clips // 2, random)),
     }
 
 
@@ -78,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     rows: list[Row] = []
     for data_hz, at_least in CASES:
-        taken = ms_per_step(steps(data_hz, args.clips), args.steps, args.rounds)
+        ms = ms_per_step(steps(data_hz, args.clips), args.steps, args.rounds)
         case = f"{args.clips} clips of {num_frames(data_hz)} frames"
-        rows.append(against(case, "CPU-ms a step", taken["ours"], taken["peer"], PEER, at_least))
+        rows.append(against(case, "CPU-ms a step", ms["ours"], ms["peer"], PEER, at_least))
     show(rows, args)
 
 

@@ -1,10 +1,10 @@
-"""Kills a sweep through real Ray and MLflow at seeded random moments, and stock Ray Tune on the same schedule.
+"""Kills a sweep with real Ray and MLflow at seeded random moments, and stock Ray Tune on the same schedule.
 
     python -m benchmarks.chaos [--kills N] [--trials N] [--epochs N] [--seed S] [--what driver,worker,term] [--no-peer]
-    python -m benchmarks.chaos --demo          # `make demo`, killed five times, against one that is left alone
+    python -m benchmarks.chaos --demo          # `make demo`, killed five times, against an undisturbed one
 
-Both sides are started again until they exit with 0, and then counted. A first, undisturbed sweep says what the results
-must be. A kill whose victim lives on ends the program.
+Both sides are started again until they exit with 0; then their faults are counted. An undisturbed sweep before them
+shows what the results must be. If the victim of a kill survives, the program ends.
 """
 
 from __future__ import annotations
@@ -40,21 +40,27 @@ PACKAGES = ("ray", "mlflow", "torch")
 
 @dataclass(frozen=True)
 class Side:
-    """What came of one side."""
+    """The outcome of one side."""
 
     counts: Counts
     starts: list[Start]
     wall_s: float
-    more: dict[str, Any]  # what only one side has
+    more: dict[str, Any]  # figures that only one side has
 
 
 def job(folder: Path, words: Sequence[object], look: Callable[[], None], num_trials: int) -> Job:
-    """A command whose epochs are counted in `folder`, with a Ray of its own."""
+    """A command with its own Ray, whose epochs are counted in `folder`.
+
+    Args:
+        words: the module and its arguments.
+        look: called at every tick.
+        num_trials: number of planned trials.
+    """
     epochs, store = folder / "epochs", folder / "storage" / "mlflow.db"
     epochs.mkdir(parents=True)
     environment = {
         "SOUNDINGS_FAULT": "epoch is trained",
-        "SOUNDINGS_FAULT_TIMES": "0",  # counted, never killed
+        "SOUNDINGS_FAULT_TIMES": "0",  # epochs are counted, and no process is killed by this
         "SOUNDINGS_FAULT_LOG": str(epochs),
         "RAY_ADDRESS": "local",
         "RAY_TMPDIR": str(folder.parent),  # a short path, for its sockets
@@ -66,10 +72,10 @@ def job(folder: Path, words: Sequence[object], look: Callable[[], None], num_tri
 
 
 def ours(folder: Path, ships: Path, args: argparse.Namespace, plan: Sequence[Kill]) -> tuple[Side, Watch]:
-    """`sweeps.deepship_rates`: its first pair of rates, and as many seeds as there are to be trials."""
+    """Runs `sweeps.deepship_rates` with its first pair of rates and as many seeds as trials are wanted."""
     storage, num, began = folder / "storage", args.trials, time.monotonic()
     words = ["sweeps.deepship_rates", "--data-root", ships, "--storage", storage, "--limit", num]
-    words += ["--hang-after", args.hang_after]  # so that a frozen worker is ended while the kill is watched
+    words += ["--hang-after", args.hang_after]  # so that a frozen worker is ended before the benchmark stops waiting
     words += ["--seeds", ",".join(map(str, range(1, num + 1)))]
     for pair in (*SMALL, f"epochs={args.epochs}", f"patience={args.epochs}"):
         words += ["--set", pair]
@@ -78,16 +84,18 @@ def ours(folder: Path, ships: Path, args: argparse.Namespace, plan: Sequence[Kil
     starts = kills.disturb(task, plan)
     watch()
     trained = kills.count(task.epochs)
-    found = counts(read_runs(storage / "mlflow.db"), num, watch.again, trained, args.epochs)
+    outcome = counts(read_runs(storage / "mlflow.db"), num, watch.again, trained, args.epochs)
     more = {"records altered": len(watch.altered), "files left behind": len(watch.left_behind())}
-    return Side(found, starts, time.monotonic() - began, more), watch
+    return Side(outcome, starts, time.monotonic() - began, more), watch
 
 
 def peer(folder: Path, alone: Path, args: argparse.Namespace, plan: Sequence[Kill]) -> Side:
-    """`benchmarks.stock_tune`, with epochs as long and checkpoints as large as ours were when left alone."""
+    """Runs `benchmarks.stock_tune` with epochs as long and checkpoints as large as those of our undisturbed sweep."""
     runs = [r for r in read_runs(alone / "storage" / "mlflow.db") if r.key]
     epoch_s = round(statistics.median((r.ended or 0) - r.began for r in runs) / args.epochs, 3)
-    size = 3 * next((alone / "storage" / "trials").glob("*/best.pt")).stat().st_size  # weights, and Adam's two moments
+    size = (
+        3 * next((alone / "storage" / "trials").glob("*/best.pt")).stat().st_size
+    )  # the weights and Adam's two moments
     storage, num, began = folder / "storage", args.trials, time.monotonic()
     storage.mkdir(parents=True)
     (storage / "work.txt").touch()
@@ -95,14 +103,14 @@ def peer(folder: Path, alone: Path, args: argparse.Namespace, plan: Sequence[Kil
     words += ["--epoch-s", epoch_s, "--checkpoint-bytes", size, *(["--keep", args.keep] if args.keep else [])]
     task = job(folder, words, lambda: None, num)
     starts = kills.disturb(task, plan)
-    left = read_runs(storage / "mlflow.db")
-    again = worked_again(left, (storage / "work.txt").read_text(encoding="utf-8"))
-    found = counts(left, num, again, kills.count(task.epochs), args.epochs)
-    return Side(found, starts, time.monotonic() - began, {"epoch [s]": epoch_s, "checkpoint [bytes]": size})
+    runs_left = read_runs(storage / "mlflow.db")
+    repeated = worked_again(runs_left, (storage / "work.txt").read_text(encoding="utf-8"))
+    outcome = counts(runs_left, num, repeated, kills.count(task.epochs), args.epochs)
+    return Side(outcome, starts, time.monotonic() - began, {"epoch [s]": epoch_s, "checkpoint [bytes]": size})
 
 
 def rows(side: Side) -> dict[str, str]:
-    """A side as it is printed."""
+    """The printed figures of a side."""
     hit = Counter(kind for start in side.starts for kind in start.kills)
     recovered = [s.recovered_s for s in side.starts[1:] if s.recovered_s is not None]
     num, count = hit.total(), side.counts
@@ -124,7 +132,7 @@ def rows(side: Side) -> dict[str, str]:
 
 
 def table(sides: dict[str, Side]) -> str:
-    """The sides beside each other."""
+    """The sides as columns of a table."""
     columns = {name: rows(side) for name, side in sides.items()}
     names = dict.fromkeys(row for column in columns.values() for row in column)
     width = {name: max(len(name), *map(len, column.values())) for name, column in columns.items()}
@@ -136,7 +144,7 @@ def table(sides: dict[str, Side]) -> str:
 
 
 def document(args: argparse.Namespace, sides: dict[str, Side]) -> dict[str, Any]:
-    """Everything that was measured, and on what."""
+    """All measurements, with machine, versions and flags."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
@@ -148,7 +156,7 @@ def document(args: argparse.Namespace, sides: dict[str, Side]) -> dict[str, Any]
 
 
 def run(folder: Path, args: argparse.Namespace) -> dict[str, Side]:
-    """Our sweep left alone, our sweep killed, and the peer killed."""
+    """Runs our sweep undisturbed, then our sweep with kills, then the peer with kills."""
     ships = folder / "ships"
     write_deepship(ships, num_per_class=args.recordings, seconds=(5, 6), rate_hz=8_000)
     plan = kills.schedule(args.what.split(","), args.kills, args.seed, args.trials * args.epochs)
@@ -163,29 +171,32 @@ def run(folder: Path, args: argparse.Namespace) -> dict[str, Side]:
 
 
 def make_demo(folder: Path, moments: Sequence[float]) -> tuple[list[bytes], int]:
-    """The tables of a `make demo` whose process group is killed so long after each start [s], and how often it was.
+    """The tables of a `make demo` whose process group is killed some time after each start, and the number of kills.
+
+    Args:
+        moments: the times from each start to its kill [s].
 
     Raises:
-        Missed: if it failed though nobody killed it.
+        Missed: if it failed without being killed.
     """
     command, environment = ["make", "demo", f"DEMO={folder}"], {**os.environ, "RAY_ADDRESS": "local"}
-    made = list[subprocess.Popen[bytes]]()
+    starts = list[subprocess.Popen[bytes]]()
     try:
         for moment in [*moments, None]:
-            made.append(subprocess.Popen(command, cwd=ROOT, start_new_session=True, env=environment))  # noqa: S603
+            starts.append(subprocess.Popen(command, cwd=ROOT, start_new_session=True, env=environment))  # noqa: S603
             try:
-                made[-1].wait(moment)
+                starts[-1].wait(moment)
                 break
             except subprocess.TimeoutExpired:
-                os.killpg(made[-1].pid, signal.SIGKILL)
-                made[-1].wait()
+                os.killpg(starts[-1].pid, signal.SIGKILL)
+                starts[-1].wait()
     finally:
-        for process in made:
+        for process in starts:
             kills.end_session(process.pid)
-    if made[-1].wait():
-        raise kills.Missed(f"{' '.join(command)} ended with {made[-1].wait()}, though nobody killed it")
-    found = folder / "reports" / "demo_rates"
-    return [(found / name).read_bytes() for name in ("table.md", "table.csv")], len(made) - 1
+    if starts[-1].wait():
+        raise kills.Missed(f"{' '.join(command)} ended with {starts[-1].wait()}, though nobody killed it")
+    report = folder / "reports" / "deepship_rates_small"
+    return [(report / name).read_bytes() for name in ("table.md", "table.csv")], len(starts) - 1
 
 
 def main() -> None:
@@ -193,18 +204,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=60, help="of a trial")
-    parser.add_argument("--recordings", type=int, default=12, help="of each of four classes, one clip each")
-    parser.add_argument("--seed", type=int, default=1, help="of the schedule")
-    parser.add_argument("--hang-after", type=int, default=40, help="of our sweep [s]; Ray has no such thing")
-    parser.add_argument("--what", default="driver,worker,term", help=f"to kill; some of {','.join(kills.SIGNALS)}")
+    parser.add_argument("--epochs", type=int, default=60, help="in a trial")
+    parser.add_argument("--recordings", type=int, default=12, help="in each of four classes, with one clip each")
+    parser.add_argument("--seed", type=int, default=1, help="for the schedule")
+    parser.add_argument("--hang-after", type=int, default=40, help="for our sweep [s]; Ray has no such option")
+    parser.add_argument("--what", default="driver,worker,term", help=f"whom to kill: some of {','.join(kills.SIGNALS)}")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--keep", type=int, help="of a stock trial's checkpoints; Tune then writes its state as often")
+    parser.add_argument(
+        "--keep", type=int, help="number of checkpoints that a stock trial keeps; Tune then writes its state as often"
+    )
     parser.add_argument("--demo", action="store_true", help="kill `make demo` instead")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args()
-    if wrong := set(args.what.split(",")) - set(kills.SIGNALS):
-        parser.error(f"--what {args.what}: {', '.join(wrong)} is none of {', '.join(kills.SIGNALS)}")
+    if unknown := set(args.what.split(",")) - set(kills.SIGNALS):
+        parser.error(f"--what {args.what}: {', '.join(unknown)} is none of {', '.join(kills.SIGNALS)}")
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         if args.demo:
             draw = random.Random(args.seed)

@@ -1,6 +1,6 @@
-"""Counts what a disturbed sweep has lost, repeated or left open: from an MLflow store's tables and the trials' folders.
+"""Counts what a disturbed sweep has lost, repeated or left open, from the MLflow database and the trials' folders.
 
-None of it is read by the sweeps' own code, which is what is being tried.
+It does not use the code of the sweeps, because that code is being tested.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ RUNS = """
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the store; `key` says of which planned trial."""
+    """A run of the store; `key` is that of the planned trial."""
 
     run_id: str
     status: str
     began: float  # [s since 1970]
     ended: float | None
-    key: str | None  # None of a sweep's run, and where a kill came before it was said
+    key: str | None  # None for the run of a sweep, and if a kill came before the key was written
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a side ended with, each of them 0 if nothing went wrong but the epochs."""
+    """The faults of a side; all are 0 if nothing went wrong, except that some epochs may be repeated."""
 
     lost: int  # planned trials without a finished run
     twice: int  # trials with more than one finished run
-    stuck: int  # runs that say that they are running, when nothing runs any more
-    again: int  # trials that were executed again after they had been finished
-    epochs_redone: int  # epochs trained beyond one of each
+    stuck: int  # runs with status RUNNING when everything has ended
+    again: int  # trials that were executed again after they had finished
+    epochs_redone: int  # epochs that were trained more than once
 
 
 def read_runs(store: Path) -> list[Run]:
@@ -53,17 +53,19 @@ def read_runs(store: Path) -> list[Run]:
 
 
 def finished(runs: Iterable[Run]) -> Counter[str]:
-    """How many finished runs each trial has."""
+    """The number of finished runs of each trial."""
     return Counter(r.key for r in runs if r.key and r.status == "FINISHED")
 
 
 def counts(runs: Sequence[Run], planned: int, again: set[str], num_trained: int, num_epochs: int) -> Counts:
-    """What went wrong, from a store when everything has ended.
+    """Counts the faults of a side when everything has ended.
 
     Args:
+        runs: the runs of its store.
+        planned: number of planned trials.
         again: the trials that were executed again.
-        num_trained: epochs that were trained by all.
-        num_epochs: of one trial.
+        num_trained: number of epochs that were trained in total.
+        num_epochs: number of epochs of one trial.
     """
     per_key = finished(runs)
     return Counts(
@@ -76,7 +78,7 @@ def counts(runs: Sequence[Run], planned: int, again: set[str], num_trained: int,
 
 
 def worked_again(runs: Sequence[Run], log: str) -> set[str]:
-    """The trials of the peer that its work log (`key epoch time` a line) shows at work after a run of theirs ended."""
+    """The trials of the peer that its log (with lines `key epoch time`) shows at work after one of their runs ended."""
     first_end: dict[str, float] = {}
     for run in runs:
         if run.key and run.status == "FINISHED" and run.ended:
@@ -87,35 +89,35 @@ def worked_again(runs: Sequence[Run], log: str) -> set[str]:
 
 @dataclass
 class Watch:
-    """Looks at the trials' folders of our side while it runs."""
+    """Watches the folders of our trials while they run."""
 
     trials: Path
     records: dict[str, bytes] = field(default_factory=dict)  # by folder, as first seen
-    altered: set[str] = field(default_factory=set)  # records that changed or went
-    again: set[str] = field(default_factory=set)  # trials with a checkpoint that is younger than their record
+    altered: set[str] = field(default_factory=set)  # records that changed or disappeared
+    again: set[str] = field(default_factory=set)  # trials with a checkpoint that is newer than their record
 
     def __call__(self) -> None:
-        """Notes what there is now."""
-        now = {path.parent.name: path for path in self.trials.glob("*/record.json")}
-        for name, path in now.items():
+        """Notes new records, altered records and new checkpoints of finished trials."""
+        paths = {path.parent.name: path for path in self.trials.glob("*/record.json")}
+        for name, path in paths.items():
             if name not in self.records:
                 self.records[name] = path.read_bytes()
         for name, first in self.records.items():
-            if name not in now or now[name].read_bytes() != first:
+            if name not in paths or paths[name].read_bytes() != first:
                 self.altered.add(name)
         for path in self.trials.glob("*/epoch-*.pt"):
             try:
-                late = path.parent.name in now and path.stat().st_mtime > now[path.parent.name].stat().st_mtime
+                late = path.parent.name in paths and path.stat().st_mtime > paths[path.parent.name].stat().st_mtime
             except FileNotFoundError:
-                continue  # removed meanwhile
+                continue  # removed in the meantime
             if late:
                 self.again.add(path.parent.name)
 
     def results(self) -> dict[str, tuple[Any, Any]]:
-        """What every trial has committed that a second execution must repeat bit by bit: scores and predictions."""
-        found = {name: json.loads(text)["record"] for name, text in self.records.items()}
-        return {r["key"]: (r["scores"], r["files"]["predictions.npz"]) for r in found.values()}
+        """The scores and predictions of every trial, by key; a second execution must reproduce them bit by bit."""
+        records = {name: json.loads(text)["record"] for name, text in self.records.items()}
+        return {r["key"]: (r["scores"], r["files"]["predictions.npz"]) for r in records.values()}
 
     def left_behind(self) -> list[Path]:
-        """What only a trial that has not ended may have in its folder."""
+        """The files in the trials' folders that only an unfinished trial may have."""
         return [p for p in self.trials.glob("*/*") if p.name.startswith(("epoch-", "best-", "attempt-", "."))]

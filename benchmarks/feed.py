@@ -1,12 +1,13 @@
-"""Measures what an epoch costs to be given its clips, against float32 arrays in memory and a DataLoader with workers.
+"""Measures the cost of feeding an epoch with its clips, against float32 arrays in memory and a DataLoader with workers.
 
     python -m benchmarks.feed [--clips N] [--epochs N] [--rounds N] [--workers N] [--json FILE]
 
-The peer is the data module of Mohammadi et al. 2024: a list of dicts, a tensor made of each item, batches from worker
-processes. Its workers start once for all epochs here, and there in every one. Ours are the batches of `train_epoch`,
-from `Examples` on the device. All shuffle, and give the same clips in batches of the same size. CPU time of all threads
-and processes, in turn, medians over the rounds, measured on the few clips of `--clips` and printed for the 27,062 that
-an epoch of DeepShip reads: 23,088 to train and 3,974 to validate.
+The peer is the data module of Mohammadi et al. 2024: a list of dicts, each item turned into a tensor, batches from
+worker processes. Here its workers start once for all epochs, in the original in every epoch. Ours are the batches of
+`train_epoch`, from `Examples` on the device. All sides shuffle, and return the same clips in batches of the same size.
+The figures are CPU times of all threads and processes; the sides take turns, and medians over the rounds are shown.
+They are measured on --clips clips, and scaled to the 27,062 of an epoch of DeepShip: 23,088 for training and 3,974 for
+validation.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLIPS_IN_EPOCH = 27_062
-UNIT = 2  # with mixup a sample is two clips: 64 of them make the 32 samples of a batch
+UNIT = 2  # clips in a sample with mixup: 64 clips make the 32 samples of a batch
 LOGMELS, WAVES = (RATES.but(backbone=name, augment="mixup", weights="none") for name in ("cnn14", "res1dnet31"))
 Batch = tuple["Tensor", "Tensor"]  # inputs and labels
 
 
 class DictsInMemory(Dataset[Batch]):
-    """The peer's: every clip as a dict that holds float32 samples between 0 and 1."""
+    """The data set of the peer: every clip is a dict with float32 samples between 0 and 1."""
 
     def __init__(self, clips: Clips) -> None:
         low, high = np.float32(clips.levels.min()), np.float32(clips.levels.max())
@@ -54,7 +55,7 @@ class DictsInMemory(Dataset[Batch]):
         ]
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """The number of clips."""
         return len(self.items)
 
     def __getitem__(self, number: int) -> Batch:
@@ -63,17 +64,17 @@ class DictsInMemory(Dataset[Batch]):
 
 
 def by_loader(dataset: DictsInMemory, num_epochs: int, num_workers: int) -> Iterator[Batch]:
-    """The peer's batches of all epochs, each in an order of its own."""
+    """Yields the batches of the peer for all epochs, each shuffled anew."""
     order = RandomSampler(dataset, num_samples=num_epochs * len(dataset))
     yield from DataLoader(dataset, UNIT * LOGMELS.batch, sampler=order, num_workers=num_workers)
 
 
-def by_index(held: Examples, num_epochs: int) -> Iterator[Batch]:
-    """Ours, as `trainable.finetune.train_epoch` takes them."""
+def by_index(clips: Examples, num_epochs: int) -> Iterator[Batch]:
+    """Yields our batches for all epochs, as in `trainable.finetune.train_epoch`."""
     for epoch in range(num_epochs):
-        order = torch.randperm(len(held.labels), generator=torch.Generator().manual_seed(epoch))
+        order = torch.randperm(len(clips.labels), generator=torch.Generator().manual_seed(epoch))
         for drawn in batches(order, LOGMELS.batch, UNIT):
-            yield held.batch(drawn), held.labels[drawn]
+            yield clips.batch(drawn), clips.labels[drawn]
 
 
 def hold(config: TrialConfig, clips: Clips) -> Examples:
@@ -83,25 +84,25 @@ def hold(config: TrialConfig, clips: Clips) -> Examples:
 
 
 def cpu_s() -> float:
-    """CPU time of this process and of those that it has waited for, all threads [s]."""
+    """CPU time of this process and of ended child processes, over all threads [s]."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def seconds_per_clip(ways: dict[str, Callable[[], Iterator[Batch]]], num_rounds: int) -> dict[str, float]:
-    """Median CPU time of each way to give the clips [s], the ways in turn, after a round that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    """Median CPU time per clip of each way to feed clips [s]; they take turns, after a round that is not counted."""
+    times_of: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(num_rounds + 1):
         for name, give in ways.items():
             began = cpu_s()
             num_clips = sum(len(labels) for _, labels in give())
             if number:
-                taken[name].append((cpu_s() - began) / num_clips)
-    return {name: statistics.median(times) for name, times in taken.items()}
+                times_of[name].append((cpu_s() - began) / num_clips)
+    return {name: statistics.median(times) for name, times in times_of.items()}
 
 
 def measure(clips: Clips, num_epochs: int, num_rounds: int, num_workers: int) -> list[Row]:
-    """The table: ours with log-mels and with waveforms, and what a trial pays once."""
+    """The table: ours with log-mels and with waveforms, and the cost that a trial pays once."""
     dataset = DictsInMemory(clips)
     began = cpu_s()
     logmels = hold(LOGMELS, clips)
@@ -131,10 +132,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--clips", type=int, default=576, metavar="N", help="in memory; default 576")
     options.add_argument("--epochs", type=int, default=4, metavar="N", help="in a round; default 4")
     options.add_argument("--rounds", type=int, default=5, metavar="N", help="default 5")
-    options.add_argument("--workers", type=int, default=8, metavar="N", help="of the peer; default 8, as its code has")
+    options.add_argument("--workers", type=int, default=8, metavar="N", help="of the peer; default 8, as in its code")
     args = options.parse_args(argv)
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as the peer's code does
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as in the peer's code
     with tempfile.TemporaryDirectory(prefix="feed-") as folder:
         clips = open_clips(noise.entry(Path(folder), args.clips))
         rows = measure(clips, args.epochs, args.rounds, args.workers)

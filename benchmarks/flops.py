@@ -2,9 +2,9 @@
 
     python -m benchmarks.flops [--check]
 
-A convolution's and a matrix product's multiplications and additions, by torch's own counter, on shapes alone. They are
-counted at three widths and two lengths, and written as sums of (fixed + each x size) x width**power, where size is the
-clip's frames or, for a network on waveforms, its samples.
+Counts the multiplications and additions of convolutions and matrix products with torch's own counter, on shapes alone.
+This is done at three widths and two lengths. The result is written as a sum of (fixed + each x size) x width**power,
+where size is the number of frames of a clip or, for a network on waveforms, of samples.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ DIGITS = 6
 
 
 def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig:
-    """A trial of a network, for its shapes."""
+    """A trial with a network, for the shapes of its clips."""
     return RATES.but(backbone=backbone, augment="none", seed=0, weights="none", width=width, clip_s=clip_s)
 
 
 def count(config: TrialConfig) -> int:
-    """Forward FLOPs of one clip, counted."""
+    """The counted forward FLOPs of one clip."""
     shape = config.given.shape(config)
     network = start_network(config, 4, None).to("meta").eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -43,37 +43,37 @@ def count(config: TrialConfig) -> int:
 
 
 def terms(backbone: str) -> list[list[float]]:
-    """The `fixed` and `each` of the powers 0, 1 and 2 of the width, exact where it was counted."""
+    """The terms `fixed` and `each` for the powers 0, 1 and 2 of the width; exact at the counted widths and lengths."""
     lines = []
     for width in WIDTHS:
         few, many = (trial(backbone, width, clip_s) for clip_s in SECONDS)
         sizes = [t.given.length(t) for t in (few, many)]
         low, high = count(few), count(many)
-        each = (high - low) / (sizes[1] - sizes[0])
-        lines.append((low - each * sizes[0], each))
+        slope = (high - low) / (sizes[1] - sizes[0])
+        lines.append((low - slope * sizes[0], slope))
     powers = np.vander(WIDTHS, increasing=True)
     return [[float(f"{x:.{DIGITS}g}") for x in row] for row in np.linalg.solve(powers, np.array(lines))]
 
 
 def errors(backbone: str) -> Iterator[tuple[float, float, float]]:
-    """Width, length [s] and relative error of the table's value, between and beyond what it was made of."""
+    """Yields width, length [s] and relative error of the table, at other widths and lengths than the counted ones."""
     for width in (1.0, 1 / 2, 1 / 8):
         for clip_s in (0.7, 5.0, 40.0):
             config = trial(backbone, width, clip_s)
-            told = forward_flops(config)
-            assert told is not None
-            yield width, clip_s, told / count(config) - 1
+            estimate = forward_flops(config)
+            assert estimate is not None
+            yield width, clip_s, estimate / count(config) - 1
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Writes the table, or with --check prints how far it is off where it was not counted."""
+    """Writes the table, or with --check prints its largest errors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="print the table's errors")
     args = parser.parse_args(argv)
     backbones = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
     if args.check:
         for backbone in backbones:
-            worst = max(errors(backbone), key=lambda found: abs(found[2]))
+            worst = max(errors(backbone), key=lambda row: abs(row[2]))
             print(f"{backbone:<36} off by {100 * worst[2]:+.1f} % at most (width {worst[0]:g}, {worst[1]:g} s)")
         return
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(terms(name))}" for name in backbones)

@@ -1,7 +1,7 @@
-"""Starts a command again and again while processes of it are killed at seeded moments, and notes what came of each.
+"""Starts a command repeatedly while its processes are killed at seeded moments, and notes the outcome of each start.
 
-Every start is a session of its own, so that what belongs to it is found by its id and never by a name over the machine.
-The command's work is counted in files, one for every epoch trained (`trainable.device.faults` writes them).
+Every start has its own session, so that its processes are found by the session id and never by name across the machine.
+The work of the command is counted in files, one for every trained epoch (`trainable.device.faults` writes them).
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from pathlib import Path
 
 SIGNALS = {
     "driver": signal.SIGKILL,
-    "term": signal.SIGTERM,  # these two to the driver too
+    "term": signal.SIGTERM,  # this one and the next go to the driver too
     "interrupt": signal.SIGINT,
     "worker": signal.SIGKILL,
     "worker-term": signal.SIGTERM,
-    "freeze": signal.SIGSTOP,  # a worker, which somebody must then end
-    "raylet": signal.SIGKILL,  # with which Ray loses the node
-    "gcs": signal.SIGKILL,  # with which Ray loses the cluster
+    "freeze": signal.SIGSTOP,  # to a worker, which the command must then end
+    "raylet": signal.SIGKILL,  # Ray then loses the node
+    "gcs": signal.SIGKILL,  # Ray then loses the cluster
 }
-WORKER = "ray::ImplicitFunc"  # what Ray calls the process of a trial
-NAMES = {"raylet": "/raylet/raylet ", "gcs": "/gcs/gcs_server "}  # in the command lines of these processes
+WORKER = "ray::ImplicitFunc"  # Ray's name for the process of a trial
+NAMES = {"raylet": "/raylet/raylet ", "gcs": "/gcs/gcs_server "}  # part of the command lines of these processes
 TICK_S = 0.05
 DIES_S, ENDS_S = 120, 900  # how long a victim may take to die, and a start to end
-SPARE_STARTS = 6  # beside one for every kill: Ray may not come up on a loaded machine
-MAX_LIES = 2  # exit codes of 0 that are not true; then the command will not finish by itself
+SPARE_STARTS = 6  # beyond one for every kill, because Ray may fail to start on a loaded machine
+MAX_LIES = 2  # wrong exit codes of 0 after which the command is assumed never to finish
 
 
 class Missed(AssertionError):
-    """A victim that lived on: the run shows nothing."""
+    """A victim that survived, so the run shows nothing."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Whom to kill, and when: so many epochs after the start or the kill before, and then a moment."""
+    """A planned kill: its victim, and its time after the start or the previous kill."""
 
-    what: str  # of SIGNALS
-    epochs: int  # 0: at once, so that a start is killed before it trains
-    pause_s: float
+    what: str  # a key of SIGNALS
+    epochs: int  # epochs to wait for; 0 kills a start before it trains
+    pause_s: float  # time after these epochs
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command that is to end with 0 however often it is killed."""
+    """A command that should end with 0, however often it is killed."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: Path  # for its output
-    epochs: Path  # a folder that gets a file for every epoch trained
+    epochs: Path  # a folder that gets a file for every trained epoch
     look: Callable[[], None]  # called at every tick
-    is_complete: Callable[[], bool]  # whether all that is planned is finished
+    is_complete: Callable[[], bool]  # whether all planned trials are finished
 
 
 @dataclass
@@ -66,25 +66,29 @@ class Start:
     began: float  # [s since 1970]
     kills: list[str] = field(default_factory=list)
     code: int | None = None
-    lied: bool = False  # exited with 0, though not everything that was planned is finished
+    lied: bool = False  # whether it exited with 0 before all planned trials were finished
     recovered_s: float | None = None  # from the start to the first epoch that one of its workers trained
-    tail: str = ""  # the last lines of a start that failed, or lied, though nobody killed its driver
+    tail: str = ""  # the last lines of its output, if it failed or lied without a kill of its driver
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of this machine."""
+    """A process on this machine."""
 
     pid: int
     session: int
-    began: int  # [ticks since boot], because an id may be used again
+    began: int  # [ticks since boot], because process ids are reused
     name: str
 
 
-def schedule(what: Sequence[str], num: int, seed: int, num_epochs: int) -> list[Kill]:
-    """`num` kills, evenly of each kind, spread over about three quarters of `num_epochs`; a sixth of them at starts."""
+def schedule(victims: Sequence[str], num: int, seed: int, num_epochs: int) -> list[Kill]:
+    """Plans `num` kills, spread over about three quarters of `num_epochs`; a sixth of them are at starts.
+
+    Args:
+        victims: keys of SIGNALS, each of which gets the same number of kills.
+    """
     draw = random.Random(seed)
-    kinds = [what[n % len(what)] for n in range(num)]
+    kinds = [victims[n % len(victims)] for n in range(num)]
     draw.shuffle(kinds)
     longest = max(1, round(1.5 * num_epochs / max(num, 1)))
     early = [draw.random() < 1 / 6 for _ in kinds]
@@ -95,13 +99,13 @@ def schedule(what: Sequence[str], num: int, seed: int, num_epochs: int) -> list[
 
 
 def disturb(job: Job, kills: Sequence[Kill]) -> list[Start]:
-    """Starts the command until it exits with 0 and is complete, and kills it on the way.
+    """Starts the command until it exits with 0 and is complete, and carries out the kills meanwhile.
 
     Raises:
-        Missed: if a victim lived on.
+        Missed: if a victim survived.
     """
-    left, starts, sessions = list(kills), list[Start](), list[int]()
-    # In the background of a shell Ctrl-C is ignored, and so it would be by all that is started here.
+    pending, starts, sessions = list(kills), list[Start](), list[int]()
+    # A background job of a shell ignores Ctrl-C, and all processes started here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         while len(starts) < len(kills) + SPARE_STARTS and sum(s.lied for s in starts) < MAX_LIES:
@@ -113,7 +117,7 @@ def disturb(job: Job, kills: Sequence[Kill]) -> list[Start]:
             sessions.append(driver.pid)
             start = Start(time.time())
             starts.append(start)
-            follow(driver, start, job, left)
+            follow(driver, start, job, pending)
             start.code = driver.returncode
             start.lied = start.code == 0 and not job.is_complete()
             if start.code == 0 and not start.lied:
@@ -126,42 +130,42 @@ def disturb(job: Job, kills: Sequence[Kill]) -> list[Start]:
     return starts
 
 
-def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, left: list[Kill]) -> None:
-    """Stays with one start to its end, and kills when the moment has come; takes what it did from `left`."""
+def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, pending: list[Kill]) -> None:
+    """Follows one start to its end, and kills when the time has come; removes what it has done from `pending`."""
     before, worked, due = count(job.epochs), 0.0, 0.0
     while driver.poll() is None:
         time.sleep(TICK_S)
         job.look()
         everyone = [p for p in processes() if p.session == driver.pid]
-        found = [p for p in everyone if p.name.startswith(WORKER)]
-        worked = worked or (time.time() if found else 0.0)
+        workers = [p for p in everyone if p.name.startswith(WORKER)]
+        worked = worked or (time.time() if workers else 0.0)
         if worked and start.recovered_s is None and (new := first_after(job.epochs, worked)):
             start.recovered_s = new - start.began
         if time.time() - start.began > ENDS_S:
             driver.kill()
-        if not left:
+        if not pending:
             continue
-        kill = left[0]
+        kill = pending[0]
         if kill.what in NAMES:
             victims = [p for p in everyone if NAMES[kill.what] in p.name]
         else:
             of_trials = kill.what in ("worker", "worker-term", "freeze")
-            victims = found if of_trials else list(filter(None, [alive(driver.pid)]))
+            victims = workers if of_trials else list(filter(None, [alive(driver.pid)]))
         if not due and count(job.epochs) - before >= kill.epochs:
             due = time.time() + kill.pause_s
         if not due or time.time() < due or not victims:
             continue
-        if strike(random.Random(len(left)).choice(victims), SIGNALS[kill.what], driver):
+        if strike(random.Random(len(pending)).choice(victims), SIGNALS[kill.what], driver):
             start.kills.append(kill.what)
-            left.pop(0)
+            pending.pop(0)
             before, due = count(job.epochs), 0.0
 
 
 def strike(victim: Process, number: int, driver: subprocess.Popen[bytes]) -> bool:
-    """Sends a signal to a process and sees it die; whether it was still there to be hit.
+    """Sends a signal to a process and waits until it is dead; returns whether it was alive before.
 
     Raises:
-        Missed: if it lives on.
+        Missed: if it survives.
     """
     if not is_alive(victim):
         return False
@@ -177,11 +181,11 @@ def strike(victim: Process, number: int, driver: subprocess.Popen[bytes]) -> boo
 def processes() -> list[Process]:
     """Every living process."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [found for pid in pids if (found := alive(pid))]
+    return [process for pid in pids if (process := alive(pid))]
 
 
 def alive(pid: int) -> Process | None:
-    """The process with this id; None if it is dead, also if nobody has asked for its exit code yet."""
+    """The process with this id; None if it is dead, even if its exit code has not been collected yet."""
     with suppress(OSError):
         state, _, _, session, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -190,13 +194,13 @@ def alive(pid: int) -> Process | None:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether it is this one that lives, and not another with its id."""
-    found = alive(process.pid)
-    return found is not None and found.began == process.began
+    """Whether this process is alive, and not another one with the same id."""
+    current = alive(process.pid)
+    return current is not None and current.began == process.began
 
 
 def end_session(session: int) -> None:
-    """Ends what is left of a session that this program has started."""
+    """Kills the remaining processes of a session that this program has started."""
     for process in processes():
         if process.session == session:
             with suppress(ProcessLookupError):
@@ -204,10 +208,10 @@ def end_session(session: int) -> None:
 
 
 def count(folder: Path) -> int:
-    """How many files there are."""
+    """The number of files in a folder."""
     return sum(1 for _ in os.scandir(folder))
 
 
 def first_after(folder: Path, moment: float) -> float | None:
-    """When the first file after a moment was made."""
+    """The time of the first file that is newer than a moment [s since 1970]; None if there is none."""
     return min((t for entry in os.scandir(folder) if (t := entry.stat().st_mtime) > moment), default=None)

@@ -1,10 +1,10 @@
-"""Measures layers that are computed in a way of their own beside the same layers as PyTorch computes them, on a CPU.
+"""Measures layers with our own computation beside the same layers by PyTorch, on a CPU.
 
     python -m benchmarks.layers [--rounds 5] [--json FILE]
 
-Forward and backward of one layer, one thread, CPU time, in turn, medians over the rounds: depthwise convolutions whose
-weights' gradient is taken in strips (`trainable.network.depthwise`), as ConvNeXtV2 and MobileNetV3 have them, and
-MobileNetV1's first convolution, which pools too.
+The layers are depthwise convolutions like those of ConvNeXtV2 and MobileNetV3, whose gradients are computed in a faster
+way (`trainable.network.depthwise`), and MobileNetV1's first convolution, which also pools. The figures are CPU times of
+forward and backward with one thread; the sides take turns, and medians over the rounds are shown.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ DEPTHWISE = (  # clips, channels, frames, mels, kernel, stride
     (16, 64, 251, 32, 3, 2),
     (16, 240, 32, 4, 3, 2),
 )
-FIRST = (16, 1, 501, 64)  # of MobileNetV1: clips, channels, frames, mels
+FIRST = (16, 1, 501, 64)  # clips, channels, frames and mels of MobileNetV1's input
 FIRST_CHANNELS = 32
 PRECISIONS = ("float32", "bfloat16")
-AT_ONCE = 10  # steps of a round: one alone is too short for the clock
+AT_ONCE = 10  # steps in a round; a single one is too short for the clock
 
 
 def step(layer: nn.Module, x: torch.Tensor, precision: str) -> None:
-    """Forward and backward, as in training."""
+    """Runs forward and backward, as in training."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         y = layer(x)
     y.backward(y.detach())
 
 
 def beside(name: str, ours: nn.Module, peer: nn.Module, x: torch.Tensor, precision: str, num_rounds: int) -> Row:
-    """One line of the table."""
+    """One row of the table, for one layer computed in both ways."""
     layers = {who: layer.to(memory_format=torch.channels_last) for who, layer in (("ours", ours), ("peer", peer))}
     work = {who: partial(step, layer, x, precision) for who, layer in layers.items()}
-    taken = ms_per_step(work, AT_ONCE, num_rounds)
-    return against(f"{name}, {precision}", "CPU-ms", taken["ours"], taken["peer"], "PyTorch")
+    ms = ms_per_step(work, AT_ONCE, num_rounds)
+    return against(f"{name}, {precision}", "CPU-ms", ms["ours"], ms["peer"], "PyTorch")
 
 
 def depthwise(shape: tuple[int, ...], precision: str, num_rounds: int) -> Row:
-    """A wide kernel's row."""
+    """The row of a depthwise convolution."""
     clips, channels, frames, mels, size, stride = shape
     peer = nn.Sequential(nn.Conv2d(channels, channels, size, stride, size // 2, groups=channels))
     ours = deepcopy(peer)
@@ -62,7 +62,7 @@ def depthwise(shape: tuple[int, ...], precision: str, num_rounds: int) -> Row:
 
 
 def first(precision: str, num_rounds: int) -> Row:
-    """The row of MobileNetV1's first layers; there is no gradient of their input."""
+    """The row of MobileNetV1's first layers, whose input needs no gradient."""
     plain = nn.Conv2d(1, FIRST_CHANNELS, 3, padding=1, bias=False)
     peer = nn.Sequential(plain, nn.AvgPool2d(2))
     name = f"convolution 3x3 and pooling, {' x '.join(map(str, FIRST))} to {FIRST_CHANNELS} channels"

@@ -1,11 +1,12 @@
-"""Measures a linear probe, whose clips are embedded once, against as many epochs of the same frozen network.
+"""Measures a linear probe, which embeds each clip once, against a frozen network that runs in every epoch.
 
     python -m benchmarks.linear_probe [--clips 256] [--epochs 100] [--peer-epochs 2] [--rounds 3] [--json FILE]
 
 The peer trains the same classifier from the same start, on the same batches, with the same dropout: it freezes the
-backbone, in evaluation mode and without gradients, and passes every clip through it in every epoch. It is measured for
-a few epochs, which are all alike, and scaled to as many as ours, all of which are run; ours writes its checkpoints too.
-One thread, taken in turn after a round to warm up; medians of CPU time, or on a GPU of the clock on the wall.
+backbone, in evaluation mode and without gradients, and passes every clip through it in every epoch. Its epochs all take
+the same time, so a few are measured and scaled to the number of ours, all of which run; ours also writes checkpoints.
+With one thread, the sides take turns after a round to warm up; the figures are medians of CPU time, or of wall time on
+a GPU.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ from trainable.randomness import generator
 from trainable.result.metrics import cross_entropy
 
 NUM_CLASSES = 4
-AT_LEAST = 30  # times the peer's speed
+AT_LEAST = 30  # goal: ratio to the peer's speed
 ON_CPU = (("mobilenetv1", 1.0), ("cnn14", 1 / 4))  # backbone and width
 ON_GPU = ("cnn14", 1.0)
-CLIPS_ON_GPU = 16  # times as many
+CLIPS_ON_GPU = 16  # ratio to the number of clips on a CPU
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured of one network."""
+    """The measurements of one network."""
 
     ours_s: float
-    peer_s: float  # of as many epochs as ours, by scaling
-    embeddings_differ: float  # at most, as a share of the largest
-    losses_differ: float  # of validation, at most, over the epochs that both were measured for
+    peer_s: float  # scaled to the number of our epochs
+    embeddings_differ: float  # largest difference, as a share of the largest value
+    losses_differ: float  # largest difference of validation losses, over the epochs that both sides ran
 
 
 def trial(backbone: str, width: float, epochs: int) -> TrialConfig:
-    """A linear probe of 8 kHz clips before the 32 kHz front end: 126 frames."""
+    """A linear probe on 8 kHz clips with the 32 kHz front end, which gives 126 frames."""
     return RATES.but(
         backbone=backbone,
         data_hz=8_000,
@@ -66,19 +67,19 @@ def trial(backbone: str, width: float, epochs: int) -> TrialConfig:
 
 
 def clips(config: TrialConfig, number: int, seed: int, device: torch.device) -> Examples:
-    """Noise about a level that tells the class."""
+    """Examples of noise around a level that depends on the class."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(number) % NUM_CLASSES
     noise = torch.randn(number, *config.logmel_shape, generator=random)
     inputs = -30 + 7.6 * noise + 3 * labels[:, None, None]
-    none = np.zeros(number)
+    none = np.zeros(number, dtype=int)
     return Examples(inputs.half().to(device), labels.to(device), none, none)
 
 
 def ready(config: TrialConfig, train: Examples) -> Backbone:
-    """The network that a trial begins with: random weights, but normalisations that have seen a batch.
+    """The network at the start of a trial: random weights, but normalisations that have seen a batch.
 
-    Without, MobileNetV1's embeddings are below 1e-17, and all alike.
+    Without that batch, MobileNetV1's embeddings are below 1e-17 and nearly identical.
     """
     device = train.labels.device
     network = start_network(config, NUM_CLASSES, None).to(device).to(memory_format=torch.channels_last)
@@ -91,7 +92,7 @@ def ready(config: TrialConfig, train: Examples) -> Backbone:
 
 
 def ours(config: TrialConfig, network: Backbone, train: Examples, validation: Examples) -> list[float]:
-    """Embeds once, trains all epochs; the validation losses."""
+    """Embeds the clips once and trains all epochs; returns the validation losses."""
     with tempfile.TemporaryDirectory() as folder:
         part, (fit, held_out) = config.trained.ready(config, network, (train, validation))
         history = finetune(config, part, fit, held_out, Path(folder), lambda row: None)
@@ -99,7 +100,7 @@ def ours(config: TrialConfig, network: Backbone, train: Examples, validation: Ex
 
 
 def peer(config: TrialConfig, network: Backbone, train: Examples, validation: Examples, epochs: int) -> list[float]:
-    """Trains some epochs of the classifier on a network that runs in each of them; the validation losses."""
+    """Trains the classifier for some epochs, with the whole network in each; returns the validation losses."""
     network.requires_grad_(False).classifier.requires_grad_(True)
     optimizer = torch.optim.Adam(network.classifier.parameters(), lr=config.lr, fused=True)
     device, losses = train.labels.device, []
@@ -116,63 +117,63 @@ def peer(config: TrialConfig, network: Backbone, train: Examples, validation: Ex
 
 
 def fed(config: TrialConfig, network: Backbone, examples: Examples) -> Tensor:
-    """What the classifier is fed when the whole network predicts."""
-    found: list[Tensor] = []
-    handle = network.classifier.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+    """The classifier's input when the whole network predicts."""
+    inputs: list[Tensor] = []
+    handle = network.classifier.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     predict(network, examples, config)
     handle.remove()
-    return torch.cat(found)
+    return torch.cat(inputs)
 
 
 def measure(config: TrialConfig, num_clips: int, peer_epochs: int, rounds: int, device: torch.device) -> Found:
-    """Both in turn, each from the same start; medians over the rounds."""
+    """Measures both sides in turn, each from the same start; times are medians over the rounds."""
     train, validation = clips(config, num_clips, 0, device), clips(config, max(1, num_clips // 4), 1, device)
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    whole = fed(config, ready(config, train), train)
-    alone = embedded(config, ready(config, train), train).inputs
+    classified = fed(config, ready(config, train), train)
+    embeddings = embedded(config, ready(config, train), train).inputs
     ours_s, peer_s, losses_differ = [], [], []
     for round_ in range(rounds + 1):
-        mine, other = ready(config, train), ready(config, train)
+        our_network, peer_network = ready(config, train), ready(config, train)
         began = clock()
-        losses = ours(config if round_ else replace(config, epochs=1), mine, train, validation)
+        losses = ours(config if round_ else replace(config, epochs=1), our_network, train, validation)
         between = clock()
-        others = peer(config, other, train, validation, peer_epochs if round_ else 1)
+        peer_losses = peer(config, peer_network, train, validation, peer_epochs if round_ else 1)
         if round_:
             ours_s.append(between - began)
             peer_s.append((clock() - between) * config.epochs / peer_epochs)
-            losses_differ += [abs(one - two) for one, two in zip(losses, others, strict=False)]
+            losses_differ += [abs(one - two) for one, two in zip(losses, peer_losses, strict=False)]
     return Found(
         statistics.median(ours_s),
         statistics.median(peer_s),
-        float((alone - whole).abs().max() / whole.abs().max()),
+        float((embeddings - classified).abs().max() / classified.abs().max()),
         max(losses_differ),
     )
 
 
 def rows_of(backbone: str, width: float, args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """The time of one network, and how far its embeddings are from those that the network classifies."""
+    """The rows of one network: its time, and the difference of its embeddings from those the network classifies."""
     num_clips = args.clips * (CLIPS_ON_GPU if device.type == "cuda" else 1)
-    found = measure(trial(backbone, width, args.epochs), num_clips, args.peer_epochs, args.rounds, device)
+    measured = measure(trial(backbone, width, args.epochs), num_clips, args.peer_epochs, args.rounds, device)
     case = f"{case_of(backbone, width)}, {num_clips} + {max(1, num_clips // 4)} clips, {args.epochs} epochs"
-    note = f"peer: {args.peer_epochs} epochs, scaled; their validation losses differ by {found.losses_differ:.1g}"
+    note = f"peer: {args.peer_epochs} epochs, scaled; their validation losses differ by {measured.losses_differ:.1g}"
     unit = "CPU-s" if device.type == "cpu" else "s"
     return [
-        against(case, unit, found.ours_s, found.peer_s, "network in every epoch", AT_LEAST, note),
-        at_most(f"{case_of(backbone, width)}: embeddings differ", "of the largest", found.embeddings_differ, 1e-5),
+        against(case, unit, measured.ours_s, measured.peer_s, "network in every epoch", AT_LEAST, note),
+        at_most(f"{case_of(backbone, width)}: embeddings differ", "of the largest", measured.embeddings_differ, 1e-5),
     ]
 
 
 def case_of(backbone: str, width: float) -> str:
-    """A network in words."""
+    """The description of a network."""
     return backbone + (f" at width {width:g}" if width != 1 else "")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table."""
     flags = parser(__doc__)
-    flags.add_argument("--clips", type=int, default=256, help="trained on; a quarter as many for validation")
-    flags.add_argument("--epochs", type=int, default=100, help="of ours; the peer is scaled to them")
-    flags.add_argument("--peer-epochs", type=int, default=2, help="that the peer is measured for")
+    flags.add_argument("--clips", type=int, default=256, help="for training; a quarter as many for validation")
+    flags.add_argument("--epochs", type=int, default=100, help="of ours; the peer's time is scaled to them")
+    flags.add_argument("--peer-epochs", type=int, default=2, help="of the peer")
     flags.add_argument("--rounds", type=int, default=3)
     args = flags.parse_args(argv)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What a benchmark measures: ours beside its peer and the goal, as a table on the terminal and as a document."""
+"""The results of a benchmark: ours beside the peer and the goal, as a table on the terminal and as a document."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ VERSIONS = ("torch", "torchaudio", "torchlibrosa", "librosa", "lightning", "timm
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a benchmark's table.
+    """One row of a benchmark's table.
 
     Args:
-        case: what was measured, in words.
-        ours: in `unit`; None where it was not measured.
-        peer: in `unit`; None where there is none.
-        ratio: how many times better than the peer, or None where the goal is on `ours` itself.
-        goal: in words, as the table shows it.
-        met: None where nothing was measured, or there is no goal.
+        case: description of the measurement.
+        ours: our figure in `unit`; None if it was not measured.
+        peer: the peer's figure in `unit`; None if there is no peer.
+        ratio: how many times better ours is than the peer; None without a peer.
+        goal: the goal as the table shows it.
+        met: whether the goal is met; None without a goal or a measurement.
     """
 
     case: str
@@ -59,19 +59,19 @@ def against(
     note: str = "",
     more_is_better: bool = False,
 ) -> Row:
-    """A row whose goal is a ratio to the peer; less is better, unless it is a speed."""
+    """A row whose goal is a ratio to the peer; less is better, unless `more_is_better`."""
     ratio = ours / peer if more_is_better else peer / ours
     goal = f">= {at_least:g}x" if at_least else ""
     return Row(case, unit, ours, peer, peer_name, ratio, goal, ratio >= at_least if at_least else None, note)
 
 
 def at_most(case: str, unit: str, ours: float, limit: float, note: str = "", **peer: Any) -> Row:
-    """A row whose goal is a limit to what is measured."""
+    """A row whose goal is an upper limit of our figure."""
     return Row(case, unit, ours, goal=f"<= {limit:g} {unit}".strip(), met=ours <= limit, note=note, **peer)
 
 
 def at_least(case: str, unit: str, ours: float, limit: float, note: str = "", **peer: Any) -> Row:
-    """A row whose goal is a least value of what is measured."""
+    """A row whose goal is a lower limit of our figure."""
     return Row(case, unit, ours, goal=f">= {limit:g} {unit}".strip(), met=ours >= limit, note=note, **peer)
 
 
@@ -81,10 +81,10 @@ def not_measured(case: str, unit: str, goal: str, why: str) -> Row:
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
-    """The command line that every benchmark has."""
-    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
-    return made
+    """The parser with the options that every benchmark has."""
+    command = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
+    return command
 
 
 def show(rows: Sequence[Row], args: argparse.Namespace) -> None:
@@ -96,8 +96,8 @@ def show(rows: Sequence[Row], args: argparse.Namespace) -> None:
 def write(rows: Sequence[Row], args: argparse.Namespace) -> None:
     """Writes everything as JSON if `--json` asks for it."""
     if args.json:
-        given = {name: value for name, value in vars(args).items() if name != "json"}
-        flags = {name: v.name if isinstance(v, Path) else str(v) for name, v in given.items()}
+        args_kept = {name: value for name, value in vars(args).items() if name != "json"}
+        flags = {name: v.name if isinstance(v, Path) else str(v) for name, v in args_kept.items()}
         document = {**machine(), "flags": flags, "rows": [asdict(row) for row in rows]}
         args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -115,27 +115,27 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits that count, and all those before the point."""
+    """A number with three significant digits, and with all digits before the decimal point."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 or (value and not math.isfinite(value)) else f"{value:.3g}"
 
 
 def ms_per_step(work: Mapping[str, Callable[[], object]], num_steps: int, num_rounds: int) -> dict[str, float]:
-    """Median CPU time of each [ms], taken in turn after a first round that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
+    """Median CPU time per step of each kind of work [ms]; they take turns, after a round that is not counted."""
+    times_of: dict[str, list[float]] = {name: [] for name in work}
     for number in range(num_rounds + 1):
         for name, step in work.items():
             began = time.process_time()
             for _ in range(num_steps):
                 step()
             if number:
-                taken[name].append(1000 * (time.process_time() - began) / num_steps)
-    return {name: statistics.median(times) for name, times in taken.items()}
+                times_of[name].append(1000 * (time.process_time() - began) / num_steps)
+    return {name: statistics.median(times) for name, times in times_of.items()}
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and when."""
+    """The machine, versions and date of the measurements."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
@@ -147,7 +147,7 @@ def machine() -> dict[str, Any]:
 
 @contextmanager
 def as_it_comes() -> Iterator[Executor]:
-    """A process of one thread for a peer, without what a worker's process is started with."""
+    """Starts a process with one thread for a peer, without the environment of a worker's process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         before = dict(os.environ)
         os.environ.pop(memory.VARIABLE, None)
@@ -160,12 +160,12 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-    # Or the workers of its loaders would be spawned too, as it was, and load everything anew.
+    # Else the workers of its loaders would be spawned, like this process, and import everything anew.
     multiprocessing.set_start_method("fork", force=True)
 
 
 def as_a_worker() -> None:
-    """Starts this program again with what a worker's process is started with, if it was not."""
+    """Restarts this program with the environment of a worker's process, if it does not have it."""
     if not os.environ.items() >= memory.environment().items():
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **memory.environment()})  # noqa: S606
 
@@ -178,8 +178,8 @@ def _version(name: str) -> str:
 
 
 def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 

@@ -1,14 +1,15 @@
-"""Measures the memory that the clips take of a machine with 1 to 8 trials, against arrays of each process's own.
+"""Measures the memory for the clips of 1 to 8 trials on a machine, against separate arrays in each process.
 
     python -m benchmarks.memory [--clips N] [--trials 1,2,4,8] [--json FILE]
 
-Every trial is a process that opens the same cache entry and reads every page of it. The peer loads the clips as the
-data module of Mohammadi et al. 2024 does: 16-bit samples and a float32 copy, both kept. Counted is the proportional
-share (PSS), in which a page that several processes map is divided among them, so that the sum over them is what the
-machine holds: of ours the map of the clips alone and, in the note, how much the processes grew in all; of the peer the
-growth.
+Every trial is a process that opens the same cache entry and reads every page of it. The peer loads the clips like the
+data module of Mohammadi et al. 2024: 16-bit samples and a float32 copy, both kept. The figure is the proportional share
+(PSS), in which a page that several processes map is divided among them, so that the sum over the processes is the use
+of the machine. For ours it is the map of the clips alone, with the whole growth of the processes in the note; for the
+peer it is the growth.
 
-What a trial makes of the clips, its log-mels, is its own. It lies on the trial's device: on a CPU that is this memory.
+The log-mels that a trial makes from the clips are not shared. They are on the trial's device: on a CPU that is this
+memory.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ PAGE = 4096 // 2  # samples
 class Taken:
     """Memory of all trials together [MB]."""
 
-    growth: float  # of the processes, from before they had any data
-    clips: float  # of which is the map of the clips
+    growth: float  # growth of the processes since before they had any data
+    clips: float  # the part of it that is the map of the clips
 
 
 def map_clips(folder: Path) -> Any:
-    """Ours: the memory map that all trials share, every page of it read."""
+    """Opens the memory map that all trials share, as ours do, and reads every page of it."""
     clips = open_clips(folder)
     return clips, int(clips.wave.reshape(-1)[::PAGE].max())
 
 
 def own_arrays(folder: Path) -> Any:
-    """The peer: samples as they were read, and scaled."""
+    """Loads the samples as integers and as scaled floats, as the peer does."""
     samples = [np.array(wave) for wave in np.load(folder / "clips.npy")]
     low, high = min(wave.min() for wave in samples), max(wave.max() for wave in samples)
     return samples, [(wave.astype(np.float32) - low) / np.float32(int(high) - int(low)) for wave in samples]
 
 
 def make_logmels(folder: Path) -> Any:
-    """What a trial on a CPU holds besides: its log-mels in half precision."""
+    """Makes the log-mels in half precision that a trial on a CPU holds besides the clips."""
     from benchmarks import feed
 
     clips = open_clips(folder)
@@ -62,8 +63,8 @@ def make_logmels(folder: Path) -> Any:
 
 
 def trial(load: Callable[[Path], Any], folder: Path, parent: Connection) -> None:
-    """One process: says when it is up, loads when it is told to, says so, and keeps it until it is told again."""
-    if load is make_logmels:  # torch, with all that its first log-mel allocates, is no data
+    """Runs one process: it reports that it is up, loads when told to, reports that, and ends when told to."""
+    if load is make_logmels:  # torch, and the memory for its first log-mel, must not count as data
         import torch
 
         from benchmarks import feed
@@ -73,14 +74,14 @@ def trial(load: Callable[[Path], Any], folder: Path, parent: Connection) -> None
         logmel(torch.zeros(feed.examples.CLIPS_AT_ONCE, 160_000), feed.LOGMELS.card.front_end)
     parent.send("up")
     parent.recv()
-    held = load(folder)
+    data = load(folder)
     parent.send("loaded")
     parent.recv()
-    del held
+    del data
 
 
 def measure(load: Callable[[Path], Any], folder: Path, num_trials: int) -> Taken:
-    """What `num_trials` processes take together, all of them at once."""
+    """The memory of `num_trials` processes at the same time."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         trials = []
@@ -88,7 +89,7 @@ def measure(load: Callable[[Path], Any], folder: Path, num_trials: int) -> Taken
             parent, child = spawn.Pipe()
             process = spawn.Process(target=trial, args=(load, folder, child), daemon=True)
             process.start()
-            child.close()  # so that a trial that dies is an end of file here, and not a silence
+            child.close()  # so that a dead trial is an end of file here, not endless waiting
             stack.callback(process.join)
             stack.enter_context(parent)  # closing it ends the trial
             trials.append((process, parent))
@@ -105,13 +106,13 @@ def measure(load: Callable[[Path], Any], folder: Path, num_trials: int) -> Taken
 
 
 def _hear(trials: Sequence[tuple[Any, Connection]]) -> None:
-    """Waits for a word of every trial."""
+    """Waits for a message from every trial."""
     for _, parent in trials:
         parent.recv()
 
 
 def pss_mb(pid: int | None, mapped: Path | None = None) -> float:
-    """Proportional share of a process's memory [MB], or of its map of one file."""
+    """The proportional share of a process's memory [MB], or of its map of one file."""
     if not mapped:
         return _pss(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines())
     lines, inside = [], False
@@ -130,7 +131,15 @@ def _pss(lines: Sequence[str]) -> float:
 def rows(
     ours: dict[int, Taken], peer: dict[int, Taken], logmels: dict[int, Taken], file_mb: float, logmel_mb: float
 ) -> list[Row]:
-    """The table, by the number of trials, with the size of the clips' file and of their log-mels."""
+    """The table.
+
+    Args:
+        ours: memory by number of trials.
+        peer: memory by number of trials.
+        logmels: additional memory of our log-mels, by number of trials.
+        file_mb: size of the file with the clips [MB].
+        logmel_mb: size of their log-mels [MB].
+    """
     unit, least, most = "MB", min(ours), max(ours)
     table = []
     for n, taken in ours.items():
@@ -147,15 +156,15 @@ def rows(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes the results as JSON if asked."""
-    from benchmarks import feed, noise  # here, because the trials import this module, and need none of it
+    from benchmarks import feed, noise  # imported here because trials import this module and do not need them
 
     options = parser(__doc__)
     options.add_argument("--clips", type=int, default=288, metavar="N", help="of 5 s at 32 kHz; default 288")
     options.add_argument("--trials", default="1,2,4,8", metavar="N,N", help="at once; default 1,2,4,8")
     args = options.parse_args(argv)
     numbers = sorted({int(n) for n in args.trials.split(",")})
-    with tempfile.TemporaryDirectory(prefix="memory-") as made:
-        folder = noise.entry(Path(made), args.clips)
+    with tempfile.TemporaryDirectory(prefix="memory-") as temporary:
+        folder = noise.entry(Path(temporary), args.clips)
         ours = {n: measure(map_clips, folder, n) for n in numbers}
         peer = {n: measure(own_arrays, folder, n) for n in numbers}
         logmels = {n: measure(make_logmels, folder, n) for n in (numbers[0], numbers[-1])}

@@ -1,7 +1,7 @@
 """Measures CNN14's training step and prediction on the CPU: channels last beside the default layout, and batch sizes.
 
-Run it with `python -m benchmarks.network [--json FILE]`. One process, one thread, variants in turn, CPU time, medians
-over the rounds. Trust the ratios: the absolute figures change with the machine.
+Run it with `python -m benchmarks.network [--json FILE]`. The figures are CPU times of one thread; the variants take
+turns, and medians over the rounds are shown. Trust the ratios: the absolute figures change with the machine.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ BATCHES = (1, 8, 64)
 
 
 def network(width: float, layout: torch.memory_format) -> torch.nn.Module:
-    """A CNN14 of four classes in a memory layout."""
+    """A CNN14 with four classes in a memory layout."""
     random = torch.Generator().manual_seed(0)
     built = models.build("cnn14", 4, width=width, head_dropout=0.5, front_end=FRONT_ENDS[32_000], generator=random)
     return built.to(memory_format=layout)
 
 
 def step(net: torch.nn.Module, clips: torch.Tensor) -> None:
-    """Forward and backward."""
+    """Runs forward and backward."""
     net.zero_grad()
     net(clips).sum().backward()
 
 
 @torch.inference_mode()
 def predict(net: torch.nn.Module, clips: torch.Tensor) -> None:
-    """Forward."""
+    """Runs forward."""
     net(clips)
 
 
 def ms_per_clip(variants: dict[str, tuple[Callable[[], None], int]]) -> dict[str, float]:
-    """Median CPU time of each variant over its clips [ms]."""
-    found = ms_per_step({name: work for name, (work, _) in variants.items()}, 1, NUM_ROUNDS)
-    return {name: found[name] / num_clips for name, (_, num_clips) in variants.items()}
+    """Median CPU time per clip of each variant [ms]."""
+    per_step = ms_per_step({name: work for name, (work, _) in variants.items()}, 1, NUM_ROUNDS)
+    return {name: per_step[name] / num_clips for name, (_, num_clips) in variants.items()}
 
 
 def main() -> None:
@@ -70,8 +70,8 @@ def main() -> None:
         inputs = {batch: torch.randn(batch, frames, 64) for batch in BATCHES}
         times = ms_per_clip({str(batch): (partial(predict, net, clips), batch) for batch, clips in inputs.items()})
         rows.append({"what": "predict", "width": width, "frames": frames, **times})
-        listed = ", ".join(f"{times[str(batch)]:.1f} with {batch} at once" for batch in BATCHES)
-        print(f"predict width {width:<7g} {frames:5d} frames  ms a clip: {listed}")
+        times_text = ", ".join(f"{times[str(batch)]:.1f} with {batch} at once" for batch in BATCHES)
+        print(f"predict width {width:<7g} {frames:5d} frames  ms a clip: {times_text}")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
 

@@ -1,4 +1,4 @@
-"""Recordings of noise, for benchmarks whose figures do not depend on what is heard."""
+"""Recordings of noise, for benchmarks whose figures do not depend on the sound."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from datasets.engine.scan import scan
 
 CLIP_S = 5.0
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
-CLIPS_EACH = 24  # in a recording of `entry`: two minutes, as most of DeepShip's are
+CLIPS_EACH = 24  # clips in a recording of `entry`: two minutes, as in most recordings of DeepShip
 
 
 def corpus(root: Path, num_recordings: int, seconds: float, rate_hz: int = 32_000) -> Corpus:
-    """Writes recordings of white noise, 16 bit, of four classes in turn."""
+    """Writes recordings of white noise with 16 bits, of four classes in turn."""
     recordings = []
     for number in range(num_recordings):
         label = CLASSES[number % len(CLASSES)]
@@ -30,11 +30,11 @@ def corpus(root: Path, num_recordings: int, seconds: float, rate_hz: int = 32_00
 
 
 def entry(folder: Path, num_clips: int, rate_hz: int = 32_000) -> Path:
-    """The cache entry of `num_clips` clips of noise, which a trial opens with `datasets.engine.clips.open_clips`.
+    """Makes a cache entry of `num_clips` clips of noise, for `datasets.engine.clips.open_clips`.
 
     Args:
-        num_clips: rounded up to whole recordings.
+        num_clips: number of clips, which is rounded up to whole recordings.
     """
-    found = corpus(folder / "audio", -(-num_clips // CLIPS_EACH), CLIPS_EACH * CLIP_S, rate_hz)
-    scanned = scan(found, CLIP_S, folder / "cache")
+    recordings = corpus(folder / "audio", -(-num_clips // CLIPS_EACH), CLIPS_EACH * CLIP_S, rate_hz)
+    scanned = scan(recordings, CLIP_S, folder / "cache")
     return cache.build(scanned, (rate_hz,), CLIP_S, folder / "cache")[rate_hz]

@@ -1,16 +1,16 @@
-"""What a trial costs apart from its training: trials that do nothing, by the launcher, beside stock Ray Tune.
+"""Measures the overhead of a trial with trials that do nothing: by the launcher, beside stock Ray Tune.
 
     python -m benchmarks.overhead [--trials 12] [--at-once 2] [--rounds 3] [--data-root ESC10] [--json FILE]
 
-Both run the same trials on this machine's own Ray, one core to each: the launcher in workers that it keeps warm, stock
-Tune with a new worker for each trial, as it comes, but for its loggers of results, which both do without. A trial only
-says that it has finished; or it loads timm first, as those of half of Table II do. Counted is what a trial holds its
-worker for [wall, --at-once of them side by side], and what the driver's process works for it [CPU], the first two
-trials of each worker apart. Sides in turn, --trials each, medians over rounds.
+Both sides run the same trials with a local Ray, one core each. The launcher uses workers that it keeps warm; stock Tune
+starts a new worker for each trial, which is its default. Tune's loggers of results are off on both sides. A trial only
+reports that it has finished; or it imports timm first, like those of half of Table II. The figures are the time for
+which a trial occupies its worker [wall, with --at-once trials in parallel] and the time of the driver's process [CPU],
+without the first two trials of each worker. The sides take turns with --trials each, and medians over rounds are shown.
 
-And what a user waits for first: from the command to the end of the first epoch, EfficientNet-Lite0 from random weights
-on one core, beside `benchmarks/plain_script.py`, which does the same without anything else. --data-root may name ESC-10
-or ESC-50; otherwise 400 synthetic clips of ten classes are written.
+The first row is the time from the command to the end of the first epoch, for EfficientNet-Lite0 with random weights on
+one core, beside `benchmarks/plain_script.py`, which does nothing else. --data-root may name ESC-10 or ESC-50; otherwise
+400 synthetic clips of ten classes are written.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from sweeps.engine.running import cluster, tuner
 from trainable.device.place import Place
 
 MOST_WALL_S, MOST_DRIVER_S = 0.5, 0.05
-WARM = 2  # trials of a worker: while one loads timm the other may have ended two
+WARM = 2  # trials of a worker that are not counted: while one imports timm, the other may finish two
 CORE = {"CPU": 1.0}
 FIRST = "first epoch, from the command"
-MOST_RATIO = 2.0  # of that, ours against the script's
+MOST_RATIO = 2.0  # goal: ratio of our time to the first epoch to the script's
 NETWORK = "tf_efficientnet_lite0"
 ROOT = Path(__file__).resolve().parents[1]
 FIELDS = (
@@ -58,7 +58,7 @@ def nothing(config: dict[str, Any]) -> None:
 
 
 def loads_timm(config: dict[str, Any]) -> None:
-    """A trial that begins as one of a timm network does, and ends."""
+    """A trial that begins like one with a timm network, and ends."""
     from trainable.backbones import timm
 
     timm.pictures("timm/resnet50.a1_in1k")
@@ -69,10 +69,10 @@ TRIALS: dict[str, Trial] = {"does nothing": nothing, "loads timm": loads_timm}
 
 
 def ours(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mark]:
-    """The launcher's way; the driver's clock at the start, and at the end of each trial.
+    """Runs the trials by the launcher; returns the driver's clocks at the start and at the end of each trial.
 
     Raises:
-        RuntimeError: if a trial did not end well.
+        RuntimeError: if a trial failed.
     """
     counter = Counter(every=1)
     place = Place(storage / "clips", storage / "split.csv", None, storage / "trial")
@@ -87,10 +87,10 @@ def ours(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mar
 
 
 def peer(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mark]:
-    """Stock Tune, as it comes, on a Ray as it comes; the same clock.
+    """Runs the trials by stock Tune and Ray with their defaults; returns the driver's clocks like `ours`.
 
     Raises:
-        RuntimeError: if a trial did not end well.
+        RuntimeError: if a trial failed.
     """
     import ray
     from ray import tune
@@ -118,14 +118,18 @@ def peer(trial: Trial, num_trials: int, at_once: int, storage: Path) -> list[Mar
 
 
 def checked(counter: Counter, num_trials: int) -> list[Mark]:
-    """The marks, if every trial ended well."""
+    """The marks, if every trial succeeded.
+
+    Raises:
+        RuntimeError: if a trial failed.
+    """
     if counter.failures or counter.num != num_trials:
         raise RuntimeError(f"{counter.num} of {num_trials} trials ended; {counter.failures[:1]}")
     return counter.marks
 
 
 def each(marks: Sequence[Mark], at_once: int) -> tuple[float, float]:
-    """Wall seconds that a trial holds its worker, and the driver's CPU seconds for it; workers' first trials apart."""
+    """Wall seconds for which a trial occupies its worker, and CPU seconds of the driver for it; warm trials only."""
     first, last = marks[WARM * at_once], marks[-1]
     num = last.trials - first.trials
     return at_once * (last.wall_s - first.wall_s) / num, (last.cpu_s - first.cpu_s) / num
@@ -134,74 +138,80 @@ def each(marks: Sequence[Mark], at_once: int) -> tuple[float, float]:
 def measure(
     sides: dict[str, tuple[Side, Trial]], num_trials: int, at_once: int, num_rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Medians of `each`, the sides in turn."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    """Medians of `each` over the rounds; the sides take turns."""
+    results_of: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for number in range(num_rounds):
         for name, (side, trial) in sides.items():
             with tempfile.TemporaryDirectory(prefix="overhead-", ignore_cleanup_errors=True) as folder:
-                found[name].append(each(side(trial, num_trials, at_once, Path(folder)), at_once))
-            wall_s, cpu_s = found[name][-1]
+                results_of[name].append(each(side(trial, num_trials, at_once, Path(folder)), at_once))
+            wall_s, cpu_s = results_of[name][-1]
             print(f"round {number + 1}, {name}: {wall_s:.2f} s wall, {cpu_s:.3f} s of the driver's CPU", flush=True)
     medians = {}
-    for name, values in found.items():
+    for name, values in results_of.items():
         walls, cpus = zip(*values, strict=True)
         medians[name] = statistics.median(walls), statistics.median(cpus)
     return medians
 
 
 def first_epoch(root: Path) -> tuple[float, float]:
-    """Wall seconds from the command to the end of its first epoch: ours, and the plain script's."""
+    """Wall seconds from the command to the end of its first epoch, for ours and for the plain script."""
     with tempfile.TemporaryDirectory(prefix="first-", ignore_cleanup_errors=True) as folder:
         words = ["--data-root", str(root), "--storage", folder, "--split", "published", "--bad-files", "drop"]
         sets = [word for field in FIELDS for word in ("--set", field)]
         study = [sys.executable, "-m", "sweeps.deepship_rates", "--limit", "1", *words, *sets]
-        mine = seconds_until(study, lambda: any(Path(folder).glob("trials/*/epoch-0001.pt")))
+        ours_s = seconds_until(study, lambda: any(Path(folder).glob("trials/*/epoch-0001.pt")))
     script = [sys.executable, "-m", "benchmarks.plain_script", str(root), NETWORK, "1"]
-    return mine, seconds_until(script, lambda: False)
+    return ours_s, seconds_until(script, lambda: False)
 
 
 def seconds_until(command: Sequence[str], done: Callable[[], bool]) -> float:
-    """How long a command takes until something is done, or else to its end; it is left to end well.
+    """Seconds of a command until `done` is true, or else to its end; waits for the end in any case.
 
     Raises:
-        RuntimeError: if it ends with another code than 0.
+        RuntimeError: if it ends with an exit code other than 0.
     """
     began, took = time.perf_counter(), None
-    with tempfile.TemporaryFile("w+") as said:
-        running = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)  # noqa: S603
+    with tempfile.TemporaryFile("w+") as output:
+        running = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)  # noqa: S603
         while running.poll() is None:
             if took is None and done():
                 took = time.perf_counter() - began
             time.sleep(0.05)
         if running.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {running.returncode}: {said.read()[-2000:]}")
+            output.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {running.returncode}: {output.read()[-2000:]}")
     return time.perf_counter() - began if took is None else took
 
 
 def first_row(pairs: Sequence[tuple[float, float]]) -> Row:
-    """The medians of both sides; the goal is for their ratio."""
-    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    row = measured.at_most(FIRST, "s", mine, MOST_RATIO * other, peer=other, peer_name="script", ratio=other / mine)
+    """The row with the medians of both sides; the goal is their ratio."""
+    ours_s, peer_s = (statistics.median(side) for side in zip(*pairs, strict=True))
+    row = measured.at_most(
+        FIRST, "s", ours_s, MOST_RATIO * peer_s, peer=peer_s, peer_name="script", ratio=peer_s / ours_s
+    )
     return replace(row, goal=f"<= {MOST_RATIO:g} x the script's")
 
 
-def rows(found: dict[str, tuple[float, float]]) -> list[Row]:
-    """Wall time and the driver's CPU time, of both kinds of trials."""
-    made = []
+def rows(medians: dict[str, tuple[float, float]]) -> list[Row]:
+    """The rows with wall time and the driver's CPU time, for both kinds of trials."""
+    table = []
     for kind in TRIALS:
         for n, (case, unit, limit) in enumerate(
             ((f"a trial that {kind}", "s", MOST_WALL_S), (f"the driver, for one that {kind}", "CPU-s", MOST_DRIVER_S))
         ):
-            mine, other = found[f"{kind}, ours"][n], found[f"{kind}, peer"][n]
-            made.append(measured.at_most(case, unit, mine, limit, peer=other, peer_name="stock", ratio=other / mine))
-    return made
+            our_figure, peer_figure = medians[f"{kind}, ours"][n], medians[f"{kind}, peer"][n]
+            table.append(
+                measured.at_most(
+                    case, unit, our_figure, limit, peer=peer_figure, peer_name="stock", ratio=peer_figure / our_figure
+                )
+            )
+    return table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
     parser = measured.parser(__doc__)
-    parser.add_argument("--trials", type=int, default=12, help="of each side in a round")
+    parser.add_argument("--trials", type=int, default=12, help="for each side in a round")
     parser.add_argument("--at-once", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="ESC-10 or ESC-50, for the first epoch")

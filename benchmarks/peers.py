@@ -1,7 +1,7 @@
-"""A PANN as it usually is: torchlibrosa's spectrogram inside it, its SpecAugment clip by clip, PANNs' mixup and layers.
+"""A PANN in its usual form: torchlibrosa's spectrogram inside, SpecAugment clip by clip, and PANNs' mixup and layers.
 
 Source:
-    Kong et al. 2020, and the code of Mohammadi et al. 2024, which trains so.
+    Kong et al. 2020, and the code of Mohammadi et al. 2024, which trains it like this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainable.network.panns.blocks import HalvingConv2d
 
 
 class PeersFrontEnd(torch.nn.Module):
-    """torchlibrosa's spectrogram and log-mel, which are convolutions with a Fourier matrix."""
+    """The spectrogram and log-mel of torchlibrosa, which are convolutions with a Fourier matrix."""
 
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
@@ -35,13 +35,13 @@ class PeersFrontEnd(torch.nn.Module):
         )
 
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
-        """(clips, samples) to (clips, frames, mels) [dB]."""
-        found: torch.Tensor = self.mel(self.spectrogram(wave))[:, 0]
-        return found
+        """Turns (clips, samples) into (clips, frames, mels) [dB]."""
+        logmels: torch.Tensor = self.mel(self.spectrogram(wave))[:, 0]
+        return logmels
 
 
 class PeersAugmentation:
-    """torchlibrosa's SpecAugment, a clip at a time, and PANNs' mixup; what a `Backbone` calls."""
+    """The SpecAugment of torchlibrosa, one clip at a time, and the mixup of the PANNs, in the form for a `Backbone`."""
 
     def __init__(self, config: TrialConfig) -> None:
         width = time_mask_width(config.data_hz, config.pretrain_hz)
@@ -52,7 +52,7 @@ class PeersAugmentation:
         self.lambdas = torch.empty(0)
 
     def draw(self, num_clips: int) -> PeersAugmentation:
-        """New shares for the next batch."""
+        """Draws new shares for the next batch."""
         shares = [self.random.beta(1.0, 1.0) for _ in range(num_clips // 2)]
         self.lambdas = torch.tensor([x for share in shares for x in (share, 1 - share)], dtype=torch.float32)
         return self
@@ -61,13 +61,13 @@ class PeersAugmentation:
         return self.mix(self.spec(x))
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
-        """Sums of weighted neighbours."""
-        each = self.lambdas.view(-1, *[1] * (x.ndim - 1))
-        return x[0::2] * each[0::2] + x[1::2] * each[1::2]
+        """The sums of weighted neighbours."""
+        weights = self.lambdas.view(-1, *[1] * (x.ndim - 1))
+        return x[0::2] * weights[0::2] + x[1::2] * weights[1::2]
 
 
 def with_usual_layers(network: Backbone) -> Backbone:
-    """The same network and weights, with a pooling of its own after MobileNetV1's first convolution, as published."""
+    """The network with the same weights, but a separate pooling after MobileNetV1's first convolution, as published."""
     for block in list(network.modules()):
         if isinstance(block, torch.nn.Sequential) and isinstance(fused := block[0], HalvingConv2d):
             plain = torch.nn.Conv2d(fused.in_channels, fused.out_channels, 3, padding=1, bias=False)

@@ -1,9 +1,9 @@
-"""What a researcher writes without any of this: one script that fine-tunes a network for an epoch, on ESC-50's layout.
+"""A plain script that fine-tunes a network for an epoch on a corpus in ESC-50's layout, without this project.
 
     python -m benchmarks.plain_script DATA_ROOT NETWORK CORES
 
-The peer of a first trial in `benchmarks/overhead.py`: the same network, clips, rate, mel bands and batches, and nothing
-else: no scan, no split that is checked, no record. It prints a line when the epoch is done.
+It is the peer of a first trial in `benchmarks/overhead.py`: it has the same network, clips, rate, mel bands and
+batches, and nothing else: no scan, no checked split, no record. It prints a line when the epoch is done.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Holds a plan against what came of it: the demo's sweep, predicted by a measurement, and then run.
+"""Compares a plan with reality: predicts Table I in miniature from a measurement, and then runs it.
 
-    python -m benchmarks.plan [--limit N] [--data-root DIR] [--json FILE]
+    python -m benchmarks.plan [--limit N] [--json FILE]
 
-On ships of synthetic noise, from random weights, in a folder that is removed. Printed are the sweep's wall time and
-the seconds of its epochs, predicted and actual, and the same of each cell. Both are wall time: whatever else the
-machine does, and does at one of the two times only, is in the error.
+It uses invented ships and random weights, in a folder that is removed at the end. It prints the sweep's wall time and
+the seconds of its epochs, predicted and actual, and the seconds of each cell. All are wall times, so the error includes
+other work of the machine that differs between measurement and run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measured import Row, at_most, parser, show
-from datasets.synthetic.deepship import write as write_deepship
-from sweeps.demo_rates import SWEEP
+from sweeps.deepship_rates import SWEEP
 from sweeps.engine import estimate, survey
 from sweeps.engine.command.commandline import options_of, study_parser
 from sweeps.engine.command.options import Options
@@ -31,13 +30,13 @@ from sweeps.engine.plan import cell_name
 from sweeps.engine.situation import Situation
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULE = "sweeps.demo_rates"
-GOAL = 0.25  # of an error, relative
+MODULE = "sweeps.deepship_rates"
+GOAL = 0.25  # the largest relative error
 
 
 @dataclass(frozen=True)
 class Held:
-    """A prediction beside what came of it [s]."""
+    """A prediction beside the actual time [s]."""
 
     what: str
     predicted: Span
@@ -45,35 +44,37 @@ class Held:
 
     @property
     def error(self) -> float:
-        """Of the prediction, relative to what came."""
+        """The error of the prediction, relative to the actual time."""
         return self.predicted.mid / self.actual_s - 1
 
     def row(self) -> Row:
-        """As a benchmark shows it."""
+        """The row of a benchmark's table."""
         span = f"predicted {self.predicted.low:.1f} to {self.predicted.high:.1f} s, off by {100 * self.error:+.0f} %"
         return Row(self.what, "s", self.predicted.mid, self.actual_s, "actual", note=span)
 
 
 def run(words: Sequence[str]) -> float:
-    """Seconds of one command; its output is shown."""
+    """Runs one command, whose output is shown; returns its wall time [s]."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", MODULE, *words], cwd=ROOT, check=True)  # noqa: S603
     return time.monotonic() - began
 
 
 def situation(words: Sequence[str]) -> tuple[Situation, Options]:
-    """What the command's words mean now."""
+    """The situation and options for the arguments of a command."""
     options = options_of(study_parser(SWEEP.name).parse_args(words))
-    return survey.from_memory(options.planned(SWEEP), options), options
+    plan = options.planned(SWEEP)
+    options = options.invented(plan.trials[0].corpus)
+    return survey.from_memory(plan, options), options
 
 
-def epochs_s(found: Situation) -> Mapping[str, float]:
+def epochs_s(situation: Situation) -> Mapping[str, float]:
     """Seconds of all epochs of each finished trial, by key."""
-    return {key: sum(row["epoch_s"] for row in record.history) for key, record in found.records.items()}
+    return {key: sum(row["epoch_s"] for row in record.history) for key, record in situation.records.items()}
 
 
 def measured(prediction: Prediction) -> Span:
-    """What all epochs of a trial should take.
+    """The predicted seconds of all epochs of a trial.
 
     Raises:
         ValueError: if its cell was not measured.
@@ -84,29 +85,25 @@ def measured(prediction: Prediction) -> Span:
 
 
 def held(before: Situation, after: Situation) -> list[Held]:
-    """The cells, the longest last."""
+    """Prediction and actual time of each cell, the longest last."""
     cells = defaultdict(list)
     for trial in after.sweep.trials:
         cells[cell_name(trial)].append(trial.key)
     trained = epochs_s(after)
-    found = []
+    comparisons = []
     for name, keys in cells.items():
         predicted = sum((measured(before.predictions[k]) for k in keys), ZERO)
-        found.append(Held(name, predicted, sum(trained[k] for k in keys)))
-    return sorted(found, key=lambda h: h.actual_s)
+        comparisons.append(Held(name, predicted, sum(trained[k] for k in keys)))
+    return sorted(comparisons, key=lambda h: h.actual_s)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
     command = parser(__doc__)
     command.add_argument("--limit", type=int, help="only the first N trials")
-    command.add_argument("--data-root", type=Path, help="ships that are there already")
     args = command.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:
-        ships = args.data_root or Path(folder) / "ships"
-        if not args.data_root:
-            write_deepship(ships, num_per_class=32, seconds=(5, 9.9))
-        words = ["--data-root", str(ships), "--storage", f"{folder}/results", "--set", "weights=none"]
+        words = ["--small", "--storage", f"{folder}/results", "--set", "weights=none"]
         words += ["--limit", str(args.limit)] if args.limit else []
         load_then = os.getloadavg()[0]
         measure_s = run([*words, "--measure"])

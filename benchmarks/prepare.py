@@ -1,12 +1,12 @@
-"""Measures making the clips of six rates from recordings, against one WAV file for each clip.
+"""Measures making clips at six rates from recordings, against one WAV file for each clip.
 
     python -m benchmarks.prepare [--recordings N] [--seconds S] [--rounds N] [--folder DIR] [--json FILE]
 
-The peer does what the code of Mohammadi et al. 2024 does: for every rate `librosa.load`, `librosa.resample` (soxr HQ),
-and a 16-bit WAV file for each five seconds. Both turn the same recordings of noise into the same samples, but that
-soundfile rounds them down and ours to the nearest. CPU time of all threads, the two in turn, medians over the rounds
-after a small one that loads the libraries. What the kernel does later, to bring it all to the disk, is in neither
-figure.
+The peer works like the code of Mohammadi et al. 2024: for every rate `librosa.load`, `librosa.resample` (soxr HQ), and
+a 16-bit WAV file for every five seconds. Both turn the same recordings of noise into the same samples, except that
+soundfile rounds down and ours rounds to nearest. The figures are CPU times of all threads; the sides take turns, and
+medians are taken over the rounds after a small one that loads the libraries. The later work of the kernel to write
+everything to the disk is in neither figure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEEPSHIP_CLIPS = 33_770
 
 @dataclass
 class Measured:
-    """CPU time of each round [s], and what the first round wrote."""
+    """CPU time of each round [s], and counts of the files that the first round wrote."""
 
     peer_s: list[float] = field(default_factory=list)
     scan_s: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Measured:
 
 
 def wav_per_clip(corpus: Corpus, folder: Path) -> None:
-    """The peer: a tree of WAV files for each rate."""
+    """Writes a tree of WAV files for each rate, as the peer does."""
     for hz in RATES_HZ:
         length = round(noise.CLIP_S * hz)
         for recording in corpus.recordings:
@@ -64,15 +64,15 @@ def wav_per_clip(corpus: Corpus, folder: Path) -> None:
 
 
 def wav_file(folder: Path, rate_hz: int, recording: str, number: int) -> Path:
-    """Where the peer puts a clip."""
+    """The file of the peer for a clip."""
     return folder / str(rate_hz) / recording / f"{number}.wav"
 
 
 def compare(folder: Path, entries: dict[int, Path]) -> tuple[int, int]:
-    """How many clips both have, and how far apart their samples are at most [16-bit steps].
+    """The number of clips, and the largest difference between our samples and the peer's [16-bit steps].
 
     Raises:
-        ValueError: if a clip of ours is not the peer's: another rate or length.
+        ValueError: if a clip of the peer has another rate or length.
     """
     num_clips, most = 0, 0
     for hz, entry in entries.items():
@@ -87,40 +87,43 @@ def compare(folder: Path, entries: dict[int, Path]) -> tuple[int, int]:
 
 
 def cpu_s(work: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    """What `work` returns, and the CPU time of all threads that it took [s]."""
+    """The result of `work`, and the CPU time that it took in all threads [s]."""
     began = time.process_time()
     return work(*args), time.process_time() - began
 
 
 def measure(corpus: Corpus, folder: Path, num_rounds: int) -> Measured:
-    """Prepares the corpus both ways, `num_rounds` times."""
-    found = Measured()
+    """Prepares the corpus in both ways, `num_rounds` times."""
+    measured = Measured()
     for number in range(num_rounds):
         wavs, store = folder / "wavs", folder / "cache"
-        found.peer_s.append(cpu_s(wav_per_clip, corpus, wavs)[1])
+        measured.peer_s.append(cpu_s(wav_per_clip, corpus, wavs)[1])
         scanned, scan_s = cpu_s(scan, corpus, noise.CLIP_S, store)
         entries, build_s = cpu_s(cache.build, scanned, RATES_HZ, noise.CLIP_S, store)
-        found.scan_s.append(scan_s)
-        found.build_s.append(build_s)
+        measured.scan_s.append(scan_s)
+        measured.build_s.append(build_s)
         if number == 0:
-            found.peer_files = sum(path.is_file() for path in wavs.rglob("*"))
-            found.clip_files = sum((entry / "clips.npy").is_file() for entry in entries.values())
-            found.all_files = sum(path.is_file() for path in store.rglob("*"))
-            found.num_clips, found.differ_by = compare(wavs, entries)
+            measured.peer_files = sum(path.is_file() for path in wavs.rglob("*"))
+            measured.clip_files = sum((entry / "clips.npy").is_file() for entry in entries.values())
+            measured.all_files = sum(path.is_file() for path in store.rglob("*"))
+            measured.num_clips, measured.differ_by = compare(wavs, entries)
         shutil.rmtree(wavs)
         shutil.rmtree(store)
-    return found
+    return measured
 
 
-def rows(found: Measured, hours: float) -> list[Row]:
-    """The table of one measurement of `hours` of audio."""
-    peer, build = statistics.median(found.peer_s) / hours, statistics.median(found.build_s) / hours
-    scanned = statistics.median(found.scan_s) / hours
-    unit, same = "CPU-s per hour of audio", f"{found.num_clips:,} clips, samples within {found.differ_by} of 65,536"
-    others = found.all_files - found.clip_files
-    deepship = f"of DeepShip {len(RATES_HZ) * DEEPSHIP_CLIPS:,} against {found.clip_files}"
+def rows(measured: Measured, hours: float) -> list[Row]:
+    """The table for a measurement with `hours` of audio."""
+    peer, build = statistics.median(measured.peer_s) / hours, statistics.median(measured.build_s) / hours
+    scanned = statistics.median(measured.scan_s) / hours
+    unit, agreement = (
+        "CPU-s per hour of audio",
+        f"{measured.num_clips:,} clips, samples within {measured.differ_by} of 65,536",
+    )
+    others = measured.all_files - measured.clip_files
+    deepship = f"of DeepShip {len(RATES_HZ) * DEEPSHIP_CLIPS:,} against {measured.clip_files}"
     return [
-        against(f"clips of {len(RATES_HZ)} rates, without the scan", unit, build, peer, PEER, 2.3, same),
+        against(f"clips of {len(RATES_HZ)} rates, without the scan", unit, build, peer, PEER, 2.3, agreement),
         Row(
             "the scan before it", unit, scanned, note="once a file, and remembered: refuses bad audio, hashes the rest"
         ),
@@ -128,12 +131,12 @@ def rows(found: Measured, hours: float) -> list[Row]:
         at_most(
             "files of clips",
             "files",
-            found.clip_files,
+            measured.clip_files,
             len(RATES_HZ),
             f"and {others} small ones (levels, tables, manifests, the scan's memory); {deepship}",
-            peer=found.peer_files,
+            peer=measured.peer_files,
             peer_name=PEER,
-            ratio=found.peer_files / found.clip_files,
+            ratio=measured.peer_files / measured.clip_files,
         ),
     ]
 
@@ -146,12 +149,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--rounds", type=int, default=3, metavar="N", help="default 3")
     options.add_argument("--folder", type=Path, metavar="DIR", help="where to write; by default a temporary folder")
     args = options.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="prepare-", dir=args.folder) as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory(prefix="prepare-", dir=args.folder) as temporary:
+        folder = Path(temporary)
         measure(noise.corpus(folder / "first", 2, noise.CLIP_S), folder, 1)
         corpus = noise.corpus(folder / "audio", args.recordings, args.seconds)
-        found = measure(corpus, folder, args.rounds)
-    show(rows(found, args.recordings * args.seconds / 3600), args)
+        measured = measure(corpus, folder, args.rounds)
+    show(rows(measured, args.recordings * args.seconds / 3600), args)
 
 
 if __name__ == "__main__":

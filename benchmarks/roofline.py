@@ -1,7 +1,7 @@
-"""What a training step would take if every operation ran at the device's peak, of arithmetic or of memory.
+"""The time of a training step if every operation ran at the peak of the device, of arithmetic or of memory.
 
-Counted on shapes alone, in bfloat16: each operation of PyTorch by itself reads its inputs and writes its outputs, so
-that the sum is the least that eager mode can take.
+The work is counted on shapes alone, in bfloat16: each operation of PyTorch reads its inputs and writes its outputs, so
+the sum is the shortest possible time in eager mode.
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ from trainable.network.networks import start_network
 
 NUM_CLASSES = 4
 aten = torch.ops.aten
-PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0}  # where the left factor stands
+PRODUCTS = {
+    aten.mm.default: 0,
+    aten.addmm.default: 1,
+    aten.bmm.default: 0,
+}  # the position of the left factor in the arguments
 
 
 @dataclass(frozen=True)
 class Work:
-    """Of one operation, or of all of a step."""
+    """The work of one operation, or of a whole step."""
 
     flops: float
     num_bytes: float
 
     def seconds(self, peaks: tuple[float, float]) -> float:
-        """At the peaks."""
+        """The time at the peaks of operations and bytes per second [s]."""
         return max(self.flops / peaks[0], self.num_bytes / peaks[1])
 
 
 class Counter(TorchDispatchMode):
-    """Notes every operation that is not a mere view."""
+    """Notes the work of every operation except views."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,19 +50,19 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view:
-            given, made = _tensors((args, kwargs or {})), _tensors(out)
-            self.found.append(Work(flops(func, args, out), sum(t.numel() * t.element_size() for t in given + made)))
+            inputs, outputs = _tensors((args, kwargs or {})), _tensors(out)
+            self.found.append(Work(flops(func, args, out), sum(t.numel() * t.element_size() for t in inputs + outputs)))
         return out
 
 
 def peaks(
     seconds: Callable[[Callable[[], object]], float], device: torch.device, size: int = 8192
 ) -> tuple[float, float]:
-    """What a device reaches: bfloat16 operations a second in a large product, and bytes a second in a large copy.
+    """The peaks of a device: bfloat16 operations per second in a large product, bytes per second in a large copy.
 
     Args:
-        seconds: measures work until the device is done.
-        size: rows and columns of the product's factors; the copy is of eight such arrays in float32.
+        seconds: measures the time until the device has finished some work [s].
+        size: rows and columns of the factors; the copy has eight arrays of this size in float32.
     """
     left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     copied = torch.randn(8, size, size, device=device)
@@ -73,7 +77,7 @@ def peaks(
 
 
 def flops(func: Any, args: Any, out: Any) -> float:
-    """Operations of a convolution or a matrix product, forward or backward; a multiply-add is two. 0 of all others."""
+    """Operations of a convolution or matrix product, forward or backward (a multiply-add is two); 0 for all others."""
     if func in PRODUCTS:
         left = args[PRODUCTS[func]]
         return float(2 * left.shape[-1] * out.numel())
@@ -86,10 +90,11 @@ def flops(func: Any, args: Any, out: Any) -> float:
 
 
 def step_work(config: TrialConfig, samples: int, network: Backbone | None = None) -> list[Work]:
-    """Every operation of a forward and backward pass over so many samples, and of Adam's update of the weights.
+    """The work of every operation in a forward and backward pass, and of Adam's update of the weights.
 
     Args:
-        network: the trial's; it is used up. Built here if none is given.
+        samples: number of samples in the batch.
+        network: the network of the trial, which loses its weights here; None to build one.
     """
     network = (network or start_network(config, NUM_CLASSES, None)).to("meta").bfloat16().train()
     x = torch.empty(samples, *config.given.shape(config), dtype=torch.bfloat16, device="meta")
@@ -100,9 +105,9 @@ def step_work(config: TrialConfig, samples: int, network: Backbone | None = None
     return [*counter.found, adam]
 
 
-def _tensors(found: Any) -> list[torch.Tensor]:
-    if isinstance(found, torch.Tensor):
-        return [found]
-    if isinstance(found, dict):
-        return _tensors(list(found.values()))
-    return [t for each in found for t in _tensors(each)] if isinstance(found, list | tuple) else []
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return _tensors(list(value.values()))
+    return [t for each in value for t in _tensors(each)] if isinstance(value, list | tuple) else []

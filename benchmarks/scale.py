@@ -1,13 +1,13 @@
-"""What a large cluster costs its driver: trials that do nothing, through the launcher, on simulated nodes.
+"""Measures the load of a large cluster on its driver: trials that do nothing, by the launcher, on simulated nodes.
 
     python -m benchmarks.scale [--nodes 64] [--gpus 8] [--trials 10000] [--epochs 1] [--json FILE]
 
-The nodes are Ray's own processes on this machine (`ray.cluster_utils.Cluster`), each with GPUs that are only numbers.
-A worker is a real process, so that a trial takes all GPUs of a node: the cluster is full with one worker on each. (One
-GPU each would leave most of it free, and a free share has a new worker started for each trial that waits.) A node takes
-about 0.25 GB of memory. Printed are wall time, the driver's CPU time and its memory, in ten parts of the sweep: linear
-time looks alike in all of them, and the goals hold one half against the other. What a trial's run costs the store
-is measured beside it. The peer of what a trial costs is in benchmarks/overhead.py.
+The nodes are Ray processes on this machine (`ray.cluster_utils.Cluster`), whose GPUs are only numbers. A worker is a
+real process, so a trial takes all GPUs of a node, and the cluster is full with one worker on each. (With one GPU per
+trial most of the cluster would be free, and Ray would start a new worker for each waiting trial.) A node takes about
+0.25 GB of memory. Wall time, the driver's CPU time and its memory are printed for ten parts of the sweep: if time is
+linear, all parts are alike; the goals compare the second half with the first. The store's time for a trial's run is
+measured too. The cost of a trial beside a peer is in benchmarks/overhead.py.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from trainable.device.place import Place
 
 BASE = RATES.but(augment="none", pretrain_hz=8_000, data_hz=2_000, seed=0)
 CURVES = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5}
-EPOCHS = 100  # points of a run's curves, of which a trial reports each
+EPOCHS = 100  # epochs of a run in the store, and of a trial whose reports are measured
 PARTS = 10
-GROWTH = 1.25  # of a part against another, in which noise is
+GROWTH = 1.25  # goal: ratio of one half to the other, which includes noise
 STORE_TRIALS = 50
 REPORT_TRIALS = 20
 GO = "every-worker-has-a-trial"
@@ -43,16 +43,16 @@ WORKERS_START_S = 900
 
 @dataclass(frozen=True)
 class Mark:
-    """Where the driver stood when so many trials were done."""
+    """The clocks and memory of the driver after a number of trials."""
 
     trials: int
     wall_s: float
     cpu_s: float  # of the driver's process
-    memory_mb: float  # resident
+    memory_mb: float  # resident memory of the driver's process
 
 
 def mark(trials: int) -> Mark:
-    """Now."""
+    """The mark at this moment."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -60,12 +60,12 @@ def mark(trials: int) -> Mark:
 
 
 class Counter:
-    """Listens as the launcher does, and only counts.
+    """Counts the events of trials, in place of the launcher's listener.
 
     Args:
-        every: trials between two looks at the clock.
-        num_workers: that must have a trial before the clock starts.
-        go: a file that is made then.
+        every: number of trials between two looks at the clock.
+        num_workers: number of workers that must have a trial before the clock starts.
+        go: a file to create when the clock starts.
     """
 
     def __init__(self, every: int, num_workers: int = 1, go: Path | None = None) -> None:
@@ -75,7 +75,7 @@ class Counter:
         self.failures: list[str] = []
 
     def started(self, key: str) -> None:
-        """Starts the clock when every worker has one."""
+        """Starts the clock when every worker has a trial."""
         self.num_started += 1
         if self.num_started == self.num_workers:
             self.marks.append(mark(0))
@@ -83,11 +83,11 @@ class Counter:
                 self.go.touch()
 
     def epoch(self, key: str, row: dict[str, float]) -> None:
-        """Counts it."""
+        """Counts an epoch."""
         self.num_epochs += 1
 
     def finished(self, key: str, node: str) -> None:
-        """Counts it, and looks at the clock now and then."""
+        """Counts a finished trial, and looks at the clock after every few."""
         self.num += 1
         if self.num % self.every == 0:
             self.marks.append(mark(self.num))
@@ -95,23 +95,24 @@ class Counter:
                 print(self.marks[-1], flush=True)
 
     def failed(self, key: str, reason: str) -> None:
-        """Keeps why."""
+        """Notes the reason of a failure."""
         self.failures.append(reason)
 
     def stop(self, reason: str) -> None:
-        """Keeps why."""
+        """Notes the reason why the sweep stops, if there is one."""
         if reason:
             self.failures.append(reason)
 
     def note(self, line: str) -> None:
-        """Nothing to say."""
+        """Ignores a message."""
 
 
 def stub(config: dict[str, Any]) -> None:
-    """A trial that does nothing but say so, once every worker has one.
+    """A trial that only reports its epochs, once every worker has a trial.
 
-    If the first ones ended while other workers are still starting, Tune would hand them what those start for, give
-    those up and have new ones started for the next trials: a storm, which trials of minutes do not raise.
+    If the first trials ended while other workers are still starting, Tune would give the waiting trials to the idle
+    workers, abandon those that are starting, and start new ones for the next trials. Trials that last for minutes do
+    not cause this.
     """
     from ray import tune
 
@@ -126,7 +127,7 @@ def stub(config: dict[str, Any]) -> None:
 
 
 def ours(num_trials: int, num_epochs: int, num_nodes: int, num_gpus: int, storage: Path) -> list[Mark]:
-    """The launcher's own way to run trials, as many at once as there are nodes."""
+    """Runs the trials by the launcher, one per node at a time."""
     folder = Path(tempfile.mkdtemp(dir=storage))
     counter = Counter(max(1, num_trials // PARTS), min(num_nodes, num_trials), folder / GO)
     place = Place(storage / "clips", storage / "split.csv", None, folder)
@@ -144,15 +145,18 @@ def ours(num_trials: int, num_epochs: int, num_nodes: int, num_gpus: int, storag
 
 
 def joined() -> None:
-    """Joins the simulated cluster. The nodes share a disk, and so the code: where each unpacks its own copy of it, one
-    that has no worker left deletes that of all. Nor are their packages compared: that is a worker on each at once."""
+    """Joins the simulated cluster, without sending it code and without comparing packages.
+
+    The nodes share a disk: if each unpacked its own copy of the code, a node without workers would delete the copy of
+    all. Comparing packages would start a worker on every node at once.
+    """
     import ray
 
     ray.init(log_to_driver=False, logging_level=logging.ERROR)  # at RAY_ADDRESS
 
 
 def store_cost(num_trials: int, num_epochs: int, folder: Path) -> float:
-    """What a trial's run costs the thread that writes the store: CPU seconds, SQLite on this disk."""
+    """CPU seconds of the store's writing thread for a trial's run, with SQLite on this disk."""
     from sweeps.engine.store.store import Store
 
     store = Store(f"sqlite:///{folder / 'mlflow.db'}")
@@ -168,49 +172,54 @@ def store_cost(num_trials: int, num_epochs: int, folder: Path) -> float:
 
 
 def per_epoch(few: list[Mark], many: list[Mark]) -> float:
-    """What one report more costs: driver CPU seconds, from sweeps of one epoch and of `EPOCHS` more."""
+    """CPU seconds of the driver for one more report, from sweeps with one epoch and with `EPOCHS` more."""
     return (each(many[0], many[-1])[1] - each(few[0], few[-1])[1]) / EPOCHS
 
 
 def rows(marks: list[Mark], report_s: float, run_s: float) -> list[Row]:
-    """Each part of the sweep, the goals, and what the parts of a trial cost."""
-    found = []
+    """The rows for each part of the sweep, the goals, and the costs of a trial.
+
+    Args:
+        report_s: CPU seconds of the driver for a report.
+        run_s: CPU seconds of the store for a run.
+    """
+    table = []
     for before, after in pairwise(marks):
         wall, cpu = each(before, after)
         note = f"{1e3 * wall:.0f} ms wall, driver at {after.memory_mb:.0f} MB"
         part = f"trials {before.trials + 1:,} to {after.trials:,}"
-        found.append(Row(f"{part}: driver's CPU a trial", "ms", 1e3 * cpu, note=note))
+        table.append(Row(f"{part}: driver's CPU a trial", "ms", 1e3 * cpu, note=note))
     wall, cpu = each(marks[0], marks[-1])
     middle, last = marks[len(marks) // 2], marks[-1]
     halves = zip(("wall time", "driver's CPU"), each(marks[0], middle), each(middle, last), strict=True)
-    found += [
+    table += [
         measured.at_most(f"{name} a trial, second half beside the first", "x", end / start, GROWTH)
         for name, start, end in halves
     ]
-    left = (last.memory_mb - middle.memory_mb) / (last.trials - middle.trials)
-    grown_by_1000 = 1 + 1000 * left / middle.memory_mb
-    found.append(measured.at_most("driver's memory, after 1,000 trials more", "x", grown_by_1000, GROWTH))
-    found.append(Row("driver's memory that a trial leaves, in Tune's list of them", "kB", 1e3 * left))
-    what = f"all {marks[-1].trials:,} trials"
-    found.append(Row(f"{what}: wall time a trial", "ms", 1e3 * wall))
-    found.append(Row(f"{what}: driver's CPU a trial", "ms", 1e3 * cpu))
-    found.append(Row("an epoch's report: driver's CPU", "ms", 1e3 * report_s))
-    found.append(Row(f"a run of {EPOCHS} epochs in the store: its thread's CPU", "ms", 1e3 * run_s))
-    return found
+    mb_per_trial = (last.memory_mb - middle.memory_mb) / (last.trials - middle.trials)
+    grown_by_1000 = 1 + 1000 * mb_per_trial / middle.memory_mb
+    table.append(measured.at_most("driver's memory, after 1,000 trials more", "x", grown_by_1000, GROWTH))
+    table.append(Row("driver's memory that a trial leaves, in Tune's list of them", "kB", 1e3 * mb_per_trial))
+    whole_sweep = f"all {marks[-1].trials:,} trials"
+    table.append(Row(f"{whole_sweep}: wall time a trial", "ms", 1e3 * wall))
+    table.append(Row(f"{whole_sweep}: driver's CPU a trial", "ms", 1e3 * cpu))
+    table.append(Row("an epoch's report: driver's CPU", "ms", 1e3 * report_s))
+    table.append(Row(f"a run of {EPOCHS} epochs in the store: its thread's CPU", "ms", 1e3 * run_s))
+    return table
 
 
 def each(before: Mark, after: Mark) -> tuple[float, float]:
-    """Wall and driver CPU seconds of a trial between two marks."""
+    """Wall seconds and CPU seconds of the driver per trial, between two marks."""
     num = after.trials - before.trials
     return (after.wall_s - before.wall_s) / num, (after.cpu_s - before.cpu_s) / num
 
 
 def simulate(num_nodes: int, num_gpus: int) -> Any:
-    """A head and nodes of GPUs, as processes of this machine. None has CPUs: Ray starts a worker for each of those."""
-    os.environ["PYTHONPATH"] = str(cluster.ROOT)  # where workers find this file
+    """Starts a head and nodes with GPUs as processes on this machine; without CPUs, as Ray starts a worker for each."""
+    os.environ["PYTHONPATH"] = str(cluster.ROOT)  # workers must find this file
     from ray.cluster_utils import Cluster
 
-    # On a machine slow with so many, a worker that is silent for a minute would be started again, and again.
+    # With so many processes the machine is slow, and Ray would replace workers that are silent for a minute.
     patient = {"worker_register_timeout_seconds": WORKERS_START_S}
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": patient}
     simulated = Cluster(initialize_head=True, head_node_args={**head, "object_store_memory": 100_000_000})
@@ -223,9 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes everything as JSON if asked."""
     command = measured.parser(__doc__)
     command.add_argument("--nodes", type=int, default=64)
-    command.add_argument("--gpus", type=int, default=8, help="of a node")
+    command.add_argument("--gpus", type=int, default=8, help="on each node")
     command.add_argument("--trials", type=int, default=10_000)
-    command.add_argument("--epochs", type=int, default=1, help="that a trial reports")
+    command.add_argument("--epochs", type=int, default=1, help="reported by each trial")
     args = command.parse_args(argv)
     os.environ |= cluster.QUIET  # before Ray is loaded
     begun = time.monotonic()

@@ -1,10 +1,11 @@
-"""What giving up early saves a search: the same searches without a pruner and with ASHA, on a synthetic corpus.
+"""Measures how much a search saves by giving up early: the same searches without a pruner and with ASHA.
 
     python -m benchmarks.search [--seeds 6,7,8,9,10] [--evaluations 20] [--epochs 27] [--sampler random] [--json FILE]
 
-For every seed of the sampler both searches are run, in this process. Random proposals are the same for both, so that
-what differs is the pruner's doing alone; other samplers learn from what they see, and part. Printed are the epochs that
-were trained and the best validation score that each found; the goal is half of the epochs at an equal or better score.
+For every seed of the sampler, both searches run in this process, on a synthetic corpus. Random proposals are the same
+for both, so all differences come from the pruner; other samplers learn from results, and their proposals diverge. The
+table has the number of trained epochs and the best validation score of each; the goal is half of the epochs at an equal
+or better score.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SPACE = {"lr": LogUniform(1e-5, 1e-1), "weight_decay": LogUniform(1e-6, 1e-2)}
 
 @dataclass(frozen=True)
 class Found:
-    """What came of one search."""
+    """The outcome of one search."""
 
     sampler_seed: int
     pruner: str
@@ -43,39 +44,39 @@ class Found:
 
 
 def run(search: Search, place: Place, folder: Path) -> Found:
-    """All rounds of a search, one trial after another."""
+    """Runs all rounds of a search, one trial after another."""
     proposals = Proposals(search)
     while trials := proposals.ask():
         judge, answers = judge_of(search, proposals.evaluations), []
         for number, config in enumerate(trials, len(proposals.evaluations)):
-            here = replace(place, folder=folder / f"{number:03d}", gives_up=replace(judge))
-            trial.run(config, here, lambda row: None)
-            kept = record.read(here.folder)
-            assert kept is not None
-            answers.append(evaluation(search, number, config, kept.scores, kept.history))
+            trial_place = replace(place, folder=folder / f"{number:03d}", gives_up=replace(judge))
+            trial.run(config, trial_place, lambda row: None)
+            committed = record.read(trial_place.folder)
+            assert committed is not None
+            answers.append(evaluation(search, number, config, committed.scores, committed.history))
         proposals.tell(answers)
-    done, winner = proposals.evaluations, best(search, proposals.evaluations)
+    evaluations, winner = proposals.evaluations, best(search, proposals.evaluations)
     value = winner.scores[search.metric] if winner else float("nan")
-    gave_up = sum(e.state == "PRUNED" for e in done)
-    return Found(search.seed, search.pruner, sum(len(e.curve) for e in done), value, gave_up)
+    gave_up = sum(e.state == "PRUNED" for e in evaluations)
+    return Found(search.seed, search.pruner, sum(len(e.curve) for e in evaluations), value, gave_up)
 
 
-def rows(found: list[Found]) -> list[Row]:
-    """Both searches of each seed, and the goals over all."""
-    pairs = list(zip(found[::2], found[1::2], strict=True))
+def rows(outcomes: list[Found]) -> list[Row]:
+    """The rows with both searches of each seed, and the goals over all seeds."""
+    pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
     lines = [
         against(
-            f"seed {whole.sampler_seed}",
+            f"seed {full.sampler_seed}",
             "epochs",
             pruned.epochs,
-            whole.epochs,
+            full.epochs,
             "no pruner",
-            note=f"{pruned.gave_up} gave up; best loss {pruned.best:.4f}, without a pruner {whole.best:.4f}",
+            note=f"{pruned.gave_up} gave up; best loss {pruned.best:.4f}, without a pruner {full.best:.4f}",
         )
-        for whole, pruned in pairs
+        for full, pruned in pairs
     ]
-    saved = statistics.median(1 - pruned.epochs / whole.epochs for whole, pruned in pairs)
-    equal = sum(pruned.best <= whole.best for whole, pruned in pairs)
+    saved = statistics.median(1 - pruned.epochs / full.epochs for full, pruned in pairs)
+    equal = sum(pruned.best <= full.best for full, pruned in pairs)
     lines.append(at_least("epochs saved, median over the seeds", "", saved, 0.5))
     lines.append(at_least("searches whose best loss is equal or better", "", equal, len(pairs)))
     return lines
@@ -84,13 +85,15 @@ def rows(found: list[Found]) -> list[Row]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
     command = parser(__doc__)
-    command.add_argument("--seeds", default="6,7,8,9,10", help="of the sampler; ASHA's settings were chosen on 1 to 5")
+    command.add_argument(
+        "--seeds", default="6,7,8,9,10", help="for the sampler; ASHA's settings were chosen with 1 to 5"
+    )
     command.add_argument("--evaluations", type=int, default=20)
-    command.add_argument("--epochs", type=int, default=27, help="of an evaluation that does not give up")
+    command.add_argument("--epochs", type=int, default=27, help="in an evaluation that is not given up")
     command.add_argument("--sampler", choices=SAMPLERS, default="random")
-    command.add_argument("--recordings", type=int, default=96, help="of each of four classes")
+    command.add_argument("--recordings", type=int, default=96, help="in each of four classes")
     args = command.parse_args(argv)
-    found = []
+    outcomes = []
     base = replace(BASE, epochs=args.epochs, patience=args.epochs, keep_by="loss")
     with tempfile.TemporaryDirectory(prefix="search-") as name:
         folder = Path(name)
@@ -101,11 +104,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder)
         for seed in map(int, args.seeds.split(",")):
             for pruner in ("none", "asha"):
-                how = {"metric": "best_val_loss", "sampler": args.sampler, "pruner": pruner, "seed": seed}
-                search = Search("search", base, SPACE, args.evaluations, **how)
-                found.append(run(search, place, folder / f"{seed}-{pruner}"))
-                print(found[-1], flush=True)
-    show(rows(found), args)
+                settings = {"metric": "best_val_loss", "sampler": args.sampler, "pruner": pruner, "seed": seed}
+                search = Search("search", base, SPACE, args.evaluations, **settings)
+                outcomes.append(run(search, place, folder / f"{seed}-{pruner}"))
+                print(outcomes[-1], flush=True)
+    show(rows(outcomes), args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The peer of `benchmarks.chaos`: a grid on Ray Tune, its MLflow callback and `Tuner.restore`, as their documents say.
+"""The peer of `benchmarks.chaos`: a grid on Ray Tune with its MLflow callback and `Tuner.restore`, as documented.
 
-Its trial sleeps where ours trains, as long an epoch, and gives Tune a checkpoint as large after every one.
+Its trial sleeps for as long as our epochs train, and gives Tune a checkpoint of the same size after every epoch.
 
 Source:
     "How to Enable Fault Tolerance in Ray Tune" and the pages of `Tuner.can_restore` and `MLflowLoggerCallback`,
@@ -28,15 +28,15 @@ NAME = "chaos"
 
 
 def trial(config: dict[str, Any]) -> None:
-    """Goes on from Tune's checkpoint, and reports every epoch with a new one."""
-    done = 0
+    """Continues from Tune's checkpoint, and reports every epoch with a new one."""
+    last_epoch = 0
     if checkpoint := tune.get_checkpoint():
         with checkpoint.as_directory() as folder:
-            done = json.loads(Path(folder, "epoch.json").read_text())
-    for epoch in range(done + 1, config["epochs"] + 1):
+            last_epoch = json.loads(Path(folder, "epoch.json").read_text())
+    for epoch in range(last_epoch + 1, config["epochs"] + 1):
         time.sleep(config["epoch_s"])
         faults.reach("epoch is trained")
-        with Path(config["log"]).open("a") as log:  # so short a line is appended whole
+        with Path(config["log"]).open("a") as log:  # a line this short is appended atomically
             log.write(f"{config['key']} {epoch} {time.time():.3f}\n")
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "epoch.json").write_text(json.dumps(epoch))
@@ -45,14 +45,14 @@ def trial(config: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Restores the experiment where there is one, runs it, and exits with 1 if a trial has failed."""
+    """Restores the experiment if it exists, runs it, and exits with 1 if a trial has failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--trials", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--epoch-s", type=float, required=True)
     parser.add_argument("--checkpoint-bytes", type=int, required=True)
-    parser.add_argument("--keep", type=int, help="of a trial's checkpoints; all, which is Tune's default, if not given")
+    parser.add_argument("--keep", type=int, help="number of checkpoints to keep per trial; by default all, as in Tune")
     args = parser.parse_args()
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     path = str(args.storage / "tune" / NAME)

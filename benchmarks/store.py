@@ -1,13 +1,13 @@
-"""A store of 10,000 runs read for a table, and a run's curves written to it, beside MLflow's own client.
+"""Measures reading a store of 10,000 runs for a table and writing a run's curves to it, beside MLflow's own client.
 
     python -m benchmarks.store [--runs 10000] [--epochs 100] [--rounds 3] [--written 5] [--json FILE]
 
-The store is a SQLite file with as many finished trials, each with its settings, tags, scores and curves. Read is what
-every table of `analysis/` begins with: each run with its settings, tags and last metrics, by `read_runs` of the store
-and by `mlflow.search_runs` into a data frame; they must agree in every value. Making a table of the runs comes after
-that, and is not in it. Written are curves: an epoch as it comes, and all at once, as they pile up behind a slow store
-and as a run is repaired from its record. MLflow is imported before the clock starts. CPU time, sides in turn, medians
-over rounds; --written is runs of a round.
+The store is a SQLite file with finished trials, each with its settings, tags, scores and curves. Reading is the first
+step of every table of `analysis/`: it returns each run with its settings, tags and last metrics, by `read_runs` of the
+store and by `mlflow.search_runs` as a data frame, which must agree in every value. The later steps of a table are not
+included. Curves are written epoch by epoch, and all at once, as after a delay of the store or in a repair from a
+record. MLflow is imported before the clock starts. The figures are CPU times; the sides take turns, and medians over
+rounds are shown. --written is the number of runs in a round.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_READ_S = 10.0
 SCORES = ("test_accuracy", "test_recording_accuracy", "test_loss", "best_epoch", "best_val_accuracy", "best_val_loss")
 HASHES = ("data_sha256", "split_sha256", "weights_sha256", "record", "code_sha256")
 TAGS = ("sweep", "variant", "storage", "corpus_recordings", "corpus_clips", "git_commit", "versions", "device")
-# What a copy has of its own: the run's id everywhere, its trial's key, and scores a millionth apart.
+# The values in which copies differ: the id of the run everywhere, the key of its trial, and scores a millionth apart.
 COPIED = {
     "runs": {"run_uuid": "printf('%032x', i)"},
     "params": {"run_uuid": "printf('%032x', i)"},
@@ -45,7 +45,7 @@ COPIED = {
 
 
 def curve(num_epochs: int) -> list[dict[str, float]]:
-    """The epochs of a trial, as it reports them."""
+    """The rows that a trial reports, one for each epoch."""
     return [
         {"epoch": n, "train_loss": 1 / n, "val_loss": 2 / n, "val_accuracy": 1 - 1 / (1 + n), "epoch_s": 2.5}
         for n in range(1, num_epochs + 1)
@@ -53,14 +53,14 @@ def curve(num_epochs: int) -> list[dict[str, float]]:
 
 
 def begin(store: Store, parent: str, number: int) -> str:
-    """A run that starts now, with the settings and tags of a trial."""
+    """Begins a run with the settings and tags of a trial; returns its id."""
     trial = replace(BASE, seed=number)
     tags = {"key": trial.key, "role": "trial", **dict.fromkeys(HASHES, "0" * 64), **dict.fromkeys(TAGS, "a few words")}
     return store.begin(parent, "cnn14-8k@2k s1", trial.to_dict(), tags, None)
 
 
 def filled(folder: Path, num_runs: int, num_epochs: int) -> Store:
-    """A store of so many finished runs: the first by its own writer, the others copied from its rows."""
+    """Makes a store of finished runs: the first by the store's own writer, the others as copies of its rows."""
     path = folder / "mlflow.db"
     store = Store(f"sqlite:///{path}")
     first = begin(store, store.open_sweep("store", "", {}), 1)
@@ -88,11 +88,13 @@ def searched(uri: str) -> Any:
 
 
 def differing(runs: Iterable[Run], frame: Any) -> list[str]:
-    """Ids of the runs that the two do not agree on, in any setting, tag, metric or the status."""
-    theirs = {row["run_id"]: row for row in frame.to_dict("records")}
-    ours = {run.run_id: run for run in runs}
-    both = ours.keys() & theirs.keys()
-    return sorted(ours.keys() ^ theirs.keys()) + sorted(i for i in both if _flat(ours[i]) != _known(theirs[i]))
+    """The ids of the runs for which the two differ in any setting, tag or metric, or in the status."""
+    mlflow_rows = {row["run_id"]: row for row in frame.to_dict("records")}
+    our_runs = {run.run_id: run for run in runs}
+    shared_ids = our_runs.keys() & mlflow_rows.keys()
+    return sorted(our_runs.keys() ^ mlflow_rows.keys()) + sorted(
+        i for i in shared_ids if _flat(our_runs[i]) != _known(mlflow_rows[i])
+    )
 
 
 def _flat(run: Run) -> dict[str, Any]:
@@ -102,13 +104,13 @@ def _flat(run: Run) -> dict[str, Any]:
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A data frame's row without its empty cells, and without what our readers leave out."""
+    """The row of a data frame without empty cells and without columns that our readers leave out."""
     names = (n for n in row if n in ("status", "artifact_uri") or n.startswith(("params.", "metrics.", "tags.")))
     return {n: row[n] for n in names if row[n] is not None and not (isinstance(row[n], float) and math.isnan(row[n]))}
 
 
 def cpu_s(sides: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each, in turn."""
+    """Median CPU seconds of each side; they take turns."""
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(num_rounds):
         for name, work in sides.items():
@@ -119,7 +121,7 @@ def cpu_s(sides: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[st
 
 
 def writers(store: Store, num_runs: int, num_epochs: int) -> dict[str, Callable[[], list[str]]]:
-    """Ways to write the curves of so many runs; each returns their ids."""
+    """Functions that write the curves of `num_runs` runs in different ways, and return the ids of the runs."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
@@ -138,8 +140,8 @@ def writers(store: Store, num_runs: int, num_epochs: int) -> dict[str, Callable[
 
     def by_mlflow(run_id: str) -> None:
         for row in epochs:
-            now = int(time.time() * 1000)
-            points = [Metric(name, value, now, int(row["epoch"])) for name, value in row.items() if name != "epoch"]
+            time_ms = int(time.time() * 1000)
+            points = [Metric(name, value, time_ms, int(row["epoch"])) for name, value in row.items() if name != "epoch"]
             client.log_batch(run_id, metrics=points)
 
     return {
@@ -160,8 +162,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="store-") as folder:
         store = filled(Path(folder), args.runs, args.epochs)
-        if wrong := differing(read_runs(store.uri), searched(store.uri)):
-            raise SystemExit(f"{len(wrong)} of {args.runs} runs are read differently, {wrong[0]} among them")
+        if differing_ids := differing(read_runs(store.uri), searched(store.uri)):
+            raise SystemExit(
+                f"{len(differing_ids)} of {args.runs} runs are read differently, {differing_ids[0]} among them"
+            )
         sides = {"ours": lambda: read_runs(store.uri), "mlflow": lambda: searched(store.uri)}
         read = cpu_s(sides, args.rounds)
         written = cpu_s(writers(store, args.written, args.epochs), args.rounds)
@@ -169,9 +173,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     case = f"{args.runs:,} runs of {args.epochs} epochs, read for a table"
     rows = [measured.at_most(case, "CPU-s", read["ours"], MOST_READ_S, "the same values", **peer)]
     ms = {name: 1000 * (seconds - written["begin"]) / args.written for name, seconds in written.items()}
-    for how in ("as they come", "all at once"):
-        case = f"{args.epochs} epochs of a run written {how}"
-        rows.append(measured.against(case, "CPU-ms", ms[how], ms["mlflow"], "log_batch an epoch"))
+    for way in ("as they come", "all at once"):
+        case = f"{args.epochs} epochs of a run written {way}"
+        rows.append(measured.against(case, "CPU-ms", ms[way], ms["mlflow"], "log_batch an epoch"))
     rows.append(Row("a run begun", "CPU-ms", 1000 * written["begin"] / args.written))
     measured.show(rows, args)
 

@@ -1,17 +1,17 @@
-"""How long both DeepShip tables take on k GPUs, started as the launcher does, beside the plan's order and the bound.
+"""Computes the time of both DeepShip tables on k GPUs in the launcher's order, beside the plan's order and the bound.
 
     python -m benchmarks.tables [--times FILE] [--gpus 1,2,4,8,16] [--json FILE]
 
-The trials are those of `sweeps.deepship_rates` and `sweeps.deepship_backbones`, on DeepShip's counts, for all of their
-100 epochs; nothing is run. The launcher starts the longest first, as it can tell from counted operations alone. Their
-seconds are those of --times, a JSON list of what was measured on one GPU:
+The trials are those of `sweeps.deepship_rates` and `sweeps.deepship_backbones`, with DeepShip's numbers of clips and
+all of their 100 epochs; nothing is run. The launcher starts the longest trials first, judged by counted operations
+alone. The seconds of the trials follow from --times, a JSON list of measurements on one GPU:
 
     [{"backbone": "cnn14", "frames": 501, "batch": 64, "step_s": 0.02, "eval_clip_s": 0.0001, "device": "..."}, ...]
 
-step_s is a training step's on `batch` samples, eval_clip_s a prediction's of one clip. Without that file a trial
-lasts as long as it has operations, so that hours are not known, but which order is how far from the bound is. No
-schedule can end before all work is shared equally, nor before the longest trial has ended: that is the bound. The two
-commands are two starts, or one pool, if both sweeps ran as one.
+step_s is the time of a training step on `batch` samples, and eval_clip_s the time to predict one clip. Without that
+file the length of a trial is its number of operations; then hours are unknown, but the distance of an order from the
+bound is known. The bound: no schedule can end before the work is shared equally, nor before the longest trial has
+ended. The two sweeps are run by two commands, or in one pool, as if both were one sweep.
 """
 
 from __future__ import annotations
@@ -34,51 +34,51 @@ Seconds = Mapping[str, float]  # by key
 
 
 def read_times(path: Path, trials: Sequence[TrialConfig]) -> tuple[dict[str, Measured], str]:
-    """What was measured of each trial's cell, and the devices on which.
+    """The measurements of each trial's cell, and the names of the devices.
 
     Raises:
-        SystemExit: if some networks, frames and batches of the trials were not measured; they are all named.
+        SystemExit: if the file lacks some networks, frames and batches of the trials; all of them are named.
     """
     rows = json.loads(path.read_text(encoding="utf-8"))
-    found = {(row["backbone"], row["frames"], row["batch"]): row for row in rows}
-    wanted = {cell_of(t): (t.backbone, t.num_frames, t.batch) for t in trials}
-    if missing := sorted(set(wanted.values()) - found.keys()):
-        named = ", ".join(f"{name} at {frames} frames, batch {batch}" for name, frames, batch in missing)
-        raise SystemExit(f"--times {path}: has no {named}; measure them too")
+    row_of = {(row["backbone"], row["frames"], row["batch"]): row for row in rows}
+    key_of_cell = {cell_of(t): (t.backbone, t.num_frames, t.batch) for t in trials}
+    if missing := sorted(set(key_of_cell.values()) - row_of.keys()):
+        missing_list = ", ".join(f"{name} at {frames} frames, batch {batch}" for name, frames, batch in missing)
+        raise SystemExit(f"--times {path}: has no {missing_list}; measure them too")
     cells = {
-        cell: Measured((found[what]["step_s"],), (found[what]["eval_clip_s"],), 0, 0, 0, 0, 0)
-        for cell, what in wanted.items()
+        cell: Measured((row_of[key]["step_s"],), (row_of[key]["eval_clip_s"],), 0, 0, 0, 0, 0)
+        for cell, key in key_of_cell.items()
     }
-    return cells, " and ".join(sorted({found[what]["device"] for what in wanted.values()}))
+    return cells, " and ".join(sorted({row_of[key]["device"] for key in key_of_cell.values()}))
 
 
 def predictions(trials: Sequence[TrialConfig], cells: Mapping[str, Measured]) -> dict[str, Prediction]:
-    """What each trial takes: as measured, or one second for each operation."""
+    """The predicted time of each trial: from measurements, or one second for each operation."""
     basis = Basis(cells) if cells else Basis(flops_per_s=Span(1, 1, 1))
-    found = {trial.key: predict(trial, CLIPS, basis) for trial in trials}
-    return {key: prediction for key, prediction in found.items() if prediction}
+    maybe = {trial.key: predict(trial, CLIPS, basis) for trial in trials}
+    return {key: prediction for key, prediction in maybe.items() if prediction}
 
 
-def all_epochs(found: Mapping[str, Prediction]) -> Seconds:
-    """Of trials that do not stop early."""
-    return {key: prediction.seconds.high for key, prediction in found.items()}
+def all_epochs(predicted: Mapping[str, Prediction]) -> Seconds:
+    """The seconds of trials that do not stop early, by key."""
+    return {key: prediction.seconds.high for key, prediction in predicted.items()}
 
 
 def ends(order: Sequence[TrialConfig], seconds: Seconds, num_gpus: int) -> float:
-    """When the last of the trials ends, a whole GPU to each."""
+    """The time at which the last of the trials ends, if each has a whole GPU [s]."""
     return makespan([seconds[t.key] for t in order], [1.0] * len(order), num_gpus, num_gpus)
 
 
 def bound(trials: Sequence[TrialConfig], seconds: Seconds, num_gpus: int) -> float:
-    """No schedule ends before this."""
+    """The time before which no schedule can end [s]."""
     return max(sum(seconds[t.key] for t in trials) / num_gpus, *(seconds[t.key] for t in trials))
 
 
 def schedule_row(case: str, parts: Sequence[Sequence[TrialConfig]], seconds: Seconds, num_gpus: int) -> Row:
-    """The parts one after another in the launcher's order, and in the plan's, against the bound of all together.
+    """A row with the parts one after another, in the launcher's order and in the plan's, relative to the bound.
 
     Args:
-        parts: what each start of the launcher runs.
+        parts: the trials of each start of the launcher; the bound is that of all of them together.
     """
     least = bound([t for part in parts for t in part], seconds, num_gpus)
     ours = sum(ends(longest_first(part, {}), seconds, num_gpus) for part in parts) / least
@@ -90,7 +90,7 @@ def schedule_row(case: str, parts: Sequence[Sequence[TrialConfig]], seconds: Sec
 
 
 def hours_row(seconds: Seconds, device: str) -> Row:
-    """GPU-hours of all trials, where their seconds are known."""
+    """The row with the GPU-hours of all trials, if their seconds are known."""
     case, unit = "both tables, 84 trials of 100 epochs", "GPU-h"
     if not device:
         return measured.not_measured(case, unit, f"<= {MOST_GPU_HOURS:g} {unit}", "needs --times, from a GPU")

@@ -1,13 +1,13 @@
-"""Measures training beside the way it is usually done: Lightning, torchlibrosa in the network, SpecAugment in a loop.
+"""Measures training beside the usual way: Lightning, torchlibrosa in the network, SpecAugment in a loop.
 
     python -m benchmarks.train [--rounds 3] [--steps 2] [--json FILE]
 
-Both train the same network, from the same weights, on the same clips, at the same batch; ours in the precision that the
-row names, the peer in float32. One thread, CPU time with that of the loader's workers (their start, half a percent of
-it, included), in turn, medians over the rounds. Ours makes its log-mels once a trial, and the peer in every step: that
-once is not counted, nor are the peer's validation and its logging to files. The peer has a process of its own, as it
-comes; ours is started as a trial's worker is. What that is worth shows in a second line: ours beside ours in another
-process as it comes.
+Both sides train the same network, from the same weights, on the same clips, with the same batch size; ours in the
+precision that the row names, the peer in float32. The figures are CPU times with one thread, plus those of the loader's
+workers (including their start, which is half a percent); the sides take turns, and medians over the rounds are shown.
+Ours makes its log-mels once per trial, which is not counted, and the peer makes them in every step. The peer's
+validation and logging to files are not counted either. The peer runs in a separate process with default settings, ours
+in a process like a trial's worker. A second row shows the effect of that: ours beside ours with default settings.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PEER = "Lightning + torchlibrosa, float32"
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how long its clips are, and how many make a batch."""
+    """A network with the rate of its clips, the batch size, the precision and the goal."""
 
     backbone: str
     data_hz: int
@@ -65,7 +65,7 @@ CASES = (
 
 
 def trial(case: Case, width: float = 1.0) -> TrialConfig:
-    """The study's trial of a case, from random weights."""
+    """The study's trial for a case, with random weights."""
     return RATES.but(
         backbone=case.backbone,
         data_hz=case.data_hz,
@@ -77,12 +77,12 @@ def trial(case: Case, width: float = 1.0) -> TrialConfig:
 
 
 def noise(config: TrialConfig, num_clips: int) -> torch.Tensor:
-    """Waveforms in [-1, 1], (clips, samples)."""
+    """Waveforms of noise, (clips, samples)."""
     return 0.1 * torch.randn(num_clips, config.num_samples, generator=torch.Generator().manual_seed(0))
 
 
 class Peer(lightning.LightningModule):
-    """The usual module: the whole way from waveforms to the loss in every step, float32, Adam as it comes."""
+    """The usual module: every step goes from waveforms to the loss, in float32, with Adam's defaults."""
 
     def __init__(self, config: TrialConfig, network: Backbone) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Peer(lightning.LightningModule):
         self.marks: list[float] = []
 
     def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
-        """One batch."""
+        """The loss of one batch."""
         changed = self.augmentation.draw(len(batch["wave"]))
         logits = self.network(self.front_end(batch["wave"]), changed)
         targets = changed.mix(F.one_hot(batch["label"], NUM_CLASSES).float())
@@ -100,21 +100,21 @@ class Peer(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """As it comes."""
+        """Adam with its default settings."""
         return torch.optim.Adam(self.network.parameters(), lr=self.config.lr)
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
-        """The clock starts with the second step: the workers are there."""
+        """Starts the clock at the second step, when the workers are running."""
         if index == 1:
             self.marks = [time.process_time()]
 
     def on_train_end(self) -> None:
-        """And stops with the last."""
+        """Stops the clock after the last step."""
         self.marks.append(time.process_time())
 
 
 class Waves(torch.utils.data.Dataset):
-    """Float waveforms in memory, a dict a clip."""
+    """Float waveforms in memory, with a dict for each clip."""
 
     def __init__(self, wave: torch.Tensor) -> None:
         self.wave = wave.numpy()
@@ -127,7 +127,7 @@ class Waves(torch.utils.data.Dataset):
 
 
 def peer_step(config: TrialConfig, num_steps: int) -> float:
-    """CPU seconds of a step, the loader's workers included."""
+    """CPU seconds of the peer's step, including the loader's workers."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     wave = clips_of(config, num_steps)
@@ -147,43 +147,43 @@ def peer_step(config: TrialConfig, num_steps: int) -> float:
             enable_model_summary=False,
         )
         trainer.fit(module, loader)
-    del trainer, loader  # ends the workers, whose time is known then
+    del trainer, loader  # ends the workers, so that their time is known
     workers_s = (_children_s() - children) * num_steps / (num_steps + 1)
     return (module.marks[1] - module.marks[0] + workers_s) / num_steps
 
 
 def our_step(config: TrialConfig, num_steps: int) -> float:
-    """CPU seconds of a step."""
+    """CPU seconds of our step."""
     wave = clips_of(config, num_steps)
-    inputs = logmel(wave, config.card.front_end).half()  # once for a trial, not for an epoch
+    inputs = logmel(wave, config.card.front_end).half()  # once per trial, not per epoch
     labels = torch.arange(len(wave)) % NUM_CLASSES
-    some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave)))
+    some = Examples(inputs, labels, np.zeros(len(wave)), np.zeros(len(wave), dtype=int))
     network = laid_out(start_network(config, NUM_CLASSES, None), config, torch.device("cpu"))
     learner = ready_learner(config, network)
     first = 2 * config.batch
-    finetune.train_epoch(learner, _some(some, first), 1)
+    finetune.train_epoch(learner, some.first(first), 1)
     began = time.process_time()
-    finetune.train_epoch(learner, _some(some, num_steps * first), 2)
+    finetune.train_epoch(learner, some.first(num_steps * first), 2)
     return (time.process_time() - began) / num_steps
 
 
 def compare(
     case: Case, num_rounds: int, num_steps: int, for_peer: Executor, for_ours: Executor, width: float = 1.0
 ) -> list[Row]:
-    """Two lines of the table: ours beside the peer, and beside ours in a process as it comes.
+    """Two rows of the table: ours beside the peer, and beside ours in a process with default settings.
 
     Args:
-        for_peer: such a process.
-        for_ours: another.
+        for_peer: a process with default settings, for the peer.
+        for_ours: another one, for ours.
     """
     config = trial(case, width)
     plain = replace(config, precision="float32")
-    found: dict[str, list[float]] = {"ours": [], "peer": [], "not kept": []}
+    times_of: dict[str, list[float]] = {"ours": [], "peer": [], "not kept": []}
     for _ in range(num_rounds):
-        found["peer"].append(for_peer.submit(peer_step, plain, num_steps).result())
-        found["ours"].append(our_step(config, num_steps))
-        found["not kept"].append(for_ours.submit(our_step, config, num_steps).result())
-    speed = {who: config.batch / statistics.median(times) for who, times in found.items()}
+        times_of["peer"].append(for_peer.submit(peer_step, plain, num_steps).result())
+        times_of["ours"].append(our_step(config, num_steps))
+        times_of["not kept"].append(for_ours.submit(our_step, config, num_steps).result())
+    speed = {who: config.batch / statistics.median(times) for who, times in times_of.items()}
     name = f"{case.backbone}, {config.num_frames} frames, batch {case.batch}, {case.precision}"
     unit, ours = "samples/CPU-s", speed["ours"]
     return [
@@ -193,12 +193,8 @@ def compare(
 
 
 def clips_of(config: TrialConfig, num_steps: int) -> torch.Tensor:
-    """Waveforms for so many steps, and one before them."""
+    """Waveforms for `num_steps` steps and one more to warm up."""
     return noise(config, (num_steps + 1) * 2 * config.batch)
-
-
-def _some(clips: Examples, num: int) -> Examples:
-    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
 
 
 def _children_s() -> float:
@@ -210,8 +206,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table, and writes it as JSON if asked."""
     command = parser(__doc__)
     command.add_argument("--rounds", type=int, default=3)
-    command.add_argument("--steps", type=int, default=2, help="of a round, after one that is not counted")
-    command.add_argument("--only", default="", help="backbones whose name has this in it")
+    command.add_argument("--steps", type=int, default=2, help="in a round, after one that is not counted")
+    command.add_argument("--only", default="", help="only backbones with this in their name")
     args = command.parse_args(argv)
     torch.set_num_threads(1)
     chosen = [case for case in CASES if args.only in case.backbone]

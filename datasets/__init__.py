@@ -1,1 +1,1 @@
-"""Labelled recordings on disk: where they are, their clips at any rate, and who may be trained or tested on."""
+"""Labelled recordings on disk: their files, their clips at any sampling rate, and their split into three roles."""

@@ -1,4 +1,4 @@
-"""The corpora that there are, their classes and how each can be split.
+"""Lists the corpora, their classes and the ways to split each.
 
 python -m datasets
 """
@@ -19,12 +19,12 @@ python -m datasets.synthetic    writes an invented one in a real one's layout"""
 
 
 def listing() -> str:
-    """What each corpus is, its classes and its splits, as far as they are known without its folder."""
+    """Describes each corpus, with its classes and splits as far as they are known without its folder."""
     rows = [("corpus", "what it is")]
     for name in corpora():
         corpus = module(name)
-        what = (corpus.__doc__ or "").partition("\n")[0]
-        rows.append((name, f"{what}\nclasses: {_classes(corpus)}\nsplits: {_splits(corpus)}"))
+        title = (corpus.__doc__ or "").partition("\n")[0]
+        rows.append((name, f"{title}\nclasses: {_classes(corpus)}\nsplits: {_splits(corpus)}"))
     return f"{aligned(rows)}\n{FURTHER}"
 
 
@@ -33,7 +33,7 @@ def _classes(corpus: ModuleType) -> str:
 
 
 def _splits(corpus: ModuleType) -> str:
-    """As --split takes them."""
+    """The splits of a corpus, as --split takes them."""
     published = ["published"] * hasattr(corpus, "published_split")
     if file := getattr(corpus, "SPLIT_FILE", ""):
         published = [f"published (with --split-file {file})"]

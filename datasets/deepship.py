@@ -1,8 +1,8 @@
-"""DeepShip (Irfan et al. 2021): four classes of ships, one WAV a passage, and metafiles that name the vessel.
+"""DeepShip (Irfan et al. 2021): four classes of ships, one WAV file per passage, and metafiles that name the vessel.
 
-Both trees that exist are read: `<Class>/<YYYYMMDD[letter]-id>/<file>.wav`, where the letter orders a day's passages and
-the file is named by its time or its id, and the flat `<Class>/<id>.wav` of the public sample. A class's headerless
-metafile has rows `id,AIS code,ship,YYYYMMDD,HHMMSS,duration_s,start-end range_m,`.
+Two layouts exist, and both are read: `<Class>/<YYYYMMDD[letter]-id>/<file>.wav`, where the letter orders a day's
+passages and the file is named after its time or its id, and the flat `<Class>/<id>.wav` of the public sample. The
+metafile of a class has no header; its rows are `id,AIS code,ship,YYYYMMDD,HHMMSS,duration_s,start-end range_m,`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
 
 SPLIT_COLUMNS = ["split", "class", "recording_dir", "wav_stem", "n_segments_5s"]
 
-# What the authors' split holds of the whole corpus (Mohammadi et al. 2024, section II.B): recordings and 5 s clips.
+# The authors' split of the whole corpus (Mohammadi et al. 2024, section II.B): recordings and 5 s clips of each role.
 PUBLISHED_COUNTS = {"train": (428, 23_088), "validation": (60, 3_974), "test": (121, 6_708)}
 PUBLISHED_CLIP_S = 5.0
 
@@ -50,7 +50,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class _Place:
-    """What a path says of its recording; None where it says nothing."""
+    """A recording as its path describes it; None where the path says nothing."""
 
     path: Path
     label: str
@@ -60,36 +60,37 @@ class _Place:
 
 
 def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
-    """The recordings of either tree, joined with their metafiles to give vessel, day and time.
+    """The recordings of either layout, joined with their metafiles to give vessel and day.
 
-    A recording whose vessel no join finds is a vessel of its own, and the notes count such.
+    A recording whose vessel cannot be found counts as a vessel of its own; the notes say how many there are.
 
     Raises:
-        CorpusError: if there is no class folder, or none of the one asked for.
+        CorpusError: if there is no class folder, or a class in `classes` does not exist.
     """
     folders = {p: CLASSES[p.name.lower()] for p in sorted(root.iterdir()) if p.is_dir() and p.name.lower() in CLASSES}
     if not folders:
         raise CorpusError(f"{root}: no class folder; DeepShip has {', '.join(CLASS_NAMES)}, one folder each")
-    wanted = chosen(CLASS_NAMES, classes)
+    labels = chosen(CLASS_NAMES, classes)
     recordings, notes, problems = [], [], []
-    for label in wanted:
-        own = [folder for folder, its in folders.items() if its == label]
-        places = [_place(path, folder, label) for folder in own for path in audio_files(folder)]
-        passages, bad = _read_metafiles(own)
+    for label in labels:
+        label_folders = [folder for folder, folder_label in folders.items() if folder_label == label]
+        places = [_place(path, folder, label) for folder in label_folders for path in audio_files(folder)]
+        passages, bad = _read_metafiles(label_folders)
         problems += bad
         if places and not passages:
-            notes.append(f"{label}: no metafile, so no vessel, in {', '.join(map(str, own))}")
+            notes.append(f"{label}: no metafile, so no vessel, in {', '.join(map(str, label_folders))}")
         joined = _join(places, passages)
-        how = Counter(name for name, _ in joined.values())
+        joins = Counter(name for name, _ in joined.values())
         notes.append(
-            f"{label}: {len(places)} recordings; vessel by " + (", ".join(f"{n} {h}" for h, n in how.items()) or "none")
+            f"{label}: {len(places)} recordings; vessel by "
+            + (", ".join(f"{n} {j}" for j, n in joins.items()) or "none")
         )
         recordings += [_recording(p, root, *joined[p.path]) for p in places]
     ignored = sorted(p.name for p in root.iterdir() if p.is_dir() and p not in folders and not p.name.startswith("."))
     if ignored:
-        notes.append(f"folders that are no class, ignored: {', '.join(ignored)}")
+        notes.append(f"ignored folders that are not classes: {', '.join(ignored)}")
     return Corpus(
-        "deepship", root, wanted, tuple(sorted(recordings, key=lambda r: r.id)), tuple(notes), tuple(problems)
+        "deepship", root, labels, tuple(sorted(recordings, key=lambda r: r.id)), tuple(notes), tuple(problems)
     )
 
 
@@ -100,7 +101,7 @@ def _place(path: Path, folder: Path, label: str) -> _Place:
     return _Place(path, label, None, "", int(path.stem) if path.parent == folder and path.stem.isdecimal() else None)
 
 
-def _recording(place: _Place, root: Path, how: str, passage: Passage | None) -> Recording:
+def _recording(place: _Place, root: Path, join: str, passage: Passage | None) -> Recording:
     below = place.path.relative_to(root).with_suffix("").parts[1:]
     name = recording_id(place.label, *below)
     day = place.day or (passage.day if passage else f"unknown: {name}")
@@ -110,11 +111,12 @@ def _recording(place: _Place, root: Path, how: str, passage: Passage | None) -> 
 
 
 def _join(places: list[_Place], passages: list[Passage]) -> dict[Path, tuple[str, Passage | None]]:
-    """For every recording, how its vessel was found and the passage that names it.
+    """For every recording, the way its vessel was found and the passage that names it.
 
-    Ids and folder ids disagree (two numberings are concatenated for Tanker), so time comes first: day and time, day and
-    id, the one vessel of that day, the letters of that day in order of time. A flat file has its id alone: the row that
-    has this id and the file's duration, or the one row that has this id.
+    The ids of metafiles and folders disagree (two numberings are concatenated for Tanker), so time comes first. The
+    joins are tried in this order: day and time; day and id; the only vessel of that day; the letters of that day in
+    order of time. A flat file has only its id: its passage is the only row with that id, or the one of those rows that
+    also has the file's duration.
     """
     of_day = defaultdict(list)
     for passage in passages:
@@ -135,12 +137,12 @@ def _passage(
             rows = [p for p in rows if length is not None and abs(p.duration_s - length) < 1]
         return ("id", rows[0]) if len(rows) == 1 else ("nothing", None)
     today = sorted(of_day.get(place.day, []), key=lambda p: p.time)
-    for how, rows in (
+    for join, rows in (
         ("day and time", [p for p in today if p.time == place.path.stem]),
         ("day and id", [p for p in today if p.id == place.id]),
     ):
         if len(rows) == 1:
-            return how, rows[0]
+            return join, rows[0]
     if len({p.vessel for p in today}) == 1:
         return "only vessel of the day", today[0]
     order = sorted(siblings[place.day], key=lambda p: p.letter)
@@ -168,11 +170,11 @@ def _read_metafiles(folders: list[Path]) -> tuple[list[Passage], list[Problem]]:
                 )
                 continue
             passages.append(Passage(int(row[0]), _vessel(row[2]), row[3], row[4], int(row[5])))
-    return list(dict.fromkeys(passages)), problems  # a copy of a metafile beside it must not make its rows ambiguous
+    return list(dict.fromkeys(passages)), problems  # if a metafile lies beside its copy, its rows stay unambiguous
 
 
 def _vessel(name: str) -> str:
-    """A ship's name in one spelling: upper case, single spaces, without the nine-digit MMSI that some rows append."""
+    """A ship's name in one spelling: upper case, single spaces, without the nine-digit MMSI that some rows add."""
     return " ".join(re.sub(r"\b\d{9}\b", "", name).upper().split())
 
 
@@ -180,30 +182,30 @@ def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float,
     """The authors' split, from their `split_indices.txt` or its csv (split, class, recording_dir, wav_stem, ...).
 
     Raises:
-        CorpusError: if the file is missing or is neither, names no role for a recording of the corpus, or gives other
-            counts than the paper's when the whole corpus is there.
+        CorpusError: if the file is missing or is neither of the two, if it has no role for a recording of the corpus,
+            or if the whole corpus is there and the counts differ from the paper's.
     """
     rows = _published_rows(file)
     of_folder = {(row.label, row.folder): row for row in rows}
     of_flat = {(row.label, row.stem): row for row in rows if row.folder.endswith(f"-{row.stem}")}
-    found = {}
+    row_of = {}
     for recording in corpus.recordings:
         label, name, *rest = recording.id.split("/")
-        found[recording.id] = (of_folder if rest else of_flat).get((label, name))
-    if missing := [i for i, row in found.items() if row is None]:
+        row_of[recording.id] = (of_folder if rest else of_flat).get((label, name))
+    if missing := [i for i, row in row_of.items() if row is None]:
         raise CorpusError(f"{file}: no role for {', '.join(missing[:20])}; it names {len(rows)} recordings")
-    split = Split("published", {i: row.role for i, row in found.items() if row})
-    absent = len(rows) - len({row for row in found.values() if row})
+    split = Split("published", {i: row.role for i, row in row_of.items() if row})
+    absent = len(rows) - len({row for row in row_of.values() if row})
     differing = (
-        [i for i, row in found.items() if row and row.num_clips != num_clips[i]] if clip_s == PUBLISHED_CLIP_S else []
+        [i for i, row in row_of.items() if row and row.num_clips != num_clips[i]] if clip_s == PUBLISHED_CLIP_S else []
     )
     if not absent and clip_s == PUBLISHED_CLIP_S and (counts := split.counts(num_clips)) != PUBLISHED_COUNTS:
         raise CorpusError(
             f"split=published: {counts} (recordings, clips); the paper has {PUBLISHED_COUNTS}; "
-            f"other clips than the authors': {', '.join(differing[:20]) or 'none'}"
+            f"clips that differ from the authors': {', '.join(differing[:20]) or 'none'}"
         )
-    notes = [f"{absent} of the split's {len(rows)} recordings are not here"] if absent else []
-    notes += [f"cut otherwise than the authors' copy: {', '.join(differing)}"] if differing else []
+    notes = [f"{absent} of the split's {len(rows)} recordings are missing"] if absent else []
+    notes += [f"cut differently from the authors' copy: {', '.join(differing)}"] if differing else []
     return Split(split.name, split.roles, tuple(notes))
 
 
@@ -233,7 +235,7 @@ def _published_rows(file: Path | None) -> list[_PublishedRow]:
 
 
 def _split_table(lines: list[str]) -> Counter[tuple[str, str, str, str]]:
-    """The clips of each (role, class, folder, stem) by the csv."""
+    """The number of clips of each (role, class, folder, stem), from the csv."""
     segments: Counter[tuple[str, str, str, str]] = Counter()
     separated_by = separator(lines[0])
     for number, line in enumerate(lines[1:], 2):
@@ -247,7 +249,10 @@ def _split_table(lines: list[str]) -> Counter[tuple[str, str, str, str]]:
 
 
 def _split_indices(lines: list[str]) -> Counter[tuple[str, str, str, str]]:
-    """The same by the authors' own file, which names every clip below a heading for each role."""
+    """The number of clips of each (role, class, folder, stem), from the authors' own file.
+
+    That file names every clip, below a heading for each role.
+    """
     segments: Counter[tuple[str, str, str, str]] = Counter()
     role = ""
     for line in (line.strip(' \t"').replace("\\", "/") for line in lines):

@@ -1,7 +1,7 @@
 """Berlin emotional speech (EmoDB, Burkhardt et al. 2005): ten speakers, ten sentences, seven emotions.
 
-The files lie in `wav/` and are named by speaker (2 digits), sentence (3), emotion (1, its German name's letter) and
-version: `03a01Wa.wav` is anger. Speakers and sentences are groups.
+The files are in `wav/`. A name consists of the speaker (2 digits), the sentence (3 characters), the emotion (the first
+letter of its German name) and the version: `03a01Wa.wav` is anger. Speakers and sentences are groups.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ NAME = re.compile(r"(?P<speaker>\d{2})(?P<sentence>[a-z]\d{2})(?P<emotion>[WLEAF
 
 
 def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
-    """The recordings in `wav/`, in the emotions that are there; groups are speaker and sentence.
+    """The recordings in `wav/`, labelled by emotion; their groups are speaker and sentence.
 
     Raises:
-        CorpusError: if there is no such folder, or no file in it has a name of this corpus.
+        CorpusError: if there is no such folder, if no file in it has a name of this corpus, or if a class in `classes`
+            does not exist.
     """
     folder = root / "wav"
     if not folder.is_dir():
@@ -43,6 +44,6 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
         recordings.append(Recording(recording_id(path.stem), path, EMOTIONS[name["emotion"]], groups))
     if not recordings:
         raise CorpusError(f"{folder}: no file is named like those of EmoDB, 03a01Wa.wav; is it this corpus?")
-    wanted = chosen({r.label for r in recordings}, classes)
-    found = tuple(sorted((r for r in recordings if r.label in wanted), key=lambda r: r.id))
-    return Corpus("emodb", root, wanted, found, problems=tuple(problems))
+    labels = chosen({r.label for r in recordings}, classes)
+    kept_recordings = tuple(sorted((r for r in recordings if r.label in labels), key=lambda r: r.id))
+    return Corpus("emodb", root, labels, kept_recordings, problems=tuple(problems))

@@ -1,4 +1,4 @@
-"""ESC-50 (Piczak 2015), and what is laid out like it: a table names the files, their class, fold and source.
+"""ESC-50 (Piczak 2015), and any corpus of its layout: a table names the files, their classes, folds and sources.
 
 `meta/esc50.csv` has the header `filename,fold,target,category,esc10,src_file,take`, for the files in `audio/`.
 Fragments of one source recording share `src_file` and a fold; the five folds are the published split.
@@ -20,27 +20,28 @@ FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": 
 
 
 def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
-    """The recordings that `meta/esc50.csv` names; groups are source and fold.
+    """The recordings that `meta/esc50.csv` names; their groups are source and fold.
 
     Raises:
-        CorpusError: if the csv or the audio folder cannot be read, or a row of the csv is not whole.
+        CorpusError: if the csv or the audio folder cannot be read, a row of the csv is incomplete, or a class in
+            `classes` does not exist.
     """
     table, audio = root / "meta" / "esc50.csv", root / "audio"
     rows = _rows(table)
-    try:  # By normalised name: a file system may give back another Unicode form than the csv's.
+    try:  # The keys are normalised names: a file system may return another Unicode form than the csv's.
         files = {recording_id(path.name): path for path in audio.iterdir()}
     except OSError as error:
         raise CorpusError(f"{audio}: cannot be read ({error.strerror}); {LAYOUT}") from None
-    wanted = chosen({row["category"] for row in rows}, classes)
+    labels = chosen({row["category"] for row in rows}, classes)
     recordings, problems = [], []
-    for row in (row for row in rows if row["category"] in wanted):
+    for row in (row for row in rows if row["category"] in labels):
         path = files.get(recording_id(row["filename"]))
         if path is None:
-            problems.append(Problem(audio / row["filename"], f"named by {table.name}, and not there"))
+            problems.append(Problem(audio / row["filename"], f"named by {table.name} but missing"))
         else:
             groups = {"source": row["src_file"], "fold": row["fold"]}
             recordings.append(Recording(recording_id(path.stem), path, row["category"], groups))
-    return Corpus("esc50", root, wanted, tuple(sorted(recordings, key=lambda r: r.id)), problems=tuple(problems))
+    return Corpus("esc50", root, labels, tuple(sorted(recordings, key=lambda r: r.id)), problems=tuple(problems))
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
@@ -56,15 +57,15 @@ def _rows(table: Path) -> list[dict[str, str]]:
         if line.strip(SEPARATORS)
     }
     if not rows or (missing := [c for c in COLUMNS if c not in columns]):
-        what = f"has no column {', '.join(missing)}" if rows else "has no rows"
-        raise CorpusError(f"{table}: {what}; it needs {', '.join(COLUMNS)}")
+        fault = f"has no column {', '.join(missing)}" if rows else "has no rows"
+        raise CorpusError(f"{table}: {fault}; it needs {', '.join(COLUMNS)}")
     for number, row in rows.items():
         if not all(row.get(c) for c in COLUMNS) or row["fold"] not in FOLD_ROLES:
-            held = ", ".join(f"{c}={row.get(c, '')[:60]!r}" for c in COLUMNS)
-            raise CorpusError(f"{table}: line {number} has {held}; it needs all of them, and a fold of 1 to 5")
+            values = ", ".join(f"{c}={row.get(c, '')[:60]!r}" for c in COLUMNS)
+            raise CorpusError(f"{table}: line {number} has {values}; it needs all of them, and a fold of 1 to 5")
     return list(rows.values())
 
 
 def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
-    """Folds 1 to 3 for training, 4 for validation, 5 for test: one turn of the published five."""
+    """Folds 1 to 3 for training, 4 for validation, 5 for test: one of the five published rotations."""
     return Split("published", {r.id: FOLD_ROLES[r.groups["fold"]] for r in corpus.recordings})

@@ -1,1 +1,1 @@
-"""The studies, and what plans, runs and records them."""
+"""The studies, and the engine that plans, runs and records them."""

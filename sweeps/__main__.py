@@ -1,4 +1,4 @@
-"""The studies that there are, and what each asks.
+"""Lists the studies and their questions.
 
 python -m sweeps
 """
@@ -17,13 +17,13 @@ from sweeps.engine.search.search import Search
 FURTHER = """
 a + b       evaluations of a search, and the trials that confirm its best
 
-python -m sweeps.NAME --help        how a study is started
+python -m sweeps.NAME --help        how to start a study
 python -m sweeps.NAME --dry-run     its plan, on this machine
-python -m analysis.NAME             its table, when trials have finished"""
+python -m analysis.NAME             its table, once trials have finished"""
 
 
 def listing() -> str:
-    """A line for each study: its name, how many trials it has, and its question."""
+    """One line per study: its name, its number of trials, and its question."""
     rows = [("study", "trials", "question")]
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         study = importlib.import_module(f"sweeps.{path.stem}")

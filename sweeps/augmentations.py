@@ -2,7 +2,7 @@
 
 4 augmentations x 3 seeds = 12 trials
 
-Mohammadi et al. 2024 train with both and do not say what each is worth.
+Mohammadi et al. 2024 train with both and do not say what each contributes.
 
     python -m sweeps.augmentations --data-root ~/DeepShip
     python -m analysis.augmentations

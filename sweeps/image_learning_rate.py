@@ -2,9 +2,9 @@
 
 2 backbones x 3 learning rates x 3 weight decays = 18 evaluations
 
-The paper found 1e-4 and 1e-3 by a grid search with Adam and batches of 32; which grid, and on which fold, it does not
-say. Not as in the paper: one log-mel of 64 bands, not three of 128, for which Inception-v3 is too deep; no stretched or
-shifted copies; a constant learning rate; chosen on fold 4, where the paper reports the fold that it chose on.
+The paper found 1e-4 and 1e-3 by a grid search with Adam and batches of 32, without naming the grid or the fold. This
+study differs: one log-mel of 64 bands instead of three of 128 (too small for Inception-v3); no stretched or shifted
+copies; a constant learning rate; the choice is made on fold 4, while the paper reports the fold that it chose on.
 
     python -m sweeps.image_learning_rate --data-root ~/ESC-50
     python -m analysis.image_learning_rate

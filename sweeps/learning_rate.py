@@ -2,8 +2,8 @@
 
 10 rounds x 4 at once = 40 evaluations
 
-Evaluations that fall behind give up (ASHA); the best is trained again on three fresh seeds and scored on test.
-Another network or corpus is another search, so that each gets the same budget:
+Evaluations that fall behind give up (ASHA); the best is trained again with three fresh seeds and scored on test.
+A search for another network or corpus is separate, so that each gets the same budget:
 
     python -m sweeps.learning_rate --data-root ~/DeepShip
     python -m sweeps.learning_rate --data-root ~/ESC-50 --set corpus=esc50 --split published --set backbone=cnn10

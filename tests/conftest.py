@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests.shapes import check_shapes
+
 ROOT = Path(__file__).resolve().parents[1]
 STARTS_RAY = re.compile(r"pytest\.mark\.(ray|cluster)\b")
 LONGEST = (  # of the files that start no Ray; they begin first, so that no worker is left alone with one at the end
@@ -20,6 +22,8 @@ LONGEST = (  # of the files that start no Ray; they begin first, so that no work
     "tests/sweeps/test_outage.py",
     "tests/sweeps/test_runs.py",
 )
+
+check_shapes()  # here, before a test imports what is checked
 
 
 @cache

@@ -1,1 +1,1 @@
-"""One trial: a frozen description, a network, and the loop that fine-tunes it. Knows neither Ray nor MLflow."""
+"""One trial: a frozen description, a network, and the loop that fine-tunes it, without Ray or MLflow."""

@@ -1,4 +1,4 @@
-"""The networks that there are, and whether their pre-trained weights are on this machine.
+"""Lists the networks, and says whether their pre-trained weights are on this machine.
 
 python -m trainable
 python -m trainable --weights-dir DIR
@@ -20,11 +20,11 @@ from trainable.network import names
 from trainable.network.card import Card
 from trainable.weights import weights
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "results" / "weights"  # where studies look, if no flag says so
+WEIGHTS = Path(__file__).resolve().parents[1] / "results" / "weights"  # the folder in which studies look without a flag
 HEAD = ("backbone", "input", "kHz", "size", "here", "licence")
 FURTHER = """
 backbone  as --set backbone=NAME takes it
-input     what it is given of a clip
+input     the form of a clip that the network takes
 kHz       the rate it was pre-trained at (--set pretrain_hz=32000); any: it has
           none, and pretrain_hz chooses how the log-mel is made
 size      parameters, in millions, as published
@@ -36,12 +36,12 @@ Weights are looked for in the cache of the Hugging Face hub and in
 
 
 def listing(weights_dir: Path) -> str:
-    """A row for each network and file of weights, family by family, and how the others are named."""
+    """A table with a row for each network and file of weights, by family, and examples of the other names."""
     rows: list[tuple[str, ...]] = [HEAD]
     for family in names.families():
         rows += _rows(family, weights_dir)
-    told = [line for family in names.families() if (line := _more(family))]
-    return "\n".join([aligned(rows), *told, FURTHER.format(folder=weights_dir)])
+    lines = [line for family in names.families() if (line := _more(family))]
+    return "\n".join([aligned(rows), *lines, FURTHER.format(folder=weights_dir)])
 
 
 def _rows(family: ModuleType, weights_dir: Path) -> Iterator[tuple[str, ...]]:
@@ -54,29 +54,33 @@ def _rows(family: ModuleType, weights_dir: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _row(cards: Sequence[Card], weights_dir: Path) -> tuple[str, ...]:
-    """Of the cards that share a file."""
+    """The row of the cards that share a file."""
     first = cards[0]
     rate = "any" if len(cards) > 1 else f"{first.pretrain_hz / 1000:g}"
     size = "" if first.num_parameters is None else f"{first.num_parameters / 1e6:.1f}"
-    here = "yes" if weights.at_hand(first.passport, weights_dir) else "no" if first.passport.command else "-"
-    return first.backbone, first.inputs[0], f"{rate:>3}", f"{size:>5}", here, first.passport.licence
+    at_hand = "yes" if weights.at_hand(first.passport, weights_dir) else "no" if first.passport.command else "-"
+    return first.backbone, first.inputs[0], f"{rate:>3}", f"{size:>5}", at_hand, first.passport.licence
 
 
 def _more(family: ModuleType) -> str:
-    """How the networks are named that no row shows."""
-    if not (found := [name for name in names.more_names(family) if name not in names.names(family)]):
+    """A line with the number of networks that have no row, and examples of their names; empty if there are none."""
+    if not (others := [name for name in names.more_names(family) if name not in names.names(family)]):
         return ""
     stem = family.__name__.rpartition(".")[2]
-    return f"\nand {len(found):,} others of {stem}, such as {', '.join(_examples(found))}"
+    return f"\nand {len(others):,} others of {stem}, such as {', '.join(_examples(others))}"
 
 
-def _examples(found: Sequence[str]) -> Sequence[str]:
-    """The two shortest: they are known best."""
-    return sorted(found, key=len)[:2]
+def _examples(network_names: Sequence[str]) -> Sequence[str]:
+    """The two shortest names: they are best known."""
+    return sorted(network_names, key=len)[:2]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the networks; 2 if the folder cannot be one."""
+    """Prints the networks.
+
+    Returns:
+        The exit code: 0, or 2 if the folder of weights cannot be a folder.
+    """
     parser = Flags("python -m trainable", __doc__)
     parser.add_argument(
         "--weights-dir",

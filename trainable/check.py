@@ -1,11 +1,11 @@
-"""Tries on this machine what every backbone must do, and says what was found.
+"""Tests on this machine what every backbone must do, and prints one line for each test.
 
 python -m trainable.check backbone=efficientat/mn04_as
 python -m trainable.check backbone=cnn14 pretrain_hz=16000 clip_s=5
 
-Any field of TrialConfig can be given. Clips are noise, of 2 s if nothing else is
-said; the network begins with random weights. Published weights are tried where
-they are on this machine, and are never downloaded.
+Any field of TrialConfig can be given. Clips are 2 s of noise unless clip_s says
+otherwise, and the network starts from random weights. Published weights are
+tested if they are on this machine; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Wrong(Exception):
 
 
 class NotHere(Exception):
-    """Something that cannot be tried on this machine."""
+    """Something that cannot be tested on this machine."""
 
 
 def trial_of(words: Sequence[str]) -> TrialConfig:
-    """The trial that `field=value` says, at the highest rate that its network was pre-trained at if none is said.
+    """The trial that the words `field=value` describe; the default rate is the highest that the network has.
 
     Raises:
-        ValueError: if there is no such network, or it cannot be tried so.
+        ValueError: if there is no such network, or the trial is impossible.
         TypeError: if there is no such field.
     """
     fields: dict[str, Any] = dict(word.partition("=")[::2] for word in words)
@@ -79,7 +79,7 @@ def trial_of(words: Sequence[str]) -> TrialConfig:
 
 
 def noise(trial: TrialConfig, num_clips: int = NUM_CLIPS) -> Tensor:
-    """What the network is given of clips of noise, made as a trial makes it."""
+    """The network's input for clips of noise, made as a trial makes it."""
     random = torch.Generator().manual_seed(0)
     wave = torch.randint(-9_000, 9_000, (num_clips, trial.num_samples), generator=random).to(torch.int16)
     scale = Scale(0.0, 1 / 32767)
@@ -93,7 +93,7 @@ def build(trial: TrialConfig, seed: int = 1) -> Backbone:
 
 
 def shapes(trial: TrialConfig) -> str:
-    """Each clip has an embedding, of which the classifier makes its logits."""
+    """Each clip has an embedding, and the classifier turns it into logits."""
     network, x = build(trial).eval(), noise(trial)
     with torch.inference_mode():
         embedding, logits = network.embed(x), network(x)
@@ -107,7 +107,7 @@ def shapes(trial: TrialConfig) -> str:
 
 
 def gradients(trial: TrialConfig) -> str:
-    """They reach every parameter, and are finite."""
+    """Gradients reach every parameter, and are finite."""
     network = build(trial).train()
     network(noise(trial)).square().sum().backward()
     found = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
@@ -148,7 +148,7 @@ def evaluation(trial: TrialConfig) -> str:
 
 
 def classifier(trial: TrialConfig) -> str:
-    """A new one takes the old one's place, and nothing else changes."""
+    """The classifier can be replaced, and nothing else changes."""
     network, x = build(trial).eval(), noise(trial)
     with torch.inference_mode():
         before = network.embed(x)
@@ -160,7 +160,7 @@ def classifier(trial: TrialConfig) -> str:
 
 
 def last_map(trial: TrialConfig) -> str:
-    """The layer that heatmaps are of gives a map over time, and over frequency where it sees any."""
+    """The layer that heatmaps show gives a map over time, and over frequency if the input has any."""
     network, maps = build(trial).eval(), list[Tensor]()
     network.last_features.register_forward_hook(lambda layer, given, out: maps.append(out))
     with torch.no_grad():
@@ -172,7 +172,7 @@ def last_map(trial: TrialConfig) -> str:
 
 
 def checkpoint(trial: TrialConfig) -> str:
-    """What a run leaves fits whole, and not with a tensor less."""
+    """A checkpoint loads if it is complete, and is refused if a tensor is missing."""
     source, other, x = build(trial, 1).eval(), build(trial, 2).eval(), noise(trial)
     front_end, state = trial.card.front_end, source.state_dict()
     with tempfile.TemporaryDirectory() as place:
@@ -221,7 +221,7 @@ def published(trial: TrialConfig, weights_dir: Path) -> str:
 
 
 def page(trial: TrialConfig, weights_dir: Path) -> Iterator[tuple[str, str, str]]:
-    """Of each thing that is tried: `ok`, `-` where it cannot be here, or `FAIL`; its name; and what was found."""
+    """Yields for each test: `ok`, `FAIL`, or `-` if it cannot be run here; its name; and what was found."""
     tried: dict[str, Callable[[], str]] = {
         check.__name__.replace("_", " "): lambda check=check: check(trial)  # type: ignore[misc]
         for check in (shapes, gradients, randomness, evaluation, classifier, last_map, checkpoint, shortest)
@@ -232,13 +232,13 @@ def page(trial: TrialConfig, weights_dir: Path) -> Iterator[tuple[str, str, str]
             yield "ok", name, check()
         except NotHere as error:
             yield "-", name, str(error)
-        except Exception as error:  # whatever a new family raises is what its author wants to read
+        except Exception as error:  # the author of a new family wants to read whatever it raises
             told = str(error).partition("\n")[0] or type(error).__name__
             yield "FAIL", name, told if isinstance(error, Wrong) else f"{type(error).__name__}: {told}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the page; 1 if something fails, 2 if the trial cannot be."""
+    """Prints the page; 1 if a test fails, 2 if the trial is impossible."""
     parser = Flags("python -m trainable.check", __doc__)
     parser.add_argument("fields", metavar="FIELD=VALUE", nargs="*", help="backbone=NAME, and any other field")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`TrialConfig`: one trial, flat and frozen, refused when it cannot work; its key is its identity in every store."""
+"""`TrialConfig`: one trial, flat and frozen. An impossible one is refused; its key identifies it in every store."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ CHOICES = {
     "keep": ("none", "embeddings"),
     "precision": ("float32", "bfloat16"),
 }
-LIMITS: dict[str, tuple[float, float]] = {  # the least and the most that can be trained
+LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values with which a trial can work
     "data_hz": (1, 10_000_000),
     "clip_s": (1e-6, 3_600),
-    "width": (1 / 1024, 16),  # below, every layer of every network has one channel
-    "lr": (1e-38, 1e38),  # what float32 holds, as of the next two
+    "width": (1 / 1024, 16),  # below that, every layer of every network has one channel
+    "lr": (1e-38, 1e38),  # the range of float32
     "weight_decay": (0, 1e38),
     "batch": (1, 1_000_000),
     "epochs": (1, 9_999),  # the names of checkpoints have four digits
     "patience": (0, 1_000_000),
-    "seed": (0, 2**53 - 1),  # above, floats skip numbers
+    "seed": (0, 2**53 - 1),  # above that, floats skip whole numbers
 }
-NAMES = {  # how a module, a network and a group of recordings can be called, in words
+NAMES = {  # patterns for the names of a module, a network and a group of recordings, with their description
     "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
     "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
     "split": (r"\w[\w. -]{0,63}", "recording, published, or a group of the corpus, such as vessel"),
@@ -54,43 +54,43 @@ NAMES = {  # how a module, a network and a group of recordings can be called, in
 
 
 class Changes(enum.Flag):
-    """What of a trial a field changes; `TrialConfig.only` asks for fields by this, and nothing else lists them."""
+    """The aspects of a trial that a field changes; `TrialConfig.only` selects fields by them, so no list is kept."""
 
-    DATA = enum.auto()  # which recordings there are, and their classes
-    SPLIT = enum.auto()  # who is in which role
-    CLIPS = enum.auto()  # what is cut from a recording
-    INPUT = enum.auto()  # what a network is given of a clip, beside what its card says
-    NETWORK = enum.auto()  # the layers, and the front end that they are fed by
+    DATA = enum.auto()  # the recordings and their classes
+    SPLIT = enum.auto()  # the roles of the recordings
+    CLIPS = enum.auto()  # the clips that are cut from a recording
+    INPUT = enum.auto()  # the form in which a network gets a clip, as far as its card leaves it open
+    NETWORK = enum.auto()  # the layers, and the front end before them
     START = enum.auto()  # the file of weights to start from
     STEP = enum.auto()  # the arithmetic of a step, and so its time and memory
-    LEARNING = enum.auto()  # the numbers of a step, or how many steps there are
-    SCORE = enum.auto()  # which epoch is kept, and on what it is scored
+    LEARNING = enum.auto()  # the numbers in a step, or the number of steps
+    SCORE = enum.auto()  # the epoch that is kept, and how it is scored
     CHANCE = enum.auto()  # random numbers, and nothing else
 
 
 DATA, SPLIT, CLIPS, INPUT, NETWORK, START, STEP, LEARNING, SCORE, CHANCE = Changes
 
 
-def changes(what: Changes, default: Any = dataclasses.MISSING) -> Any:
-    """A field that changes `what`."""
-    return dataclasses.field(default=default, metadata={"changes": what})
+def changes(aspects: Changes, default: Any = dataclasses.MISSING) -> Any:
+    """A field that changes `aspects` of a trial."""
+    return dataclasses.field(default=default, metadata={"changes": aspects})
 
 
-def slot(folder: str, what: Changes, default: Any = dataclasses.MISSING, several: bool = False) -> Any:
-    """A field that holds a part, or `several`: one of the modules of `trainable/folder/`, by its name."""
-    metadata = {"changes": what, "folder": folder, "several": several}
+def slot(folder: str, aspects: Changes, default: Any = dataclasses.MISSING, several: bool = False) -> Any:
+    """A field that holds a part, or several: a part is a module in that folder of `trainable/`, given by its name."""
+    metadata = {"changes": aspects, "folder": folder, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """One fine-tuning: (corpus, backbone, pre-train rate, data rate, augmentation, seed) and its recipe.
+    """One fine-tuning: (corpus, backbone, pre-training rate, data rate, augmentation, seed) and its recipe.
 
-    A field's name is the Ray config key, the MLflow param and the DataFrame column, and it says what it changes.
-    A default is the absence of something: what a paper chooses is in its recipe (`sweeps/recipes/`). A field that is
-    added later has as its default what was before, so that no key changes.
+    The name of a field is also the Ray config key, the MLflow param and the DataFrame column. A field declares which
+    aspects of a trial it changes. A default is the absence of something: the choices of a paper are in its recipe
+    (`sweeps/recipes/`). The default of a field that is added later must be the old behaviour, so that no key changes.
 
-    A slot holds a part (`trainable.learning.part`), and is given one or its name: `augment="mixup"`.
+    A slot holds a part (`trainable.learning.part`), and takes a part or its name: `augment="mixup"`.
 
     Raises:
         ValueError: if a value is impossible, alone or with the others; names the field, the value and the remedy.
@@ -106,37 +106,37 @@ class TrialConfig:
     clip_s: float = changes(CLIPS)
     lr: float = changes(LEARNING)
     batch: int = changes(STEP)  # samples after mixup, which draws twice as many clips
-    epochs: int = changes(LEARNING)  # at most, where `patience` is given
+    epochs: int = changes(LEARNING)  # the maximum, if there is a `patience`
 
-    classes: str = changes(DATA, "")  # comma-separated; empty is all that the corpus has
-    # What no role may share: "recording", or a group of the corpus; or "published".
+    classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
+    # The unit that two roles must not share: "recording" or a group of the corpus; or "published".
     split: str = changes(SPLIT, "recording")
-    # Of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
+    # Scale of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
     scale: str = changes(INPUT, "pcm")
-    # Or "published", or "run:KEY", the checkpoint that the run with this key left.
+    # "none", "published", or "run:KEY" for the checkpoint of the run with this key.
     weights: str = changes(START, "none")
-    width: float = changes(NETWORK, 1.0)  # of every layer, against the published network
-    # Before the new classifier, on top of the network's own.
+    width: float = changes(NETWORK, 1.0)  # channels of every layer, relative to the published network
+    # Dropout before the new classifier, in addition to the network's own.
     head_dropout: float = changes(NETWORK, 0.0)
-    # Of the log-mel: "none", in dB as it is; "batch", a batch normalisation of each mel band, which PANNs bring with
-    # them; "standard", mean and standard deviation of the training clips.
+    # Normalisation of the log-mel: "none", unchanged in dB; "batch", a batch normalisation of each mel band, which is
+    # part of PANNs; "standard", by the mean and standard deviation of the training clips.
     input_norm: str = changes(NETWORK, "none")
 
     patience: int = changes(LEARNING, 0)  # epochs without a better `stop_by` after which training stops; 0: never
-    stop_by: str = changes(LEARNING, "loss")  # on validation
-    keep_by: str = changes(SCORE, "none")  # the score on validation whose best epoch is kept; none: the last epoch is
-    input: Any = slot("inputs", INPUT, "own")  # or another that its card knows
-    weight_decay: float = changes(LEARNING, 0.0)  # Adam's, added to the gradient
-    score_on: str = changes(SCORE, "test")  # or "validation": a trial of a search, which never loads a test clip
-    trained: Any = slot("trained", STEP, "everything")  # or "head": a linear probe
+    stop_by: str = changes(LEARNING, "loss")  # a score on validation
+    keep_by: str = changes(SCORE, "none")  # the score on validation whose best epoch is kept; none keeps the last
+    input: Any = slot("inputs", INPUT, "own")  # or another input on the network's card
+    weight_decay: float = changes(LEARNING, 0.0)  # of Adam, added to the gradient
+    score_on: str = changes(SCORE, "test")  # "validation" for a trial of a search, which never loads a test clip
+    trained: Any = slot("trained", STEP, "everything")  # or "head" for a linear probe
     sampler: Any = slot("samplers", STEP, "shuffled")
     objective: Any = slot("objectives", STEP, "cross_entropy")
     average: Any = slot("averages", STEP, "none")
     schedule: Any = slot("schedules", LEARNING, "constant")
     scores: Any = slot("scores", SCORE, "accuracy+recording_accuracy+loss", several=True)
-    # What a trial leaves beside its predictions and weights: "embeddings" of the clips of all three roles, or none.
+    # Results beside predictions and weights: "embeddings" of the clips of all three roles, or "none".
     keep: str = changes(SCORE, "none")
-    # Or "bfloat16": of convolutions and matrix products, by autocast; the rest stays.
+    # Precision of convolutions and matrix products: "bfloat16" is by autocast; the rest stays in float32.
     precision: str = changes(STEP, "float32")
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class TrialConfig:
                 raise ValueError(f"{name}={shown(getattr(self, name))}: choose one of {', '.join(allowed)}{near}")
         for name, (pattern, remedy) in NAMES.items():
             if not re.fullmatch(pattern, getattr(self, name)):
-                raise ValueError(f"{name}={shown(getattr(self, name))}: is no such name; write {remedy}")
+                raise ValueError(f"{name}={shown(getattr(self, name))}: is not a valid name; write {remedy}")
         for name, (least, most) in LIMITS.items():
             if not least <= (value := getattr(self, name)) <= most:
                 low = "above 0" if value <= 0 < least else f"at least {least:,}"
@@ -166,9 +166,9 @@ class TrialConfig:
                 f"width={self.width!r}: the published weights fit width=1 only; set weights=none or run:KEY"
             )
         if not self.scores or not self.main_score.each_epoch:
-            raise ValueError(f"scores={str(self.scores)!r}: name one that every epoch has, such as the default's first")
-        each = [score.name for score in self.scores if score.each_epoch]
-        for name, ways in (("keep_by", sorted([*each, "none"])), ("stop_by", sorted(each))):
+            raise ValueError(f"scores={str(self.scores)!r}: include one that every epoch has, such as accuracy")
+        epoch_scores = [score.name for score in self.scores if score.each_epoch]
+        for name, ways in (("keep_by", sorted([*epoch_scores, "none"])), ("stop_by", sorted(epoch_scores))):
             if (value := getattr(self, name)) not in ways:
                 near = did_you_mean(ways, value)
                 raise ValueError(f"{name}={shown(value)}: choose one of {', '.join(ways)}, or add it to scores{near}")
@@ -187,69 +187,69 @@ class TrialConfig:
                 f"input_norm={self.input_norm!r}: {self.backbone} takes {' or '.join(card.input_norms)}; choose that"
             )
         if self.given.name not in card.inputs:
-            known = " or ".join(card.inputs)
-            raise ValueError(f"input={str(self.input)!r}: {self.backbone} takes {known}; choose that, or own")
-        if self.input == self.given == named("input", "inputs", card.inputs[0]):  # said in words: the same trial
+            choices = " or ".join(card.inputs)
+            raise ValueError(f"input={str(self.input)!r}: {self.backbone} takes {choices}; choose that, or own")
+        if self.input == self.given == named("input", "inputs", card.inputs[0]):  # spelt out: it is the same trial
             object.__setattr__(self, "input", named("input", "inputs", "own"))
         if self.width != 1 and not card.scalable:
             raise ValueError(f"width={self.width!r}: {self.backbone} cannot be made narrower or wider; leave width=1")
 
     def _check_length(self) -> None:
-        if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # clips would drift against the recording
+        if abs(self.num_samples - self.clip_s * self.data_hz) > 1e-6:  # else clips would drift along the recording
             raise ValueError(f"clip_s={self.clip_s!r}: not a whole number of samples at data_hz={self.data_hz}")
         card = self.card
         least = max(card.min_samples, self.given.min_samples(self))
         if self.num_samples >= least:
             return
-        given, needed, unit = self.num_samples, least, "samples"
+        size, needed, unit = self.num_samples, least, "samples"
         if not self.given.waves and self.num_frames < card.front_end.num_frames(least):
-            given, needed, unit = self.num_frames, card.front_end.num_frames(least), "frames"
+            size, needed, unit = self.num_frames, card.front_end.num_frames(least), "frames"
         raise ValueError(
-            f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {given} {unit} to {self.backbone} "
+            f"data_hz={self.data_hz}: a clip of {self.clip_s:g} s gives {size} {unit} to {self.backbone} "
             f"pre-trained at {self.pretrain_hz} Hz, which needs {needed}; raise data_hz or clip_s"
         )
 
     @functools.cached_property
     def card(self) -> Card:
-        """What the backbone needs."""
+        """The card of the backbone: the facts that a plan must know about it."""
         return card(self.backbone, self.pretrain_hz)
 
     @functools.cached_property
     def given(self) -> Any:
-        """What the backbone is given of a clip: `input`, or what its card says."""
+        """The part that turns a clip into the network's input: `input`, or the first on the network's card."""
         return named("input", "inputs", self.card.inputs[0]) if self.input.name == "own" else self.input
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All of the trial, in the order of its slots."""
-        found: list[Part] = []
+        """All parts of the trial, in the order of its slots."""
+        collected: list[Part] = []
         for name, _, many in SLOTS:
-            found += getattr(self, name) if many else [getattr(self, name)]
-        return tuple(found)
+            collected += getattr(self, name) if many else [getattr(self, name)]
+        return tuple(collected)
 
     @property
     def clips_per_sample(self) -> int:
-        """Clips that a sample of a batch is made of: two where an augmentation mixes pairs."""
+        """The number of clips in a sample of a batch: two if an augmentation mixes pairs."""
         return math.prod(getattr(part, "clips_per_sample", 1) for part in self.augment)
 
     @property
     def main_score(self) -> Any:
-        """The score that the trial is listed by."""
+        """The score by which the trial is ranked and listed."""
         return self.scores[0]
 
     @property
     def listed_by(self) -> str:
-        """The metric of its run that the trial is listed by."""
+        """The metric of its run by which the trial is ranked and listed."""
         return f"{'test' if self.score_on == 'test' else 'best_val'}_{self.main_score.name}"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that its run ends with: its scores on test, those of the kept epoch on validation, and which."""
-        each = [f"best_val_{score.name}" for score in self.scores if score.each_epoch]
-        return (*(f"test_{score.name}" for score in self.scores), *each, "best_epoch")
+        """The final metrics of its run: the scores on test, those of the kept epoch on validation, and that epoch."""
+        best_scores = [f"best_val_{score.name}" for score in self.scores if score.each_epoch]
+        return (*(f"test_{score.name}" for score in self.scores), *best_scores, "best_epoch")
 
     def score(self, name: str) -> Any:
-        """One of the trial's scores, by its name."""
+        """The score of the trial with this name."""
         return next(score for score in self.scores if score.name == name)
 
     @property
@@ -259,36 +259,36 @@ class TrialConfig:
 
     @property
     def num_samples(self) -> int:
-        """Samples of a clip at the data rate."""
+        """The number of samples of a clip at the data rate."""
         return round(self.clip_s * self.data_hz)
 
     @property
     def num_frames(self) -> int:
-        """Frames of a clip."""
+        """The number of frames of a clip."""
         return self.card.front_end.num_frames(self.num_samples)
 
     @property
     def logmel_shape(self) -> tuple[int, int]:
-        """Frames and mel bands of a clip."""
+        """The numbers of frames and mel bands of a clip."""
         return self.num_frames, self.card.front_end.num_mels
 
     @functools.cached_property
     def key(self) -> str:
-        """Twelve hex digits of the SHA-256 of the canonical JSON of what differs from the defaults."""
+        """The identity: twelve hex digits of the SHA-256 of the fields that are not the default, as sorted JSON."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         differs = {name: value for name, value in self.to_dict().items() if value != defaults.get(name)}
         return hashlib.sha256(json.dumps(differs, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Value]:
-        """All fields, flat: a part by its name, and its settings that differ from their defaults, `schedule.after`."""
+        """All fields, flat: a part as its name, plus settings that are not the default, such as `schedule.after`."""
         return dict(self.all_but())
 
     def whole(self) -> dict[str, Value]:
-        """`to_dict` with every setting of its parts, those that are as by default too."""
+        """All fields, flat, with every setting of the parts, including the defaults."""
         return dict(self._flat(FIELDS, whole=True))
 
     def __getitem__(self, name: str) -> Any:
-        """A value of `whole`, by its name.
+        """The value of a field or setting, by the name it has in `whole`.
 
         Raises:
             KeyError: if none of the trial's parts has such a setting.
@@ -299,21 +299,21 @@ class TrialConfig:
         return self.whole()[name]
 
     def get(self, name: str) -> Any:
-        """As `self[name]`; "none" of a setting that none of the trial's parts has."""
+        """The value of a field or setting; "none" if none of the trial's parts has such a setting."""
         return self[name] if name in FIELDS else self.whole().get(name, NONE)
 
     def but(self, **fields: Any) -> TrialConfig:
-        """The same trial with some fields changed, parts' settings too: `but(**{"schedule.after": "30"})`.
+        """A copy of the trial with some fields or settings of parts changed: `but(**{"schedule.after": "30"})`.
 
         Raises:
             TypeError: if there is no such field.
-            ValueError: if the trial is then impossible.
+            ValueError: if the changed trial is impossible.
         """
         return dataclasses.replace(self, **_with_settings(fields, self))
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> TrialConfig:
-        """The trial that `to_dict` gave as `fields`.
+        """The trial whose `to_dict` is `fields`.
 
         Raises:
             TypeError: if a field is unknown or missing.
@@ -321,13 +321,13 @@ class TrialConfig:
         """
         return cls(**_with_settings(fields, None))
 
-    def only(self, *what: Changes) -> tuple[tuple[str, Value], ...]:
-        """Name and value of each field that changes any of `what`: what trials share that agree in it."""
-        return self._flat(fields_that_change(*what))
+    def only(self, *aspects: Changes) -> tuple[tuple[str, Value], ...]:
+        """Name and value of each field that changes any of `aspects`; equal for trials that share those aspects."""
+        return self._flat(fields_that_change(*aspects))
 
-    def all_but(self, *what: Changes) -> tuple[tuple[str, Value], ...]:
-        """Name and value of each field that changes none of `what`."""
-        left_out = fields_that_change(*what)
+    def all_but(self, *aspects: Changes) -> tuple[tuple[str, Value], ...]:
+        """Name and value of each field that changes none of `aspects`."""
+        left_out = fields_that_change(*aspects)
         return self._flat([field.name for field in dataclasses.fields(self) if field.name not in left_out])
 
     def _flat(self, names: Iterable[str], whole: bool = False) -> tuple[tuple[str, Value], ...]:
@@ -336,46 +336,50 @@ class TrialConfig:
         return tuple(pair for pairs in nested for pair in pairs)
 
 
-NAMED = ("backbone", "pretrain_hz", "data_hz", "seed")  # what a trial is called by: `cnn14-8k on 2 kHz, seed 1`
+NAMED = ("backbone", "pretrain_hz", "data_hz", "seed")  # the fields in the name of a trial: `cnn14-8k on 2 kHz, seed 1`
 FIELDS: Mapping[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(TrialConfig)}
 SLOTS = tuple((n, f.metadata["folder"], f.metadata["several"]) for n, f in FIELDS.items() if "folder" in f.metadata)
 
 
 @functools.cache
-def fields_that_change(*what: Changes) -> tuple[str, ...]:
-    """The names of the fields that change any of `what`, in their order."""
-    return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in what))
+def fields_that_change(*aspects: Changes) -> tuple[str, ...]:
+    """The names of the fields that change any of `aspects`, in the order of `TrialConfig`."""
+    return tuple(name for name, field in FIELDS.items() if any(field.metadata["changes"] & kind for kind in aspects))
 
 
 def no_field(name: str) -> str:
-    """The message that there is no such field or setting of a field, with those that there are."""
+    """The message that a field or setting does not exist, with the fields that do exist."""
     near = did_you_mean([field for field in FIELDS if field != name.partition(".")[0]], name.partition(".")[0])
     return f"TrialConfig has no field {shown(name)}; it has {listed(FIELDS, 'see trainable/config.py')}{near}"
 
 
 def as_kept(field: dataclasses.Field[Any], value: object) -> Any:
-    """A field's value as its type and in one form, so that equal configs have one key.
+    """The value of a field, converted to its type and to a canonical form, so that equal configs have one key.
 
     Raises:
-        ValueError: if it is not of the field's type, or names no part.
+        ValueError: if it cannot be converted to the field's type, or is not the name of a part.
     """
     if "folder" in field.metadata:
-        found = several if field.metadata["several"] else named
-        return found(field.name, field.metadata["folder"], value)
-    kept = coerced(field.name, str(field.type), value)
-    return ",".join(sorted(filter(None, map(str.strip, str(kept).split(","))))) if field.name == "classes" else kept
+        as_part = several if field.metadata["several"] else named
+        return as_part(field.name, field.metadata["folder"], value)
+    canonical = coerced(field.name, str(field.type), value)
+    return (
+        ",".join(sorted(filter(None, map(str.strip, str(canonical).split(",")))))
+        if field.name == "classes"
+        else canonical
+    )
 
 
 def _with_settings(fields: Mapping[str, Any], base: TrialConfig | None) -> dict[str, Any]:
-    """Fields for `TrialConfig`, the settings of parts in their parts.
+    """Arguments for `TrialConfig`, made from flat fields: the settings of parts are put into the parts.
 
     Args:
-        base: whose parts they change where `fields` name none.
+        base: the trial whose parts get the settings if `fields` name no part.
     """
     plain = {name: value for name, value in fields.items() if "." not in name}
     for slot, folder, many in SLOTS:
-        begins = f"{slot}."
-        if settings := {n.removeprefix(begins): v for n, v in fields.items() if n.startswith(begins)}:
+        prefix = f"{slot}."
+        if settings := {n.removeprefix(prefix): v for n, v in fields.items() if n.startswith(prefix)}:
             default = getattr(base, slot) if base else FIELDS[slot].default
             part = (several if many else named)(slot, folder, plain.get(slot, default))
             plain[slot] = with_settings(slot, part, settings)

@@ -1,4 +1,4 @@
-"""The clips of one role as a network's input, made once for a trial and kept on its device: an epoch reads no file."""
+"""The clips of one role as network inputs, made once per trial and kept on its device, so that epochs read no files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 CLIPS_AT_ONCE = 64
-_made: dict[tuple[Hashable, str], Examples] = {}  # for the last trial of this process, all of the same clips
+_cache: dict[tuple[Hashable, str], Examples] = {}  # by source and role; all entries are from the same clips
 
 
 @dataclass(frozen=True)
 class Scale:
-    """(sample - offset) * gain, in place: from 16-bit samples to what the front end is fed."""
+    """Turns 16-bit samples into the input of the front end, in place: (sample - offset) * gain."""
 
     offset: float
     gain: float
@@ -37,36 +37,40 @@ class Scale:
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and labels of one role: what `trainable/inputs/` makes of clips, or a linear probe's embeddings."""
+    """Inputs and labels of one role; the inputs are made by a part of `trainable/inputs/`, or are embeddings."""
 
     inputs: Float16[Tensor, "clips frames mels"] | Int16[Tensor, "clips samples"] | Float32[Tensor, "clips features"]
     labels: Int64[Tensor, " clips"]
-    recording: np.ndarray  # id, a string for each clip
-    number: Int64[np.ndarray, " clips"]  # place of the clip in its recording
+    recording: np.ndarray  # for each clip, the id of its recording (a string)
+    number: Int64[np.ndarray, " clips"]  # position of the clip in its recording
     scale: Scale | None = None  # of waveforms
 
     def batch(self, chosen: Tensor | slice) -> Float32[Tensor, "batch ..."]:
-        """What the network is given of the `chosen` clips."""
+        """The input of the network for the `chosen` clips."""
         # On a CPU index_select is five times faster than indexing with a tensor.
         x = self.inputs[chosen] if isinstance(chosen, slice) else self.inputs.index_select(0, chosen)
         return self.scale(x.float()) if self.scale else x.float()
 
+    def first(self, num: int) -> Examples:
+        """The first `num` clips, or all where there are fewer."""
+        return Examples(self.inputs[:num], self.labels[:num], self.recording[:num], self.number[:num], scale=self.scale)
+
 
 def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Scale:
-    """How waveforms are scaled: "pcm" to [-1, 1], or "minmax" by the training clips' extremes to [0, 1].
+    """The scale of waveforms: "pcm" to [-1, 1], or "minmax" to [0, 1] by the extremes of the training clips.
 
     Source:
-        Mohammadi et al. 2024, section II.B; to a log-mel "minmax" is a constant gain: its offset lies below the
+        Mohammadi et al. 2024, section II.B. For a log-mel, "minmax" is only a constant gain: its offset lies below the
         lowest band.
     """
     if scale == "pcm":
-        return Scale(0.0, 1 / 32767)  # as AudioSet's clips were, for the PANNs
+        return Scale(0.0, 1 / 32767)  # the scale of AudioSet's clips when the PANNs were trained
     low, high = int(train_levels[:, 0].min()), int(train_levels[:, 1].max())
     return Scale(float(low), 1 / (high - low))
 
 
 def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: torch.device) -> Examples:
-    """The examples of `role`, scaled by the training clips alone."""
+    """The examples of `role`, with a scale from the training clips only."""
     role_of = np.array([split.roles.get(i, "") for i in clips.recording])
     chosen = np.flatnonzero(role_of == role)
     scale = waveform_scale(config.scale, clips.levels[role_of == "train"])
@@ -88,21 +92,21 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
 def shared(
     config: TrialConfig, clips: Clips, split: Split, role: str, device: torch.device, source: Hashable
 ) -> Examples:
-    """The same, taken from this process's last trial if it was on the same clips: the seeds of a cell share them.
+    """The examples of `role`, reused if the last trial of this process had the same clips, as the seeds of a cell do.
 
     Args:
-        source: what `clips` and `split` were read from.
+        source: identifies the files from which `clips` and `split` were read.
     """
-    made_of = (source, config.only(CLIPS, INPUT), config.given, config.card.front_end, device)
-    if not all(known == made_of for known, _ in _made):
-        _made.clear()  # first, or there would have to be room for both
-    if (made_of, role) not in _made:
-        _made[made_of, role] = load(config, clips, split, role, device)
-    return _made[made_of, role]
+    origin = (source, config.only(CLIPS, INPUT), config.given, config.card.front_end, device)
+    if not all(cached_origin == origin for cached_origin, _ in _cache):
+        _cache.clear()  # before loading, so that memory need not hold both
+    if (origin, role) not in _cache:
+        _cache[origin, role] = load(config, clips, split, role, device)
+    return _cache[origin, role]
 
 
 def moments(examples: Examples) -> tuple[float, float]:
-    """Mean and standard deviation over all that the inputs hold, in double precision."""
+    """Mean and standard deviation over all values of the inputs, in double precision."""
     chunks, total = examples.inputs.split(CLIPS_AT_ONCE), examples.inputs.numel()
     mean = sum(float(chunk.double().sum()) for chunk in chunks) / total
     return mean, (sum(float((chunk.double() - mean).square().sum()) for chunk in chunks) / total) ** 0.5

@@ -1,11 +1,12 @@
-"""Downloads published checkpoints to where studies look for them, on a machine that has a network.
+"""Downloads published checkpoints to the folder where studies look for them.
 
 python -m trainable.fetch efficientat/mn04_as cnn14
 python -m trainable.fetch cnn14 --pretrain-hz 16000 --weights-dir DIR
 python -m trainable.fetch timm/resnet50.a1_in1k --print
 
-A download that was cut off goes on where it stopped. A file gets its name when
-its size and SHA-256 are those that its publisher tells. Trials never download.
+An interrupted download resumes. A file gets its final name once its size and
+SHA-256 match the published ones, as far as those are known. Trials never
+download. Without a network, the commands for another machine are printed.
 """
 
 from __future__ import annotations
@@ -50,16 +51,16 @@ def cards(backbone: str, pretrain_hz: int | None = None) -> list[Card]:
 
 
 def fetch(card: Card, weights_dir: Path) -> Path:
-    """Where a checkpoint is, once it is there and proved; nothing is downloaded if it already was.
+    """The path of a checkpoint, downloaded if it is missing, and verified.
 
     Raises:
         MissingWeights: if it could not be downloaded; with the commands for another machine.
-        WrongWeights: if what is there, or was downloaded, is not what its publisher tells.
+        WrongWeights: if the file that is there, or was downloaded, is not the published one.
     """
     passport = card.passport
     path = weights_dir / passport.file
     if found := weights.at_hand(passport, weights_dir):
-        prove(card, found)
+        verify(card, found)
         return found
     part = path.with_name(f"{path.name}.part")
     weights_dir.mkdir(parents=True, exist_ok=True)
@@ -69,15 +70,15 @@ def fetch(card: Card, weights_dir: Path) -> Path:
             told = weights.missing(card, path)
             raise MissingWeights(f"{reason}\n{told.facts}", told.commands)
     if part.is_file():
-        prove(card, part)
+        verify(card, part)
         part.replace(path)
     if found := weights.at_hand(passport, weights_dir):
         return found
     raise weights.missing(card, path)
 
 
-def prove(card: Card, path: Path) -> None:
-    """Refuses a file that is not what its publisher tells, as far as anything is told.
+def verify(card: Card, path: Path) -> None:
+    """Refuses a file that differs from the published one, as far as size and digest are known.
 
     Raises:
         WrongWeights: if its size or its SHA-256 differs.
@@ -88,13 +89,13 @@ def prove(card: Card, path: Path) -> None:
     if found != told:
         raise WrongWeights(
             f"{path}: has {path.stat().st_size:,} bytes and sha256 {weights.sha256(path)} instead of "
-            f"{'a size' if told[0] is None else f'{told[0]:,} bytes'} and {told[1] or 'a digest'} that "
-            f"{passport.source} tells; remove it, and get it again"
+            f"{'the size' if told[0] is None else f'{told[0]:,} bytes'} and {told[1] or 'the digest'} that "
+            f"{passport.source} has; remove it, and get it again"
         )
 
 
 def _run(command: Sequence[str]) -> str:
-    """Runs what a passport says, which shows its own progress; why it failed, or nothing."""
+    """Runs a download command, which shows its own progress; returns why it failed, or an empty text."""
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - of a card, never of a file
     except OSError as error:
@@ -103,21 +104,21 @@ def _run(command: Sequence[str]) -> str:
 
 
 def _is_whole(card: Card, part: Path) -> bool:
-    """Whether a download has ended that nobody gave its name: asking for more than all of it would be an error."""
+    """Whether an earlier download is complete but was not renamed; curl fails when asked to resume such a file."""
     if not part.is_file() or card.passport.sha256 is None:
         return False
     return weights.sha256(part) == card.passport.sha256
 
 
 def _told(card: Card, path: Path) -> str:
-    """A line on a file that is there."""
+    """A line that describes a file."""
     digest = weights.sha256(path)
-    says = "as published" if card.passport.sha256 == digest else "its publisher tells no digest"
-    return f"{card.backbone}: {path}, {path.stat().st_size:,} bytes, sha256 {digest} ({says})"
+    note = "as published" if card.passport.sha256 == digest else "no digest is published"
+    return f"{card.backbone}: {path}, {path.stat().st_size:,} bytes, sha256 {digest} ({note})"
 
 
 def _each(args: Sequence[Card], weights_dir: Path, only_print: bool) -> Iterator[tuple[bool, str]]:
-    """Whether each is there, and what to say of it."""
+    """Yields for each checkpoint whether it could be had, and a message."""
     for card in args:
         try:
             if only_print:
@@ -131,7 +132,7 @@ def _each(args: Sequence[Card], weights_dir: Path, only_print: bool) -> Iterator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Gets all that are named; 1 if one could not be got, 2 if a name or the folder cannot be."""
+    """Downloads the named networks; 1 if one could not be had, 2 if a name or the folder is wrong."""
     parser = Flags("python -m trainable.fetch", __doc__)
     parser.add_argument("backbones", metavar="NAME", nargs="+", help="as --set backbone=NAME takes it")
     parser.add_argument("--pretrain-hz", metavar="HZ", type=int, help="of several files, the one of this rate")

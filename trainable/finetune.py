@@ -1,4 +1,4 @@
-"""Fine-tunes one network on examples that lie on its device: one flat loop, read from top to bottom."""
+"""Fine-tunes one network on examples on its device, in one flat loop that reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from trainable.learning.score import Score
     from trainable.network.backbone import Backbone
 
-Row = dict[str, float]  # one epoch's numbers
-# Frames in one batch when nothing is trained. On a CPU, what fits its cache is 1.2 to 2.3 times faster than 64 clips at
+Row = dict[str, float]  # the numbers of one epoch
+# Frames in a batch for prediction. On a CPU, batches that fit its cache are 1.2 to 2.3 times faster than 64 clips at
 # once (benchmarks/network.py).
 FRAMES_AT_ONCE = {"cpu": 4_000, "cuda": 128_000}
 
@@ -52,16 +52,16 @@ def finetune(
 ) -> list[Row]:
     """Trains `network` until validation no longer improves, and leaves it with the weights of the kept epoch.
 
-    A trial that was cut off goes on after its last whole checkpoint in `folder`; on the CPU it ends with the same bits
-    as one that never stopped, because all randomness follows from the seed and the epoch.
+    An interrupted trial continues after its last undamaged checkpoint in `folder`. On the CPU it ends with the same
+    bits as one that was never interrupted, because all randomness follows from the seed and the epoch.
 
     Args:
-        network: on the examples' device, with its classifier for the examples' classes.
-        report: called once for every epoch, those of an earlier attempt first.
-        micro_batches: parts of a batch whose gradients are added up, for a device that cannot hold it; a batch
-            normalisation then sees a part at a time.
+        network: a network on the device of the examples, with a classifier for their classes.
+        report: called once for every epoch, starting with those of earlier attempts.
+        micro_batches: number of parts of a batch, whose gradients are added up, for a device that cannot hold a whole
+            one; a batch normalisation then sees one part at a time.
         team: the devices that share the batches; this process leads them, and the others `take_part`.
-        gives_up: whether a trial of a search should stop after these epochs; asked after every one.
+        gives_up: decides, after every epoch, whether a trial of a search should stop.
 
     Returns:
         The numbers of every epoch.
@@ -71,7 +71,7 @@ def finetune(
         LostDevice: if another device of the team is lost.
 
     Source:
-        Mohammadi et al. 2024, section III, and what its code does where the text is silent (docs/fidelity.md).
+        Mohammadi et al. 2024, section III, and their code where the text is silent (docs/fidelity.md).
     """
     device = train.labels.device
     learner, history = take_up(config, network, folder)
@@ -79,7 +79,7 @@ def finetune(
         report(row)
 
     while len(history) < config.epochs and not has_stopped(history, config) and not (gives_up and gives_up(history)):
-        epoch, started, meter = len(history) + 1, time.perf_counter(), Meter()
+        epoch, began_s, meter = len(history) + 1, time.perf_counter(), Meter()
         team.begin(epoch)
         with dropout_of(config, epoch, device):
             losses = train_epoch(learner, train, epoch, micro_batches, team)
@@ -88,13 +88,13 @@ def finetune(
             "epoch": epoch,
             **curves(losses, epoch),
             **scored("val", [s for s in config.scores if s.each_epoch], logits, labels, validation.recording),
-            "epoch_s": time.perf_counter() - started,
+            "epoch_s": time.perf_counter() - began_s,
             "ended_unix_s": time.time(),
             **meter.read(),
         }
         if not_finite := [name for name, value in row.items() if name.startswith("val_") and not math.isfinite(value)]:
-            what = f"the validation {not_finite[0].removeprefix('val_')} is {row[not_finite[0]]}"
-            raise NotFinite(f"{what} after epoch {epoch}; lower lr ({config.lr:g})")
+            fault = f"the validation {not_finite[0].removeprefix('val_')} is {row[not_finite[0]]}"
+            raise NotFinite(f"{fault} after epoch {epoch}; lower lr ({config.lr:g})")
         faults.reach("epoch is trained")
         history.append(row)
         save(folder, learner, history)
@@ -107,7 +107,7 @@ def finetune(
 def take_part(
     config: TrialConfig, network: Backbone, train: Examples, folder: Path, micro_batches: int, team: Team
 ) -> None:
-    """Takes this device's share of the epochs that the leader of `team` trains by `finetune`, on the same clips."""
+    """Takes this device's share of the epochs that the leader of `team` trains with `finetune`, on the same clips."""
     learner, _ = take_up(config, network, folder)
     for epoch in team.epochs():
         with dropout_of(config, epoch, train.labels.device):
@@ -115,19 +115,19 @@ def take_part(
 
 
 def take_up(config: TrialConfig, network: Backbone, folder: Path) -> tuple[Learner, list[Row]]:
-    """What trains `network`, and the history, as of the last whole checkpoint; or at the beginning."""
-    found = ready_learner(config, network)
+    """The learner of `network` and the history, from the last undamaged checkpoint or, without one, from the start."""
+    learner = ready_learner(config, network)
     if not (state := checkpoint.latest(folder, network.classifier.weight.device)):
-        return found, []
+        return learner, []
     network.load_state_dict(state["model"])
-    found.optimizer.load_state_dict(state["optimizer"])
-    found.average.load_state_dict(state["average"])
-    return found, state["history"]
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.average.load_state_dict(state["average"])
+    return learner, state["history"]
 
 
 @contextmanager
 def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterator[None]:
-    """While this lasts, torch's own random numbers are those of the epoch; then again what they were."""
+    """Seeds torch's global random numbers for the epoch within the block, and restores them afterwards."""
     with torch_seeded(derive(config.seed, "dropout", epoch), device):
         yield
 
@@ -135,10 +135,10 @@ def dropout_of(config: TrialConfig, epoch: int, device: torch.device) -> Iterato
 def train_epoch(
     learner: Learner, train: Examples, epoch: int, micro_batches: int = 1, team: Team = ALONE
 ) -> dict[str, Float32[Tensor, " steps"]]:
-    """One pass over what the sampler draws, in an order and with augmentations that follow from seed and epoch.
+    """Trains one pass over the sampler's clips; their order and augmentations follow from the seed and the epoch.
 
-    Where an augmentation mixes clips, a step draws so many times `batch` clips, as PANNs do; those left over wait for
-    another epoch.
+    If an augmentation mixes clips, a step draws `clips_per_sample` times `batch` clips, as PANNs do; clips that do not
+    fill a sample are left out of this epoch.
 
     Returns:
         The terms of the loss at every step, by name.
@@ -157,16 +157,16 @@ def train_epoch(
         parts = []
         for part in split_batch(drawn, micro_batches, unit):
             changed = augmentation.draw(config, len(part), random)
-            mine = team.share(len(part) // unit)
-            part, changed = part[mine.rows(len(part))], mine.of(changed)
-            with mine.as_one_batch(), arithmetic(config, device):
+            share = team.share(len(part) // unit)
+            part, changed = part[share.rows(len(part))], share.of(changed)
+            with share.as_one_batch(), arithmetic(config, device):
                 logits = network(train.batch(part), changed).float()
             targets = changed.mix(F.one_hot(train.labels[part], num_classes).float())
             terms = learner.objective(logits, targets)
             names = list(terms)
-            loss = torch.stack(list(terms.values())) * (mine.num_counted * unit / len(drawn))
+            loss = torch.stack(list(terms.values())) * (share.num_counted * unit / len(drawn))
             loss.sum().backward()
-            parts.append(loss.detach())  # read once an epoch: reading it here would make the device wait at every step
+            parts.append(loss.detach())  # read once per epoch, because a read here would make the device wait
         team.add_gradients(network)
         learner.step()
         beat()
@@ -175,34 +175,34 @@ def train_epoch(
 
 
 def curves(losses: dict[str, Float32[Tensor, " steps"]], epoch: int) -> Row:
-    """The mean training loss of an epoch and, where it has several terms, that of each.
+    """The mean training loss of an epoch and, if it has several terms, the mean of each.
 
     Raises:
-        NotFinite: naming the first step whose loss is not.
+        NotFinite: naming the first step whose loss is not finite.
     """
-    steps = {name: each.cpu().numpy() for name, each in losses.items()}
+    steps = {name: values.cpu().numpy() for name, values in losses.items()}
     total = mean_loss(np.sum(list(steps.values()), axis=0), epoch)
-    each = {f"train_{name}": mean_loss(values, epoch) for name, values in steps.items()} if len(steps) > 1 else {}
-    return {"train_loss": total, **each}
+    by_term = {f"train_{name}": mean_loss(values, epoch) for name, values in steps.items()} if len(steps) > 1 else {}
+    return {"train_loss": total, **by_term}
 
 
 def batches(order: Int64[Tensor, " clips"], size: int, unit: int) -> list[Int64[Tensor, " batch"]]:
-    """The epoch's batches of `size` samples; one that is left over joins the last: batch normalisation needs two.
+    """The epoch's batches of `size` samples; a single last sample joins the batch before it: batch norms need two.
 
     Args:
-        unit: clips that make one sample.
+        unit: number of clips in a sample.
     """
-    found = list(order.split(size * unit))
-    if len(found) > 1 and len(found[-1]) == unit < size * unit:
-        found[-2:] = [torch.cat(found[-2:])]
-    return found
+    splits = list(order.split(size * unit))
+    if len(splits) > 1 and len(splits[-1]) == unit < size * unit:
+        splits[-2:] = [torch.cat(splits[-2:])]
+    return splits
 
 
 def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> list[Int64[Tensor, " part"]]:
-    """Parts of a batch of about equal size, two samples in each at least: batch normalisation needs them.
+    """Parts of a batch, of about equal size and with at least two samples each, which batch normalisation needs.
 
     Args:
-        unit: clips that stay together, and make one sample.
+        unit: number of clips in a sample, which stay together.
     """
     samples = drawn.view(-1, unit)
     return [part.flatten() for part in samples.tensor_split(max(1, min(num_parts, len(samples) // 2)))]
@@ -210,7 +210,7 @@ def split_batch(drawn: Int64[Tensor, " clips"], num_parts: int, unit: int) -> li
 
 @torch.inference_mode()
 def predict(network: Backbone, examples: Examples, config: TrialConfig) -> Float32[np.ndarray, "clips classes"]:
-    """Logits of every clip, in evaluation mode."""
+    """The logits of every clip, with the network in evaluation mode."""
     network.eval()
     device = examples.labels.device
     num_clips, logits = max(1, FRAMES_AT_ONCE[device.type] // config.num_frames), []
@@ -222,12 +222,12 @@ def predict(network: Backbone, examples: Examples, config: TrialConfig) -> Float
 
 
 def arithmetic(config: TrialConfig, device: torch.device) -> torch.autocast:
-    """While this lasts, convolutions and matrix products are in the trial's precision; weights stay in float32."""
+    """A context in which convolutions and matrix products have the trial's precision; weights stay in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def kept_epoch(history: list[Row], config: TrialConfig) -> int:
-    """The epoch whose weights are kept: the first of the best by `keep_by`, or the last; 0 before the first."""
+    """The epoch whose weights are kept: the first of the best by `keep_by`, or the last; 0 if there are none."""
     return len(history) if config.keep_by == "none" else _best(history, config.score(config.keep_by))
 
 
@@ -237,7 +237,7 @@ def has_stopped(history: list[Row], config: TrialConfig) -> bool:
 
 
 def save(folder: Path, learner: Learner, history: list[Row]) -> None:
-    """Writes the epoch's checkpoint, and before it the weights when they are the best; then removes older ones."""
+    """Writes the weights if they are the best, then the checkpoint of the epoch, and then removes older files."""
     config = learner.config
     epoch, best = len(history), kept_epoch(history, config)
     if best == epoch:
@@ -248,7 +248,7 @@ def save(folder: Path, learner: Learner, history: list[Row]) -> None:
     states = {name: holder.state_dict() for name, holder in holders.items()}
     state = {**states, "history": history, "best_epoch": best}
     checkpoint.save(checkpoint.epoch_file(folder, epoch), state)
-    # The epoch before stays too, with its own best, should this one be damaged.
+    # The previous epoch stays too, with its best weights, in case this one gets damaged.
     before = checkpoint.best_file(folder, kept_epoch(history[:-1], config))
     keep = {checkpoint.epoch_file(folder, epoch), checkpoint.epoch_file(folder, epoch - 1)}
     checkpoint.tidy(folder, keep | {checkpoint.best_file(folder, best), before})
@@ -261,7 +261,7 @@ def scored(
     labels: Int64[np.ndarray, " clips"],
     recording: np.ndarray,
 ) -> Row:
-    """Each score of these clips, by its name after a prefix: `val_accuracy`."""
+    """Each score of the clips, by its name with a prefix, such as `val_accuracy`."""
     return {f"{prefix}_{score.name}": score.of(logits, labels, recording) for score in scores}
 
 

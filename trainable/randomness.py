@@ -1,4 +1,4 @@
-"""All randomness of a trial follows from its seed, the epoch and a purpose, so nothing needs to be stored to resume."""
+"""Random numbers that follow from a trial's seed, the epoch and a purpose, so that resuming needs no stored state."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu"
 
 @contextmanager
 def torch_seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """While this lasts, torch's own random numbers, for what takes no generator, follow from `seed`; then as before."""
+    """Seeds torch's global random numbers within the block, for code that takes no generator, and restores them."""
     with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 def drawn(generator: torch.Generator) -> int:
-    """A seed drawn from a generator of the CPU."""
+    """A seed drawn from a CPU generator."""
     return int(torch.randint(2**62, (), generator=generator, device="cpu"))

@@ -1,4 +1,4 @@
-"""One trial from its description to its predictions: all that a worker does, whoever started it."""
+"""Runs one trial from its description to its predictions: the whole work of a worker, whoever started it."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 
 def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row:
-    """Fine-tunes, keeps the best epoch by validation, and only then takes up the test clips; commits the result.
+    """Fine-tunes, keeps the best epoch by validation, and only then loads the test clips; commits the result.
 
-    A trial of a search (`score_on="validation"`) takes up no test clips, and commits its numbers alone.
+    A trial of a search (`score_on="validation"`) never loads test clips, and commits only its numbers.
 
-    Leaves in `place.folder`: `record.json`, which commits the trial; `best.pt`, the kept weights in the published
-    layout; and `predictions.npz`, the test logits with their clips and recordings. A trial that is committed already,
-    by an earlier attempt or by one beside this, is left as it is.
+    Writes to `place.folder`: `record.json`, which commits the trial; `best.pt`, the kept weights in the published
+    layout; and `predictions.npz`, the test logits with their clips and recordings. A trial that another attempt has
+    already committed stays unchanged.
 
     Args:
         report: called once for every epoch.
@@ -66,10 +66,10 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     except NotFinite:
         if config.score_on == "test":
             raise
-        history = (checkpoint.latest(place.folder) or {"history": []})["history"]  # that it diverged is a result
+        history = (checkpoint.latest(place.folder) or {"history": []})["history"]  # divergence is a result
         return commit(config, place, new_attempt(place), {"epochs_run": len(history), "diverged": 1.0}, history)
     faults.reach("training has ended")
-    if config.score_on == "validation":  # a search keeps numbers, and neither networks nor predictions
+    if config.score_on == "validation":  # a search keeps only numbers
         return commit(config, place, new_attempt(place), search_scores(history, config), history)
 
     return score(config, place, network, history, clips, split, device)
@@ -84,20 +84,20 @@ def score(
     split: Split,
     device: torch.device,
 ) -> Row:
-    """Takes up the test clips, and commits what the network of the kept epoch makes of them."""
+    """Loads the test clips, predicts them with the network of the kept epoch, and commits the result."""
     test = examples.load(config, clips, split, "test", device)
     logits = predict(network, test, config)
-    found = scored("test", config.scores, logits, test.labels.cpu().numpy(), test.recording)
-    found |= best_epoch(history, config)
-    found["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    scores = scored("test", config.scores, logits, test.labels.cpu().numpy(), test.recording)
+    scores |= best_epoch(history, config)
+    scores["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = ("train", "validation") if config.keep == "embeddings" else ()
     roles = {"test": test} | {r: examples_of(config, place, clips, split, r, device) for r in others}
     attempt = write_results(config, place, network, roles, logits, clips.classes)
-    return commit(config, place, attempt, found, history)
+    return commit(config, place, attempt, scores, history)
 
 
 def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> Row:
-    """What a trial gives that an earlier attempt has committed."""
+    """Puts the files of a committed trial in place, reports its epochs again, and returns its scores."""
     record.put_in_place(place.folder, committed)
     for row in committed.history:
         report(row)
@@ -107,7 +107,7 @@ def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> 
 def train(
     config: TrialConfig, place: Place, clips: Clips, split: Split, device: torch.device, report: Callable[[Row], None]
 ) -> tuple[Backbone, list[Row]]:
-    """The network of the kept epoch, and the numbers of all."""
+    """Trains the network; returns it with the weights of the kept epoch, and the numbers of every epoch."""
     with lead(place.num_devices, partial(follow, config, place), place.hang_s) as team:
         fit, validation = (examples_of(config, place, clips, split, role, device) for role in ("train", "validation"))
         network = ready_network(config, place, len(clips.classes), fit)
@@ -121,12 +121,12 @@ def train(
 def examples_of(
     config: TrialConfig, place: Place, clips: Clips, split: Split, role: str, device: torch.device
 ) -> Examples:
-    """The examples of a role, which trials of this process on the same clips share."""
+    """The examples of a role, which successive trials of this process share if their clips are the same."""
     return examples.shared(config, clips, split, role, device, (place.clips, place.split))
 
 
 def follow(config: TrialConfig, place: Place, team: Team) -> None:
-    """What another device of `team` does for the trial; it holds all training clips, and no others."""
+    """Does the work of another device of `team`, which holds all training clips and no others."""
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     clips = open_clips(place.clips)
@@ -137,7 +137,7 @@ def follow(config: TrialConfig, place: Place, team: Team) -> None:
 
 
 def ready_network(config: TrialConfig, place: Place, num_classes: int, train: Examples) -> Backbone:
-    """The network that the trial starts from, where its training clips are."""
+    """The network from which the trial starts, on the device of its training clips."""
     network = laid_out(start_network(config, num_classes, place.weights), config, train.labels.device)
     if config.input_norm == "standard":
         network.fit_input(*examples.moments(train))
@@ -145,7 +145,7 @@ def ready_network(config: TrialConfig, place: Place, num_classes: int, train: Ex
 
 
 def new_attempt(place: Place) -> Path:
-    """A folder for what this attempt at the trial leaves."""
+    """Creates a folder for the results of this attempt at the trial."""
     attempt = place.folder / f"{record.ATTEMPT}{uuid.uuid4().hex[:8]}"
     attempt.mkdir(parents=True)
     return attempt
@@ -159,15 +159,16 @@ def write_results(
     logits: Float[np.ndarray, "clips classes"],
     classes: Sequence[str],
 ) -> Path:
-    """Writes weights and predictions, and what else the trial keeps, into a folder of this attempt.
+    """Writes weights, predictions and, if the trial keeps them, embeddings into a new folder for this attempt.
 
     Args:
-        roles: the test clips, which were predicted, and of a trial that keeps embeddings those of the other roles.
+        roles: the clips of each role: test for the predictions, and all three if the trial keeps embeddings.
+        logits: the predictions of the test clips.
     """
     attempt, test = new_attempt(place), roles["test"]
     try:
-        kept = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
-        checkpoint.save(attempt / "best.pt", kept)
+        weights_file = {"model": network.state_dict(), "front_end": asdict(config.card.front_end), "key": config.key}
+        checkpoint.save(attempt / "best.pt", weights_file)
         if config.keep == "embeddings":
             save_arrays(attempt / "embeddings.npz", **embeddings(config, network, roles))
         save_arrays(
@@ -179,62 +180,62 @@ def write_results(
             classes=np.array(classes),
         )
     except BaseException:
-        shutil.rmtree(attempt, ignore_errors=True)  # it may be why the disk is full
+        shutil.rmtree(attempt, ignore_errors=True)  # it may be what filled the disk
         raise
     faults.reach("results are written")
     return attempt
 
 
-def commit(config: TrialConfig, place: Place, attempt: Path, found: Row, history: list[Row]) -> Row:
-    """Commits what an attempt has left; the scores that count, which may be another attempt's."""
-    left = sorted(attempt.iterdir())
-    mine = Record(
+def commit(config: TrialConfig, place: Place, attempt: Path, scores: Row, history: list[Row]) -> Row:
+    """Commits the results of an attempt; returns the committed scores, which may be those of another attempt."""
+    paths = sorted(attempt.iterdir())
+    own_record = Record(
         key=config.key,
         config=config.to_dict(),
         tags=dict(place.tags),
-        scores=found,
+        scores=scores,
         history=history,
         provenance=provenance.describe()
         | {"micro_batches": str(place.micro_batches), "num_devices": str(place.num_devices)},
         attempt=attempt.name,
-        files={path.name: weights.sha256(path) for path in left},
-        sizes={path.name: path.stat().st_size for path in left},
+        files={path.name: weights.sha256(path) for path in paths},
+        sizes={path.name: path.stat().st_size for path in paths},
     )
-    committed = record.commit(place.folder, mine)
+    committed = record.commit(place.folder, own_record)
     record.put_in_place(place.folder, committed)
     return committed.scores
 
 
 def search_scores(history: list[Row], config: TrialConfig) -> Row:
-    """The numbers of a trial of a search: those of its best epoch so far, and whether it was told to give up."""
+    """The numbers of a trial of a search: those of its best epoch, and whether the search gave it up."""
     gave_up = len(history) < config.epochs and not has_stopped(history, config)
     return best_epoch(history, config) | ({"gave_up": 1.0} if gave_up else {})
 
 
 def best_epoch(history: list[Row], config: TrialConfig) -> Row:
-    """The kept epoch's scores on validation, which it is, and how many there were."""
+    """The scores of the kept epoch on validation, its number, and the number of epochs."""
     best = history[kept_epoch(history, config) - 1]
-    found = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
-    return {**found, "best_epoch": best["epoch"], "epochs_run": float(len(history))}
+    scores = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
+    return {**scores, "best_epoch": best["epoch"], "epochs_run": float(len(history))}
 
 
 def embeddings(config: TrialConfig, network: Backbone, roles: Mapping[str, Examples]) -> dict[str, np.ndarray]:
-    """What the kept network feeds its classifier, for every clip of every role, with what tells the clips apart.
+    """The embedding of every clip of every role by the kept network, with labels, recordings and clip numbers.
 
     Returns:
-        For each role: its name, (clips, features) in half precision; and with `_labels`, `_recording` and `_clip` after
-        it, (clips,) each.
+        For each role, under its name: (clips, features) in half precision; and with `_labels`, `_recording` and `_clip`
+        appended to the name: (clips,) each.
     """
-    found = {}
+    arrays = {}
     for role, clips in roles.items():
-        found[role] = embedded(config, network, clips).inputs.half().cpu().numpy()
-        found |= {f"{role}_labels": clips.labels.cpu().numpy(), f"{role}_recording": clips.recording}
-        found[f"{role}_clip"] = clips.number
-    return found
+        arrays[role] = embedded(config, network, clips).inputs.half().cpu().numpy()
+        arrays |= {f"{role}_labels": clips.labels.cpu().numpy(), f"{role}_recording": clips.recording}
+        arrays[f"{role}_clip"] = clips.number
+    return arrays
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes a compressed archive, whole or not at all."""
+    """Writes a compressed archive, completely or not at all."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     checkpoint.write(path, buffer.getvalue())

@@ -1,1 +1,1 @@
-"""What every report is made of: rows of the store, statistics, tables, figures."""
+"""The parts of every report: rows of the store, statistics, tables, figures."""

@@ -16,6 +16,7 @@ from datasets.engine.corpus import module
 from datasets.engine.refusal import Refusal
 from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, folder, options_of, points
+from sweeps.engine.command.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store
@@ -26,21 +27,27 @@ Build = Callable[[Material], AnyTable]
 
 
 class Kind(Protocol[AnyTable]):
-    """What a study's numbers are shown as."""
+    """The kind of table that a study's numbers are shown in."""
 
     def table(self, made_of: Material, /) -> AnyTable:
         """The table of a sweep."""
         ...
 
-    def files(self, table: AnyTable, question: str, again: str, out: Path, /) -> Mapping[str, str | bytes]:
-        """The report's files by name, of which one is `table.md`, for the folder `out`."""
+    def findings(self, table: AnyTable, made_of: Material, /) -> Sequence[str]:
+        """The sentences that summarise the table."""
+        ...
+
+    def files(
+        self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], /
+    ) -> Mapping[str, str | bytes]:
+        """The report's files by name, among them `table.md`, for the folder `out`."""
         ...
 
 
 def main(
     sweep: Sweep, question: str, kind: Kind[AnyTable], published: str = "", argv: Sequence[str] | None = None
 ) -> int:
-    """Reports what the store holds of a sweep.
+    """Writes the report of a sweep from the runs in the store.
 
     Args:
         sweep: as its file plans it; the flags may vary it.
@@ -57,19 +64,27 @@ def main(
     options = options_of(args)
     try:
         sweep = options.planned(sweep)
-        numbers = read_published(published) if published else None
+        numbers = read_published(published) if published and not options.small else None
         runs = read_runs(options.store_uri)
-        table = assemble(kind.table, sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
+        made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
+        table = kind.table(made_of)
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
-    contents = kind.files(table, question, " ".join(["python -m", f"analysis.{sweep.name}", *words]), out)
+    again, findings = " ".join(["python -m", f"analysis.{sweep.study}", *words]), kind.findings(table, made_of)
+    contents = kind.files(table, asked(question, options), again, out, findings)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
     attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
+    print("".join(f"\n{sentence}" for sentence in findings))
     return COMPLETE if table.complete else INCOMPLETE
+
+
+def asked(question: str, options: Options) -> str:
+    """The heading of a report, which a study in miniature must not share with the study."""
+    return f"{question} (in miniature, on invented recordings)" if options.small else question
 
 
 def assemble(
@@ -81,10 +96,26 @@ def assemble(
     margin: float,
     accept: Collection[str] = (),
 ) -> AnyTable:
-    """The table of a sweep from what a store holds.
+    """The table of a sweep, from the runs in a store.
 
     Raises:
-        ValueError: if no run is of a planned trial, or the runs make no table (`analysis.engine.rows`, `build`).
+        ValueError: as `material` and `build` do.
+    """
+    return build(material(sweep, runs, published, data, margin, accept))
+
+
+def material(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    published: Published | None,
+    data: str,
+    margin: float,
+    accept: Collection[str] = (),
+) -> Material:
+    """The material for the table of a sweep, from the runs in a store.
+
+    Raises:
+        ValueError: if no run is of a planned trial, or the runs make no table (`analysis.engine.rows`).
         CorpusError: if no run is of a planned trial, and there is no corpus of that name.
     """
     rows = table_rows(sweep, runs, data, accept)
@@ -93,7 +124,7 @@ def assemble(
         chosen = f" whose data or split hash begins with {data}" if data else ""
         raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     predictions = {key: read_predictions(run) for key, run in finished_runs(sweep, runs, data).items()}
-    return build(Material(sweep.name, rows, predictions, published, margin))
+    return Material(sweep.name, rows, predictions, published, margin)
 
 
 def write(files: Mapping[str, str | bytes], out: Path) -> None:
@@ -104,7 +135,7 @@ def write(files: Mapping[str, str | bytes], out: Path) -> None:
 
 
 def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
-    """Adds the files of a report to the run of the sweep that most of `runs` are nested in, and says so; or why not.
+    """Attaches the files of a report to the sweep's run that most of `runs` belong to, and prints the outcome.
 
     That needs no driver's lock: it changes no trial, and the files of a later report take the place of these.
     """
@@ -124,8 +155,8 @@ def attach(files: Iterable[Path], runs: Iterable[Run], uri: str) -> None:
 
 
 def parser(sweep: Sweep, question: str) -> Flags:
-    """The flags of a report, and the docstring of its file, or else its question."""
-    name = f"analysis.{sweep.name}"
+    """The command line of a report, described by the docstring of its file, or else by its question."""
+    name = f"analysis.{sweep.study}"
     started = getattr(sys.modules["__main__"].__spec__, "name", "")
     about = sys.modules["__main__"].__doc__ if started == name else question
     found = Flags(f"python -m {name}", about, usage="%(prog)s [FLAG ...]")

@@ -1,4 +1,4 @@
-"""Which of several settings differ: every pair tested over seeds and over recordings, corrected for their number."""
+"""Pairwise comparisons of settings, tested over seeds and over recordings, and corrected for the number of pairs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ PAIRED, WELCH = "paired t", "Welch"
 
 @dataclass(frozen=True)
 class Entry:
-    """What one setting scored on the test clips that all share."""
+    """The scores of one setting on the test clips that all settings share."""
 
     name: str
     scores: Mapping[int, float]  # by seed
-    clips: Float[np.ndarray, " clips"]  # of each clip, the mean over seeds
+    clips: Float[np.ndarray, " clips"]  # the score of each clip, averaged over seeds
     data_hz: int
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The difference of two settings' mean scores, as a fraction: `first` less `second`."""
+    """The difference between the mean scores of two settings, as a fraction: `first` minus `second`."""
 
     first: str
     second: str
@@ -41,27 +41,27 @@ class Pair:
     test: str  # PAIRED or WELCH
     num_seeds: tuple[int, int]
     spread: float  # sample standard deviation of the paired differences; NaN where they are not paired
-    p: float  # two-sided, over seeds; NaN where the seeds cannot tell
+    p: float  # two-sided, over seeds; NaN where the seeds do not determine it
     p_holm: float  # corrected for all pairs
     over_seeds: Interval  # 95 %, not corrected
     over_recordings: Interval  # 95 %, not corrected
 
     @property
     def told_apart(self) -> bool:
-        """Whether the corrected p is below 5 %; one that is unknown is not."""
+        """Whether the corrected p is below 5 %; an unknown p is not."""
         return self.p_holm < LEVEL
 
 
 def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"]) -> tuple[Pair, ...]:
-    """Every pair, the setting that stands earlier first.
+    """Compares every pair of settings; within a pair, the setting that comes first in `entries` is `first`.
 
     Over seeds: a paired t-test where both settings have the same seeds and data rate, because a seed then fixes the
-    same order of clips and draws of augmentation for both; else Welch's. Over recordings: a cluster bootstrap of the
-    difference, the same recordings drawn for both.
+    same order of clips and the same random draws of augmentation for both; otherwise Welch's test. Over recordings: a
+    cluster bootstrap of the difference, with the same recordings drawn for both settings.
 
     Args:
-        entries: scored on the same clips.
-        recording: of each clip.
+        entries: the settings, all scored on the same clips.
+        recording: the recording of each clip.
     """
     pairs = list(itertools.combinations(entries, 2))
     tests = [_over_seeds(first, second) for first, second in pairs]
@@ -86,23 +86,24 @@ def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"])
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Step-down adjusted p-values of one family. A test without a p-value counts in the family and keeps its NaN.
+    """Step-down adjusted p-values of one family. A test without a p-value counts towards the family and stays NaN.
 
     Source:
         Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
     adjusted, largest = [math.nan] * len(p), 0.0
-    known = (i for i in np.argsort(p, kind="stable") if not math.isnan(p[i]))  # NaN sorts last
-    for rank, i in enumerate(known):
+    with_p = (i for i in np.argsort(p, kind="stable") if not math.isnan(p[i]))  # NaN sorts last
+    for rank, i in enumerate(with_p):
         largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
         adjusted[i] = largest
     return adjusted
 
 
 def needed_spreads(num_seeds: int, num_pairs: int) -> float:
-    """How many standard deviations of the paired differences a mean difference must exceed to count among `num_pairs`.
+    """The mean difference needed for significance, in standard deviations of the paired differences.
 
-    That is at the first step of Holm's procedure, which only the clearest pair has to take. Infinite for one seed.
+    It is that of the first step of Holm's procedure for `num_pairs`, which only the clearest pair must pass. Infinite
+    for one seed.
     """
     if num_seeds < 2:
         return math.inf
@@ -116,13 +117,13 @@ def _over_seeds(first: Entry, second: Entry) -> tuple[str, float, Interval, floa
     b = np.array([second.scores[seed] for seed in sorted(second.scores)])
     name = PAIRED if paired else WELCH
     spread = float(np.std(a - b, ddof=1)) if paired and len(a) > 1 else math.nan
-    # Seeds that all agree, but for rounding, show no chance at all; the t-tests would call that certainty.
+    # Seeds that all agree, apart from rounding, show no spread at all; a t-test would take that for certainty.
     agree = np.ptp(a - b) < 1e-12 if paired else max(np.ptp(a), np.ptp(b)) < 1e-12
     if min(len(a), len(b)) < 2 or agree:
         return name, math.nan, UNKNOWN, spread
-    found = scipy_stats.ttest_rel(a, b) if paired else scipy_stats.ttest_ind(a, b, equal_var=False)
-    ends = found.confidence_interval(0.95)
-    return name, float(found.pvalue), Interval(float(ends.low), float(ends.high)), spread
+    result = scipy_stats.ttest_rel(a, b) if paired else scipy_stats.ttest_ind(a, b, equal_var=False)
+    ends = result.confidence_interval(0.95)
+    return name, float(result.pvalue), Interval(float(ends.low), float(ends.high)), spread
 
 
 def _mean(entry: Entry) -> float:

@@ -1,4 +1,4 @@
-"""What is taken for what: confusion matrices over seeds, and the scores of each class that follow from them."""
+"""Confusion matrices over seeds, and the scores of each class that follow from them."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Row-normalised matrices, one per seed: of the test clips of a class, the share that was given each name."""
+    """Row-normalised matrices, one per seed: the share of each class's test clips that was predicted as each class."""
 
     classes: tuple[str, ...]
     shares: Float[np.ndarray, "seeds classes classes"]  # true by predicted; NaN where a class has no test clip
 
     @property
     def mean(self) -> Float[np.ndarray, "classes classes"]:
-        """Over seeds."""
-        found: np.ndarray = self.shares.mean(axis=0)
-        return found
+        """The mean over seeds."""
+        mean: np.ndarray = self.shares.mean(axis=0)
+        return mean
 
     @property
     def std(self) -> Float[np.ndarray, "classes classes"]:
-        """Sample standard deviation over seeds; NaN for one seed."""
+        """The sample standard deviation over seeds; NaN for one seed."""
         if len(self.shares) < 2:
             return np.full(self.shares.shape[1:], np.nan)
-        found: np.ndarray = self.shares.std(axis=0, ddof=1)
-        return found
+        std: np.ndarray = self.shares.std(axis=0, ddof=1)
+        return std
 
     @property
     def recall(self) -> tuple[SeedSummary, ...]:
-        """Of each class: the diagonal."""
+        """The recall of each class: the diagonal."""
         return tuple(stats.seed_summary(self.shares[:, i, i].tolist()) for i in range(len(self.classes)))
 
 
 def confusion(seeds: Sequence[Predictions]) -> Confusion:
-    """The confusion of a network, from the predictions of its seeds."""
+    """The confusion matrices of a network, from the predictions of its seeds."""
     classes = seeds[0].classes
     counts = np.stack(
         [confusion_matrix(s.labels, s.logits.argmax(axis=1), labels=np.arange(len(classes))) for s in seeds]

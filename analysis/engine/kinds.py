@@ -10,10 +10,11 @@ The table, its figures and the page follow from that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.engine import report
+from analysis.engine import findings, report
 from analysis.engine.figures import dots, lines, matrix, style
 from analysis.engine.report import Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, standings
@@ -28,7 +29,7 @@ from trainable.learning.score import ClipScore
 
 @dataclass(frozen=True)
 class Pivot:
-    """One field down, another across, the score of each pair in a cell; and the same as lines.
+    """A table with one field down and another across, a score in each cell; its figure shows the same as lines.
 
     Raises:
         ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed; if the score is none that
@@ -44,16 +45,23 @@ class Pivot:
         chosen(self.score)
 
     def table(self, made_of: Material) -> PivotTable:
-        """As `pivot_table`."""
+        """The table, as `pivot_table` makes it."""
         return pivot.pivot_table(self.down, self.across, chosen(self.score, made_of.trial), made_of)
 
-    def files(self, table: PivotTable, question: str, again: str, _: Path) -> dict[str, str | bytes]:
+    def findings(self, table: PivotTable, made_of: Material) -> tuple[str, ...]:
+        """The summary, as `findings.of_pivot` makes it."""
+        return findings.of_pivot(table, made_of)
+
+    def files(
+        self, table: PivotTable, question: str, again: str, _: Path, findings: Sequence[str] = ()
+    ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
         Args:
             table: what it reports.
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
+            findings: sentences that the page opens with.
         """
         contents = Contents(
             markdown=pivot.markdown(table),
@@ -68,12 +76,12 @@ class Pivot:
                 "axis": labels.axis(table.down).lower(),
             },
         )
-        return report.files("pivot.html", table, question, again, contents)
+        return report.files("pivot.html", table, question, again, contents, findings)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The values of one field from the best score to the worst, all pairs compared, with what is taken for what.
+    """A table of one field's values from the best score to the worst, with all pairs compared and a confusion matrix.
 
     Raises:
         ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if the
@@ -94,13 +102,19 @@ class Ranking:
             )
 
     def table(self, made_of: Material) -> RankingTable:
-        """As `ranking_table`."""
+        """The table, as `ranking_table` makes it."""
         columns = self.columns
         if columns is None:
             columns = NETWORK if self.over == "backbone" else ()
         return ranking.ranking_table(self.over, columns, chosen(self.score, made_of.trial), made_of)
 
-    def files(self, table: RankingTable, question: str, again: str, out: Path) -> dict[str, str | bytes]:
+    def findings(self, table: RankingTable, _: Material) -> tuple[str, ...]:
+        """The summary, as `findings.of_ranking` makes it."""
+        return findings.of_ranking(table)
+
+    def files(
+        self, table: RankingTable, question: str, again: str, out: Path, findings: Sequence[str] = ()
+    ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
         Args:
@@ -108,6 +122,7 @@ class Ranking:
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
             out: the folder they will lie in, which may hold what `analysis.inside.gradcam` wrote.
+            findings: sentences that the page opens with.
         """
         contents = Contents(
             markdown=standings.markdown(table),
@@ -120,11 +135,11 @@ class Ranking:
             figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
             page=_page(table) | {"gradcam": gradcam(out)},
         )
-        return report.files("ranking.html", table, question, again, contents)
+        return report.files("ranking.html", table, question, again, contents, findings)
 
 
 def _page(table: RankingTable) -> dict[str, object]:
-    """What the page of a ranking lays out beside its two figures."""
+    """The parts of a ranking's page besides its two figures."""
     return {
         "confusions": report.inline(style.svg(matrix.all_confusions(table))),
         "main": standings.main_grid(table),
@@ -142,7 +157,7 @@ def _page(table: RankingTable) -> dict[str, object]:
 
 
 def gradcam(out: Path) -> dict[str, str] | None:
-    """What `analysis.inside.gradcam` left in a report's folder, the figure and a text; None if nothing."""
+    """The figure and text that `analysis.inside.gradcam` left in a report's folder, or None."""
     figure, text = out / "gradcam" / "gradcam.svg", out / "gradcam" / "focus.md"
     if not (figure.is_file() and text.is_file()):
         return None

@@ -1,4 +1,4 @@
-"""Published numbers with the protocol they were taken by, and what keeps a sweep from being compared with them."""
+"""Published numbers with the protocol behind them, and what keeps a sweep from being compared with them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PublishedCell:
     printed_std: float  # with the publication's ddof
     std: float  # sample standard deviation
     n: int
-    config: Mapping[str, str | int | float]  # where its protocol differs from the table's
-    printed: Mapping[str, str]  # the other columns of its row, as they are printed
+    config: Mapping[str, str | int | float]  # the fields in which its protocol differs from the table's
+    printed: Mapping[str, str]  # the other columns of its row, as printed
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Published:
     cells: Mapping[tuple[str | int | float, ...], PublishedCell]
 
     def cell(self, trial: Mapping[Any, Any]) -> PublishedCell | None:
-        """What was published for the setting of a trial, given by its fields; None if nothing was."""
+        """The published cell for the setting of a trial, given by its fields; None if there is none."""
         return self.cells.get(tuple(trial[axis] for axis in self.axes))
 
     def protocol(self, trial: Mapping[Any, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
-        """What a trial at the same values of the axes must have: what no table names is expected at its default.
+        """The fields that a trial at the same values of the axes must have; those that no table names have defaults.
 
         Args:
-            trial: by its fields.
-            settings: of parts, which are told too; "none" where the publication had no such part.
+            trial: a trial, by its fields.
+            settings: settings of parts to include as well; "none" where the publication had no such part.
         """
         cell = self.cell(trial)
         stated = {**FIELDS, **self.config, **(cell.config if cell else {}), **self.corpus}
@@ -72,24 +72,25 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
     """Reads the numbers of one published table from `name`.toml.
 
     Raises:
-        ValueError: if the file names a field that `TrialConfig` has not, or a unit other than percent.
+        ValueError: if the file names a field that `TrialConfig` lacks, leaves out one without a default, or has a unit
+            other than percent.
     """
     path = folder / f"{name}.toml"
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    axes, config = tuple(found["axes"]), found["config"]
-    named = {*axes, *config, *(field for row in found["cells"] for field in row.get("config", {}))}
-    if unknown := {name for name in named if not is_known(name)}:
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    axes, config = tuple(tables["axes"]), tables["config"]
+    fields_named = {*axes, *config, *(field for row in tables["cells"] for field in row.get("config", {}))}
+    if unknown := {name for name in fields_named if not is_known(name)}:
         near = did_you_mean([*FIELDS, *all_settings()], *sorted(unknown))
         fields = ", ".join(sorted(unknown))
         raise ValueError(f"{path}: TrialConfig has no field {fields}; correct the table [config]{near}")
     needed = {f.name for f in dataclasses.fields(TrialConfig) if f.default is dataclasses.MISSING} - {"seed"}
-    if missing := needed - named:
+    if missing := needed - fields_named:
         raise ValueError(f"{path}: nothing is said of {', '.join(sorted(missing))}; complete the table [config]")
-    if found["unit"] != "percent":
-        raise ValueError(f"{path}: unit={found['unit']!r}; write the numbers in percent, as they are printed")
-    n, ddof = found["n"], found["ddof"]
+    if tables["unit"] != "percent":
+        raise ValueError(f"{path}: unit={tables['unit']!r}; write the numbers in percent, as printed")
+    n, ddof = tables["n"], tables["ddof"]
     cells = {}
-    for row in found["cells"]:
+    for row in tables["cells"]:
         std = row["std"] / 100
         cells[tuple(row[axis] for axis in axes)] = PublishedCell(
             mean=row["mean"] / 100,
@@ -99,20 +100,20 @@ def read_published(name: str, folder: Path = FOLDER) -> Published:
             config=row.get("config", {}),
             printed=row.get("printed", {}),
         )
-    return Published(found["source"], found["url"], found["metric"], n, ddof, axes, config, found["corpus"], cells)
+    return Published(tables["source"], tables["url"], tables["metric"], n, ddof, axes, config, tables["corpus"], cells)
 
 
 def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozenset[str]]:
-    """Plain reasons why finished trials may not be compared with the published numbers; none if they may.
+    """Reasons in plain words why finished trials must not be compared with the published numbers; empty if they may.
 
-    The axes of the published table tell its cells apart, and seeds are anyone's choice.
+    The axes of the published table and the seeds are free to differ.
 
     Args:
         published: the numbers and their protocol.
-        rows: what `analysis.engine.rows.table_rows` gives.
+        rows: the rows of `analysis.engine.rows.table_rows`.
 
     Returns:
-        Each reason with the keys of the trials that it concerns.
+        Each reason, with the keys of the trials that it concerns.
     """
     done = rows[rows["status"] == "finished"].to_dict("records")
     theirs = [*published.config, *(name for cell in published.cells.values() for name in cell.config)]
@@ -122,8 +123,8 @@ def incomparable(published: Published, rows: pd.DataFrame) -> dict[str, frozense
     for name in {name: None for protocol in protocols for name in protocol}:
         ours: dict[Any, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))  # theirs -> ours -> keys
         for row, protocol in zip(done, protocols, strict=True):
-            if (own := row.get(name, NONE)) != protocol[name]:
-                ours[protocol[name]][own].append(row["key"])
+            if (value := row.get(name, NONE)) != protocol[name]:
+                ours[protocol[name]][value].append(row["key"])
         for theirs, values in ours.items():
             keys = frozenset(key for group in values.values() for key in group)
             reasons[_reason(name, list(values), theirs)] = keys
@@ -138,5 +139,5 @@ def _reason(name: str, ours: list[object], theirs: object) -> str:
 
 
 def words(values: Sequence[object]) -> str:
-    """The values of a field as a sentence has them."""
+    """The values of a field, worded for a sentence."""
     return " or ".join(f"{value:g}" if isinstance(value, float) else str(value) or "all" for value in values)

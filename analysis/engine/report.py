@@ -1,8 +1,8 @@
-"""The files of a report, among them a self-contained page: a template for each kind of table, over one skeleton."""
+"""The files of a report. One is a self-contained page, from a template for each kind of table over one skeleton."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,29 +19,32 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a report says of its table."""
+    """The contents of a report, apart from what all reports share."""
 
     markdown: str
     frames: Mapping[str, pd.DataFrame]  # by the names of their CSV files
-    figures: Mapping[str, Figure]  # by the names of theirs; the template has them by these names too
-    page: Mapping[str, object]  # what else the template lays out
+    figures: Mapping[str, Figure]  # by the names of their files, which the template uses too
+    page: Mapping[str, object]  # further values for the template
     latex: str = ""
 
 
-def files(template: str, table: Table, question: str, command: str, contents: Contents) -> dict[str, str | bytes]:
+def files(
+    template: str, table: Table, question: str, command: str, contents: Contents, findings: Sequence[str] = ()
+) -> dict[str, str | bytes]:
     """The files of a report by name.
 
     Args:
         template: a file of `analysis/templates/` that extends `base.html`.
-        table: what it reports.
-        question: what the sweep asks, as its heading.
-        command: what writes it again.
-        contents: what it says.
+        table: the table to report.
+        question: the question of the sweep, used as the heading.
+        command: the command that writes the report again.
+        contents: the contents of the report.
+        findings: the sentences that open the page.
     """
     svgs = {name: style.svg(figure) for name, figure in contents.figures.items()}
     figures = {name: inline(svg) for name, svg in svgs.items()}
     return {
-        "report.html": page(template, table, question, command, figures=figures, **contents.page),
+        "report.html": page(template, table, question, command, figures=figures, opening=findings, **contents.page),
         "table.md": contents.markdown,
         **{f"{name}.csv": frame.to_csv(index=False) for name, frame in contents.frames.items()},
         **({"table.tex": contents.latex} if contents.latex else {}),
@@ -55,10 +58,10 @@ def page(template: str, table: Table, question: str, command: str, **parts: obje
 
     Args:
         template: a file of `analysis/templates/` that extends `base.html`.
-        table: what it reports.
-        question: what the sweep asks, as its heading.
-        command: what writes this page again.
-        parts: what else the template lays out.
+        table: the table to report.
+        question: the question of the sweep, used as the heading.
+        command: the command that writes this page again.
+        parts: further values for the template.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -77,5 +80,5 @@ def page(template: str, table: Table, question: str, command: str, **parts: obje
 
 
 def inline(svg: str) -> str:
-    """A figure as it can stand in a page: without the XML prologue, which HTML has no room for."""
+    """A figure to embed in a page: without the XML prologue, which HTML does not allow."""
     return svg[svg.index("<svg") :]

@@ -62,7 +62,7 @@ TAGS = (
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a trial said of every test clip."""
+    """A trial's predictions for every test clip."""
 
     logits: Float[np.ndarray, "clips classes"]
     labels: Int[np.ndarray, " clips"]
@@ -109,7 +109,7 @@ def finished_runs(sweep: Sweep, runs: Iterable[Run], data: str = "") -> dict[str
 
 
 def read_predictions(run: Run) -> Predictions:
-    """The test predictions that a finished run left.
+    """The stored test predictions of a finished run.
 
     Raises:
         StoreError: if they are gone.
@@ -137,7 +137,7 @@ def read_predictions(run: Run) -> Predictions:
 
 
 def held(sweep: Sweep, runs: Sequence[Run]) -> str:
-    """Says how the store's runs of the sweep's corpora differ from the plan, in the words of the command line."""
+    """A sentence on how the store's runs differ from the plan, in the words of the command line."""
     base = sweep.trials[0].whole()
     axes = differing(sweep.trials)
     near = [r for r in runs if r.tags.get("sweep") == sweep.name] or list(runs)
@@ -152,7 +152,7 @@ def held(sweep: Sweep, runs: Sequence[Run]) -> str:
 
 
 def _text(run: Run, name: str, base: dict[str, Value]) -> str | None:
-    """What a run has in a field or a setting; None if that is unknown, or its part is not that of `base`."""
+    """The value of a field or setting in a run; None if it is unknown, or if the part differs from that of `base`."""
     slot = name.partition(".")[0]
     if name in run.params or run.params.get(slot) != base[slot]:
         return run.params.get(name)
@@ -161,7 +161,7 @@ def _text(run: Run, name: str, base: dict[str, Value]) -> str | None:
 
 
 def _setting(name: str, run: Run, base: dict[str, Value]) -> str:
-    """A setting as the command line takes it; of a long one its beginning, because the store may have no more."""
+    """A setting as the command line takes it; a long one is cut, because the store may hold no more."""
     text = _text(run, name, base) or ""
     whole = len(text) <= LONGEST_SETTING
     return f"--set {name}={text}" if whole else f"--set {name}={text[:LONGEST_SETTING]}... (whole in config.json)"
@@ -169,23 +169,14 @@ def _setting(name: str, run: Run, base: dict[str, Value]) -> str:
 
 def _load(path: Path) -> Predictions:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        found = Predictions(
-            archive["logits"],
-            archive["labels"],
-            archive["recording"],
-            archive["clip"],
-            tuple(map(str, archive["classes"])),
-        )
-    clips, classes = found.logits.shape
-    if (
-        not clips
-        or {len(found.labels), len(found.recording), len(found.clip)} != {clips}
-        or classes != len(found.classes)
-    ):
+        logits, labels, recording, clip = (archive[name] for name in ("logits", "labels", "recording", "clip"))
+        names = tuple(map(str, archive["classes"]))
+    clips, classes = logits.shape
+    if not clips or {len(labels), len(recording), len(clip)} != {clips} or classes != len(names):
         raise ValueError("its arrays do not fit together")
-    if not np.isfinite(found.logits).all():
+    if not np.isfinite(logits).all():
         raise ValueError("it has logits that are not finite")
-    return found
+    return Predictions(logits, labels, recording, clip, names)
 
 
 def metrics_of(trial: TrialConfig) -> tuple[str, ...]:
@@ -212,7 +203,7 @@ def _row(trial: TrialConfig, names: Iterable[str], runs: list[Run]) -> dict[str,
 
 
 def _has_hash(run: Run, data: str) -> bool:
-    """Whether a hash begins with `data`; a run that failed before it knew its hashes stays, to be shown as failed."""
+    """Whether a run's hash begins with `data`; a run that failed before it had any passes, and is shown as failed."""
     hashes = [run.tags[name] for name in ("data_sha256", "split_sha256") if name in run.tags]
     return not hashes or any(sha.startswith(data) for sha in hashes)
 

@@ -1,1 +1,1 @@
-"""What looks into networks."""
+"""Views into trained networks."""

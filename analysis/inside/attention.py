@@ -1,4 +1,4 @@
-"""How narrow maps are, as two numbers with their uncertainty over recordings."""
+"""The focus of Grad-CAM maps, as two areas with their uncertainty over recordings."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Group = tuple[np.ndarray, np.ndarray]  # a value and a recording for each map
 
 
 def half_area(maps: Float[np.ndarray, "clips frames mels"]) -> Float[np.ndarray, " clips"]:
-    """Share of the time-frequency plane that lies above half of the map's maximum."""
+    """The share of the time-frequency plane in which the map exceeds half of its maximum."""
     share: np.ndarray = (maps > maps.max(axis=(1, 2), keepdims=True) / 2).mean(axis=(1, 2))
     return share
 
 
 def effective_area(maps: Float[np.ndarray, "clips frames mels"]) -> Float[np.ndarray, " clips"]:
-    """Share of the plane that a constant map of the same entropy would cover; 1 of a map of zeros.
+    """The share of the plane that a constant map of the same entropy would cover; 1 for a map of zeros.
 
-    exp(H) / number of points, H being the entropy of the map as a distribution over the plane.
+    It is exp(H) / number of points, where H is the entropy of the map as a distribution over the plane.
     """
     flat = maps.reshape(len(maps), -1).astype(np.float64)
     total = flat.sum(axis=1, keepdims=True)
@@ -49,13 +49,14 @@ MEASURES = {"half_area": half_area, "effective_area": effective_area}
 
 
 def difference(group: Group, other: Group) -> tuple[float, Interval]:
-    """Mean of a group less that of another, with the 95 % percentile interval of a bootstrap over recordings.
+    """The mean of a group minus that of another, with the 95 % percentile interval of a bootstrap over recordings.
 
-    Whole recordings are drawn, once for both groups: what a recording does to both cancels. Draws that leave a group
-    without any map, as happens where few recordings have one, are left out.
+    Whole recordings are drawn, the same for both groups, so that the effect of a recording on both cancels. Draws that
+    leave a group without any map, as happens if few recordings have one, are left out.
 
     Returns:
-        NaN if either group is empty; an unknown interval if either comes from fewer than two recordings.
+        The difference and its interval; NaN if either group is empty; an unknown interval if either group comes from
+        fewer than two recordings.
     """
     if not len(group[0]) or not len(other[0]):
         return math.nan, UNKNOWN
@@ -64,8 +65,8 @@ def difference(group: Group, other: Group) -> tuple[float, Interval]:
         return value, UNKNOWN
     recordings = np.unique(np.concatenate([group[1], other[1]]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scipy_stats.DegenerateDataWarning)  # of the draws that are left out below
-        found = scipy_stats.bootstrap(
+        warnings.simplefilter("ignore", scipy_stats.DegenerateDataWarning)  # from draws that are left out below
+        bootstrap = scipy_stats.bootstrap(
             (*_sums(group, recordings), *_sums(other, recordings)),
             _mean_difference,
             paired=True,
@@ -75,20 +76,20 @@ def difference(group: Group, other: Group) -> tuple[float, Interval]:
             method="percentile",
             rng=np.random.default_rng(stats.BOOTSTRAP_SEED),
         )
-    low, high = np.nanpercentile(found.bootstrap_distribution, (2.5, 97.5))
+    low, high = np.nanpercentile(bootstrap.bootstrap_distribution, (2.5, 97.5))
     return value, Interval(float(low), float(high)) if high - low > 1e-12 else UNKNOWN
 
 
 def focus(samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every mean and every difference of means, of both measures.
+    """Every mean and every difference of means, for both measures.
 
     Args:
-        samples: of each network by its name, as in `gradcam_maps.Averages`.
+        samples: the samples of each network by its name, as in `heatmaps.Averages`.
 
     Returns:
         Columns: measure, network ("A" or "A − B"), kind ("correct", "wrong" or "correct − wrong"), value, low, high,
-        num_maps, num_recordings (of a difference: of either side), num_zero (maps of zeros, left out). Shares of the
-        plane, as fractions.
+        num_maps, num_recordings (of both sides together, for a difference), num_zero (maps of zeros, left out). Areas
+        are fractions of the plane.
     """
     rows = []
     for measure in MEASURES:
@@ -109,45 +110,46 @@ def focus(samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(dict.fromkeys(("num_maps", "num_recordings", "num_zero"), "Int64"))
 
 
-def markdown(found: pd.DataFrame, captions: tuple[str, ...]) -> str:
-    """The numbers of `focus` as a table in percent of the plane, one line for both measures, and what they mean."""
+def markdown(areas: pd.DataFrame, captions: tuple[str, ...]) -> str:
+    """The result of `focus` as a table in percent of the plane, one line for both measures, with its captions."""
     head = ("Network", "Clips", "Above half", "95 %", "Effective area", "95 %", "Maps", "Recordings")
     lines: list[tuple[str, ...]] = [head]
-    records = found.to_dict("records")
+    records = areas.to_dict("records")
     for network, kind in dict.fromkeys((row["network"], row["kind"]) for row in records):
-        its = [row for row in records if (row["network"], row["kind"]) == (network, kind)]
+        pair = [row for row in records if (row["network"], row["kind"]) == (network, kind)]
         numbers = []
-        for row in its:
+        for row in pair:
             worded = signed if "−" in network + kind and not math.isnan(row["value"]) else percent
             numbers += [worded(row["value"]), between(Interval(row["low"], row["high"]))]
-        zero = its[0]["num_zero"]
-        maps = f"{its[0]['num_maps']:,}" + (f" (and {zero} of zeros)" if pd.notna(zero) and zero else "")
-        lines.append((network, kind, *numbers, maps, f"{its[0]['num_recordings']:,}"))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]  # to be read as plain text too
+        zero = pair[0]["num_zero"]
+        maps = f"{pair[0]['num_maps']:,}" + (f" (and {zero} of zeros)" if pd.notna(zero) and zero else "")
+        lines.append((network, kind, *numbers, maps, f"{pair[0]['num_recordings']:,}"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]  # aligned, for readers of plain text
     lines.insert(1, tuple("-" * width for width in widths))
     table = "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
-    told = [textwrap.fill(line, 116, initial_indent="- ", subsequent_indent="  ") for line in captions]
-    return "\n\n".join(["# Focus of the Grad-CAM maps", table, "\n".join(told)]) + "\n"
+    bullets = [textwrap.fill(line, 116, initial_indent="- ", subsequent_indent="  ") for line in captions]
+    return "\n\n".join(["# Focus of the Grad-CAM maps", table, "\n".join(bullets)]) + "\n"
 
 
 def captions(sizes: Mapping[TrialConfig, tuple[int, ...]], clips_per_class: int | None) -> tuple[str, ...]:
-    """What each number and interval covers, and how fine the last maps are.
+    """Captions: the meaning of each number and interval, and the resolution of the last maps.
 
     Args:
-        sizes: frames and bands of the last map of each network, of frames alone where it has no frequencies.
-        clips_per_class: how many test clips of each class were taken; None for all.
+        sizes: frames and bands of the last map of each network; frames alone if the map has no frequencies.
+        clips_per_class: the number of test clips taken of each class; None for all.
     """
     few = f" At most {clips_per_class} test clips of each class, evenly spread." if clips_per_class else ""
     measures = (
-        "Percent of the time-frequency plane, mean over the maps of all clips and seeds, each for the class that the "
-        "network predicts. Above half: where a map exceeds half of its maximum. Effective area: of a constant map with "
-        "the same entropy. Small is narrow; maps that are zero everywhere are left out." + few
+        "Percent of the time-frequency plane, averaged over the maps of all clips and seeds, each map for the class "
+        "that the network predicts. Above half: the area in which a map exceeds half of its maximum. Effective area: "
+        "the area of a constant map with the same entropy. Smaller is narrower; maps that are zero everywhere are left "
+        "out." + few
     )
     draws = f"{stats.NUM_RESAMPLES:,} draws of whole test recordings, networks held fixed"
     intervals = (
-        f"95 %: bootstrap ({draws}; BCa for a mean, percentiles for a difference, whose two sides share each draw); "
-        "covers which recordings the test set happens to hold, not what the seeds draw. Differences in percentage "
-        "points; between networks, each over its own clips of that kind."
+        f"95 %: bootstrap ({draws}; BCa for a mean, percentiles for a difference, whose two sides share each draw); it "
+        "covers the choice of recordings in the test set, not variation with the seed. Differences are in percentage "
+        "points; between networks, each mean is over the network's own clips of that kind."
     )
     return measures, intervals, *(_resolution(trial, size) for trial, size in sizes.items())
 
@@ -158,7 +160,7 @@ def _resolution(trial: TrialConfig, size: tuple[int, ...]) -> str:
     if len(size) == 1:
         return (
             f"{trial.backbone}: the last map has {size[0]} cell{'s' * (size[0] > 1)} of {each} and no frequencies; it "
-            "is shown and measured as constant over frequency, so do not compare its area with that of others."
+            "is shown and measured as constant over frequency, so its area is not comparable with that of others."
         )
     return (
         f"{trial.backbone}: the last map has {size[0]} x {size[1]} cells of {each} x {mels / size[1]:g} mel bands, "
@@ -167,7 +169,7 @@ def _resolution(trial: TrialConfig, size: tuple[int, ...]) -> str:
 
 
 def _group(samples: pd.DataFrame, measure: str, right: bool) -> Group:
-    """The maps of right or of wrong clips, those of zeros left out."""
+    """The maps of right or of wrong clips, without maps of zeros."""
     chosen = samples[(samples["right"] == right) & samples[measure].notna()]
     return chosen[measure].to_numpy(), chosen["recording"].to_numpy(dtype=str)
 
@@ -181,8 +183,8 @@ def _mean_row(group: Group) -> dict[str, object]:
 
 
 def _difference_row(group: Group, other: Group) -> dict[str, object]:
-    both = tuple(np.concatenate(pair) for pair in zip(group, other, strict=True))
-    return _row(*difference(group, other), (both[0], both[1]))
+    joined = tuple(np.concatenate(pair) for pair in zip(group, other, strict=True))
+    return _row(*difference(group, other), (joined[0], joined[1]))
 
 
 def _row(value: float, interval: Interval, group: Group) -> dict[str, object]:
@@ -191,7 +193,7 @@ def _row(value: float, interval: Interval, group: Group) -> dict[str, object]:
 
 
 def _sums(group: Group, recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of the values and their number, in each recording."""
+    """The sum and the number of the values in each recording."""
     where = np.searchsorted(recordings, group[1])
     return np.bincount(where, group[0], len(recordings)), np.bincount(where, minlength=len(recordings)).astype(float)
 
@@ -199,7 +201,7 @@ def _sums(group: Group, recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _mean_difference(
     total: np.ndarray, count: np.ndarray, other_total: np.ndarray, other_count: np.ndarray, axis: int
 ) -> np.ndarray:
-    """NaN where a draw of recordings leaves a group empty."""
+    """The difference of two means; NaN where a draw of recordings leaves a group empty."""
     sums = (part.sum(axis=axis) for part in (total, count, other_total, other_count))
     of, n, other_of, other_n = sums
     result: np.ndarray = of / np.where(n, n, np.nan) - other_of / np.where(other_n, other_n, np.nan)

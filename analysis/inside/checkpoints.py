@@ -1,4 +1,4 @@
-"""Which networks of a sweep Grad-CAM looks into, and whether what lies on this disk is what their runs were made of."""
+"""The networks of a sweep for Grad-CAM, and checks that the files on this disk are those of their runs."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from trainable.network.card import family
 from trainable.weights.weights import MissingWeights
 
 REMEDY = {
-    "data_sha256": "name with --data-root the recordings that the runs were made of, and --bad-files as it was then",
-    "split_sha256": "give --split as the runs had it, and --split-file where it is the authors' own",
+    "data_sha256": "name with --data-root the recordings that the runs used, and give the same --bad-files",
+    "split_sha256": "give the --split that the runs used, and --split-file if it is the authors' own",
 }
 
 
 def best(rows: pd.DataFrame) -> list[str]:
-    """Of each family that the sweep plans, the complete network with the highest mean score on test.
+    """The complete network with the highest mean test score, for each family that the sweep plans.
 
     Args:
-        rows: as of `analysis.engine.rows.table_rows`.
+        rows: the rows of `analysis.engine.rows.table_rows`.
 
     Raises:
         ValueError: if a family has no complete network.
     """
-    complete = rows.groupby("backbone", sort=False).filter(lambda its: bool((its["status"] == "finished").all()))
+    complete = rows.groupby("backbone", sort=False).filter(lambda trials: bool((trials["status"] == "finished").all()))
     mean = complete.groupby("backbone", sort=False)[complete["config"].iloc[0].listed_by].mean()
     names = []
-    for wanted in dict.fromkeys(map(family, rows["backbone"])):
-        its = mean[[family(name) == wanted for name in mean.index]]
-        if its.empty:
+    for family_name in dict.fromkeys(map(family, rows["backbone"])):
+        means = mean[[family(name) == family_name for name in mean.index]]
+        if means.empty:
             raise ValueError(
-                f"no network of {wanted} has finished with all its seeds; run the sweep again, choose --seeds that "
-                "have finished, or name networks with --backbones"
+                f"no network of {family_name} has finished with all its seeds; run the sweep again, choose --seeds "
+                "that have finished, or name networks with --backbones"
             )
-        names.append(str(its.idxmax()))
+        names.append(str(means.idxmax()))
     return names
 
 
@@ -56,25 +56,25 @@ def check_complete(rows: pd.DataFrame, backbones: Sequence[str]) -> None:
         ValueError: naming the first such network.
     """
     for name in backbones:
-        its = rows[rows["backbone"] == name]
-        if its.empty:
+        trials = rows[rows["backbone"] == name]
+        if trials.empty:
             raise ValueError(
                 f"--backbones {name}: the sweep does not plan it; it plans {', '.join(rows['backbone'].unique())}"
             )
-        if not its["seed"].is_unique:
+        if not trials["seed"].is_unique:
             raise ValueError(
                 f"--backbones {name}: its trials differ in more than the seed; choose a sweep of backbones"
             )
-        lacking = its[its["status"] != "finished"]
+        lacking = trials[trials["status"] != "finished"]
         if len(lacking):
-            listed = ", ".join(
+            seeds = ", ".join(
                 f"seed {seed} is {status}" for seed, status in zip(lacking["seed"], lacking["status"], strict=True)
             )
-            raise ValueError(f"--backbones {name}: {listed}; run the sweep again, or choose --seeds that have finished")
+            raise ValueError(f"--backbones {name}: {seeds}; run the sweep again, or choose --seeds that have finished")
 
 
 def trained(trial: TrialConfig, run: Run, storage: Path) -> Trained:
-    """A finished trial with the checkpoint that it left in the storage.
+    """A finished trial with its checkpoint in the storage.
 
     Raises:
         MissingWeights: if the checkpoint is gone.
@@ -92,16 +92,16 @@ def trained(trial: TrialConfig, run: Run, storage: Path) -> Trained:
 
 
 def prepared(trial: TrialConfig, run: Run, source: Source) -> Prepared:
-    """The corpus as the run had it.
+    """The corpus that the run used.
 
     Raises:
-        ValueError: if the recordings or the split are others.
+        ValueError: if the recordings or the split differ from those of the run.
     """
-    found = prepare.prepare(wanted_by(trial), source, each)
-    for name, ours in (("data_sha256", found.scan.sha256), ("split_sha256", found.split.sha256)):
+    corpus = prepare.prepare(wanted_by(trial), source, each)
+    for name, ours in (("data_sha256", corpus.scan.sha256), ("split_sha256", corpus.split.sha256)):
         if ours != run.tags[name]:
             raise ValueError(
                 f"--data-root {source.data_root}: {name} is {ours[:12]} here, and {run.tags[name][:12]} in run "
                 f"{run.run_id}; {REMEDY[name]}"
             )
-    return found
+    return corpus

@@ -1,4 +1,4 @@
-"""Where do the best networks of a sweep look, one of each family (Mohammadi et al. 2024, Fig. 4)?
+"""Where do the best networks of a sweep, one per family, look (Mohammadi et al. 2024, Fig. 4)?
 
 python -m analysis.inside.gradcam deepship_backbones --data-root ~/DeepShip
 """
@@ -45,23 +45,25 @@ DONE, REFUSED = 0, 2
 
 @dataclass(frozen=True)
 class View:
-    """Which runs are looked at, and how closely."""
+    """The runs to look at, and the number of clips."""
 
-    data: str  # how their data or split hash begins; empty for all
-    backbones: Sequence[str]  # none for the best complete one of each family
-    clips_per_class: int | None  # None for all
+    data: str  # first digits of their data or split hash; empty for all
+    backbones: Sequence[str]  # empty for the best complete one of each family
+    clips_per_class: int | None  # None for all clips
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the figure and the focus of the networks; 0 when done, 2 when something must be fixed first."""
+    """Writes the figure and the focus of the networks; returns 0 when done, 2 when something must be fixed first."""
     parser = _parser()
     args = parser.parse_args(argv)
     options = options_of(args)
-    if (source := options.source) is None:
-        parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
     uri = options.store_uri
     try:
         sweep = options.planned(_sweep(args.sweep))
+        if options.small:
+            options = options.invented(sweep.trials[0].corpus)
+        if (source := options.source) is None:
+            parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
         view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
         contents = report(sweep, read_runs(uri), options.storage, source, view)
     except (ValueError, Refusal) as error:
@@ -77,15 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, view: View) -> dict[str, bytes]:
-    """The files by name: `gradcam.png`, `gradcam.svg`, `focus.csv` and `focus.md`.
+    """Returns the files by name: `gradcam.png`, `gradcam.svg`, `focus.csv` and `focus.md`.
 
     Raises:
-        ValueError: if a network is not complete or has no map; or if clips, split, checkpoint or predictions are not
-            those of the runs.
+        ValueError: if a network is not complete or has no map, or if the clips, split, checkpoint or predictions are
+            not those of the runs.
         StoreError: if predictions are gone.
         MissingWeights: if a checkpoint is gone.
     """
-    rows = table_rows(sweep, runs, view.data, accept=MADE_BY)  # pictures, of which nothing is averaged
+    rows = table_rows(sweep, runs, view.data, accept=MADE_BY)  # for pictures: no scores are averaged
     if (rows["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     names = view.backbones or checkpoints.best(rows)
@@ -95,13 +97,16 @@ def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, vie
         name: [checkpoints.trained(t, done[t.key], storage) for t in sweep.trials if t.backbone == name]
         for name in names
     }
-    sizes = {name: map_size(its[0].trial) for name, its in trained.items()}  # refuses before the work, not after it
-    found = {
-        name: _look_into(its, done[its[0].trial.key], source, view.clips_per_class) for name, its in trained.items()
+    sizes = {name: map_size(seeds[0].trial) for name, seeds in trained.items()}  # refuses before the work starts
+    views = {
+        name: _look_into(seeds, done[seeds[0].trial.key], source, view.clips_per_class)
+        for name, seeds in trained.items()
     }
-    focus = attention.focus({name: averages.samples for name, (averages, _) in found.items()})
-    captions = attention.captions({its[0].trial: sizes[name] for name, its in trained.items()}, view.clips_per_class)
-    figure = gradcam_figure([panels for _, panels in found.values()], trained[names[0]][0].predictions.classes)
+    focus = attention.focus({name: averages.samples for name, (averages, _) in views.items()})
+    captions = attention.captions(
+        {seeds[0].trial: sizes[name] for name, seeds in trained.items()}, view.clips_per_class
+    )
+    figure = gradcam_figure([panels for _, panels in views.values()], trained[names[0]][0].predictions.classes)
     return {
         "gradcam.png": style.png(figure),
         "gradcam.svg": style.svg(figure).encode(),
@@ -113,35 +118,35 @@ def report(sweep: Sweep, runs: Sequence[Run], storage: Path, source: Source, vie
 def _look_into(
     networks: Sequence[Trained], run: Run, source: Source, clips_per_class: int | None
 ) -> tuple[Averages, Panels]:
-    """The maps of one network, all its seeds together."""
+    """The maps of one network, averaged over its seeds, and the panels to draw."""
     trial, num_classes = networks[0].trial, len(networks[0].predictions.classes)
     data = checkpoints.prepared(trial, run, source)
     (folder,) = prepare.clips(data, [trial.data_hz], trial.clip_s, source, progress.each).values()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     test = examples.load(trial, open_clips(folder), data.split, "test", device)
     chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
-    found = average(_batches(networks, test, chosen), num_classes)
+    averages = average(_batches(networks, test, chosen), num_classes)
     name = trial.backbone.rpartition("/")[2] + " (over time alone)" * (not trial.given.spectrogram)
     logmels = mean_logmels(trial, test, chosen, num_classes)
-    return found, Panels(name, trial.card.front_end, trial.data_hz, found.mean, found.count, logmels)
+    return averages, Panels(name, trial.card.front_end, trial.data_hz, averages.mean, averages.count, logmels)
 
 
 def _batches(networks: Sequence[Trained], test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
-    for its in networks:
-        print(f"Grad-CAM: {trial_name(its.trial)}, {len(chosen):,} of {len(test.labels):,} test clips", flush=True)
-        yield from maps_of(its, test, chosen)
+    for network in networks:
+        print(f"Grad-CAM: {trial_name(network.trial)}, {len(chosen):,} of {len(test.labels):,} test clips", flush=True)
+        yield from maps_of(network, test, chosen)
 
 
 def _sweep(name: str) -> Sweep:
-    """The sweep of a file of `sweeps/`.
+    """The sweep in a file of `sweeps/`.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is no sweep of that name.
     """
-    there = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
-    sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in there else None, "SWEEP", None)
+    studies = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
+    sweep = getattr(importlib.import_module(f"sweeps.{name}") if name in studies else None, "SWEEP", None)
     if not isinstance(sweep, Sweep):
-        near = did_you_mean(there - {"__init__", "__main__"}, name)
+        near = did_you_mean(studies - {"__init__", "__main__"}, name)
         raise ValueError(
             f"{shown(name)}: sweeps/ has no sweep of that name; name one, such as deepship_backbones{near}"
         )
@@ -152,12 +157,12 @@ def _parser() -> Flags:
     parser = Flags("python -m analysis.inside.gradcam", __doc__)
     parser.add_argument("sweep", help="a sweep over backbones, such as deepship_backbones")
     parser.add_argument(
-        "--backbones", metavar="A,B", help="these networks instead of the best complete one of each family"
+        "--backbones", metavar="A,B", help="these networks, instead of the best complete one of each family"
     )
     parser.add_argument(
-        "--clips-per-class", type=count, metavar="N", help="N test clips of each class, evenly spread (all)"
+        "--clips-per-class", type=count, metavar="N", help="N test clips of each class, evenly spread (default: all)"
     )
-    parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    parser.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins with SHA")
     parser.add_argument("--out", type=folder, help="default: reports/SWEEP/gradcam in --storage")
     add_plan_flags(parser)
     add_data_flags(parser)

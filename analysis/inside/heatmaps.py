@@ -1,4 +1,4 @@
-"""Where a trained network looks: Grad-CAM of every test clip for the class that the network predicts, and averages."""
+"""Grad-CAM of a trained network: maps of every test clip for the predicted class, and averages over clips."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from trainable.examples import Examples
     from trainable.network.backbone import Backbone
 
-# Logits of one clip closer than this, against the spread of its logits, are a tie: another device, another number of
-# threads or of clips at once rounds otherwise.
+# Logits of a clip that differ by less than this share of their spread are a tie: rounding depends on the device, the
+# number of threads, and the number of clips in a batch.
 TIE = {"float32": 0.01, "bfloat16": 0.05}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished trial: its checkpoint, and what it said of the test clips."""
+    """A finished trial, with its checkpoint and its predictions for the test clips."""
 
     trial: TrialConfig
     run_id: str
@@ -47,7 +47,9 @@ class Trained:
 class Seen:
     """The maps of some clips by one trained network."""
 
-    maps: Float32[np.ndarray, "clips frames mels"]  # largest value 1; all 0 where nothing speaks for the class
+    maps: Float32[
+        np.ndarray, "clips frames mels"
+    ]  # the largest value is 1; all are 0 where no evidence for the class is found
     label: Int[np.ndarray, " clips"]
     predicted: Int[np.ndarray, " clips"]
     recording: np.ndarray
@@ -55,32 +57,32 @@ class Seen:
 
 @dataclass(frozen=True)
 class Averages:
-    """The mean maps of one network over clips and seeds, and what was measured on every map.
+    """The mean maps of one network over clips and seeds, and the measures of every map.
 
-    The first axis is right (0) or wrong (1); the second the predicted class, which is the true one of a right clip.
+    The first axis is right (0) or wrong (1); the second is the predicted class, which is the true one for a right clip.
     """
 
     mean: Float[np.ndarray, "2 classes frames mels"]  # NaN where there is no map
-    count: Int[np.ndarray, "2 classes"]  # maps in each mean
-    samples: pd.DataFrame  # a row for each clip and seed: recording, right, and the `MEASURES`, NaN of a map of zeros
+    count: Int[np.ndarray, "2 classes"]  # the number of maps in each mean
+    samples: pd.DataFrame  # a row per clip and seed: recording, right, and the `MEASURES` (NaN for a map of zeros)
 
 
 def map_size(trial: TrialConfig) -> tuple[int, ...]:
-    """Frames and, of a network whose last map has frequencies, bands of that map: found without any arithmetic.
+    """The frames of a network's last map, and its bands if it has frequencies; nothing is computed to find them.
 
     Raises:
-        BackboneError: if the last features are no map, (batch, channels, frames, *bands), as those of transformers.
+        BackboneError: if the last features are not a map (batch, channels, frames, *bands), as with transformers.
     """
     network = start_network(trial, 2, None).to("meta").eval()
     sizes: list[torch.Size] = []
-    network.last_features.register_forward_hook(lambda layer, given, made: sizes.append(made.shape))
+    network.last_features.register_forward_hook(lambda layer, inputs, features: sizes.append(features.shape))
     network(torch.empty(1, *trial.given.shape(trial), device="meta"))
     (shape,) = sizes
     channels_last = getattr(getattr(network, "trunk", None), "output_fmt", "NCHW") != "NCHW"  # as timm marks them
     if len(shape) != (4 if trial.given.spectrogram else 3) or channels_last:
         raise BackboneError(
-            f"backbone={trial.backbone!r}: its last features are {tuple(shape)}, tokens and no map over time and "
-            "frequency, so it has no Grad-CAM; choose a convolutional network with --backbones"
+            f"backbone={trial.backbone!r}: its last features are {tuple(shape)}, tokens rather than a map over time "
+            "and frequency, so it has no Grad-CAM; choose a convolutional network with --backbones"
         )
     return tuple(shape[2:])
 
@@ -88,11 +90,11 @@ def map_size(trial: TrialConfig) -> tuple[int, ...]:
 def grad_cam(
     network: Backbone, x: Float[Tensor, "batch ..."], target: Int[Tensor, " batch"]
 ) -> tuple[Float[Tensor, "batch frames *bands"], Float[Tensor, "batch classes"]]:
-    """What of the last map speaks for the class `target`, and the logits.
+    """The evidence for the class `target` in the last map, and the logits.
 
     Source:
-        Selvaraju et al. 2017, Eqs. (1) and (2): the channels, weighted by the mean gradient of the logit, summed, above
-        0; by captum.
+        Selvaraju et al. 2017, Eqs. (1) and (2): the sum of the channels, each weighted by the mean gradient of the
+        logit, clipped at 0; computed by captum.
     """
     from captum.attr import LayerGradCam
 
@@ -102,14 +104,14 @@ def grad_cam(
         logits.append(network(x))
         return logits[0]
 
-    found = LayerGradCam(forward, network.last_features).attribute(x, target=target, relu_attributions=True)
-    return found.detach().squeeze(1), logits[0].detach()
+    cam = LayerGradCam(forward, network.last_features).attribute(x, target=target, relu_attributions=True)
+    return cam.detach().squeeze(1), logits[0].detach()
 
 
 def over_input(
     cam: Float[Tensor, "batch rows *columns"], logmel_shape: tuple[int, int]
 ) -> Float[Tensor, "batch frames mels"]:
-    """Maps interpolated to the log-mel, each divided by its maximum; one over time alone is constant over frequency."""
+    """Maps interpolated to the log-mel, each divided by its maximum; a map over time is constant over frequency."""
     from captum.attr import LayerAttribution
 
     planes = cam if cam.ndim == 3 else cam.unsqueeze(2)
@@ -119,43 +121,43 @@ def over_input(
 
 
 def maps_of(trained: Trained, test: Examples, chosen: Int[np.ndarray, " chosen"]) -> Iterator[Seen]:
-    """The maps of the `chosen` test clips, some at a time, by the network that the trial has left.
+    """Yields the maps of the `chosen` test clips by the trained network, some clips at a time.
 
     Raises:
-        WrongWeights: if the checkpoint is not one of that network.
-        ValueError: if the clips are not those that the trial was tested on, or the network says otherwise now.
+        WrongWeights: if the checkpoint is of another network.
+        ValueError: if the clips are not those of the trial's test, or the network now predicts something else.
     """
     stored, device, trial = trained.predictions, test.labels.device, trained.trial
     _check_clips(trained, test)
     network = start_network(trial, len(stored.classes), None)
     pretrained.load(network, trained.checkpoint, trial.card.front_end)
-    # Without gradients of the weights only the layers behind the map are gone through backwards.
+    # Without gradients for the weights, the backward pass covers only the layers after the map.
     network = laid_out(network.requires_grad_(False).eval(), trial, device)
     at_once = max(1, FRAMES_AT_ONCE[device.type] // trial.num_frames)
     for start in range(0, len(chosen), at_once):
-        here = chosen[start : start + at_once]
-        predicted = stored.logits[here].argmax(axis=1)
+        batch = chosen[start : start + at_once]
+        predicted = stored.logits[batch].argmax(axis=1)
         target = torch.from_numpy(predicted).to(device)
         with arithmetic(trial, device):
-            cam, logits = grad_cam(network, test.batch(torch.from_numpy(here).to(device)), target)
-        _check_logits(trained, here, logits.float().cpu().numpy())
+            cam, logits = grad_cam(network, test.batch(torch.from_numpy(batch).to(device)), target)
+        _check_logits(trained, batch, logits.float().cpu().numpy())
         maps = over_input(cam.float(), trial.logmel_shape).cpu().numpy()
-        yield Seen(maps, stored.labels[here], predicted, stored.recording[here])
+        yield Seen(maps, stored.labels[batch], predicted, stored.recording[batch])
 
 
 def average(batches: Iterable[Seen], num_classes: int) -> Averages:
-    """The mean of right maps for each true class and of wrong ones for each predicted class; zero maps are left out."""
+    """The mean of right maps per true class and of wrong maps per predicted class; maps of zeros are left out."""
     total: np.ndarray | float = 0.0
     count, measured = np.zeros((2, num_classes), dtype=np.int64), []
     for seen in batches:
-        there = seen.maps.any(axis=(1, 2))
+        nonzero = seen.maps.any(axis=(1, 2))
         wrong = (seen.predicted != seen.label).astype(np.int64)
-        places = wrong[there], seen.predicted[there]
+        places = wrong[nonzero], seen.predicted[nonzero]
         summed = np.zeros((2, num_classes, *seen.maps.shape[1:]))
-        np.add.at(summed, places, seen.maps[there])
+        np.add.at(summed, places, seen.maps[nonzero])
         np.add.at(count, places, 1)
         total = total + summed
-        values = {name: np.where(there, measure(seen.maps), np.nan) for name, measure in MEASURES.items()}
+        values = {name: np.where(nonzero, measure(seen.maps), np.nan) for name, measure in MEASURES.items()}
         measured.append(pd.DataFrame({"recording": seen.recording, "right": wrong == 0, **values}))
     mean = total / np.where(count, count, np.nan)[:, :, None, None]
     return Averages(mean, count, pd.concat(measured, ignore_index=True))
@@ -164,25 +166,27 @@ def average(batches: Iterable[Seen], num_classes: int) -> Averages:
 def mean_logmels(
     trial: TrialConfig, test: Examples, chosen: Int[np.ndarray, " chosen"], num_classes: int
 ) -> Float[np.ndarray, "classes frames mels"]:
-    """The mean log-mel [dB] of the chosen clips of each class, whatever the network is fed; NaN without clips."""
+    """The mean log-mel [dB] of the chosen clips of each class, whatever the network's input; NaN without clips."""
     labels = test.labels.cpu().numpy()
     total, count = np.zeros((num_classes, *trial.logmel_shape)), np.zeros(num_classes)
-    for here in np.array_split(chosen, -(-len(chosen) // 64)):
-        x = test.batch(torch.from_numpy(here).to(test.labels.device))
+    for batch in np.array_split(chosen, -(-len(chosen) // 64)):
+        x = test.batch(torch.from_numpy(batch).to(test.labels.device))
         x = logmel(x, trial.card.front_end) if trial.given.waves else x
-        np.add.at(total, labels[here], trial.card.front_end.decibels(x.cpu().numpy()))
-        np.add.at(count, labels[here], 1)
+        np.add.at(total, labels[batch], trial.card.front_end.decibels(x.cpu().numpy()))
+        np.add.at(count, labels[batch], 1)
     mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]
     return mean
 
 
 def evenly_spread(labels: Int[np.ndarray, " clips"], clips_per_class: int | None) -> Int[np.ndarray, " chosen"]:
-    """Places of so many clips of each class, at equal distances, the first and the last among them; of all by None."""
+    """The indices of `clips_per_class` clips of each class, evenly spaced from the first to the last; None for all."""
     if clips_per_class is None:
         return np.arange(len(labels))
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    steps = [np.linspace(0, len(its) - 1, min(clips_per_class, len(its))).round().astype(int) for its in members]
-    return np.sort(np.concatenate([its[step] for its, step in zip(members, steps, strict=True)]))
+    steps = [
+        np.linspace(0, len(places) - 1, min(clips_per_class, len(places))).round().astype(int) for places in members
+    ]
+    return np.sort(np.concatenate([places[step] for places, step in zip(members, steps, strict=True)]))
 
 
 def _check_clips(trained: Trained, test: Examples) -> None:
@@ -190,20 +194,20 @@ def _check_clips(trained: Trained, test: Examples) -> None:
     pairs = ((test.recording, stored.recording), (test.number, stored.clip), (labels, stored.labels))
     if not all(np.array_equal(ours, theirs) for ours, theirs in pairs):
         raise ValueError(
-            f"run {trained.run_id} ({trained.trial.key}): predictions.npz is of {len(stored.labels)} other clips than "
+            f"run {trained.run_id} ({trained.trial.key}): the {len(stored.labels)} clips of predictions.npz are not "
             f"the {len(labels)} test clips here; delete the run from the store and run the sweep again"
         )
 
 
-def _check_logits(trained: Trained, here: Int[np.ndarray, " some"], logits: Float[np.ndarray, "some classes"]) -> None:
-    stored, row = trained.predictions.logits[here], np.arange(len(here))
+def _check_logits(trained: Trained, batch: Int[np.ndarray, " some"], logits: Float[np.ndarray, "some classes"]) -> None:
+    stored, row = trained.predictions.logits[batch], np.arange(len(batch))
     behind = stored.max(axis=1) - stored[row, logits.argmax(axis=1)]
     differs = np.flatnonzero(~(behind <= TIE[trained.trial.precision] * np.ptp(stored, axis=1)))
     if len(differs):
-        clip = here[differs[0]]
+        clip = batch[differs[0]]
         raise ValueError(
             f"run {trained.run_id} ({trained.trial.key}): {trained.checkpoint} predicts another class for clip "
             f"{trained.predictions.clip[clip]} of recording {trained.predictions.recording[clip]} than the run's "
-            "predictions.npz; put back the checkpoint that the run left, or delete the run from the store and run the "
-            "sweep again"
+            "predictions.npz; restore the run's own checkpoint, or delete the run from the store and run the sweep "
+            "again"
         )

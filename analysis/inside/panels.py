@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from trainable.network.card import FrontEnd
 
 TITLES = ("correct, by class", "wrong, by prediction")
-MAX_CLASSES = 12  # side by side
-TICK_BANDS = 9  # mel bands between two ticks, at least: what a number needs
+MAX_CLASSES = 12  # most classes side by side
+TICK_BANDS = 9  # fewest mel bands between two ticks, so that their numbers do not overlap
 LABEL_HZ = [factor * 10**power for power in range(6) for factor in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
 class Panels:
-    """The mean maps of one network, and the log-mels that they lie over."""
+    """The mean maps of one network, and the log-mels of the same clips."""
 
     name: str
     front_end: FrontEnd
@@ -37,7 +37,7 @@ class Panels:
 
 
 def band_centres_hz(front_end: FrontEnd, data_hz: int) -> Float[np.ndarray, " mels"]:
-    """The true centre of each mel band, of audio at `data_hz` that is fed as if it had the front end's rate.
+    """The true centre [Hz] of each mel band, for audio at `data_hz` that is fed as if it had the front end's rate.
 
     Source:
         Slaney's mel scale (Auditory Toolbox, 1998), as in `trainable.network.frontend.mel_matrix`: linear up to 1 kHz.
@@ -54,9 +54,9 @@ def band_centres_hz(front_end: FrontEnd, data_hz: int) -> Float[np.ndarray, " me
 
 
 def gradcam_figure(networks: Sequence[Panels], classes: Sequence[str]) -> Figure:
-    """The mean log-mel of each class by the first network's front end, and below it the mean maps of every network.
+    """The mean log-mel of each class from the first network's front end, and below it the mean maps of every network.
 
-    Of many classes it shows the first, and says so.
+    With many classes it shows the first ones, and says so.
     """
     number, classes = len(classes), classes[:MAX_CLASSES]
     num_rows = 1 + len(KINDS) * len(networks)
@@ -65,17 +65,17 @@ def gradcam_figure(networks: Sequence[Panels], classes: Sequence[str]) -> Figure
     axes = figure.subplots(num_rows, len(classes), squeeze=False)
     spectra = _spectra(axes[0], networks[0])
     figure.colorbar(spectra, ax=list(axes[0]), label="Mean log-mel [dB]", aspect=9)
-    for one, name in zip(axes[0], classes, strict=True):
-        one.set_title(name, fontweight="bold", parse_math=False)
+    for panel, name in zip(axes[0], classes, strict=True):
+        panel.set_title(name, fontweight="bold", parse_math=False)
     below = axes[1:].reshape(len(networks), len(KINDS), len(classes))
     for panels, rows in zip(networks, below, strict=True):
-        for kind, its in enumerate(rows):
-            maps = _maps(its, panels, kind)
+        for kind, row in enumerate(rows):
+            maps = _maps(row, panels, kind)
     figure.colorbar(maps, ax=list(axes[1:].ravel()), label="Mean of maps with maximum 1", aspect=18 * len(networks))
-    for one in axes[:-1].ravel():
-        one.tick_params(labelbottom=False)
-    for one in axes[:, 1:].ravel():
-        one.tick_params(labelleft=False)
+    for panel in axes[:-1].ravel():
+        panel.tick_params(labelbottom=False)
+    for panel in axes[:, 1:].ravel():
+        panel.tick_params(labelleft=False)
     cut = f"; the first {len(classes)} of {number} classes" if len(classes) < number else ""
     figure.supxlabel(f"Time [s]{cut}", fontsize="medium")
     figure.supylabel("Frequency [Hz]", fontsize="medium")
@@ -90,7 +90,7 @@ def _spectra(row: Sequence[Axes], panels: Panels) -> AxesImage:
 
 
 def _maps(row: Sequence[Axes], panels: Panels, kind: int) -> AxesImage:
-    row[0].set_title(" ")  # the room for the words, which may run over the other panels and must not widen this one
+    row[0].set_title(" ")  # makes room for the words, which may run over the other panels and must not widen this one
     words = f"{panels.name}: {TITLES[kind]}"
     above = row[0].annotate(words, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points")
     above.set_in_layout(False)
@@ -115,7 +115,7 @@ def _maps(row: Sequence[Axes], panels: Panels, kind: int) -> AxesImage:
 
 
 def _image(axes: Axes, panels: Panels, plane: Float[np.ndarray, "frames mels"], **look: object) -> AxesImage:
-    """One plane over seconds and mel bands, the bands labelled with what they truly are in hertz."""
+    """One plane over seconds and mel bands, the bands labelled with their true frequencies in hertz."""
     frame_s = panels.front_end.hop / panels.data_hz
     extent = (-0.5 * frame_s, (len(plane) - 0.5) * frame_s, -0.5, plane.shape[1] - 0.5)
     image = axes.imshow(plane.T, origin="lower", aspect="auto", extent=extent, **look)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def _image(axes: Axes, panels: Panels, plane: Float[np.ndarray, "frames mels"], 
 
 
 def band_ticks(centres_hz: Float[np.ndarray, " mels"]) -> tuple[list[float], list[int]]:
-    """Places among the mel bands of round frequencies, no two too near to each other to be read."""
+    """The positions of round frequencies among the mel bands, and the frequencies [Hz], spaced to be legible."""
     places: list[float] = []
     hertz: list[int] = []
     for hz in LABEL_HZ:

@@ -1,1 +1,1 @@
-"""From a folder of recordings to clips and splits, whatever the corpus."""
+"""Turns a folder of recordings, of any corpus, into clips and splits."""

@@ -1,7 +1,7 @@
-"""Clips on disk: each corpus resampled once per rate into one int16 memory map, named by what it is made of.
+"""Clips on disk: a corpus is resampled once per rate into one int16 memory map, whose name is a hash of its sources.
 
-An entry is built in a folder of its own and renamed when it is whole, so that any number of processes may build the
-same one, and one that is killed leaves nothing in use.
+An entry is built in a temporary folder and renamed when it is complete. So any number of processes may build the same
+entry, and a process that is killed leaves no half-built entry in use.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from datasets.engine.scan import NUM_THREADS, Progress, Scan
 if TYPE_CHECKING:
     from jaxtyping import Int16
 
-FORMAT = 1  # raise it when an entry's content or layout changes
+FORMAT = 1  # raise it when the content or layout of an entry changes
 
 
 def entry(scan: Scan, rate_hz: int, clip_s: float, cache_dir: Path) -> Path:
-    """The folder of the clips of `scan` at `rate_hz`; its name is the hash of all that its content depends on."""
+    """The folder of the clips of `scan` at `rate_hz`; its name is a hash of everything that determines its content."""
     rows = [(r.id, r.label, sorted(r.groups.items()), scan.facts[r.id].sha256) for r in scan.corpus.recordings]
     identity = [FORMAT, RESAMPLER, rate_hz, float(clip_s), scan.corpus.classes, rows]
     return cache_dir / "clips" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
@@ -44,13 +44,13 @@ def entry(scan: Scan, rate_hz: int, clip_s: float, cache_dir: Path) -> Path:
 def build(
     scan: Scan, rates_hz: Sequence[int], clip_s: float, cache_dir: Path, progress: Progress | None = None
 ) -> dict[int, Path]:
-    """Makes the entries that are missing, decoding each file once for all rates, on all cores.
+    """Builds the missing entries on all cores; each file is decoded once for all rates.
 
     Returns:
         The folder of each rate.
 
     Raises:
-        CorpusError: if the disk is too small or cannot be written, or a file has changed since it was scanned.
+        CorpusError: if the disk is too small or not writable, or if a file has changed since it was scanned.
     """
     folders = {hz: entry(scan, hz, clip_s, cache_dir) for hz in sorted(set(rates_hz))}
     if all(folder.exists() for folder in folders.values()):
@@ -78,7 +78,7 @@ def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, prog
         raise CorpusError(
             f"--cache-dir {root.parent}: needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; choose another"
         )
-    # Named by host and process, so that what a dead builder left can be told from what a live one is making.
+    # The name holds host and process, so that the remains of a dead builder can be told from the work of a live one.
     part = Path(tempfile.mkdtemp(prefix=f".part-{os.getpid()}-", suffix=f"@{socket.gethostname()}", dir=root))
     try:
         waves = {hz: _reserve(part / str(hz), (total, round(clip_s * hz))) for hz in missing}
@@ -92,8 +92,8 @@ def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, prog
 
         with ThreadPoolExecutor(NUM_THREADS) as pool:
             recordings = scan.corpus.recordings
-            what = "resampling to " + ", ".join(f"{hz / 1000:g}" for hz in missing) + " kHz"
-            for _ in progress(pool.map(fill, recordings), len(recordings), what):
+            title = "resampling to " + ", ".join(f"{hz / 1000:g}" for hz in missing) + " kHz"
+            for _ in progress(pool.map(fill, recordings), len(recordings), title):
                 pass
         for hz, folder in missing.items():
             _finish(part / str(hz), waves[hz], levels[hz], scan, hz, clip_s)
@@ -103,7 +103,7 @@ def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, prog
 
 
 def _reserve(folder: Path, shape: tuple[int, int]) -> np.memmap:
-    """A memory map with its disk space reserved: a full disk is an error here, and a dead process (SIGBUS) later."""
+    """A memory map with its disk space reserved: a full disk is an error here, but kills the process (SIGBUS) later."""
     folder.mkdir()
     wave: np.memmap = np.lib.format.open_memmap(folder / "clips.npy", mode="w+", dtype=np.int16, shape=shape)
     with (folder / "clips.npy").open("r+b") as file:
@@ -114,7 +114,7 @@ def _reserve(folder: Path, shape: tuple[int, int]) -> np.memmap:
 def _cut(
     recording: Recording, scan: Scan, rates_hz: Iterable[int], num_clips: int, clip_s: float
 ) -> Iterator[tuple[int, Int16[np.ndarray, "clips samples"]]]:
-    """The clips of one recording at one rate after the other."""
+    """Yields each rate with the clips of one recording at that rate."""
     try:
         wave, facts = decode(recording.path)
     except BadAudio as error:
@@ -126,13 +126,13 @@ def _cut(
     for hz in rates_hz:
         length = round(clip_s * hz)
         samples = to_int16(resample(wave, facts.rate_hz, hz))[: num_clips * length]
-        if len(samples) < num_clips * length:  # a clip is no whole number of samples: at most half a one for each clip
+        if len(samples) < num_clips * length:  # rounding the clip length loses at most half a sample per clip
             samples = np.pad(samples, (0, num_clips * length - len(samples)))
         yield hz, samples.reshape(num_clips, length)
 
 
 def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, clip_s: float) -> None:
-    """Writes the manifest beside the clips, and all of it to the disk."""
+    """Writes levels, tables and manifest beside the clips, and flushes everything to the disk."""
     np.save(folder / "levels.npy", levels)
     num_clips, groups = scan.num_clips(clip_s), scan.corpus.group_names
     recordings = [
@@ -170,7 +170,7 @@ def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_
 
 
 def _publish(part: Path, folder: Path) -> None:
-    """Renames a whole entry into place; where another process was first, its entry is the same and stays."""
+    """Renames a complete entry into place; if another process was faster, its entry is the same and stays."""
     try:
         part.rename(folder)
     except OSError:
@@ -179,21 +179,21 @@ def _publish(part: Path, folder: Path) -> None:
 
 
 def _dead(part: Path) -> bool:
-    """Whether nobody builds here any more: the process is gone, or, on another host, a day that no build takes."""
+    """Whether the builder of this folder is dead: its process is gone or, on another host, the folder is a day old."""
     builder, _, host = part.name.partition("@")
     if host == socket.gethostname():
         return not Path("/proc", builder.split("-")[1]).exists()
     with suppress(OSError):
-        return time.time() - part.stat().st_mtime > 86_400
+        return time.time() - part.stat().st_mtime > 86_400  # no build takes a day
     return False
 
 
 @contextmanager
 def _one_builder(root: Path) -> Iterator[None]:
-    """One builder at a time, to save work only: where locks do nothing (network disks) renaming keeps entries whole."""
+    """Lets one process build at a time. This only saves work: entries stay complete even on disks without locks."""
     with (root / ".lock").open("w") as lock:
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in filter(_dead, root.glob(".part-*")):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in filter(_dead, root.glob(".part-*")):
+            shutil.rmtree(leftover, ignore_errors=True)
         yield

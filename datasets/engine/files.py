@@ -1,4 +1,4 @@
-"""Files as users have them: only what is a file is opened, and a text is read in whatever form its program wrote it."""
+"""Reads the files of users: opens regular files only, and reads text in the encodings that programs write."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import re
 import stat
 from pathlib import Path
 
-NUMBER = r"[0-9]{1,9}"  # in a table; Python refuses to convert 5000 digits, and no count, id or duration has ten
+NUMBER = r"[0-9]{1,9}"  # a number in a table; Python refuses to convert 5000 digits, and no count or id needs ten
 SEPARATORS = ",;\t"
 SAVE_AS = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
 
 class BadText(ValueError):
-    """A text that cannot be read; the message is the reason, without the path."""
+    """A text file that cannot be read; the message is the reason, without the path."""
 
 
 def opened(path: Path) -> io.BufferedReader:
-    """A file, open for reading bytes; what a link leads to counts.
+    """Opens a regular file, or a link to one, for reading bytes.
 
     Raises:
-        OSError: if it cannot be opened, or is none: a device has no end, and a pipe waits for one.
+        OSError: if it cannot be opened or is not a regular file: a device has no end, and a pipe may block.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a file", str(path))
@@ -34,7 +34,7 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a text in UTF-8, with or without a byte-order mark, or in UTF-16 with one, as Excel writes it.
 
     Raises:
-        BadText: if it is no file, or not such a text; the message says what to do.
+        BadText: if it is not a file, or not such a text; the message says what to do.
     """
     try:
         with opened(path) as file:
@@ -51,16 +51,16 @@ def read_lines(path: Path) -> list[str]:
         ) from None
     if "\0" in text:
         raise BadText(f"cannot be read as text (it holds zeros: UTF-16 without its mark, or no text); {SAVE_AS}")
-    return re.split("\r\n|\r|\n", text)  # not splitlines(), which also splits at characters that a name may hold
+    return re.split("\r\n|\r|\n", text)  # not splitlines(), which also splits at characters that names may contain
 
 
 def separator(line: str) -> str:
-    """What separates the cells of a table, by one of its lines: a comma, or as some spreadsheets write it."""
+    """The separator of a table's cells, judged by one of its lines: a comma, a semicolon or a tab."""
     return max(SEPARATORS, key=line.count)
 
 
 def cells(line: str, separated_by: str) -> list[str]:
-    """The cells of one line of a table, quoted or not; the line itself where a quotation mark is never closed."""
+    """The cells of one line of a table, quoted or not; the whole line if a quotation mark is never closed."""
     try:
         return next(csv.reader([line], delimiter=separated_by, strict=True), [])
     except csv.Error:

@@ -1,4 +1,4 @@
-"""A scan as a file, so that any node can make the clips of the same bytes without reading the corpus twice."""
+"""Stores a scan as a file, so that any node can build clips from the same bytes without scanning the corpus again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.engine.scan import Progress, Scan
 
 
 def write(scan: Scan, folder: Path) -> Path:
-    """Stores a scan under its hash, complete or not at all; where its files lie is part of it."""
+    """Stores a scan, with the paths of its files, under its hash; writes all of it or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{scan.sha256[:16]}.json"
     part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -27,11 +27,11 @@ def read(path: Path) -> Scan:
     """The scan that `write` stored.
 
     Raises:
-        CorpusError: if the file is not one, or not the one that its name says.
+        CorpusError: if the file is not a stored scan, or its content does not match the hash in its name.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        corpus = found["corpus"]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        corpus = document["corpus"]
         scan = Scan(
             Corpus(
                 corpus["name"],
@@ -40,26 +40,26 @@ def read(path: Path) -> Scan:
                 tuple(Recording(r["id"], Path(r["path"]), r["label"], r["groups"]) for r in corpus["recordings"]),
                 tuple(corpus["notes"]),
             ),
-            {name: AudioFacts(**facts) for name, facts in found["facts"].items()},
-            tuple(Problem(Path(p["path"]), p["reason"]) for p in found["dropped"]),
+            {name: AudioFacts(**facts) for name, facts in document["facts"].items()},
+            tuple(Problem(Path(p["path"]), p["reason"]) for p in document["dropped"]),
         )
-        whole = scan.sha256[:16] == path.stem
+        is_intact = scan.sha256[:16] == path.stem
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path}: not a scan of a corpus ({error}); start the sweep again") from None
-    if not whole:
+    if not is_intact:
         raise CorpusError(f"{path}: is damaged; delete it and start the sweep again")
     return scan
 
 
 def clips_at_hand(folder: Path, manifest: Path | None, clip_s: float, rate_hz: int, progress: Progress) -> Path:
-    """An entry of this node's clip cache, built by whichever process comes first while others wait.
+    """An entry of this node's clip cache; the first process that needs it builds it while others wait.
 
     Args:
         folder: the entry.
-        manifest: the scan to build it from; None if it must be there.
+        manifest: the stored scan from which to build it; None if the entry must already exist.
 
     Raises:
-        CorpusError: if it cannot be built: the disk is too small, or a file is gone or has changed.
+        CorpusError: if it cannot be built: the disk is too small, or a file is missing or has changed.
     """
     if manifest is None or folder.exists():
         return folder

@@ -1,4 +1,4 @@
-"""From a folder of recordings to what trials need: the data's identity, its split, and its clips at every rate."""
+"""Prepares a corpus for trials: the identity of its data, its split, and its clips at every rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datasets.engine.splits import Split
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a corpus a trial needs, whatever its rate."""
+    """The part of a corpus that a trial needs; it is the same for all sampling rates."""
 
     corpus: str
     classes: tuple[str, ...]
@@ -25,7 +25,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a corpus and what is made of it lie on this machine, and what is done about bad files."""
+    """The places of a corpus and its cache on this machine, and how to treat bad files."""
 
     data_root: Path
     cache_dir: Path
@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus that was read, found good, and split."""
+    """A corpus that has been read, checked and split."""
 
     scan: Scan
     split: Split
@@ -43,24 +43,24 @@ class Prepared:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All that a report must repeat."""
+        """Every fact about the data that a report must repeat."""
         dropped = tuple(f"left out: {problem}" for problem in self.scan.dropped)
         beyond = sum(f.peak > 1 for f in self.scan.facts.values())
         clipped = [f"{beyond} files go beyond full scale, and are clipped there"] if beyond else []
         channels = sum(f.num_channels > 1 for f in self.scan.facts.values())
         mixed = [f"{channels} files with several channels, averaged"] if channels else []
         rates_hz = Counter(f.rate_hz for f in self.scan.facts.values())
-        if len(rates_hz) > 1:  # which a network may take for the class
-            listed = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
-            mixed.append(f"files were recorded at several rates: {listed}")
+        if len(rates_hz) > 1:  # a network may learn the rate instead of the class
+            num_by_rate = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
+            mixed.append(f"files were recorded at several rates: {num_by_rate}")
         return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
 
 
 def check(wanted: Wanted, split_file: Path | None = None) -> None:
-    """Refuses what no folder can put right: no such corpus, or a class or split that it never has.
+    """Refuses what is wrong in any folder: an unknown corpus, or a class or split that the corpus never has.
 
     Raises:
-        CorpusError: with what there is.
+        CorpusError: with the names that exist.
     """
     if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
         corpus.chosen(names, wanted.classes)
@@ -68,33 +68,33 @@ def check(wanted: Wanted, split_file: Path | None = None) -> None:
 
 
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
-    """Reads a corpus, refuses or drops what is bad, and splits it.
+    """Reads a corpus, refuses or drops its bad files, and splits it.
 
     Raises:
-        CorpusError: if anything must be fixed first; all bad files are named at once.
+        CorpusError: if anything must be fixed first; the message names all bad files at once.
     """
-    found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
-    return _split(scan.scan(found, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
+    files = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    return _split(scan.scan(files, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
 
 
 def remembered(wanted: Wanted, source: Source) -> Prepared | None:
-    """The same from memory, reading no audio; None when a file is new, changed or bad.
+    """Prepares a corpus from remembered facts, without reading audio; None if a file is new, changed or bad.
 
     Raises:
-        CorpusError: if the folder is not such a corpus, or cannot be split so.
+        CorpusError: if the folder does not hold this corpus, or the corpus cannot be split this way.
     """
-    found = corpus.find(wanted.corpus, source.data_root, wanted.classes)
-    known = scan.remembered(found, wanted.clip_s, source.cache_dir)
-    return _split(known, wanted, source) if known else None
+    files = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    past_scan = scan.remembered(files, wanted.clip_s, source.cache_dir)
+    return _split(past_scan, wanted, source) if past_scan else None
 
 
 def clips(
     prepared: Prepared, rates_hz: Sequence[int], clip_s: float, source: Source, progress: Progress | None = None
 ) -> dict[int, Path]:
-    """The cache folder of each rate, built where missing.
+    """The cache folder of each rate; missing ones are built.
 
     Raises:
-        CorpusError: if one cannot be built, or is damaged.
+        CorpusError: if one cannot be built or is damaged.
     """
     folders = cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
     for folder in folders.values():

@@ -1,5 +1,5 @@
-"""The one error that every command ends on with its words and exit code 2; it loads nothing."""
+"""The error whose message ends every command, with exit code 2. This module loads nothing else."""
 
 
 class Refusal(Exception):
-    """What a user must change before a command can do its work; the message names what, why and the remedy."""
+    """A fault that a user must fix before a command can work; the message names it, its reason and the remedy."""

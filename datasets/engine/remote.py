@@ -1,8 +1,8 @@
 """A tree of files at a URI (s3://, gs://, file://), and its copy on this machine. The only file that loads pyarrow.
 
-An object store holds whole objects under names: it renames nothing and adds to nothing, and a write that is cut off may
-leave an object that is too short. So callers believe nothing by its name: they keep hashes, and put last what vouches
-for the rest.
+An object store holds whole objects under names. It cannot rename or extend them, and an interrupted write may leave an
+object that is too short. So callers do not trust a file for its name: they keep hashes, and write the file that vouches
+for the others last.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from datasets.engine.corpus import UNWRITABLE, shown
 from datasets.engine.refusal import Refusal
 
 CHUNK_BYTES = 8 << 20
-# Of a query: tokens, passwords, keys, and what signs an address so that whoever has it may read (presigned, SAS).
+# Names in a query: tokens, passwords, keys, and signatures that let anybody read the address (presigned, SAS).
 SECRET_WORD = re.compile(r"token|passw|pwd|secret|key|credential|auth|signature|^sig$", re.IGNORECASE)
-# Names of users: a database's server asks for the password, and `anonymous` is how pyarrow's Google Cloud has no login.
+# Logins that are no secret: a user of a database whose server asks for the password, and `anonymous`, which pyarrow
+# takes as "no login" for Google Cloud.
 NO_SECRET_USER = re.compile(r"(postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://[^/?#:@]+@|gs://anonymous@")
-NUM_AT_ONCE = 8  # requests under way: one waits for the network, not for this machine
+NUM_AT_ONCE = 8  # parallel requests: each waits for the network, not for this machine
 
 
 class RemoteError(Refusal, RuntimeError):
-    """A store that cannot be reached, read or written; the message names address, file and remedy."""
+    """A store that cannot be reached, read or written; the message names the address, the file and the remedy."""
 
 
 class Gone(RemoteError):
-    """A file that is not there."""
+    """A file that does not exist in the store."""
 
 
 class Found(NamedTuple):
-    """What a listing says of a file."""
+    """The size and time of a file, from a listing."""
 
     num_bytes: int
     mtime_ns: int | None
@@ -48,16 +49,16 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Remote:
-    """Files below a URI, and the folder of this machine that holds copies of some under the same names."""
+    """Files below a URI, and the folder on this machine with copies of some of them under the same names."""
 
     uri: str
     local: Path
 
     def files(self, under: str = "") -> dict[str, Found]:
-        """Every file whose name begins with the folder `under`, or every file.
+        """Every file in the folder `under`, or every file if `under` is empty.
 
         Raises:
-            RemoteError: if the store does not answer, or a name leads out of its folder.
+            RemoteError: if the store does not answer, or if a name points outside the folder.
         """
         with self._named(under or "all that it holds", "listed"):
             from pyarrow import fs
@@ -65,28 +66,30 @@ class Remote:
             store, base = opened(self.uri)
             top = f"{base}/{under}".rstrip("/")
             infos = store.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
-        found = {i.path[len(base) + 1 :]: Found(i.size, i.mtime_ns) for i in infos if i.is_file}
-        if odd := [name for name in found if not {"", ".", ".."}.isdisjoint(name.split("/"))]:
-            raise RemoteError(f"{self.uri}: {odd[0]!r} is no name of a file below a folder; rename or remove it")
-        return found
+        files = {i.path[len(base) + 1 :]: Found(i.size, i.mtime_ns) for i in infos if i.is_file}
+        if escaping := [name for name in files if not {"", ".", ".."}.isdisjoint(name.split("/"))]:
+            raise RemoteError(
+                f"{self.uri}: {escaping[0]!r} is not the name of a file below a folder; rename or remove it"
+            )
+        return files
 
     def read(self, name: str) -> bytes:
         """The bytes of a small file.
 
         Raises:
-            Gone: if there is none.
+            Gone: if it does not exist.
             RemoteError: if it cannot be read.
         """
         return b"".join(self._chunks(name))
 
     def get(self, name: str, path: Path | None = None) -> Path:
-        """Copies a file to this machine, whole or not at all.
+        """Copies a file to this machine, completely or not at all.
 
         Args:
-            path: where to; under its own name if None.
+            path: the destination; None for the same name below `local`.
 
         Raises:
-            Gone: if there is none.
+            Gone: if it does not exist.
             RemoteError: if it cannot be read.
         """
         path = path or self.local / name
@@ -102,10 +105,10 @@ class Remote:
         return path
 
     def put(self, name: str, path: Path | None = None) -> None:
-        """Copies a file of this machine there, over one that has the name.
+        """Copies a file from this machine to the store, over any file of that name.
 
         Args:
-            path: what to copy; the file of the same name here if None.
+            path: the file to copy; None for the file of the same name below `local`.
 
         Raises:
             RemoteError: if it cannot be written.
@@ -114,14 +117,18 @@ class Remote:
             self.put_open(name, file)
 
     def put_open(self, name: str, file: BinaryIO) -> None:
-        """The same of a file that is open, and may have lost its name meanwhile."""
+        """Copies an open file to the store, over any file of that name; the open file may have been unlinked.
+
+        Raises:
+            RemoteError: if it cannot be written.
+        """
         with self._named(name, "written"):
             store, base = opened(self.uri)
             with _created(store, f"{base}/{name}") as out:
                 shutil.copyfileobj(file, out, CHUNK_BYTES)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Removes files, in order; one that is not there is none to remove.
+        """Removes files in order; files that do not exist are skipped.
 
         Raises:
             RemoteError: if one cannot be removed.
@@ -147,29 +154,29 @@ class Remote:
                 yield chunk
 
     @contextmanager
-    def _named(self, name: str, what: str) -> Iterator[None]:
-        """Whatever a store raises, as one error that says what to do."""
+    def _named(self, name: str, action: str) -> Iterator[None]:
+        """Turns any error of a store into one that names the file, the action (a participle) and the remedy."""
         try:
             yield
         except RemoteError:
             raise
         except FileNotFoundError as error:
             raise Gone(f"{self.uri}: {name} is not there ({_first_line(error)})") from None
-        except Exception as error:  # each store has its own
+        except Exception as error:  # each store has its own kinds
             raise RemoteError(
-                f"{self.uri}: {name} cannot be {what} ({_first_line(error)}); look at the address, the network and "
+                f"{self.uri}: {name} cannot be {action} ({_first_line(error)}); check the address, the network and "
                 "the credentials in the environment, and start again"
             ) from None
 
 
 def check_address(uri: str, instead: str) -> None:
-    """Refuses an address that cannot be one, or that holds what nobody else may know; it is not repeated.
+    """Refuses a malformed address, or one that holds a secret; the message does not repeat the secret.
 
     Args:
-        instead: where a secret is read from.
+        instead: the remedy: where the secret is read from.
 
     Raises:
-        Refusal: saying what is wrong with it.
+        Refusal: with what is wrong with the address.
     """
     if UNWRITABLE.search(uri):
         raise Refusal(f"{shown(uri.partition(':')[0])}:...: an address has no control characters and is in UTF-8")
@@ -177,7 +184,7 @@ def check_address(uri: str, instead: str) -> None:
         parts = urlsplit(uri)
     except ValueError as error:
         raise Refusal(f"the address cannot be read ({error}); write scheme://host/path") from None
-    # As text, because without a scheme nothing is a host; the path of a file may have the sign in it.
+    # Without a scheme urlsplit finds no host, so the text is searched for "@"; the path of a file may contain one.
     login = "@" in parts.netloc or (not parts.netloc and parts.scheme != "sqlite" and re.match("[^/?#]*@", parts.path))
     names = [name for text in (parts.query, parts.fragment) for name, _ in parse_qsl(text.replace(";", "&"), True)]
     if (login and not NO_SECRET_USER.match(uri)) or any(map(SECRET_WORD.search, names)):
@@ -186,24 +193,28 @@ def check_address(uri: str, instead: str) -> None:
 
 @lru_cache(maxsize=8)
 def opened(uri: str) -> tuple[Any, str]:
-    """The file system of a URI, and the path in it without a slash at its end.
+    """The file system of a URI, and the path in it without a trailing slash.
 
     Raises:
-        RemoteError: if there is none for it.
+        RemoteError: if no file system is known for the URI.
     """
-    from pyarrow import fs  # here: half a second that a plan need not wait
+    from pyarrow import fs  # imported here because it takes half a second, which a plan should not wait for
 
     try:
         store, path = fs.FileSystem.from_uri(uri)
     except (ValueError, NotImplementedError) as error:
-        known = "s3://bucket/folder, gs://bucket/folder, file:///folder"
-        raise RemoteError(f"{uri}: cannot be used ({_first_line(error)}); write {known}") from None
+        examples = "s3://bucket/folder, gs://bucket/folder, file:///folder"
+        raise RemoteError(f"{uri}: cannot be used ({_first_line(error)}); write {examples}") from None
     return store, path.rstrip("/")
 
 
 @contextmanager
 def one_at_a_time(path: Path, wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keeps other processes of this machine from the same block for the same path, which saves work and no more."""
+    """Keeps other processes on this machine out of the block for the same path; this only saves work.
+
+    Args:
+        wait: called every half second while another process is in the block.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         while True:
@@ -220,7 +231,7 @@ def one_at_a_time(path: Path, wait: Callable[[], None] = lambda: None) -> Iterat
 
 
 def _created(store: Any, path: str) -> Any:
-    """A file to be written; where a store has folders, in one that is there."""
+    """Opens a file for writing; creates its folder where a store has folders."""
     try:
         return store.open_output_stream(path)
     except FileNotFoundError:

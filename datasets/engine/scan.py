@@ -1,7 +1,7 @@
-"""Reads every file of a corpus once: what it holds, and all that is wrong with it, before anything is trained.
+"""Reads every file of a corpus once, and reports its facts and faults before anything is trained.
 
-A file's facts are remembered by its path, size and modification time, so that a second look costs no reading. Once the
-rules have changed by which a file is good, each is read again.
+The facts of a file are remembered by path, size and modification time, so that the next scan need not read it. When the
+rules for good files have changed, every file is read again.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem
 from datasets.engine.decoding.audio import AudioFacts, BadAudio, decode
 
 INDEX = "facts.sqlite"  # in the cache folder
-RULES = 2  # raise it when a file that was good may be refused, or be read as other samples
+RULES = 2  # raise it when a file that used to be good may be refused or decoded to other samples
 
 OnBad = Literal["refuse", "drop"]
-Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, what) -> the same items, shown as they pass
+Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, title) -> the same items, counted as they pass
 
-# A file in work takes up to 1 GB (20 minutes at 64 kHz), and sixteen at once read faster than a disk gives.
+# A file being read takes up to 1 GB (20 minutes at 64 kHz), and sixteen at once are faster than a disk.
 NUM_THREADS = min(16, len(os.sched_getaffinity(0)))
 
-Outcome = AudioFacts | str  # or why the file is bad
-Stat = tuple[int, int, int]  # size, modification time, and the rules the file was held to
+Outcome = AudioFacts | str  # the facts of a good file, or why the file is bad
+Stat = tuple[int, int, int]  # size, modification time, and the rules that the file was checked against
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Scan:
     facts: dict[str, AudioFacts]  # by recording id
     dropped: tuple[Problem, ...] = ()
 
-    @cached_property  # asked for once a trial, over all recordings
+    @cached_property  # every trial asks for it, and it covers all recordings
     def sha256(self) -> str:
-        """Identity of the data: every recording's id, label and the hash of its bytes."""
+        """Identity of the data: a hash of every recording's id, label and bytes."""
         rows = [(r.id, r.label, self.facts[r.id].sha256) for r in self.corpus.recordings]
         return hashlib.sha256(json.dumps([self.corpus.classes, rows]).encode()).hexdigest()
 
     def num_clips(self, clip_s: float) -> dict[str, int]:
-        """Whole clips in each recording; the tail is dropped."""
+        """The number of whole clips in each recording; the remainder is dropped."""
         return {i: int(f.num_frames / (f.rate_hz * clip_s) + 1e-9) for i, f in self.facts.items()}
 
 
@@ -61,11 +61,11 @@ def scan(
 
     Args:
         clip_s: length of a clip [s]; a shorter recording is bad.
-        on_bad: "refuse" lists all bad files in one error; "drop" leaves them out and says so.
+        on_bad: "refuse" lists all bad files in one error; "drop" leaves them out and records them in `dropped`.
 
     Raises:
-        CorpusError: for bad files, also when dropping them leaves a class empty, or a cache folder that cannot be
-            written.
+        CorpusError: for bad files that are refused or whose loss would leave a class empty, or for a cache folder
+            that cannot be written.
     """
     paths = [r.path for r in corpus.recordings]
     outcomes = _outcomes(paths, cache_dir, progress or (lambda items, total, what: items))
@@ -79,46 +79,48 @@ def scan(
         else:
             facts[recording.id] = outcome
             kept.append(recording)
-    lost = set(corpus.classes) - {r.label for r in kept}
-    if problems and (on_bad == "refuse" or lost):
-        listed = "\n  ".join(map(str, problems))
+    empty_classes = set(corpus.classes) - {r.label for r in kept}
+    if problems and (on_bad == "refuse" or empty_classes):
+        problem_list = "\n  ".join(map(str, problems))
         remedy = "fix or remove them, or leave them out and have that recorded: --bad-files drop"
-        if lost:
-            remedy = f"without them nothing is left of class {', '.join(sorted(lost))}; fix them"
-        raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {listed}\n{remedy}")
+        if empty_classes:
+            remedy = f"without them nothing is left of class {', '.join(sorted(empty_classes))}; fix them"
+        raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {problem_list}\n{remedy}")
     return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
 
 
 def remembered(corpus: Corpus, clip_s: float, cache_dir: Path) -> Scan | None:
-    """The scan of a corpus when every file is known and good; None otherwise. Reads no audio."""
-    known = _recall([r.path for r in corpus.recordings], cache_dir)
+    """The scan of a corpus if every file is remembered as good, else None. Reads no audio."""
+    recalled = _recall([r.path for r in corpus.recordings], cache_dir)
     facts = {
-        r.id: f for r in corpus.recordings if isinstance(f := known.get(r.path), AudioFacts) and f.duration_s >= clip_s
+        r.id: f
+        for r in corpus.recordings
+        if isinstance(f := recalled.get(r.path), AudioFacts) and f.duration_s >= clip_s
     }
     return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
 
 
 def _outcomes(paths: Sequence[Path], cache_dir: Path, progress: Progress) -> dict[Path, Outcome]:
-    known = _recall(paths, cache_dir)
-    new = [p for p in paths if p not in known]
+    outcomes = _recall(paths, cache_dir)
+    new = [p for p in paths if p not in outcomes]
     if not new:
-        return known
+        return outcomes
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        # Threads, because hashing, decoding and numpy release the interpreter's lock: all cores, nothing to pickle.
+        # Threads use all cores here: hashing, decoding and numpy release the interpreter's lock.
         with _opened(cache_dir / INDEX) as connection, ThreadPoolExecutor(NUM_THREADS) as pool:
             for path, (stat, outcome) in progress(
                 zip(new, pool.map(_examine, new), strict=True), len(new), "reading audio"
             ):
-                known[path] = outcome
-                if stat and isinstance(outcome, AudioFacts):  # a bad file is looked at again: it may have been fixed
+                outcomes[path] = outcome
+                if stat and isinstance(outcome, AudioFacts):  # a bad file is not stored, because it may get fixed
                     size, mtime_ns, rules = stat
                     row = (str(path), size, mtime_ns, json.dumps({"rules": rules, **dataclasses.asdict(outcome)}))
                     with connection:
                         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", row)
     except (OSError, sqlite3.Error) as error:
         raise CorpusError(f"--cache-dir {cache_dir}: cannot be written ({error}); choose another") from None
-    return known
+    return outcomes
 
 
 def _examine(path: Path) -> tuple[Stat | None, Outcome]:
@@ -137,25 +139,25 @@ def _stat(path: Path) -> Stat:
 
 
 def _unlike(seconds: float, clip_s: float) -> str:
-    """A duration with as many digits as tell it from a clip's: 4.99995 s are not 5.00 s."""
-    shown = (f"{seconds:.{digits}f}" for digits in range(2, 18))
-    return next((text for text in shown if float(text) < clip_s), repr(seconds))
+    """A duration with enough digits to tell it from the length of a clip: 4.99995 s is not shown as 5.00 s."""
+    roundings = (f"{seconds:.{digits}f}" for digits in range(2, 18))
+    return next((text for text in roundings if float(text) < clip_s), repr(seconds))
 
 
 def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
     rows = memory(cache_dir)
-    known: dict[Path, Outcome] = {}
+    outcomes: dict[Path, Outcome] = {}
     for path in paths:
         if path in rows:
             stat, facts = rows[path]
-            with suppress(OSError):  # a file that is gone
+            with suppress(OSError):  # the file no longer exists
                 if _stat(path) == stat:
-                    known[path] = facts
-    return known
+                    outcomes[path] = facts
+    return outcomes
 
 
 def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
-    """Every file that was ever found good, under whatever rules: its size and time then, and what it held."""
+    """Every file that was ever good, under any rules, with its size and time then, and its facts."""
     index = cache_dir / INDEX
     if not index.exists():
         return {}
@@ -164,14 +166,14 @@ def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
             rows = connection.execute("SELECT path, size, mtime_ns, facts FROM facts").fetchall()
     except sqlite3.Error:
         with suppress(OSError):
-            index.unlink()  # only a memory: what is damaged is read again
+            index.unlink()  # it only saves time: the files are read again
         return {}
-    found = {}
+    facts_of = {}
     for path, size, mtime_ns, facts in rows:
-        with suppress(ValueError, TypeError, AttributeError):  # facts that are damaged or of other fields
-            told = json.loads(facts)
-            found[Path(path)] = (size, mtime_ns, told.pop("rules", 1)), AudioFacts(**told)
-    return found
+        with suppress(ValueError, TypeError, AttributeError):  # facts that are damaged or have other fields
+            fields = json.loads(facts)
+            facts_of[Path(path)] = (size, mtime_ns, fields.pop("rules", 1)), AudioFacts(**fields)
+    return facts_of
 
 
 @contextmanager

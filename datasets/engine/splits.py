@@ -1,4 +1,4 @@
-"""Who is trained on, who is validated on, who is tested on: three roles over recordings, deterministic and hashed."""
+"""Splits of a corpus: each recording is for training, validation or test, deterministically; a split has a hash."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
 from datasets.engine.words.suggest import did_you_mean
 
 ROLES = ("train", "validation", "test")
-SHARES = (0.7, 0.1, 0.2)
+SHARES = (0.7, 0.1, 0.2)  # of the clips, in the order of ROLES
 
 
 @dataclass(frozen=True)
 class Split:
-    """A role for every recording id. `notes` say what a report must repeat."""
+    """The role of every recording id. `notes` are facts that a report must repeat."""
 
     name: str
     roles: Mapping[str, str]
@@ -41,13 +41,13 @@ class Split:
         return hashlib.sha256(self.to_csv().encode()).hexdigest()
 
     def counts(self, num_clips: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-        """Recordings and clips of each role."""
-        members = {role: [r for r, its in self.roles.items() if its == role] for role in ROLES}
+        """The numbers of recordings and clips of each role."""
+        members = {role: [i for i, assigned in self.roles.items() if assigned == role] for role in ROLES}
         return {role: (len(ids), sum(num_clips[i] for i in ids)) for role, ids in members.items()}
 
 
 def read(path: Path) -> Split:
-    """A split from its manifest.
+    """Reads a split from its manifest.
 
     Raises:
         CorpusError: if the file is not a split manifest.
@@ -65,7 +65,7 @@ def read(path: Path) -> Split:
 
 
 def write(split: Split, folder: Path) -> Path:
-    """Stores the manifest under its hash, complete or not at all."""
+    """Stores the manifest under its hash; writes all of it or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{split.sha256[:16]}.csv"
     if not path.exists():
@@ -78,16 +78,16 @@ def write(split: Split, folder: Path) -> Path:
 def make(
     corpus: Corpus, num_clips: Mapping[str, int], name: str = "recording", clip_s: float = 5.0, file: Path | None = None
 ) -> Split:
-    """The split `name` of a corpus, 70/10/20, stratified by class and balanced by clips, from sorted ids.
+    """The split `name` of a corpus: 70/10/20, stratified by class, balanced by clips, determined by the sorted ids.
 
     Args:
-        num_clips: clips of each recording.
+        num_clips: number of clips of each recording.
         name: "recording"; a group of the corpus, whose members then share a role; or "published", the authors' own.
-        clip_s: length of a clip [s], which a published split may fix.
+        clip_s: length of a clip [s]; a published split may require one.
         file: the authors' split file, for "published".
 
     Raises:
-        CorpusError: if the corpus has no such group or split, or a class has too few groups for three roles.
+        CorpusError: if the corpus has no such group or split, or if a class has too few groups for three roles.
     """
     check_name(name, corpus.name, corpus.group_names, file)
     if name == "published":
@@ -110,55 +110,54 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
     """Refuses a split that a corpus cannot have, or that needs the authors' file.
 
     Args:
-        groups: of its recordings; None for what the corpus's module says, which may be nothing.
+        groups: the groups of the recordings; None for those that the module of the corpus declares, if any.
 
     Raises:
-        CorpusError: with what there is.
+        CorpusError: with the splits that exist.
     """
-    known = module(corpus)
-    groups = getattr(known, "GROUPS", None) if groups is None else groups
-    published = ("published",) * hasattr(known, "published_split")
+    corpus_module = module(corpus)
+    groups = getattr(corpus_module, "GROUPS", None) if groups is None else groups
+    published = ("published",) * hasattr(corpus_module, "published_split")
     if name == "recording" or (name != "published" and groups is None):
         return
     if name not in (*published, *(groups or ())):
         choice = ("recording", *published, *(groups or ("a group of its recordings",)))
         near = did_you_mean(choice, name)
         raise CorpusError(f"split={shown(name)}: {corpus} can be split by {', '.join(choice)}{near}")
-    if name == "published" and file is None and (needed := getattr(known, "SPLIT_FILE", "")):
+    if name == "published" and file is None and (needed := getattr(corpus_module, "SPLIT_FILE", "")):
         raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
 
 
 def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
-    """Refuses a split that lets one group, or the same audio, stand in two roles.
+    """Refuses a split in which one group or the same audio has two roles, or a role lacks a class.
 
     Args:
-        sha256_of: the hash of each recording's file.
+        sha256_of: the hash of each recording's file, by recording id.
 
     Raises:
-        CorpusError: with the names of what straddles, or of the class that a role lacks.
+        CorpusError: with the names of what straddles two roles, or of the missing class.
     """
     by_id = {r.id: r for r in corpus.recordings}
     straddling = _straddling({i: sha256_of[i] for i in split.roles}, split)
     if straddling:
         raise CorpusError(
-            "the same audio stands in two roles; remove one of each pair:\n  "
-            + "\n  ".join(sorted(straddling.values()))
+            "the same audio is in two roles; remove one of each pair:\n  " + "\n  ".join(sorted(straddling.values()))
         )
     if split.name in corpus.group_names:
         groups = _straddling({i: by_id[i].groups[split.name] for i in split.roles}, split)
         if groups:
-            listed = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
-            raise CorpusError(f"split={split.name}: these stand in two roles:\n  {listed}")
+            straddlers = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
+            raise CorpusError(f"split={split.name}: these groups are in two roles:\n  {straddlers}")
     for role in ROLES:
-        here = {by_id[i].label for i, its in split.roles.items() if its == role}
-        if missing := sorted(set(corpus.classes) - here):
+        labels = {by_id[i].label for i, assigned in split.roles.items() if assigned == role}
+        if missing := sorted(set(corpus.classes) - labels):
             raise CorpusError(
                 f"split={split.name}: no {', '.join(missing)} in {role}; add recordings, or choose --classes"
             )
 
 
 def _straddling(group_of: Mapping[str, str], split: Split) -> dict[str, str]:
-    """The groups that stand in two roles, each with its recordings and their roles."""
+    """The groups that have two roles, each with its recordings and their roles."""
     members = defaultdict(list)
     for recording, group in group_of.items():
         members[group].append(recording)
@@ -170,7 +169,7 @@ def _straddling(group_of: Mapping[str, str], split: Split) -> dict[str, str]:
 
 
 def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
-    """The class with most clips: a vessel may carry two labels, and is counted where most of it is."""
+    """The class of a group with the most clips: a vessel may have two labels, and counts for the larger part."""
     clips: dict[str, int] = defaultdict(int)
     for recording in members:
         clips[recording.label] += num_clips[recording.id]
@@ -178,32 +177,37 @@ def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
 
 
 def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, str]:
-    """Roles of one class's groups: a fixed number of places a role, filled so that each gets its share of the clips.
+    """The roles of the groups of one class: each role has a fixed number of places and a share of the clips to fill.
 
-    From the largest group down, each goes to the role that still needs most clips per free place, among those that it
-    does not overfill. Without that, ships of many clips swell a small role: on DeepShip by vessel, Passengership's
-    validation gets 15.8 % instead of 10.0 %.
+    From the largest group down, each goes to the role that still needs the most clips per free place, among the roles
+    that it does not overfill. Without that condition, ships with many clips swell a small role: on DeepShip by vessel,
+    the validation role of Passengership gets 15.8 % instead of 10.0 %.
+
+    Args:
+        label: the class.
+        name: the split, for messages.
+        sized: each group with its number of clips.
     """
     places = _places(len(sized))
     if places is None:
-        what = "recordings" if name == "recording" else f"{name} groups"
+        unit = "recordings" if name == "recording" else f"{name} groups"
         raise CorpusError(
-            f"class {label} has {len(sized)} {what}; a split needs 3; add recordings, or choose --classes"
+            f"class {label} has {len(sized)} {unit}; a split needs 3; add recordings, or choose --classes"
         )
-    wanted = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
+    demand = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
     assigned: dict[str, str] = {}
     for group, clips in sorted(sized, key=lambda item: (-item[1], item[0])):
         free = [r for r in ROLES if places[r]]
-        fitting = [r for r in free if wanted[r] >= clips]
-        role = max(fitting, key=lambda r: wanted[r] / places[r]) if fitting else max(free, key=lambda r: wanted[r])
+        fitting = [r for r in free if demand[r] >= clips]
+        role = max(fitting, key=lambda r: demand[r] / places[r]) if fitting else max(free, key=lambda r: demand[r])
         assigned[group] = role
         places[role] -= 1
-        wanted[role] -= clips
+        demand[role] -= clips
     return assigned
 
 
 def _places(count: int) -> dict[str, int] | None:
-    """How many of `count` groups each role gets, at least one each; None when there are too few."""
+    """How many of `count` groups each role gets, at least one each; None if there are too few."""
     if count < len(ROLES):
         return None
     validation, test = (max(1, round(share * count)) for share in SHARES[1:])

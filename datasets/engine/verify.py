@@ -1,11 +1,11 @@
-"""Reads every file of a corpus again and compares its SHA-256 with what was remembered when it was scanned.
+"""Reads every file of a corpus again and compares its SHA-256 with the one from its scan.
 
     python -m datasets.engine.verify CORPUS --data-root DIR --cache-dir DIR [--classes A,B]
 
-A sweep takes a file of the same size and modification time for the same file, because that costs no reading. Start this
-when more than that must be known: after a disk was copied, moved or repaired, before numbers are published, when a
-trial does not come out as it did. The clip cache holds no hashes: its entries are opened, which finds what is missing
-or cut; one that is in doubt can be deleted, and is built again.
+To save time, a sweep does not read a file again while its size and modification time stay the same. Run this command to
+be sure: after a disk was copied, moved or repaired, before numbers are published, or when a trial cannot be reproduced.
+The clip cache holds no hashes: its entries are opened, which reveals missing or truncated ones. A doubtful entry can be
+deleted; it is built again.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from datasets.engine.words.flags import Flags
 
 
 def verify(corpus: Corpus, cache_dir: Path) -> Iterator[Problem]:
-    """Every file that is changed, missing or new since the corpus was scanned, by path.
+    """Yields, sorted by path, every file that has changed, vanished or appeared since the corpus was scanned.
 
     Raises:
-        CorpusError: if nothing of the corpus was ever scanned into this cache folder.
+        CorpusError: if no file of the corpus was ever scanned with this cache folder.
     """
-    known = {path: facts.sha256 for path, (_, facts) in memory(cache_dir).items() if path.is_relative_to(corpus.root)}
-    if not known:
+    scanned = {path: facts.sha256 for path, (_, facts) in memory(cache_dir).items() if path.is_relative_to(corpus.root)}
+    if not scanned:
         raise CorpusError(f"{cache_dir / INDEX}: remembers no file of {corpus.root}; start a sweep on it first")
-    paths = sorted({*known, *(r.path for r in corpus.recordings)})
+    paths = sorted({*scanned, *(r.path for r in corpus.recordings)})
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for path, sha256 in zip(paths, pool.map(_sha256, paths), strict=True):
             if isinstance(sha256, OSError):
                 yield Problem(path, f"missing: cannot be read ({sha256.strerror})")
-            elif path not in known:
+            elif path not in scanned:
                 yield Problem(path, "new: was never scanned and found good")
-            elif sha256 != known[path]:
-                yield Problem(path, f"changed: its SHA-256 is {sha256}, and was {known[path]} when it was scanned")
+            elif sha256 != scanned[path]:
+                yield Problem(path, f"changed: its SHA-256 is {sha256}, and was {scanned[path]} when it was scanned")
 
 
 def damaged_entries(cache_dir: Path) -> Iterator[Problem]:
-    """The entries of the clip cache that are not whole."""
+    """Yields the entries of the clip cache that are incomplete."""
     for entry in sorted((cache_dir / "clips").glob("[!.]*")):
         try:
             open_clips(entry)
@@ -62,10 +62,10 @@ def _sha256(path: Path) -> str | OSError:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints what is not as it was.
+    """Prints every file and cache entry that is not as it should be.
 
     Returns:
-        Exit code: 0 if every file is as it was scanned, 1 if not, 2 if there is nothing to compare.
+        The exit code: 0 if there are no problems, 1 if there are some, 2 if nothing can be compared.
     """
     parser = Flags("python -m datasets.engine.verify", __doc__)
     parser.add_argument("corpus", metavar="CORPUS", help="deepship, esc50, ...")

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(argv))
     write = writer(options.pop("layout")).write
     try:
-        write(**options | {"root": folder(options["root"], "DIR ")})
+        print(write(**options | {"root": folder(options["root"], "DIR ")}))
     except (OSError, ValueError, Refusal) as error:
         parser.exit(2, f"datasets.synthetic: {error}\n")
 

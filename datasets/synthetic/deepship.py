@@ -14,16 +14,17 @@ from datasets.synthetic.ships import KINDS, draw_passage, draw_vessel, ship_soun
 from datasets.synthetic.writing import MOST, MOST_FILES, claim, grouped, stream, write_wav
 
 SYLLABLES = ("BAR", "DO", "FEN", "GA", "HOL", "KI", "LU", "MER", "NOR", "PEL", "QUA", "RI", "SOL", "TA", "VO", "WEN")
-SMALL = {"num_per_class": 32, "seconds": (5, 5.9)}  # of a study in miniature
+SMALL = {"num_per_class": 48, "seconds": (5, 5.9), "spread": 0.3}  # of a study in miniature
 FIRST_DAY = datetime.date(2017, 11, 4)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What the command can be told of this corpus."""
+    """Adds the flags of this corpus to the command."""
     parser.add_argument("--recordings-per-class", dest="num_per_class", type=int, default=12, metavar="N")
     parser.add_argument("--seconds", type=float, nargs=2, default=(10, 30), metavar=("LOW", "HIGH"))
     parser.add_argument("--rate", dest="rate_hz", type=int, default=32_000, metavar="HZ")
     parser.add_argument("--subtype", choices=("FLOAT", "PCM_16"), default="FLOAT")
+    parser.add_argument("--spread", type=float, default=1.0, metavar="S", help="of the ships of a class (%(default)g)")
 
 
 def write(
@@ -33,35 +34,47 @@ def write(
     rate_hz: int = 32_000,
     seed: int = 0,
     subtype: str = "FLOAT",
-) -> None:
+    spread: float = 1.0,
+) -> str:
     """Writes recordings of four classes of ships, two or three of each vessel, and the metafiles.
 
     Args:
         root: a folder that is empty or does not exist.
         seconds: shortest and longest recording [s].
         subtype: "FLOAT", as the real files are, or "PCM_16".
+        spread: how much ships of a class differ; 1 is much, and classes overlap, 0.1 little.
+
+    Returns:
+        How much it is, and where.
 
     Raises:
         FileExistsError: if there is something in `root`.
         ValueError: if a number is out of its range.
     """
     shortest_s, longest_s = seconds
-    numbers = 0 < num_per_class <= MOST_FILES and seed >= 0
+    numbers = 0 < num_per_class <= MOST_FILES and seed >= 0 and 0 < spread <= 1
     if not (numbers and 0.1 <= shortest_s <= longest_s <= MOST and 1_000 <= rate_hz <= MOST):
         raise ValueError(
-            f"num_per_class={num_per_class}, seconds={seconds}, rate_hz={rate_hz}, seed={seed}: take 1 to "
-            f"{MOST_FILES:,} recordings, 0.1 s <= shortest <= longest <= {MOST:,} s, 1,000 to {MOST:,} Hz, and a seed "
-            "of at least 0"
+            f"num_per_class={num_per_class}, seconds={seconds}, rate_hz={rate_hz}, seed={seed}, "
+            f"spread={spread}: take 1 to {MOST_FILES:,} recordings, 0.1 s <= shortest <= longest <= {MOST:,} s, 1,000 "
+            f"to {MOST:,} Hz, a seed of at least 0, and a spread above 0 and at most 1"
         )
     claim(root)
     total_s = sum(
-        _write_class(root, index, num_per_class, seconds, rate_hz, seed, subtype) for index in range(len(KINDS))
+        _write_class(root, index, num_per_class, seconds, rate_hz, seed, subtype, spread) for index in range(len(KINDS))
     )
-    print(f"{len(KINDS) * num_per_class} recordings, {total_s:.0f} s at {rate_hz} Hz in {root}")
+    return f"{len(KINDS) * num_per_class} recordings, {total_s:.0f} s at {rate_hz} Hz in {root}"
 
 
 def _write_class(
-    root: Path, index: int, num: int, seconds: tuple[float, float], rate_hz: int, seed: int, subtype: str
+    root: Path,
+    index: int,
+    num: int,
+    seconds: tuple[float, float],
+    rate_hz: int,
+    seed: int,
+    subtype: str,
+    spread: float,
 ) -> float:
     """Writes one class of ships; returns how long its recordings are together [s]."""
     label, kind = list(KINDS.items())[index]
@@ -71,7 +84,8 @@ def _write_class(
     order.shuffle(vessels)
     rows, total_s = [], 0.0
     for identity, (number, (day, start)) in enumerate(zip(vessels, _schedule(num, order), strict=True), start=1):
-        vessel, rng = draw_vessel(kind, stream(seed, index, 1, number)), stream(seed, index, 2, identity)
+        vessel = draw_vessel(kind, stream(seed, index, 1, number), spread)
+        rng = stream(seed, index, 2, identity)
         duration_s = round(rng.uniform(*seconds), 1)
         passage = draw_passage(duration_s, rng)
         sound = ship_sound(vessel, passage, round(duration_s * rate_hz), rate_hz, rng)

@@ -15,7 +15,7 @@ SMALL = {"num_per_class": 24}  # of a study in miniature
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What the command can be told of this corpus."""
+    """Adds the flags of this corpus to the command."""
     parser.add_argument("--clips-per-class", dest="num_per_class", type=int, default=8, metavar="N")
     parser.add_argument("--classes", dest="num_classes", type=int, default=len(EVENTS), metavar="N")
     parser.add_argument("--rate", dest="rate_hz", type=int, default=44_100, metavar="HZ")
@@ -23,12 +23,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def write(
     root: Path, num_per_class: int = 8, num_classes: int = len(EVENTS), rate_hz: int = 44_100, seed: int = 0
-) -> None:
+) -> str:
     """Writes clips of everyday sounds, one or two takes of each source, and their table.
 
     Args:
         root: a folder that is empty or does not exist.
         num_per_class: clips; 8 or more put every class into each of the five folds.
+
+    Returns:
+        How much it is, and where.
 
     Raises:
         FileExistsError: if there is something in `root`.
@@ -57,4 +60,4 @@ def write(
         writer = csv.writer(file)
         writer.writerow(("filename", "fold", "target", "category", "esc10", "src_file", "take"))
         writer.writerows(sorted(rows))
-    print(f"{len(rows)} recordings, {len(rows) * CLIP_S} s at {rate_hz} Hz in {root}")
+    return f"{len(rows)} recordings, {len(rows) * CLIP_S} s at {rate_hz} Hz in {root}"

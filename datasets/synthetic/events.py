@@ -159,8 +159,8 @@ def _steps(take: Generator, low_s: float, high_s: float) -> Float[np.ndarray, " 
 
 
 def _struck(
-    onsets_s: Float[np.ndarray, " features"],
-    piece: Float[np.ndarray, " samples"],
+    onsets_s: Float[np.ndarray, " onsets"],
+    piece: Float[np.ndarray, " piece"],
     take: Generator,
     rate_hz: int,
     spread: float = 0.4,

@@ -27,7 +27,7 @@ MAX_RANGE_M = 2_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What ships of one class have in common: from where to where a parameter of a `Vessel` may lie, at service speed.
+    """The parameters of one class of ships: the range of each parameter of a `Vessel`, at service speed.
 
     Every two classes overlap in every parameter, so that no single one tells them apart.
     """
@@ -75,7 +75,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Vessel:
-    """One ship: all its recordings share these. The fields that `Kind` has too are one value out of its range."""
+    """One ship, the same in all its recordings. A field that `Kind` has too is one value out of its range."""
 
     ais_code: int
     num_screws: int
@@ -110,17 +110,22 @@ class Passage:
     traffic_db: float  # ships behind the horizon, below 60 Hz
 
 
-def draw_vessel(kind: Kind, rng: np.random.Generator) -> Vessel:
-    """A ship of a class: the middle of a range, of the logarithm of a frequency, is the likeliest."""
+def draw_vessel(kind: Kind, rng: np.random.Generator, spread: float = 1.0) -> Vessel:
+    """A ship of a class: the middle of a range, of the logarithm of a frequency, is the likeliest.
+
+    Args:
+        spread: width of the ranges, as a share of those of the kind; classes overlap less where it is small.
+    """
     values: dict[str, float] = {}
     for name in (field.name for field in dataclasses.fields(Kind) if field.name != "ais_codes"):
         low, high = getattr(kind, name)
         if name.startswith("num_"):
             values[name] = int(rng.integers(low, high + 1))
         elif name.endswith("_hz"):
-            values[name] = float(np.exp(rng.triangular(np.log(low), np.log(low * high) / 2, np.log(high))))
+            ends = np.log(low), np.log(low * high) / 2, np.log(high)
+            values[name] = float(np.exp(_drawn(*ends, spread, rng)))
         else:
-            values[name] = float(rng.triangular(low, (low + high) / 2, high))
+            values[name] = float(_drawn(low, (low + high) / 2, high, spread, rng))
     resonances = tuple((float(50 * 2 ** rng.uniform(0, 7.5)), float(rng.normal(0, 3))) for _ in range(6))
     return Vessel(
         ais_code=int(rng.choice(kind.ais_codes)),
@@ -129,6 +134,11 @@ def draw_vessel(kind: Kind, rng: np.random.Generator) -> Vessel:
         line_seed=int(rng.integers(2**31)),
         **values,  # type: ignore[arg-type]
     )
+
+
+def _drawn(low: float, middle: float, high: float, spread: float, rng: np.random.Generator) -> float:
+    nearer = 1 - spread
+    return rng.triangular(low + nearer * (middle - low), middle, high - nearer * (high - middle))
 
 
 def draw_passage(duration_s: float, rng: np.random.Generator) -> Passage:
@@ -149,7 +159,7 @@ def draw_passage(duration_s: float, rng: np.random.Generator) -> Passage:
 def ship_sound(
     vessel: Vessel, passage: Passage, num_samples: int, rate_hz: int, rng: np.random.Generator
 ) -> Float[np.ndarray, " samples"]:
-    """What the hydrophone hears."""
+    """The sound at the hydrophone."""
     time_s = np.arange(num_samples) / rate_hz
     angle = 2 * np.pi * time_s / passage.drift_s + rng.uniform(0, 2 * np.pi)
     drifted_s = time_s - passage.drift * passage.drift_s / (2 * np.pi) * np.cos(angle)

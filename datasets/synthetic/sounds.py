@@ -1,4 +1,4 @@
-"""What synthetic sounds are made of: noise of a given spectrum, and periodic waves of given harmonics."""
+"""The elements of synthetic sounds: noise of a given spectrum, and periodic waves of given harmonics."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def shaped_noise(
 
 
 def table(
-    amplitudes: Float[np.ndarray, " features"], rng: np.random.Generator | None = None
-) -> Float[np.ndarray, " samples"]:
+    amplitudes: Float[np.ndarray, " harmonics"], rng: np.random.Generator | None = None
+) -> Float[np.ndarray, " steps"]:
     """One period of a sum of harmonics, the first of them at index 0, with random phases or (no `rng`) as cosines."""
     spectrum = np.zeros(TABLE_LENGTH // 2 + 1, np.complex128)
     turns = rng.random(len(amplitudes)) if rng else np.zeros(len(amplitudes))
@@ -43,9 +43,7 @@ def table(
     return np.fft.irfft(spectrum).astype(np.float32)
 
 
-def played(
-    period: Float[np.ndarray, " samples"], cycles: Float[np.ndarray, " samples"]
-) -> Float[np.ndarray, " samples"]:
+def played(period: Float[np.ndarray, " steps"], cycles: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
     """The periodic wave at a running phase.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the writers of invented corpora share: an empty folder, streams of random numbers, groups, and WAV files."""
+"""Helpers that all writers of invented corpora share: an empty folder, random streams, groups and WAV files."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def claim(root: Path) -> None:
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:
-    """A stream of its own for each path."""
+    """An independent random stream for each path."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=path))
 
 
 def grouped(num: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    """The first `num` of (group, member), the groups' sizes taken in turn."""
+    """The first `num` pairs of group and member, with the groups' sizes taken in turn."""
     endless = ((group, member) for group in itertools.count() for member in range(sizes[group % len(sizes)]))
     return list(itertools.islice(endless, num))
 
 
 def write_wav(path: Path, sound: Float[np.ndarray, " samples"], rate_hz: int, subtype: str) -> None:
-    """Writes mono; floats under the header of the real files, because libsndfile's holds the time of day."""
+    """Writes a mono file; floats get the header of the real files, because libsndfile's contains the time of day."""
     if subtype != "FLOAT":
         soundfile.write(path, sound, rate_hz, subtype=subtype)
         return

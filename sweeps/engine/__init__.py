@@ -1,1 +1,1 @@
-"""What runs a study: its plan, its command line, and what a user sees of it."""
+"""The engine of the studies: their plans, command line and display."""

@@ -1,4 +1,4 @@
-"""Which code runs: its commit, and whether files differ from it. `modules.py` has what a trial's numbers depend on."""
+"""The commit that runs, and whether files differ from it. The code behind a trial's numbers is in `modules.py`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from datasets.engine.refusal import Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMIT_TAGS = ("git_commit", "git_dirty")  # what `code_state` says
-CODE_TAGS = (*COMMIT_TAGS, "code_sha256", "code_modules")  # of a trial
+COMMIT_TAGS = ("git_commit", "git_dirty")  # the result of `code_state`
+CODE_TAGS = (*COMMIT_TAGS, "code_sha256", "code_modules")  # the tags of a trial
 LAUNCHED = Path.home() / "ray_bootstrap_config.yaml"  # the cluster's own file, which Ray's launcher puts on its head
 
 
 class StaleMount(Refusal, ValueError):
-    """A study that is not the one of the repository that it would run with."""
+    """A study that differs from the one in the repository that it would run with."""
 
 
 def check_mount(script: str | None) -> None:
-    """Refuses a study that `ray submit` has copied to a cluster whose repository is older, or newer.
+    """Refuses a study that `ray submit` has copied to a cluster with an older or newer repository.
 
     Raises:
-        StaleMount: saying which files differ, and the command that refreshes the mount.
+        StaleMount: names the files that differ, and the command that refreshes the mount.
     """
-    if script is None or not LAUNCHED.exists():  # no cluster of Ray's launcher
+    if script is None or not LAUNCHED.exists():  # not a cluster of Ray's launcher
         return
     copy, mounted = Path(script).resolve(), ROOT / "sweeps" / Path(script).name
     if copy != mounted and not (mounted.exists() and mounted.read_bytes() == copy.read_bytes()):
@@ -34,7 +34,7 @@ def check_mount(script: str | None) -> None:
 
 
 def code_state() -> dict[str, str]:
-    """The commit that runs, and whether files differ from it; "unknown" outside a repository."""
+    """Returns the commit that runs, and whether files differ from it; "unknown" outside a repository."""
 
     def git(*words: str) -> str:
         answer = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)  # noqa: S603, S607

@@ -1,4 +1,4 @@
-"""Puts predictions into words: what a plan will take, and how wrong that was."""
+"""Puts predictions into words: what a plan will take, and how far off that was."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ if TYPE_CHECKING:
     from sweeps.engine.situation import Situation
     from trainable.config import TrialConfig
 
-BUSY = 1.2  # a load that is worth a word
+BUSY = 1.2  # a load worth mentioning
 NOT_COUNTED = "without reading and resampling the audio"
 
 
 def plan_lines(situation: Situation, options: Options) -> Iterator[tuple[str, str]]:
-    """Headings and lines on time, memory and money for what is to run."""
+    """Yields headings and lines on time, memory and money for the trials to run."""
     trials = situation.to_run
     if not trials:
         return
     if not situation.data:
-        yield "time", "not known before the corpus has been read; a run, or --measure, reads it"
+        yield "time", "unknown until the corpus has been read; a run, or --measure, reads it"
         return
     basis = situation.basis
-    found = estimate.forecast_of(situation, trials, options)
-    if found.num_unknown < len(trials):
-        yield from _time([t for t in trials if t.key in situation.predictions], found, situation)
-        yield from _money(found, basis, options)
-    if found.num_unknown:
-        yield "time", f"of {found.num_unknown} trials it is not known{_work(situation, trials)}"
+    total = estimate.forecast_of(situation, trials, options)
+    if total.num_unknown < len(trials):
+        yield from _time([t for t in trials if t.key in situation.predictions], total, situation)
+        yield from _money(total, basis, options)
+    if total.num_unknown:
+        yield "time", f"unknown for {total.num_unknown} trials{_work(situation, trials)}"
     measured = (t for t in trials if (p := situation.predictions.get(t.key)) and p.network_gb is not None)
     if needs := estimate.needs(situation, measured):
         most = max(needs.values(), key=lambda n: n.data_gb + n.network_gb)
         yield "memory", f"at most {most.network_gb:.2f} GB for a network, as measured, and {most.data_gb:.2f} for clips"
 
 
-def _time(trials: Sequence[TrialConfig], found: Forecast, situation: Situation) -> Iterator[tuple[str, str]]:
+def _time(trials: Sequence[TrialConfig], total: Forecast, situation: Situation) -> Iterator[tuple[str, str]]:
     basis = situation.basis
-    yield "time", f"{_interval(found.wall_s)} on {_devices(basis)}: {_hours(found.device_s, basis.cluster.device)}"
+    yield (
+        "time",
+        f"{_interval(total.wall_s)} on {_devices(basis)}: {_hours(total.device_s, basis.cluster.device)}",
+    )
     yield from _witnesses(trials, situation)
     spans = [epochs(t) for t in trials if not situation.predictions[t.key].num_finished]
     if spans:
@@ -55,7 +58,7 @@ def _time(trials: Sequence[TrialConfig], found: Forecast, situation: Situation) 
 
 
 def _witnesses(trials: Sequence[TrialConfig], situation: Situation) -> Iterator[tuple[str, str]]:
-    """What the time of trials that have a prediction rests on."""
+    """Yields the grounds of the predicted times."""
     basis, cells = situation.basis, {cell_of(t) for t in trials}
     finished = {cell_of(t): p.num_finished for t in trials if (p := situation.predictions[t.key]).num_finished}
     measured = len((cells & basis.measured.keys()) - finished.keys())
@@ -68,24 +71,24 @@ def _witnesses(trials: Sequence[TrialConfig], situation: Situation) -> Iterator[
     if (counted := len(cells) - len(finished) - measured) and basis.flops_per_s:
         source = "as the measured cells reach" if basis.measured else "as assumed"
         speed = f"{basis.flops_per_s.mid / 1e12:.3g} TFLOP/s, {source}"
-        yield "", f"{counted} cells by their operations, at {speed}"
+        yield "", f"{counted} cells from their operations, at {speed}"
 
 
-def _money(found: Forecast, basis: Basis, options: Options) -> Iterator[tuple[str, str]]:
+def _money(total: Forecast, basis: Basis, options: Options) -> Iterator[tuple[str, str]]:
     device = basis.cluster.device
     number = round(basis.cluster.num_gpus or basis.cluster.num_cpus)
-    if options.price_per_hour:  # of all of them from start to end, busy or not
-        price = found.wall_s.times(number * options.price_per_hour / 3600)
+    if options.price_per_hour:  # for all devices from start to end, busy or not
+        price = total.wall_s.times(number * options.price_per_hour / 3600)
         each = f"{options.price_per_hour:g} an hour for each of {number} {device}s"
         yield "cost", f"{price.mid:.2f} ({price.low:.2f} to {price.high:.2f}), at {each}"
     if options.watts:
-        energy = found.device_s.times(options.watts / 3.6e6)
+        energy = total.device_s.times(options.watts / 3.6e6)
         each = f"{options.watts:g} W for each {device} that works"
         yield "energy", f"{energy.mid:.2g} kWh ({energy.low:.2g} to {energy.high:.2g}), at {each}"
 
 
 def _work(situation: Situation, trials: Sequence[TrialConfig]) -> str:
-    """The operations of trials without a prediction, and how to get one."""
+    """Words on the operations of trials without a prediction, and on how to get one."""
     unknown = [t for t in trials if t.key not in situation.predictions]
     counted = []
     for trial in unknown:
@@ -100,19 +103,21 @@ def _work(situation: Situation, trials: Sequence[TrialConfig]) -> str:
 
 
 def outcome_line(situation: Situation, spent: Spent, options: Options) -> str:
-    """What finished trials took beside what was predicted for them; empty if nothing was."""
+    """The time of finished trials beside its prediction; empty if nothing was predicted."""
     ended = (t for t in situation.sweep.trials if t.key in spent.busy_s and t.key in situation.predictions)
     trials = longest_first(ended, situation.predictions)
     if not trials:
         return ""
     basis = situation.basis
-    found = estimate.forecast_of(situation, trials, options)
+    predicted = estimate.forecast_of(situation, trials, options)
     parts = estimate.device_parts(situation, options)
     busy_s = sum(parts[t.key] * spent.busy_s[t.key] for t in trials)
-    wall = f"{duration(spent.wall_s)}, {_interval(found.wall_s)} predicted ({_error(spent.wall_s, found.wall_s)})"
+    wall = (
+        f"{duration(spent.wall_s)}, {_interval(predicted.wall_s)} predicted ({_error(spent.wall_s, predicted.wall_s)})"
+    )
     device = basis.cluster.device
-    hours = f"{busy_s / 3600:.2g} {device}-hours, {_hours(found.device_s, device)} predicted"
-    return f"{wall}; {hours} ({_error(busy_s, found.device_s)})"
+    hours = f"{busy_s / 3600:.2g} {device}-hours, {_hours(predicted.device_s, device)} predicted"
+    return f"{wall}; {hours} ({_error(busy_s, predicted.device_s)})"
 
 
 def _error(actual: float, predicted: Span) -> str:

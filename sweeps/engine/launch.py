@@ -1,4 +1,4 @@
-"""`main(sweep)`: what a study does when it is started. Prints the plan, runs what is missing, says what came of it."""
+"""The entry of every study, `main(sweep)`: prints the plan, runs the missing trials, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ from sweeps.engine.display import progress
 from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.modules import codes
 from sweeps.engine.plan import Sweep
-from sweeps.engine.report import print_outcome, print_plan, print_watching
+from sweeps.engine.report import print_before, print_outcome, print_plan, print_watching
 from sweeps.engine.running import cluster, node, rounds
 from sweeps.engine.running.tuner import Checks
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, trial_tags, wanted_by
+from sweeps.engine.small import OTHER_RECORDINGS, pretrainings
 from sweeps.engine.store import lock, reconcile, remote
 from sweeps.engine.store.optuna_study import check_storage
 from sweeps.engine.store.runs import StoreError, read_all
@@ -72,7 +73,7 @@ def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
 
 
 def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
-    """The same, returning the exit code.
+    """Runs a sweep or a search from the command line, and returns the exit code.
 
     Raises:
         SystemExit: if a flag asks for what cannot be.
@@ -88,6 +89,10 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
     if options.report:
         return _report(sweep.name, options)
+    if options.small:
+        if options.data_root != parser.get_default("data_root"):
+            raise Refusal("--small: invents its recordings; leave out either --small or --data-root")
+        options = options.invented((plan.base if isinstance(plan, Search) else plan.trials[0]).corpus)
     for wanted in all_wanted((plan.base,) if isinstance(plan, Search) else plan.trials):
         prepare.check(wanted, options.split_file)
     if options.dry_run or options.measure or options.why:
@@ -98,11 +103,25 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         if not alone:
             print(f"{plan.name}: {lock.refusal(options.storage)}", file=sys.stderr)
             return LOCKED
-        return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
+        with cluster.kept():
+            if options.small and (code := _pretrained(plan, options)):
+                return code
+            return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
+
+
+def _pretrained(plan: Sweep | Search, options: Options) -> int:
+    """Runs the trials whose checkpoints a study in miniature starts from; 0 when all of them are finished."""
+    before = pretrainings((plan.base,) if isinstance(plan, Search) else plan.trials)
+    if not before.trials:
+        return COMPLETE
+    print_before(before)
+    its = options.invented(before.trials[0].corpus, OTHER_RECORDINGS)
+    assert its.source
+    return _run(before, its.source, its, brief=True)[0]
 
 
 def _report(name: str, options: Options) -> int:
-    """Runs the analysis of the same name, which may not be imported here: it stands above the sweeps."""
+    """Runs the analysis of the same name as a command; `sweeps` may not import `analysis`."""
     command = [sys.executable, "-m", f"analysis.{name}", *options.as_flags]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode  # noqa: S603
 
@@ -112,13 +131,12 @@ def _search(search: Search, source: Source, options: Options) -> int:
     print(search, flush=True)
     check_storage(options.optuna_uri, options.store_uri)
     print_watching(search.name, options)
-    with cluster.kept():
-        code = rounds.run(
-            search,
-            options.variant,
-            lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
-            options.optuna_uri,
-        )
+    code = rounds.run(
+        search,
+        options.variant,
+        lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
+        options.optuna_uri,
+    )
     print_watching(search.name, options)  # now that its runs have an address
     return code
 
@@ -163,7 +181,7 @@ def _run(
 
 
 def _brought(plan: Sweep, options: Options) -> dict[str, int]:
-    """Fetches what lies at a URI: corpus, and what is committed; the epochs trained there, by the trial's folder."""
+    """Fetches corpus and committed results from their URIs; returns the epochs trained there, by trial folder."""
     if corpus := options.corpus_store:
         fetch.bring(corpus, progress.each)
     earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
@@ -173,7 +191,7 @@ def _brought(plan: Sweep, options: Options) -> dict[str, int]:
 def _situation(
     plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], options: Options
 ) -> Situation:
-    """What is done of the plan, once storage and store are in step."""
+    """The state of the plan, once storage and store agree."""
     found = committed(plan, inputs, options.storage)
     gone = _into_step(found, options)
     records = {r.key: r for folder, r in found.items() if folder not in gone}
@@ -184,7 +202,7 @@ def _situation(
 
 
 def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
-    """Repairs what a dead driver or an outage of the store has left undone; the folders whose records are gone.
+    """Finishes the work of a dead driver or after an outage of the store; returns the folders whose records are gone.
 
     Raises:
         DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
@@ -214,7 +232,7 @@ def _driven(
     budget: Budget | None,
     display: Callable[[Situation], rounds.Display] | None = None,
 ) -> Recorder:
-    """What came of the trials that are to run.
+    """Runs the trials, and returns what was recorded of them.
 
     What fails should fail first, and what takes long goes on side by side: Ray starts in a process of its own, and
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
@@ -244,7 +262,7 @@ def _driven(
 
 
 def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], nice: int) -> Checks:
-    """Has Ray up, and a worker of it at the check of the networks; says so, but in the rounds of a search only once."""
+    """Starts or joins Ray, and has a worker check the networks; prints so once, even in a search of many rounds."""
     began, is_first = time.monotonic(), not cluster.is_joined()
 
     def say(line: str) -> None:
@@ -269,7 +287,7 @@ def _places(
     options: Options,
     checks: Checks,
 ) -> dict[str, Place]:
-    """Where each trial finds its clips (made now where missing), split and weights, and leaves its own, by key."""
+    """The places of each trial's clips (made now if missing), split, weights and results, by key."""
 
     def checked(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
         for item in progress.each(items, total, what):
@@ -296,7 +314,7 @@ def _places(
 
 
 def _end_sweep(situation: Situation, options: Options) -> None:
-    """Has the sweep's run show that all is finished, where its driver was killed, or the store was lost."""
+    """Marks the sweep's run as finished, after a driver was killed or the store was lost."""
     own, mine = situation.own_run, reconcile.storage_id(options.storage)
     if own is None or own.status == "FINISHED" or (own.status == "RUNNING" and own.tags.get("storage") != mine):
         return

@@ -16,6 +16,11 @@ from trainable.config import FIELDS, TrialConfig
 class Sweep:
     """A named list of trials.
 
+    >>> from sweeps.recipes.mohammadi import RATES
+    >>> sweep = Sweep("toy_rates", grid(RATES, lr=(1e-4, 1e-5), seed=(1, 2)))
+    >>> [(sweep.cell(trial), trial.seed) for trial in sweep.trials[1:3]]
+    [('cnn14-32k on 32 kHz, lr=0.0001', 2), ('cnn14-32k on 32 kHz, lr=1e-05', 1)]
+
     Raises:
         ValueError: if two trials have the same key, because one of them would never run.
     """
@@ -26,8 +31,11 @@ class Sweep:
     axes: tuple[str, ...] | None = field(default=None, compare=False)  # that tell cells with one `cell_name` apart
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
     by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
+    study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
 
     def __post_init__(self) -> None:
+        if not self.study:
+            object.__setattr__(self, "study", self.name)
         if self.axes is None:
             object.__setattr__(self, "axes", _axes(self.trials))
         if not self.by and self.trials:
@@ -37,7 +45,10 @@ class Sweep:
         seen: dict[str, TrialConfig] = {}
         for trial in self.trials:
             if trial.key in seen:
-                raise ValueError(f"sweep {self.name}: the trial {trial} is planned twice")
+                raise ValueError(
+                    f"sweep {self.name}: the trial {trial_name(trial)} (key {trial.key}) is planned twice; leave one "
+                    "out, or the setting that makes them alike"
+                )
             seen[trial.key] = trial
 
     def cell(self, trial: TrialConfig) -> str:
@@ -47,6 +58,16 @@ class Sweep:
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
     """Every combination of `axes` over `base`, the last axis fastest.
+
+    >>> from sweeps.recipes.mohammadi import RATES
+    >>> [trial_name(trial) for trial in grid(RATES, data_hz=(2_000, 4_000), seed=(1, 2))][:3]
+    ['cnn14-32k on 2 kHz, seed 1', 'cnn14-32k on 2 kHz, seed 2', 'cnn14-32k on 4 kHz, seed 1']
+
+    A setting of a part is an axis, too:
+
+    >>> trials = grid(RATES, schedule=("steps",), **{"schedule.after": ("30", "30,45")})
+    >>> [trial.get("schedule.after") for trial in trials]
+    ['30', '30,45']
 
     Raises:
         TypeError: if an axis is not a field of `TrialConfig`.
@@ -71,31 +92,31 @@ def varied(
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
-    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by)
+    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study)
 
 
 def cell_name(trial: TrialConfig) -> str:
-    """What a trial is, its seed apart: `cnn14-8k on 2 kHz`."""
+    """The trial's cell, without its seed: `cnn14-8k on 2 kHz`."""
     return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k on {trial.data_hz / 1000:g} kHz"
 
 
 def trial_name(trial: TrialConfig) -> str:
-    """`cnn14-8k on 2 kHz, seed 1`."""
+    """The trial's name: `cnn14-8k on 2 kHz, seed 1`."""
     return f"{cell_name(trial)}, seed {trial.seed}"
 
 
 def run_name(trial: TrialConfig) -> str:
-    """`cnn14-8k@2k s1`: short enough for the store's first column."""
+    """The trial's short name, `cnn14-8k@2k s1`, which fits the store's first column."""
     return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k@{trial.data_hz / 1000:g}k s{trial.seed}"
 
 
 def work(trial: TrialConfig) -> float:
-    """How much a trial has to do against another of its sweep: frames an epoch, times epochs."""
+    """The relative amount of work of a trial: frames per epoch times epochs."""
     return float(trial.num_frames * trial.epochs)
 
 
 def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
-    """The fields in which trials differ that `cell_name` gives one name, seeds apart."""
+    """The fields, apart from the seed, in which trials with the same `cell_name` differ."""
     groups = defaultdict(list)
     for trial in trials:
         groups[cell_name(trial)].append(trial)
@@ -104,24 +125,24 @@ def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
 
 
 def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
-    """The fields that all trials have alike, but for the seed."""
+    """The fields, apart from the seed, that have the same value in all trials."""
     own = {*differing(trials), "seed"}
     return {name: value for name, value in trials[0].to_dict().items() if name not in own} if trials else {}
 
 
 def differing(trials: Sequence[TrialConfig]) -> list[str]:
-    """The fields that trials have different values of, in their order; settings of parts among them."""
+    """The fields and settings of parts in which trials differ, in their order."""
     return [name for name in stated(trials) if len({trial.get(name) for trial in trials}) > 1]
 
 
 def stated(trials: Iterable[TrialConfig]) -> list[str]:
-    """What trials can differ in: all fields, and the settings of parts that are not as by default in all of them."""
+    """All fields, and the settings of parts that at least one trial changes from the default."""
     found = dict.fromkeys(name for trial in trials for name in trial.to_dict())
     return sorted(found, key=lambda name: list(FIELDS).index(name.partition(".")[0]))  # settings behind their slots
 
 
 def told(trial: TrialConfig, names: Iterable[str]) -> list[str]:
-    """Some fields of a trial in words; a setting that it has not, or has by default, is left out."""
+    """Some fields of a trial in words, without settings that it lacks or leaves at their default."""
     fields = trial.to_dict()
     return [f"{name}={_short(fields[name])}" for name in names if name in fields]
 

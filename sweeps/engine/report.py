@@ -1,4 +1,4 @@
-"""What a sweep prints before it runs, and after."""
+"""The text that a sweep prints before and after it runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 MAX_LINES = 24
 
 
+def print_before(pretrainings: Sweep) -> None:
+    """Prints how many networks a study in miniature pre-trains first, if it does."""
+    if number := len(pretrainings.trials):
+        networks = f"{number} small network{'s' * (number > 1)}"
+        print(f"before   pre-training of {networks} on other invented recordings", flush=True)
+
+
 def print_plan(situation: Situation, options: Options, planned: str = "") -> None:
-    """Trials, what is done, what is to run, on which data, and where everything goes.
+    """Prints the trials, those done and those to run, the data, and where results go.
 
     Args:
         planned: what a search plans; its trials only stand for those that it will propose.
@@ -58,7 +65,7 @@ def print_plan(situation: Situation, options: Options, planned: str = "") -> Non
 
 
 def _state(situation: Situation, data_root: Path | None) -> str:
-    """How many trials are done, as far as that is known."""
+    """The number of trials that are done, as far as it is known."""
     if not situation.data:
         if not data_root:
             return "; how many are done is unknown: name the corpus with --data-root"
@@ -79,7 +86,7 @@ def _say_data(say: _Lines, situation: Situation) -> None:
 
 
 def print_outcome(situation: Situation, options: Options, failures: dict[str, str], spent: Spent | None = None) -> None:
-    """What is finished, what is not and why, what it took beside what was predicted, and what makes the table."""
+    """Prints what finished, what did not and why, the time beside its prediction, and the command for the table."""
     sweep = situation.sweep
     print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
     for trial in situation.to_run:
@@ -88,13 +95,13 @@ def print_outcome(situation: Situation, options: Options, failures: dict[str, st
     if spent and (line := costing.outcome_line(situation, spent, options)):
         print(f"took:   {line}")
     words = shlex.join([*options.as_flags, *_which_data(situation)])
-    print(f"table:  python -m analysis.{sweep.name} {words}".rstrip())
+    print(f"table:  python -m analysis.{sweep.study} {words}".rstrip())
     for heading, way in zip(("runs:", ""), pages.ways(options.store_uri, sweep.name), strict=False):
         print(f"{heading:<8}{way}", flush=True)
 
 
 def print_watching(name: str, options: Options) -> None:
-    """How to look at a search while it runs and after: its trials in MLflow, and its study."""
+    """Prints how to watch a search: its trials in MLflow, and its Optuna study."""
     for heading, way in zip(("runs", ""), pages.ways(options.store_uri, name), strict=False):
         print(f"{heading:<9}{way}")
     print(f"study    optuna-dashboard {shlex.quote(options.optuna_uri)}", flush=True)
@@ -121,7 +128,7 @@ def listed(seeds: Iterable[int]) -> str:
 
 
 def clip_bytes(situation: Situation) -> int:
-    """Disk that the clips of the plan take, at two bytes a sample."""
+    """The disk space of the plan's clips, at two bytes per sample."""
     total = 0
     for wanted, prepared in situation.data.items():
         num_clips = sum(clips for _, clips in prepared.counts.values())
@@ -131,7 +138,7 @@ def clip_bytes(situation: Situation) -> int:
 
 
 def _which_data(situation: Situation) -> list[str]:
-    """The flag that tells these data from others that the store has finished the same trials on."""
+    """The flag that selects these data, where the same trials have also finished on others."""
     mine = {inputs.data_sha256 for inputs in situation.inputs.values()}
     keys = {t.key for t in situation.sweep.trials}
     others = {r.tags.get("data_sha256") for r in situation.runs if r.key in keys and r.status == "FINISHED"} - mine
@@ -139,7 +146,7 @@ def _which_data(situation: Situation) -> list[str]:
 
 
 class _Lines:
-    """Prints lines under headings, a heading once."""
+    """A printer of lines under headings; each heading is printed once."""
 
     def __init__(self) -> None:
         self._last = ""

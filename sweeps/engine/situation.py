@@ -1,4 +1,4 @@
-"""What of a plan is done: what a trial committed, or a finished run, on the same data, split and weights."""
+"""The state of a plan: which trials are committed, or have a finished run, on the same data, split and weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainable.result.record import Record
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bytes that a trial's result depends on, beside its config."""
+    """The hashes of the bytes that a trial's result depends on, besides its config."""
 
     data_sha256: str
     split_sha256: str
@@ -26,7 +26,7 @@ class Inputs:
 
     @property
     def tags(self) -> dict[str, str]:
-        """As the store keeps them."""
+        """The tags for the store."""
         return asdict(self)
 
 
@@ -36,39 +36,39 @@ def folder_name(trial: TrialConfig, inputs: Inputs) -> str:
 
 
 def wanted_by(trial: TrialConfig) -> Wanted:
-    """What a trial needs of its corpus, whatever its rate."""
+    """The part of its corpus that a trial needs, whatever its rate."""
     fields: dict[str, Any] = dict(trial.only(DATA, SPLIT, CLIPS))
     return Wanted(**{**fields, "classes": trial.class_list})
 
 
 def all_wanted(trials: Iterable[TrialConfig]) -> list[Wanted]:
-    """What the trials need of their corpora, each once."""
+    """The distinct parts of corpora that the trials need."""
     return list(dict.fromkeys(map(wanted_by, trials)))
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A plan, the data it is for, and what the store has of it."""
+    """A plan with its data, and its trials in the store and the storage."""
 
     sweep: Sweep
     variant: str  # the settings that differ from the study's file, in words
     data: Mapping[Wanted, Prepared]
-    inputs: Mapping[str, Inputs]  # by key; a trial whose inputs are not known yet has none
+    inputs: Mapping[str, Inputs]  # by key; a trial whose inputs are unknown so far has none
     runs: Sequence[Run]
-    records: Mapping[str, Record] = field(default_factory=dict)  # what trials have committed in this storage, by key
+    records: Mapping[str, Record] = field(default_factory=dict)  # the records committed in this storage, by key
     refused: Mapping[str, str] = field(default_factory=dict)  # why a trial cannot start as things are, by key
-    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # what it will take, where that is known
-    basis: Basis = field(default_factory=Basis)  # which they are made from
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # the prediction for a trial, by key
+    basis: Basis = field(default_factory=Basis)  # the basis of the predictions
     sweeps: Sequence[Run] = ()  # the store's runs of sweeps
 
     @property
     def data_sha256(self) -> str:
-        """Of all corpora of the plan."""
+        """The hashes of all corpora of the plan."""
         return " ".join(sorted({prepared.scan.sha256 for prepared in self.data.values()}))
 
     @property
     def sweep_tags(self) -> dict[str, str]:
-        """What the sweep's own run says of the plan and its data."""
+        """The tags of the sweep's own run, about the plan and its data."""
         notes = [note for prepared in self.data.values() for note in prepared.notes]
         return {
             "sweep_sha256": sweep_sha256(self.sweep.name, self.variant, self.data_sha256),
@@ -83,37 +83,39 @@ class Situation:
 
     @cached_property
     def done(self) -> set[str]:
-        """Keys of the trials that are committed here, or finished in the store, wherever that was."""
+        """The keys of the trials that are committed here or have finished anywhere, according to the store."""
         return {*self.records, *(r.key for r in self._matching if r.status == "FINISHED")}
 
     @cached_property
     def to_run(self) -> list[TrialConfig]:
-        """Trials without a finished run, the longest first, so that none is left running alone at the end."""
+        """The trials without a finished run, the longest first, so that none is left running alone at the end."""
         return longest_first((t for t in self.sweep.trials if t.key not in self.done), self.predictions)
 
     @cached_property
     def unfinished(self) -> dict[str, Run]:
-        """The run that an earlier attempt at each trial left unfinished, by key."""
-        # One that is still RUNNING belongs to another storage's driver: those of this storage were ended at the start.
+        """The unfinished run of an earlier attempt at each trial, by key."""
+        # A run that is still RUNNING belongs to the driver of another storage: this storage's were ended at the start.
         return {r.key: r for r in self._matching if r.status not in ("FINISHED", "RUNNING")}
 
     def num_clips(self, trial: TrialConfig) -> int:
-        """Clips of all roles that a trial is given."""
+        """The number of clips of all roles that a trial is given."""
         return sum(clips for _, clips in self.data[wanted_by(trial)].counts.values())
 
     @cached_property
     def _matching(self) -> list[Run]:
-        """Runs with the same key, data, split and weights."""
+        """The runs with the same key, data, split and weights as a planned trial."""
         keys = {t.key for t in self.sweep.trials}
         runs = (r for r in self.runs if r.key in keys and r.key in self.inputs)
         return [r for r in runs if self.inputs[r.key].tags.items() <= r.tags.items()]
 
 
 def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, str]) -> dict[str, str]:
-    """What a trial's run and its record say beside config and scores: of what sweep, on which bytes.
+    """The tags of a trial's run and record, besides config and scores: the sweep, and the hashes of its inputs.
 
     Args:
-        common: the code, and the storage.
+        situation: the plan, with its data.
+        trial: one of its trials.
+        common: the tags for the code and the storage.
     """
     data = situation.data[wanted_by(trial)]
     recordings, clips = zip(*data.counts.values(), strict=True)
@@ -127,5 +129,5 @@ def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, st
         "corpus_root": str(data.scan.corpus.root),
         "corpus_recordings": "/".join(map(str, recordings)),
         "corpus_clips": "/".join(map(str, clips)),
-        "corpus_notes": "; ".join(data.notes)[:5000],  # as much as a tag holds
+        "corpus_notes": "; ".join(data.notes)[:5000],  # as much as fits in a tag
     }

@@ -1,4 +1,4 @@
-"""What can be said of a plan without running it: a dry run, a measurement, and why a trial will run."""
+"""Answers about a plan without running it: a dry run, a measurement, and why a trial will run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sweeps.engine.command.exits import COMPLETE, INCOMPLETE
 from sweeps.engine.command.options import Options
 from sweeps.engine.display import progress
 from sweeps.engine.plan import Sweep
-from sweeps.engine.report import print_plan
+from sweeps.engine.report import print_before, print_plan
 from sweeps.engine.running import measure
 from sweeps.engine.search.search import Search
 from sweeps.engine.situation import Inputs, Situation, all_wanted, folder_name, wanted_by
+from sweeps.engine.small import pretrainings
 from sweeps.engine.store import reconcile, remote
 from sweeps.engine.store.reconcile import Repair
 from sweeps.engine.store.runs import read_runs
@@ -44,11 +45,13 @@ def show(plan: Sweep | Search, options: Options) -> int:
         planned = f"{plan.num_trials} evaluations and {len(plan.confirm_seeds)} confirmations planned"
         at_once = min(options.max_concurrent or plan.at_once, plan.at_once)
         options = dataclasses.replace(options, max_concurrent=at_once)
-        plan = Sweep(plan.name, plan.stand_ins())
+        plan = Sweep(plan.name, plan.stand_ins(), study=plan.study)
     refused = _measured(plan, options) if options.measure else {}
     situation = from_memory(plan, options)
     if options.why:
         return why.explain(situation, options.why, options.storage)
+    if options.small:
+        print_before(pretrainings(plan.trials))
     print_plan(situation, options, planned)
     for cell, reason in refused.items():
         print(f"not measured {cell}: {reason}")
@@ -56,7 +59,7 @@ def show(plan: Sweep | Search, options: Options) -> int:
 
 
 def _measured(plan: Sweep, options: Options) -> dict[str, str]:
-    """Measures, and reads the corpus if there is one, because the plan must know how many clips it has."""
+    """Measures the plan's cells, and reads the corpus if there is one: the plan must know how many clips it has."""
     if corpus := options.corpus_store:
         fetch.bring(corpus, progress.each)
     if source := options.source:
@@ -66,7 +69,7 @@ def _measured(plan: Sweep, options: Options) -> dict[str, str]:
 
 
 def from_memory(plan: Sweep, options: Options) -> Situation:
-    """The situation as far as it is known: no audio is read, and a missing checkpoint is said, not refused."""
+    """The situation as far as it is known: no audio is read, and a missing checkpoint is noted, not refused."""
     damage = remote.checker(storage) if (storage := options.object_store) else record.damage
     source = options.source
     if (corpus := options.corpus_store) and not corpus.local.exists():
@@ -78,7 +81,8 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
         try:
             checkpoint = weights.locate(trial, options.weights_dir, options.trials_dir)
         except (MissingWeights, WrongWeights) as error:
-            refused[trial.key] = str(error)
+            if not (options.small and trial.weights.startswith("run:")):  # which a run would pre-train first
+                refused[trial.key] = str(error)
         else:
             if prepared := data.get(wanted_by(trial)):
                 inputs[trial.key] = inputs_of(prepared, checkpoint)
@@ -94,7 +98,7 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
 
 
 def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:
-    """What the plan's trials have committed on these inputs, by folder."""
+    """The records that the plan's trials have committed on these inputs, by folder."""
     trials = storage / "trials"
     there = {path.name for path in trials.iterdir()} if trials.is_dir() else set()  # or 10,000 files are looked for
     names = (folder_name(t, inputs[key]) for t in plan.trials if (key := t.key) in inputs)
@@ -102,10 +106,10 @@ def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[
 
 
 def out_of_step(records: Mapping[Path, Record], store_uri: str, storage: Path) -> list[Repair]:
-    """What the store must be told, or tells, of what was committed."""
+    """The repairs that bring the store and the committed records into step."""
     return reconcile.out_of_step(records, store_uri, reconcile.storage_id(storage))
 
 
 def inputs_of(data: Prepared, checkpoint: Path | None) -> Inputs:
-    """The hashes of what a trial starts from."""
+    """The hashes of a trial's inputs."""
     return Inputs(data.scan.sha256, data.split.sha256, weights.sha256(checkpoint) if checkpoint else "none")

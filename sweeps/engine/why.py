@@ -1,4 +1,4 @@
-"""Why a planned trial will run, or will not: what differs from what the store and the storage have of it."""
+"""Reasons why a planned trial will run or not: how it differs from the trials in the store and the storage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS = {name: str(f.default) for name, f in FIELDS.items() if f.default is n
 
 @dataclass(frozen=True)
 class Past:
-    """A trial that has been begun at some time: a run of the store, or a record of the storage."""
+    """A trial that was begun at some time: a run of the store, or a record of the storage."""
 
     key: str
     config: Mapping[str, str]
@@ -36,18 +36,18 @@ class Past:
 
     @property
     def name(self) -> str:
-        """As users know it."""
+        """The name that users know."""
         fields = {**DEFAULTS, **self.config}
-        with suppress(KeyError, ValueError, TypeError):  # of an older version, or cut off before it was written
+        with suppress(KeyError, ValueError, TypeError):  # from an older version, or cut off before it was written
             return trial_name(TrialConfig.of({n: text for n, text in fields.items() if n.partition(".")[0] in FIELDS}))
         return f"the trial with key {self.key}"
 
 
 def explain(situation: Situation, key: str, storage: Path) -> int:
-    """Prints why each trial that --why names, by its key's first digits or as `all`, will run or will not.
+    """Prints why each trial that --why names, by the first digits of its key or with `all`, will run or not.
 
     Returns:
-        Exit code: 0, or 2 if no planned trial has such a key.
+        The exit code: 0, or 2 if no planned trial has such a key.
     """
     chosen = [t for t in situation.sweep.trials if key == "all" or t.key.startswith(key)]
     if not chosen:
@@ -64,18 +64,18 @@ def explain(situation: Situation, key: str, storage: Path) -> int:
 
 
 def everything(situation: Situation, storage: Path) -> Iterator[Past]:
-    """All that the store and the storage have, the newest last."""
+    """Yields all trials of the storage and the store, the newest last."""
     for path in sorted((storage / "trials").glob(f"*/{record.FILE}")):
         with suppress(DamagedRecord):
-            if found := record.read(path.parent):
-                config = {name: fitted(str(value)) for name, value in found.config.items()}
-                yield Past(found.key, config, found.tags, "FINISHED", str(path.parent))
+            if committed := record.read(path.parent):
+                config = {name: fitted(str(value)) for name, value in committed.config.items()}
+                yield Past(committed.key, config, committed.tags, "FINISHED", str(path.parent))
     for run in situation.runs:
         yield Past(run.key, run.params, run.tags, run.status, f"run {run.run_id}")
 
 
 def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], storage: Path, code: Code) -> list[str]:
-    """Why a trial will run or will not: a verdict, and what it rests on."""
+    """The verdict on whether a trial will run, followed by the grounds."""
     key, past = trial.key, list(past)
     mine = [p for p in past if p.key == key]
     if key in situation.done:
@@ -84,7 +84,7 @@ def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], stor
     if reason := situation.refused.get(key):
         return [f"cannot start: {reason}"]
     if key not in situation.inputs:
-        return ["whether it will run is not known: its corpus was not read yet (--data-root)"]
+        return ["whether it will run is unknown: its corpus has not been read yet (--data-root)"]
     same = [p for p in mine if _same_inputs(p, situation, key)]
     if unfinished := [p for p in same if p.status != "FINISHED"]:
         folder = storage / "trials" / folder_name(trial, situation.inputs[key])
@@ -102,27 +102,27 @@ def reasons(trial: TrialConfig, situation: Situation, past: Iterable[Past], stor
 
 
 def _ended(past: Past, on: str = "") -> str:
-    """What has become of an attempt that did not finish."""
+    """A sentence on an attempt that did not finish."""
     if past.status == "RUNNING":
         return f"an attempt at it{on} is RUNNING elsewhere, or its driver has died"
     return f"an attempt at it{on} ended as {past.status}"
 
 
 def _nearest(trial: TrialConfig, past: list[Past], code: Code) -> list[str]:
-    """It never ran: the trial that did and differs in fewest fields."""
+    """The reasons for a trial that never ran: the trial that did and differs from it in the fewest fields."""
     if not past:
         return ["will run: it never ran, and the store has nothing else"]
-    config = {name: fitted(str(value)) for name, value in trial.to_dict().items()}  # as the store has them
+    config = {name: fitted(str(value)) for name, value in trial.to_dict().items()}  # as in the store
     differences = [
         {n: (old, new) for n, new in config.items() if (old := p.config.get(n, DEFAULTS.get(n, "?"))) != new}
         for p in past
     ]
     nearest = min(reversed(range(len(past))), key=lambda n: len(differences[n]))
-    told = [f"{name}: {old} -> {new}" for name, (old, new) in differences[nearest].items()]
+    changes = [f"{name}: {old} -> {new}" for name, (old, new) in differences[nearest].items()]
     near = past[nearest]
     return [
-        f"will run: it never ran; nearest to it is {near.name} (key {near.key}, {near.status})",
-        *told,
+        f"will run: it never ran; the nearest that did is {near.name} (key {near.key}, {near.status})",
+        *changes,
         *_code([near], code),
     ]
 
@@ -136,12 +136,12 @@ def _input_differs(past: Past, situation: Situation, key: str, name: str) -> boo
 
 
 def _changed_inputs(past: Past, trial: TrialConfig, situation: Situation, storage: Path) -> Iterator[str]:
-    """Each input that is another than it was, and what of it the storage can tell."""
-    now, prepared = situation.inputs[trial.key].tags, situation.data[wanted_by(trial)]
+    """Yields each input that has changed, with the details that the storage still has."""
+    current, prepared = situation.inputs[trial.key].tags, situation.data[wanted_by(trial)]
     for name, kind in INPUTS.items():
-        old = past.tags.get(name, "not known")
-        if old != now[name]:
-            yield f"{kind}: sha256 {old[:12]} -> {now[name][:12]}"
+        old = past.tags.get(name, "unknown")
+        if old != current[name]:
+            yield f"{kind}: sha256 {old[:12]} -> {current[name][:12]}"
             with suppress(CorpusError):  # the old one is not here
                 if kind == "data":
                     yield from _changed_files(storage / "scans" / f"{old[:16]}.json", prepared)
@@ -164,22 +164,22 @@ def _changed_roles(old: Path, prepared: Prepared) -> Iterator[str]:
     yield from _listed("recordings in another role", moved)
 
 
-def _listed(what: str, names: Iterable[str]) -> Iterator[str]:
+def _listed(kind: str, names: Iterable[str]) -> Iterator[str]:
     if names := sorted(names):
-        yield f"  {len(names)} {what}: {', '.join(names[:MAX_NAMED])}{', ...' * (len(names) > MAX_NAMED)}"
+        yield f"  {len(names)} {kind}: {', '.join(names[:MAX_NAMED])}{', ...' * (len(names) > MAX_NAMED)}"
 
 
 def _resumes(folder: Path) -> Iterator[str]:
     if done := [int(path.stem[-4:]) for path in folder.glob("epoch-*.pt")]:
-        yield f"it goes on after epoch {max(done)}"
+        yield f"it resumes after epoch {max(done)}"
 
 
 def _code(past: list[Past], code: Code) -> Iterator[str]:
-    """What the user might take for a reason, and is none."""
+    """Yields a difference in code, which users might take for a reason, though it is none."""
     if past and (old := past[-1].tags.get("code_sha256", code.sha256)) != code.sha256:
         files = differing(modules_of(past[-1].tags), code.modules)
-        if files != []:  # the nearest trial may have another backbone, which is no other code
+        if files != []:  # another backbone uses other files, which does not count as other code
             yield (
-                f"code: sha256 {old[:12]} -> {code.sha256[:12]}{named(files)}; other code alone never makes a finished "
-                "trial run again"
+                f"code: sha256 {old[:12]} -> {code.sha256[:12]}{named(files)}; a change of code alone never makes a "
+                "finished trial run again"
             )

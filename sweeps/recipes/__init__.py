@@ -1,1 +1,1 @@
-"""What papers trained with: one file a paper, its base configs. Studies import recipes, never other studies."""
+"""The settings of papers: one file of base configs per paper. Studies import recipes, never other studies."""

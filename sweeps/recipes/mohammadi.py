@@ -1,4 +1,4 @@
-"""Mohammadi et al. 2024, section III: pre-trained networks on DeepShip, and what their code does (docs/fidelity.md)."""
+"""Mohammadi et al. 2024, section III: pre-trained networks on DeepShip, as their code has it (docs/fidelity.md)."""
 
 import dataclasses
 
@@ -13,9 +13,9 @@ RATES = TrialConfig(
     data_hz=32_000,
     seed=1,
     clip_s=5.0,
-    scale="minmax",  # of the training split
+    scale="minmax",  # over the training split
     weights="published",
-    head_dropout=0.5,  # beyond the network's own: the authors' code does this
+    head_dropout=0.5,  # in addition to the network's own, as in the authors' code
     input_norm="batch",
     lr=5e-5,
     batch=32,

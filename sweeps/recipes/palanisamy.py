@@ -1,8 +1,8 @@
-"""Palanisamy et al. 2020, section IV: ImageNet's networks on ESC-50, and what their code does."""
+"""Palanisamy et al. 2020, section IV: ImageNet's networks on ESC-50, as their code has it."""
 
 from trainable.config import TrialConfig
 
-# Section IV-A: batches of 32, 70 epochs whose best on validation counts, and no rule that stops earlier.
+# Section IV-A: batches of 32, and 70 epochs without early stopping, of which the best on validation counts.
 ESC50 = TrialConfig(
     corpus="esc50",
     split="published",

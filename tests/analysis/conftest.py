@@ -1,4 +1,4 @@
-"""Runs as a sweep would leave them, with an accuracy that a test chooses."""
+"""Fixtures: runs like those of a finished sweep, with an accuracy that the test chooses."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def check_page() -> Callable[[str], None]:
 
 @pytest.fixture
 def check_latex(tmp_path: Path) -> Callable[[str], None]:
-    """A function that fails if tables do not compile in a bare article, or are too wide for it."""
+    """A function that fails if tables do not compile in a bare article or are too wide for it."""
 
     def check(tables: str) -> None:
         body = "\\documentclass{article}\\begin{document}\n" + tables + "\\end{document}\n"
@@ -116,7 +116,7 @@ class Resources(html.parser.HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes every src, and every href that is not a link of `a` or within the page."""
+        """Records every src, and every href that is not a link of `a` or within the page."""
         if tag not in ("meta", "br", "link"):
             self.open.append(tag)
         for name, value in attrs:
@@ -180,7 +180,7 @@ def provenance(trial: TrialConfig) -> dict[str, str]:
 
 
 def predictions(accuracy: float, seed: int, num_recordings: int) -> dict[str, np.ndarray]:
-    """Predictions with exactly round(accuracy x clips) clips right, whole recordings being easy or hard."""
+    """Predictions with exactly round(accuracy x clips) clips right; whole recordings are easy or hard."""
     clips = 10 + 7 * np.arange(num_recordings) % 41
     where = np.repeat(np.arange(num_recordings), clips)
     labels = (where % len(CLASSES)).astype(np.int64)
@@ -188,8 +188,8 @@ def predictions(accuracy: float, seed: int, num_recordings: int) -> dict[str, np
     ease = np.random.default_rng(0).normal(size=num_recordings)[where] + 0.7 * rng.normal(size=len(where))
     right = np.zeros(len(where), dtype=bool)
     right[np.argsort(-ease)[: round(accuracy * len(where))]] = True
-    said = np.where(right, labels, (labels + 1) % len(CLASSES))
-    logits = 0.1 * rng.random((len(where), len(CLASSES))) + 2.0 * (said[:, None] == np.arange(len(CLASSES)))
+    predicted = np.where(right, labels, (labels + 1) % len(CLASSES))
+    logits = 0.1 * rng.random((len(where), len(CLASSES))) + 2.0 * (predicted[:, None] == np.arange(len(CLASSES)))
     return {
         "logits": logits.astype(np.float32),
         "labels": labels,

@@ -1,4 +1,4 @@
-"""What shares a table, and what is refused, from runs as a sweep leaves them."""
+"""Runs that share a table, and runs that are refused, from runs like those of a sweep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def changed(run: Run, **metrics: float) -> Run:
 
 
 def test_one_typed_row_per_planned_trial_in_order(sweep: Sweep, complete: list[Run]) -> None:
-    """The columns are the fields with their types, then what was measured."""
+    """The columns are the fields with their types, then the metrics."""
     rows = table_rows(sweep, complete[::-1])
     assert rows["key"].tolist() == [trial.key for trial in sweep.trials]
     assert rows["status"].eq("finished").all()
@@ -33,8 +33,8 @@ def test_one_typed_row_per_planned_trial_in_order(sweep: Sweep, complete: list[R
     assert rows["corpus_clips"].unique().tolist() == ["23088/3974/6708"]
 
 
-def test_what_has_not_finished_has_a_status_and_no_numbers(sweep: Sweep, complete: list[Run]) -> None:
-    """A failed run's metrics are not read; a trial without a run is missing; strangers are passed over."""
+def test_an_unfinished_trial_has_a_status_and_no_numbers(sweep: Sweep, complete: list[Run]) -> None:
+    """A failed run's metrics are not read; a trial without a run is missing; unrelated runs are ignored."""
     stranger = dataclasses.replace(complete[3], run_id="stranger", tags={**complete[3].tags, "key": "0" * 12})
     runs = [dataclasses.replace(complete[0], status="FAILED"), *complete[2:], stranger]
     rows = table_rows(sweep, runs)
@@ -94,10 +94,10 @@ def test_mixed_provenance_is_refused_with_counts(
         ("versions", {"versions": ""}),
     ],
 )
-def test_what_different_code_or_versions_made_is_refused_by_key(
+def test_trials_of_different_code_or_versions_are_refused_by_key(
     sweep: Sweep, complete: list[Run], name: str, tags: dict[str, str]
 ) -> None:
-    """The keys of the few are named; whoever accepts the difference gets the table, which says so."""
+    """The keys of the minority are named; the table is made if the difference is accepted."""
     complete[3] = dataclasses.replace(complete[3], tags={**complete[3].tags, **tags})
     with pytest.raises(ValueError, match=rf"made 11 runs; .* made 1 run: {complete[3].key}; .*--accept-mixed {name}"):
         table_rows(sweep, complete)
@@ -115,7 +115,7 @@ def made_with(run: Run, **modules: str) -> Run:
 
 
 def test_the_module_that_differs_is_named(sweep: Sweep, complete: list[Run]) -> None:
-    """Also where a trial went on with it; if it is accepted there is a table."""
+    """It is named also where a trial was resumed with it; if it is accepted, there is a table."""
     runs = [made_with(run, finetune="a", trial="b") for run in complete]
     assert table_rows(sweep, runs)["status"].eq("finished").all()
     runs[3] = made_with(complete[3], finetune="c", trial="b")
@@ -131,8 +131,8 @@ def test_the_module_that_differs_is_named(sweep: Sweep, complete: list[Run]) -> 
         table_rows(sweep, runs)
 
 
-def test_backbones_with_files_of_their_own_share_a_table(sweep: Sweep, complete: list[Run]) -> None:
-    """Their code is not the same, and nothing that they share differs; once that differs, all is named."""
+def test_backbones_with_their_own_files_share_a_table(sweep: Sweep, complete: list[Run]) -> None:
+    """Their code differs, but not the files that they share; once those differ, all are named."""
     runs = [made_with(run, trial="b", **({"panns": "a"} if n < 8 else {"timm": "d"})) for n, run in enumerate(complete)]
     assert len({run.tags["code_modules"] for run in runs}) == 2
     assert table_rows(sweep, runs)["status"].eq("finished").all()
@@ -143,7 +143,7 @@ def test_backbones_with_files_of_their_own_share_a_table(sweep: Sweep, complete:
 
 
 def test_runs_that_name_no_modules_are_told_apart_by_the_hash_alone(sweep: Sweep, complete: list[Run]) -> None:
-    """What is not known is not taken for the same."""
+    """Unknown code is not taken to be the same."""
     runs = [made_with(run, trial="b") for run in complete]
     runs[3] = complete[3]
     with pytest.raises(ValueError, match=rf"made 11 runs; c0dec0dec0de made 1 run: {complete[3].key};"):
@@ -151,7 +151,7 @@ def test_runs_that_name_no_modules_are_told_apart_by_the_hash_alone(sweep: Sweep
 
 
 def test_another_ray_makes_the_same_numbers(sweep: Sweep, complete: list[Run]) -> None:
-    """What runs and stores the trials has no part in their numbers."""
+    """The packages that run and store the trials do not affect their numbers."""
     complete[3] = dataclasses.replace(complete[3], tags={**complete[3].tags, "versions": "torch 2.14.1, ray 2.61.0"})
     assert table_rows(sweep, complete)["status"].eq("finished").all()
 
@@ -171,7 +171,7 @@ def test_data_keeps_a_failure_that_knew_no_hash(sweep: Sweep, complete: list[Run
 
 
 def test_one_checkpoint_per_pre_training_rate(sweep: Sweep, complete: list[Run]) -> None:
-    """Two rates may have two hashes (all fixtures do); one rate may not."""
+    """Two rates may have two hashes (those of all fixtures do); one rate may not."""
     complete[-1] = dataclasses.replace(complete[-1], tags={**complete[-1].tags, "weights_sha256": "cd" * 32})
     with pytest.raises(ValueError, match=r"pretrain_hz=32000 weights=published has 2 different weights_sha256"):
         table_rows(sweep, complete)
@@ -186,23 +186,23 @@ def test_all_problems_are_named_at_once(sweep: Sweep, complete: list[Run], make_
 
 def test_predictions_come_back(sweep: Sweep, make_run: MakeRun) -> None:
     """Logits, labels, recordings and classes are those that were written."""
-    found = read_predictions(make_run(sweep.trials[0], 0.75))
-    accuracy = float((found.logits.argmax(axis=1) == found.labels).mean())
+    predictions = read_predictions(make_run(sweep.trials[0], 0.75))
+    accuracy = float((predictions.logits.argmax(axis=1) == predictions.labels).mean())
     assert accuracy == pytest.approx(0.75, abs=0.01)
-    assert found.classes == ("Cargo", "Passengership", "Tanker", "Tug")
-    assert found.logits.shape == (len(found.recording), 4)
+    assert predictions.classes == ("Cargo", "Passengership", "Tanker", "Tug")
+    assert predictions.logits.shape == (len(predictions.recording), 4)
 
 
-def test_predictions_that_belie_the_run_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
+def test_predictions_that_contradict_the_run_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
     """One clip more or less than the run states is too many."""
     run = make_run(sweep.trials[0], 0.75)
     num_clips = len(read_predictions(run).labels)
-    belied = changed(run, test_accuracy=run.metrics["test_accuracy"] + 1 / num_clips)
+    contradicted = changed(run, test_accuracy=run.metrics["test_accuracy"] + 1 / num_clips)
     with pytest.raises(ValueError, match=rf"run {run.run_id} .* gives an accuracy of .* the run states"):
-        read_predictions(belied)
+        read_predictions(contradicted)
 
 
-def test_rounding_to_float32_is_no_lie(sweep: Sweep, make_run: MakeRun) -> None:
+def test_rounding_to_float32_is_accepted(sweep: Sweep, make_run: MakeRun) -> None:
     """An accuracy taken in single precision agrees."""
     run = make_run(sweep.trials[0], 0.7)
     read_predictions(changed(run, test_accuracy=float(np.float32(run.metrics["test_accuracy"]))))
@@ -223,24 +223,26 @@ def test_missing_or_damaged_predictions_are_named(sweep: Sweep, make_run: MakeRu
 def test_predictions_cut_anywhere_or_with_a_bit_flipped_are_refused_in_words(
     sweep: Sweep, make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """A bit of every byte, and every fifth length: what can still be read is what was written."""
+    """One bit of every byte and every fifth length are tried: whatever can still be read is unchanged."""
     run = make_run(sweep.trials[0])
     path, labels = tmp_path / run.run_id / "predictions.npz", np.array([0, 1])
     arrays = {"logits": np.eye(2, dtype=np.float32), "labels": labels, "recording": np.array(["a", "b"])}
     save_arrays(path, **arrays, clip=labels, classes=np.array(["x", "y"]))
     run = dataclasses.replace(run, metrics={"test_accuracy": 1.0})
-    whole, good = path.read_bytes(), read_predictions(run)
-    assert len(whole) < 2_000
-    flipped = [whole[:n] + bytes([byte ^ 1 << n % 8]) + whole[n + 1 :] for n, byte in enumerate(whole)]
-    for data in flipped + [whole[:length] for length in range(0, len(whole), 5)]:
+    intact, good = path.read_bytes(), read_predictions(run)
+    assert len(intact) < 2_000
+    flipped = [intact[:n] + bytes([byte ^ 1 << n % 8]) + intact[n + 1 :] for n, byte in enumerate(intact)]
+    for data in flipped + [intact[:length] for length in range(0, len(intact), 5)]:
         path.write_bytes(data)
         try:
-            found = read_predictions(run)
+            predictions = read_predictions(run)
         except ValueError as error:
             assert "copy it again from --storage/trials/" in str(error)  # noqa: PT017
         else:
-            assert len(data) == len(whole), "a file that was cut was read"
-            assert all(np.array_equal(getattr(found, n), getattr(good, n)) for n in ("logits", "labels", "recording"))
+            assert len(data) == len(intact), "a truncated file was read"
+            assert all(
+                np.array_equal(getattr(predictions, n), getattr(good, n)) for n in ("logits", "labels", "recording")
+            )
 
 
 def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run: MakeRun) -> None:
@@ -257,21 +259,21 @@ def test_predictions_that_do_not_fit_together_are_refused(sweep: Sweep, make_run
 
 
 def test_a_setting_that_the_store_cannot_hold_whole_is_no_other_setting(sweep: Sweep, make_run: MakeRun) -> None:
-    """560 classes: a run with them has the plan's settings; one with another last class has not."""
+    """With 560 classes, a run that has them matches the plan; one with another last class does not."""
     classes = ",".join(f"species_name_{n:04d}" for n in range(560))
     planned = varied(sweep, {"classes": classes, "split": "recording"})
     run = make_run(planned.trials[0])
     same = dataclasses.replace(run, params={name: fitted(value) for name, value in run.params.items()})
     other = dataclasses.replace(same, params={**same.params, "classes": fitted(f"{classes}x")})
     assert "1 run with the plan's settings" in held(planned, [same])
-    said = held(planned, [other])
-    assert "--set classes=species_name_0000," in said
-    assert "... (whole in config.json)" in said
-    assert len(said) < 500
+    message = held(planned, [other])
+    assert "--set classes=species_name_0000," in message
+    assert "... (whole in config.json)" in message
+    assert len(message) < 500
 
 
 def test_held_names_the_settings_that_the_store_has(sweep: Sweep, complete: list[Run], make_run: MakeRun) -> None:
-    """What differs from the plan, as flags that would select it."""
+    """Settings that differ from the plan are shown as the flags that would select them."""
     short = [make_run(dataclasses.replace(t, epochs=2, classes="Tug,Cargo")) for t in sweep.trials[:2]]
     assert "2 runs with --set epochs=2 --set classes=Cargo,Tug" in held(sweep, short)
     assert held(sweep, []) == "the store holds no run at all"

@@ -34,7 +34,7 @@ LEVELS = {"none": 0.60, "mixup": 0.64, "specaugment+mixup": 0.70}
 
 @dataclass(frozen=True)
 class MeanLikelihood(ClipScore):
-    """What the classes of the clips were given."""
+    """The likelihood that the clips' own classes were given."""
 
     title = "mean likelihood"
     higher_is_better = True
@@ -44,12 +44,12 @@ class MeanLikelihood(ClipScore):
     recordings_by = "the median of all clips"
 
     def of_clips(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """What each clip's own class was given."""
+        """The likelihood of each clip's own class."""
         shares: np.ndarray = np.exp(metrics.log_softmax(logits))[np.arange(len(labels)), labels]
         return shares
 
     def of_recordings(self, logits: np.ndarray, labels: np.ndarray, recording: np.ndarray) -> float:
-        """Something else than the mean."""
+        """The median, to differ from the mean."""
         return float(np.median(self.of_clips(logits, labels)))
 
 
@@ -65,11 +65,11 @@ def augments() -> Sweep:
 @pytest.fixture
 def runs(augments: Sweep, make_run: MakeRun) -> list[Run]:
     """Every trial finished; the higher learning rate is a point worse."""
-    found = []
+    finished = []
     for trial in augments.trials:
         noise = 0.004 * (trial.seed * len(trial["augment"]) % 3)
-        found.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
-    return found
+        finished.append(make_run(trial, LEVELS[trial["augment"]] + noise - 0.01 * (trial.lr > 1e-4)))
+    return finished
 
 
 def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
@@ -79,14 +79,14 @@ def slower(augments: Sweep, runs: list[Run]) -> tuple[Sweep, list[Run]]:
 
 
 def test_a_pivot_lays_out_any_two_fields(augments: Sweep, runs: list[Run]) -> None:
-    """Words down as planned, numbers across as they rise; a number says whose it is."""
+    """Words go down as planned, numbers across in rising order; a number names its field."""
     table = assemble(TWO.table, augments, runs, None, "", 0.02)
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Augmentation", "lr=5e-05", "lr=0.001"]
-    assert found[5][:2] == ["Augmentation", "Learning rate"]
-    assert found[7][:2] == ["none", "5e-05"]
-    assert [row[0] for row in found[2:5]] == list(LEVELS)
-    assert found[4][1].startswith("**70.")
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Augmentation", "lr=5e-05", "lr=0.001"]
+    assert lines_of_fields[5][:2] == ["Augmentation", "Learning rate"]
+    assert lines_of_fields[7][:2] == ["none", "5e-05"]
+    assert [row[0] for row in lines_of_fields[2:5]] == list(LEVELS)
+    assert lines_of_fields[4][1].startswith("**70.")
     assert table.title(table.cells[1]) == "augment=none, lr=0.001"
     rows = list(csv.DictReader(io.StringIO(pivot.csv_frame(table).to_csv(index=False))))
     assert [(row["augment"], row["lr"]) for row in rows[:2]] == [("none", "5e-05"), ("none", "0.001")]
@@ -96,16 +96,16 @@ def test_a_pivot_lays_out_any_two_fields(augments: Sweep, runs: list[Run]) -> No
 def test_a_pivot_without_a_field_across_has_one_column(augments: Sweep, runs: list[Run]) -> None:
     """Its heading is the score; the detailed table has no second field."""
     table = assemble(Pivot(down="augment").table, *slower(augments, runs), None, "", 0.02)
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Augmentation", "Accuracy"]
-    assert found[5][:3] == ["Augmentation", "n", "Clip accuracy"]
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Augmentation", "Accuracy"]
+    assert lines_of_fields[5][:3] == ["Augmentation", "n", "Clip accuracy"]
     assert lines(table).axes[0].get_xlabel() == "Augmentation"
 
 
 def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sweep, runs: list[Run]) -> None:
     """Nothing is drawn between two words; zero, which has no logarithm, is a word too."""
-    found = assemble(TWO.table, augments, runs, None, "", 0.02)
-    (words,) = lines(found).axes
+    table = assemble(TWO.table, augments, runs, None, "", 0.02)
+    (words,) = lines(table).axes
     assert (words.get_xscale(), [label.get_text() for label in words.get_xticklabels()]) == ("linear", list(LEVELS))
     assert {line.get_linestyle() for line in words.get_lines()} == {"None"}
     turned = assemble(Pivot(down="lr", across="augment").table, augments, runs, None, "", 0.02)
@@ -117,17 +117,17 @@ def test_numbers_stand_on_a_logarithmic_axis_and_words_side_by_side(augments: Sw
 
 
 def test_one_value_stands_in_the_middle(augments: Sweep, runs: list[Run]) -> None:
-    """Its lines are a little aside of each other there, and not at both ends."""
+    """Its lines are a little apart there, and not at both ends."""
     some = tuple(trial for trial in augments.trials if trial.lr == 5e-5)
-    found = assemble(Pivot(down="lr", across="augment").table, Sweep("toy", some), runs, None, "", 0.02)
-    (axes,) = lines(found).axes
+    table = assemble(Pivot(down="lr", across="augment").table, Sweep("toy", some), runs, None, "", 0.02)
+    (axes,) = lines(table).axes
     assert axes.get_xlim() == pytest.approx((2.5e-5, 1e-4))
 
 
 def test_the_report_of_a_pivot_is_whole(
     augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
-    """Every file; the page is headed by the fields, and says which cell waits for what."""
+    """Every file is there; the page is headed by the fields, and says which cell lacks which seeds."""
     table = assemble(TWO.table, augments, runs[1:], None, "", 0.02)
     files = TWO.files(table, "Which augmentation?", "python -m analysis.toy", tmp_path)
     assert set(files) == PIVOT_FILES
@@ -150,25 +150,25 @@ def test_more_than_the_two_fields_is_refused(augments: Sweep, runs: list[Run]) -
 
 
 def test_a_pivot_says_what_differs_between_its_cells(augments: Sweep, make_run: MakeRun) -> None:
-    """By column where a column has one value, else by row or by cell; nothing where a table tells it itself."""
+    """It goes by column where a column has one value, else by row or by cell; fields in the table are left out."""
     trials = [dataclasses.replace(t, batch=64) if t.lr == 1e-3 else t for t in augments.trials]
     trials = [dataclasses.replace(t, epochs=9) if t.lr == 1e-3 and t["augment"] == "none" else t for t in trials]
     again = [make_run(trial, run_id=f"again-{trial.key}") for trial in trials]
-    found = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
-    said = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
-    for text in (pivot.markdown(found), pivot.latex(found).replace(r"\_", "_")):
-        assert said in text
+    table = assemble(TWO.table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    caption = "Not the same for all cells: batch (32; 64 for lr=0.001), epochs (100; 9 for augment=none, lr=0.001)."
+    for text in (pivot.markdown(table), pivot.latex(table).replace(r"\_", "_")):
+        assert caption in text
 
 
 def test_networks_across_need_no_rate_in_their_names(backbones: Sweep, make_run: MakeRun) -> None:
-    """A pivot over backbones: their names as they are, and each one's weights in the provenance."""
+    """A pivot over backbones has their plain names, and the weights of each in the provenance."""
     table = assemble(Pivot(down="backbone").table, backbones, [make_run(t) for t in backbones.trials], None, "", 0.02)
     assert [row[0] for row in fields(pivot.markdown(table))[2:6]] == ["cnn6", "cnn14", "cnn10", "mobilenetv1"]
     assert {name.partition(":")[0] for name in table.provenance["weights"]} == {*table.down_values}
 
 
 def test_many_long_names_fit_a_figure(make_run: MakeRun) -> None:
-    """Ten networks, down and across: names are slanted, and the legend takes several rows, all within the picture."""
+    """With ten networks, down and across, names are slanted, and the legend takes several rows, all in the picture."""
     runs = [make_run(trial, 0.6) for trial in SWEEP.trials]
     down = assemble(Pivot(down="backbone").table, SWEEP, runs, None, "", 0.02)
     assert {label.get_rotation() for label in lines(down).axes[0].get_xticklabels()} == {30.0}
@@ -191,22 +191,22 @@ def test_many_long_names_fit_a_figure(make_run: MakeRun) -> None:
     ],
 )
 def test_what_makes_no_table_is_refused_at_the_desk(kind: Callable[[], object], reason: str) -> None:
-    """Where the study's file is read, with the remedy."""
+    """The refusal comes when the study's file is read, with the remedy."""
     with pytest.raises(ValueError, match=reason):
         kind()
 
 
 def test_a_ranking_is_over_any_field(augments: Sweep, runs: list[Run]) -> None:
-    """Highest first, all pairs compared, nothing said of networks."""
+    """The highest is first, all pairs are compared, and nothing is said about networks."""
     table = assemble(Ranking(over="augment").table, *slower(augments, runs), None, "", 0.02)
     text = standings.markdown(table)
-    found = fields(text)
-    assert found[0] == ["#", "Augmentation", "Accuracy", "Published", "Against the best"]
-    assert [row[1].strip("*") for row in found[2:5]] == ["specaugment+mixup", "mixup", "none"]
-    assert (found[2][4], found[4][4].partition(",")[0]) == ("best", "lower")
+    lines_of_fields = fields(text)
+    assert lines_of_fields[0] == ["#", "Augmentation", "Accuracy", "Published", "Against the best"]
+    assert [row[1].strip("*") for row in lines_of_fields[2:5]] == ["specaugment+mixup", "mixup", "none"]
+    assert (lines_of_fields[2][4], lines_of_fields[4][4].partition(",")[0]) == ("best", "lower")
     assert (table.pairs[0].first, table.pairs[0].second) == ("specaugment+mixup", "mixup")
-    assert "for every setting, as far as augmentation does not change them" in text
-    for words in ("Parameters", "Checkpoint", "network lies", "backbone"):
+    assert "for every setting, insofar as augmentation does not change them" in text
+    for words in ("Parameters", "Checkpoint", "network exceeds", "backbone"):
         assert words not in text
     figure = dots(table)
     assert len(figure.axes) == 1
@@ -215,28 +215,28 @@ def test_a_ranking_is_over_any_field(augments: Sweep, runs: list[Run]) -> None:
 
 
 def test_a_ranking_over_numbers_names_them(augments: Sweep, runs: list[Run]) -> None:
-    """Learning rates of one augmentation; what is incomplete is told with its field."""
+    """The rows are learning rates of one augmentation; an incomplete one is named with its field."""
     trials = tuple(trial for trial in augments.trials if trial["augment"] == "none")
     table = assemble(Ranking(over="lr").table, Sweep("toy", trials), runs[1:6], None, "", 0.02)
     assert [row.name for row in table.cells] == ["5e-05", "0.001"]
     assert "lr=0.001: 2 of 3 seeds: missing 1" in standings.markdown(table)
-    assert pairs.pair_captions(table) == ("Nothing is compared before two learning rates are complete.",)
+    assert pairs.pair_captions(table) == ("Nothing is compared until two learning rates are complete.",)
 
 
 def test_what_else_differs_between_rows_is_told(augments: Sweep, runs: list[Run], make_run: MakeRun) -> None:
-    """Weights too, which no column shows here."""
+    """Weights count too, which no column shows here."""
     its, _ = slower(augments, runs)
     trials = [dataclasses.replace(t, weights="none") if t["augment"] == "none" else t for t in its.trials]
     again = [make_run(trial, LEVELS[trial["augment"]], run_id=f"again-{trial.key}") for trial in trials]
-    found = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
-    told = ("Not the same for all settings: weights (published; none for augment=none).",)
-    assert standings.differing_captions(found) == told
+    table = assemble(Ranking(over="augment").table, Sweep("toy", tuple(trials)), again, None, "", 0.02)
+    expected = ("Not the same for all settings: weights (published; none for augment=none).",)
+    assert standings.differing_captions(table) == expected
 
 
 def test_the_report_of_a_ranking_is_whole(
     augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
-    """Every file, and a page with no word of Grad-CAM until there is one."""
+    """Every file is there, and the page has no word about Grad-CAM until there is a figure."""
     kind = Ranking(over="augment")
     table = assemble(kind.table, *slower(augments, runs), None, "", 0.02)
     files = kind.files(table, "Which augmentation?", "python -m analysis.toy", tmp_path)
@@ -251,7 +251,7 @@ def test_the_report_of_a_ranking_is_whole(
 
 
 def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
-    """It stands in every heading, caption, column and figure, where accuracy would; pairs are of it too."""
+    """It takes the place of accuracy in every heading, caption, column and figure; pairs compare it too."""
     two = dataclasses.replace(TWO, score=LIKELIHOOD)
     table = assemble(two.table, augments, runs, None, "", 0.02)
     text = {name: str(content) for name, content in two.files(table, "Is it so?", "again", tmp_path).items()}
@@ -269,7 +269,7 @@ def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path:
 
 
 def test_a_loss_is_written_as_it_is_and_less_of_it_is_better(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
-    """Three decimals, no percent, the lowest bold; what the score's own file says, by its name."""
+    """It has three decimals, no percent, the lowest bold, and the wording of the score's own file."""
     two = dataclasses.replace(TWO, score="loss")
     table = assemble(two.table, augments, runs, None, "", 0.02)
     means = [cell.scores.clip.mean for cell in table.cells if cell.scores]
@@ -288,7 +288,7 @@ def test_a_loss_is_written_as_it_is_and_less_of_it_is_better(augments: Sweep, ru
 
 
 def test_a_ranking_by_loss_has_the_lowest_first(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
-    """In the order, in the pairs and in words; its matrices are headed by it."""
+    """That holds for the order, the pairs and the words; the matrices are headed by the loss."""
     kind = Ranking(over="augment", score="loss")
     table = assemble(kind.table, *slower(augments, runs), None, "", 0.02)
     means = [row.scores.clip.mean for row in table.ranked if row.scores]
@@ -306,11 +306,11 @@ def test_a_ranking_by_loss_has_the_lowest_first(augments: Sweep, runs: list[Run]
 
 
 def test_a_table_is_of_the_trials_own_score() -> None:
-    """Their first that is a mean over clips; where none is, the first of all; one that is none is refused."""
+    """It is their first that is a mean over clips, else the first of all such scores; any other score is refused."""
     assert chosen("", BASE).name == BASE.main_score.name
     assert chosen("", BASE.but(scores="loss+macro_f1", keep_by="loss", stop_by="loss")).name == "loss"
     assert chosen("", BASE.but(scores="macro_f1", keep_by="macro_f1", stop_by="macro_f1")).name == "accuracy"
-    with pytest.raises(ValueError, match="score='macro_f1': is no mean over clips; choose one of accuracy, loss"):
+    with pytest.raises(ValueError, match="score='macro_f1': is not a mean over clips; choose one of accuracy, loss"):
         Pivot(down="augment", score="macro_f1")
     with pytest.raises(ValueError, match="score='acuracy': choose one of accuracy, "):
         Ranking(over="augment", score="acuracy")
@@ -318,7 +318,7 @@ def test_a_table_is_of_the_trials_own_score() -> None:
 
 @pytest.mark.parametrize("folder", ["analysis", "sweeps/engine"])
 def test_scores_are_named_in_their_own_files_only(folder: str) -> None:
-    """Not in what reports them, or lists trials by them."""
+    """No module that reports scores, or lists trials by them, names one."""
     files = (Path(__file__).parents[2] / folder).rglob("*.py")
     assert [path.name for path in files if "accuracy" in path.read_text(encoding="utf-8").lower()] == []
 
@@ -334,7 +334,7 @@ def test_published_accuracies_stand_beside_no_other_score(sweep: Sweep, complete
 def test_the_command_of_a_new_study_is_one_line(
     augments: Sweep, runs: list[Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str]
 ) -> None:
-    """From the store to the files, for a pivot and a ranking."""
+    """It goes from the store to the files, for a pivot and a ranking."""
     flags = ["--store", fill_store(tmp_path / "store", runs), "--out", str(tmp_path / "out")]
     assert main(augments, "Which augmentation?", TWO, argv=flags) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == PIVOT_FILES

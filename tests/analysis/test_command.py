@@ -1,4 +1,4 @@
-"""What a report leaves in the store: its files, with the sweep's own run; and a word where that cannot be."""
+"""The files of a report in the store, attached to the sweep's own run, and the message if that is impossible."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_a_report_lies_with_the_run_that_most_trials_are_nested_in(
+def test_a_report_is_attached_to_the_parent_run_of_most_trials(
     tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A trial that another sweep has finished does not take it along; a later report takes the place of the first."""
+    """A trial that another sweep finished does not attract the report; a later report replaces the first."""
     store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}")
     other, parent = store.open_sweep("toy", "epochs=2", {}), store.open_sweep("toy", "", {})
     for number, its in enumerate((other, parent, parent)):
@@ -38,8 +38,8 @@ def test_a_report_lies_with_the_run_that_most_trials_are_nested_in(
     files[0].write_text("<p>again</p>")
     attach(files, read_runs(store.uri), store.uri)
     client = MlflowClient(tracking_uri=store.uri)
-    found = sorted(file.path for file in client.list_artifacts(parent, "report"))
-    assert found == ["report/figure.png", "report/report.html"]
+    paths = sorted(file.path for file in client.list_artifacts(parent, "report"))
+    assert paths == ["report/figure.png", "report/report.html"]
     assert Path(client.download_artifacts(parent, "report/report.html")).read_text() == "<p>again</p>"
     assert client.list_artifacts(other, "report") == []
     assert f"attached: to the sweep's run {parent}" in capsys.readouterr().out
@@ -48,11 +48,11 @@ def test_a_report_lies_with_the_run_that_most_trials_are_nested_in(
 def test_a_store_that_takes_nothing_stops_no_report(
     tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is said, and why."""
+    """The message says so, and why."""
     nested = Run("r", "toy", "n", "FINISHED", {}, {}, {"key": "k", "mlflow.parentRunId": "gone"}, "")
     (tmp_path / "no store").write_text("something else, and long enough to be looked at " * 10)
     attach(files, [nested], f"sqlite:///{tmp_path / 'no store'}")
-    said = capsys.readouterr()
-    assert (said.out, "not attached to the sweep's run in the store: --store" in said.err) == ("", True)
+    printed = capsys.readouterr()
+    assert (printed.out, "not attached to the sweep's run in the store: --store" in printed.err) == ("", True)
     attach(files, [dataclasses.replace(nested, tags={"key": "k"})], f"sqlite:///{tmp_path / 'no store'}")
     assert "not attached: the store has no run of the sweep itself" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Pairs of networks: each test against a hand-computed value, and honesty where the seeds cannot tell."""
+"""Pairs of networks: each test against a hand-computed value, and unknown values where the seeds cannot tell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECORDING = np.repeat(np.arange(12), 5)
 
 
 def network(name: str, *accuracy: float, seeds: tuple[int, ...] = (1, 2, 3), data_hz: int = 32_000) -> Entry:
-    """A network with these accuracies; all its clips are right in as many seeds as the first says."""
+    """A network with these accuracies; the first is also the score of each of its clips."""
     hits = np.full(len(RECORDING), accuracy[0])
     return Entry(name, dict(zip(seeds, accuracy, strict=False)), hits, data_hz)
 
@@ -28,17 +28,17 @@ def test_holm_on_the_p_values_of_benjamini_and_hochberg_1995() -> None:
     p += [0.6528, 0.7590, 1.0000]
     expected = [0.0015, 0.0056, 0.0247, 0.1140, 0.2211, 0.2780, 0.2780, 0.2780, 0.3213] + [1.0] * 6
     order = np.random.default_rng(0).permutation(15)
-    found = holm([p[i] for i in order])
-    assert found == pytest.approx([expected[i] for i in order])
-    assert sum(value < 0.05 for value in found) == 3
+    adjusted = holm([p[i] for i in order])
+    assert adjusted == pytest.approx([expected[i] for i in order])
+    assert sum(value < 0.05 for value in adjusted) == 3
 
 
-def test_holm_counts_what_it_cannot_rank() -> None:
+def test_holm_counts_tests_without_a_p_value() -> None:
     """A test without a p-value makes the family larger and stays unknown."""
-    found = holm([0.01, math.nan, 0.03])
-    assert found[0] == pytest.approx(0.03)
-    assert math.isnan(found[1])
-    assert found[2] == pytest.approx(0.06)
+    adjusted = holm([0.01, math.nan, 0.03])
+    assert adjusted[0] == pytest.approx(0.03)
+    assert math.isnan(adjusted[1])
+    assert adjusted[2] == pytest.approx(0.06)
 
 
 def test_seeds_in_common_are_paired() -> None:
@@ -56,8 +56,8 @@ def test_seeds_in_common_are_paired() -> None:
 
 
 @pytest.mark.parametrize("other", [{"seeds": (1, 2, 4)}, {"data_hz": 16_000}])
-def test_what_is_not_paired_is_tested_by_welch(other: dict[str, object]) -> None:
-    """Another seed or data rate; value and p are those of the textbook formula."""
+def test_unpaired_settings_are_tested_by_welch(other: dict[str, object]) -> None:
+    """With another seed or data rate, value and p are those of the textbook formula."""
     a, b = (0.71, 0.72, 0.76), (0.65, 0.66, 0.64)
     (pair,) = all_pairs([network("a", *a), network("b", *b, **other)], RECORDING)  # type: ignore[arg-type]
     error = math.sqrt(np.var(a, ddof=1) / 3 + np.var(b, ddof=1) / 3)
@@ -76,7 +76,7 @@ def test_what_is_not_paired_is_tested_by_welch(other: dict[str, object]) -> None
     ],
 )
 def test_seeds_that_all_agree_cannot_tell(a: tuple[float, ...], b: tuple[float, ...]) -> None:
-    """No spread is no certainty: the difference stands, p and interval are unknown, and nothing warns."""
+    """A lack of spread is not certainty: the difference is kept, p and interval are unknown, and nothing warns."""
     (pair,) = all_pairs([network("a", *a), network("b", *b)], RECORDING)
     assert pair.difference == pytest.approx(0.1)
     assert math.isnan(pair.p)
@@ -95,7 +95,7 @@ def test_ten_networks_are_45_pairs_each_once() -> None:
 
 
 def test_recordings_are_drawn_for_both_networks_together() -> None:
-    """Hard recordings are hard for both: their difference is far surer than either accuracy."""
+    """Hard recordings are hard for both, so that the difference is far more certain than either accuracy."""
     rng = np.random.default_rng(3)
     ease = rng.uniform(0, 0.9, 12)
     better = Entry("a", {1: 0.5}, (ease + 0.05 + 0.01 * rng.random(12))[RECORDING], 32_000)
@@ -105,7 +105,7 @@ def test_recordings_are_drawn_for_both_networks_together() -> None:
 
 
 def test_networks_that_hit_the_same_clips_have_no_interval() -> None:
-    """What never differs is unknown over recordings, not certain."""
+    """A difference that never varies is unknown over recordings, not certain."""
     same = np.random.default_rng(0).random(60)
     (pair,) = all_pairs([Entry("a", {1: 0.5}, same, 1), Entry("b", {1: 0.5}, same, 1)], RECORDING)
     assert math.isnan(pair.over_recordings.low)
@@ -122,5 +122,5 @@ def test_what_a_pair_needs_is_just_significant(num_seeds: int, num_pairs: int, e
 
 
 def test_one_seed_can_show_nothing() -> None:
-    """However large the difference."""
+    """No difference is large enough."""
     assert needed_spreads(1, 45) == math.inf

@@ -1,4 +1,4 @@
-"""Confusion matrices and the scores of classes, against counts by hand."""
+"""Confusion matrices and the scores of classes, compared with counts by hand."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from analysis.engine.rows import Predictions
 LABELS = np.array([0, 0, 0, 0, 1, 1])
 
 
-def said(*classes: int, labels: Sequence[int] = LABELS, names: str = "AB") -> Predictions:  # type: ignore[assignment]
-    """Predictions that name these classes."""
+def predicting(*classes: int, labels: Sequence[int] = LABELS, names: str = "AB") -> Predictions:  # type: ignore[assignment]
+    """Predictions of these classes."""
     logits = np.eye(len(names), dtype=np.float32)[list(classes)]
     clips = np.arange(len(classes))
     return Predictions(logits, np.asarray(labels), clips.astype(str), clips, tuple(names))
 
 
-SEEDS = [said(0, 0, 0, 1, 1, 0), said(0, 0, 1, 1, 1, 1)]
+SEEDS = [predicting(0, 0, 0, 1, 1, 0), predicting(0, 0, 1, 1, 1, 1)]
 
 
 def test_rows_are_true_classes_and_add_up_to_one() -> None:
-    """Four clips of A, 3 and 2 named A; two of B, 1 and 2 named B."""
-    found = confusion(SEEDS)
-    assert found.classes == ("A", "B")
-    assert found.shares.tolist() == [[[0.75, 0.25], [0.5, 0.5]], [[0.5, 0.5], [0.0, 1.0]]]
-    assert found.mean.tolist() == [[0.625, 0.375], [0.25, 0.75]]
-    assert found.mean.sum(axis=1) == pytest.approx([1, 1])
+    """Of four clips of A, 3 and 2 are named A; of two of B, 1 and 2 are named B."""
+    matrices = confusion(SEEDS)
+    assert matrices.classes == ("A", "B")
+    assert matrices.shares.tolist() == [[[0.75, 0.25], [0.5, 0.5]], [[0.5, 0.5], [0.0, 1.0]]]
+    assert matrices.mean.tolist() == [[0.625, 0.375], [0.25, 0.75]]
+    assert matrices.mean.sum(axis=1) == pytest.approx([1, 1])
 
 
 def test_deviation_over_seeds_is_the_sample_one() -> None:
-    """Of 0.75 and 0.50: 0.25 / sqrt(2); of one seed it is unknown."""
+    """For 0.75 and 0.50 it is 0.25 / sqrt(2); for one seed it is unknown."""
     assert confusion(SEEDS).std[0, 0] == pytest.approx(0.25 / math.sqrt(2))
     assert np.isnan(confusion(SEEDS[:1]).std).all()
 
 
 def test_recall_is_the_diagonal() -> None:
-    """Mean and deviation over seeds, class by class."""
+    """It has a mean and a deviation over seeds, class by class."""
     first, second = confusion(SEEDS).recall
     assert (first.mean, second.mean) == (0.625, 0.75)
     assert second.std == pytest.approx(0.5 / math.sqrt(2))
@@ -49,16 +49,16 @@ def test_recall_is_the_diagonal() -> None:
 
 def test_macro_f1_is_the_mean_of_the_classes() -> None:
     """Seed 1: A 3 hits, 1 missed, 1 wrong, F1 6/8; B 1, 1, 1, F1 2/4. Seed 2: A 4/6, B 4/6."""
-    found = macro_f1(SEEDS)
-    assert found.mean == pytest.approx(((0.75 + 0.5) / 2 + 2 / 3) / 2)
-    assert found.n == 2
+    score = macro_f1(SEEDS)
+    assert score.mean == pytest.approx(((0.75 + 0.5) / 2 + 2 / 3) / 2)
+    assert score.n == 2
 
 
 def test_a_class_without_test_clips_is_unknown() -> None:
     """Its row and recall are NaN, it has no share in the macro-F1, and nothing warns."""
-    seeds = [said(0, 2, 1, labels=[0, 0, 1], names="ABC")]
-    found = confusion(seeds)
-    assert np.isnan(found.mean[2]).all()
-    assert math.isnan(found.recall[2].mean)
-    assert found.recall[0].mean == 0.5
+    seeds = [predicting(0, 2, 1, labels=[0, 0, 1], names="ABC")]
+    matrices = confusion(seeds)
+    assert np.isnan(matrices.mean[2]).all()
+    assert math.isnan(matrices.recall[2].mean)
+    assert matrices.recall[0].mean == 0.5
     assert macro_f1(seeds).mean == pytest.approx((2 / 3 + 1) / 2)

@@ -1,4 +1,4 @@
-"""The command on a small finished sweep: real trials, their checkpoints and clips; and what it refuses, in words."""
+"""The command on a small finished sweep, with real trials, checkpoints and clips, and its refusals in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 class Finished(NamedTuple):
-    """Where a small sweep lies, and its runs."""
+    """The folders of a small sweep, and its runs."""
 
     ships: Path
     storage: Path
@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def run_of(its: TrialConfig, folder: Path, scores: dict[str, float], inputs: Inputs) -> Run:
-    """As the driver would record it."""
+    """The run that the driver would record."""
     return Run(
         run_id=f"run-{its.key}",
         experiment=SWEEP.name,
@@ -80,7 +80,7 @@ def run_of(its: TrialConfig, folder: Path, scores: dict[str, float], inputs: Inp
 def command(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """A function that calls the command with more words, and with other runs in its store; its exit code and output."""
+    """A function that calls the command with further arguments and other runs, and returns its exit code and output."""
 
     def call(*more: str, runs: list[Run] | None = None, storage: Path | None = None) -> tuple[int, str, str]:
         monkeypatch.setattr(gradcam, "read_runs", lambda uri: finished.runs if runs is None else runs)
@@ -93,7 +93,7 @@ def command(
 
 
 def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished, tmp_path: Path) -> None:
-    """Both networks of the sweep over all seeds and test clips, every clip in one kind, and nothing else changed."""
+    """Both networks of the sweep are covered, with all seeds and test clips, and no checkpoint is touched."""
     before = {path: path.stat().st_mtime_ns for path in finished.storage.rglob("*.pt")}
     code, out, err = command()
     assert (code, err) == (0, "")
@@ -108,9 +108,9 @@ def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished
     words = " ".join(text.split())
     assert f"| {PANN} − {TIMM} | correct |" in words
     assert f"{PANN}: the last map has 3 x 2 cells of 1.67 s x 32 mel bands, interpolated to 126 x 64" in words
-    found = pd.read_csv(tmp_path / "out" / "focus.csv")
+    focus = pd.read_csv(tmp_path / "out" / "focus.csv")
     for name in (PANN, TIMM):
-        its = found[(found["network"] == name) & (found["measure"] == "half_area") & found["num_zero"].notna()]
+        its = focus[(focus["network"] == name) & (focus["measure"] == "half_area") & focus["num_zero"].notna()]
         predictions = [np.load(Path(run.artifact_uri) / "predictions.npz") for run in finished.runs]
         labels = [
             p["labels"] for p, run in zip(predictions, finished.runs, strict=True) if run.params["backbone"] == name
@@ -124,19 +124,19 @@ def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished
 
 
 def test_a_subset_of_one_network(command: Command, tmp_path: Path) -> None:
-    """Named networks, so many clips of each class: two classes, three clips, two seeds."""
+    """The network is named, and so is the number of clips: two classes, three clips, two seeds."""
     code, out, _ = command("--backbones", TIMM, "--clips-per-class", "3")
     assert code == 0
     assert "6 of " in out
     assert "At most 3 test clips of each class" in " ".join(out.split())
-    found = pd.read_csv(tmp_path / "out" / "focus.csv")
-    its = found[(found["measure"] == "half_area") & found["num_zero"].notna()]
+    focus = pd.read_csv(tmp_path / "out" / "focus.csv")
+    its = focus[(focus["measure"] == "half_area") & focus["num_zero"].notna()]
     assert (its["num_maps"] + its["num_zero"]).sum() == 2 * 3 * 2
-    assert set(found["network"]) == {TIMM}
+    assert set(focus["network"]) == {TIMM}
 
 
 def test_the_best_complete_network_of_each_family() -> None:
-    """The highest mean over seeds; a network without all its seeds does not count, however good."""
+    """It has the highest mean over seeds; a network without all its seeds does not count, however good."""
     columns = ("backbone", "seed", "status", "test_accuracy")
     rows = [("cnn14", seed, "finished", score) for seed, score in ((1, 0.8), (2, 0.6))]
     rows += [("resnet38", seed, "finished", score) for seed, score in ((1, 0.71), (2, 0.71))]
@@ -152,7 +152,7 @@ def test_the_best_complete_network_of_each_family() -> None:
 
 
 def test_networks_that_cannot_be_compared_are_refused(command: Command, finished: Finished) -> None:
-    """One that is not planned, one that lacks a seed, a sweep with several trials of one network and seed."""
+    """Refused are an unplanned network, one without a seed, and a sweep with several trials per network and seed."""
     code, _, err = command("--backbones", "cnn6")
     assert (code, "--backbones cnn6: the sweep does not plan it; it plans cnn14, " in err) == (2, True)
     lacking = [run for run in finished.runs if run.params["seed"] == "1"]
@@ -167,31 +167,31 @@ def test_networks_that_cannot_be_compared_are_refused(command: Command, finished
 
 
 def test_a_sweep_that_does_not_exist_is_refused(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither a file that is not there nor one that is no study."""
+    """Both a missing file and a file without a study are refused."""
     for name in ("deepship_nothing", "plan"):
         assert gradcam.main([name, "--data-root", str(finished.ships), "--storage", str(finished.storage)]) == 2
         assert f"'{name}': sweeps/ has no sweep of that name" in capsys.readouterr().err
 
 
 def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
-    """Ships that the runs have not heard, and a split that they were not made with."""
+    """Refused are ships that the runs have not heard, and a split that they did not use."""
     other = tmp_path / "ships"
     write_deepship(other, num_per_class=3, seconds=(5, 6), rate_hz=8_000, seed=1)
     code, _, err = command("--data-root", str(other), "--cache-dir", str(tmp_path / "cache"))
     assert code == 2
     assert f"--data-root {other}: data_sha256 is " in err
     assert f"{finished.runs[0].tags['data_sha256'][:12]} in run run-" in err
-    assert "name with --data-root the recordings that the runs were made of" in err
+    assert "name with --data-root the recordings that the runs used" in err
 
     run = finished.runs[0]
     (its,) = [t for t in varied(SWEEP, parse_fields(list(FIELDS)), seeds=(1, 2)).trials if t.key == run.key]
     otherwise = dataclasses.replace(run, tags={**run.tags, "split_sha256": "5" * 64})
-    with pytest.raises(ValueError, match=r"split_sha256 is .*, and 555555555555 in run .*give --split"):
+    with pytest.raises(ValueError, match=r"split_sha256 is .*, and 555555555555 in run .*give the --split"):
         checkpoints.prepared(its, otherwise, Source(finished.ships, finished.storage / "cache"))
 
 
 def test_a_missing_checkpoint_is_named(command: Command, finished: Finished, tmp_path: Path) -> None:
-    """With its path and the remedy."""
+    """The message has its path and the remedy."""
     code, _, err = command(storage=tmp_path / "elsewhere")
     assert code == 2
     first = Path(finished.runs[0].artifact_uri).name
@@ -199,7 +199,7 @@ def test_a_missing_checkpoint_is_named(command: Command, finished: Finished, tmp
 
 
 def test_another_checkpoint_is_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
-    """Weights that fit the network and say something else: the stored predictions give them away."""
+    """Weights that fit the network but predict something else are found out by the stored predictions."""
     trials = tmp_path / "results" / "trials"
     shutil.copytree(finished.storage / "trials", trials)
     for path in trials.glob("*/best.pt"):
@@ -210,15 +210,15 @@ def test_another_checkpoint_is_refused(command: Command, finished: Finished, tmp
     code, _, err = command(storage=tmp_path / "results")
     assert code == 2
     assert "best.pt predicts another class for clip" in err
-    assert "put back the checkpoint that the run left" in err
+    assert "restore the run's own checkpoint" in err
 
 
 def test_predictions_of_other_clips_are_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
-    """In another order they are not those of the clips at hand."""
+    """Predictions in another order are not those of the clips at hand."""
     run = next(run for run in finished.runs if run.params["backbone"] == PANN)
     arrays = dict(np.load(Path(run.artifact_uri) / "predictions.npz"))
     turned = {name: value if name == "classes" else value[::-1] for name, value in arrays.items()}
     np.savez(tmp_path / "predictions.npz", **turned)  # type: ignore[arg-type]
     runs = [dataclasses.replace(r, artifact_uri=str(tmp_path)) if r is run else r for r in finished.runs]
     code, _, err = command("--backbones", PANN, runs=runs)
-    assert (code, "predictions.npz is of" in err) == (2, True)
+    assert (code, "clips of predictions.npz are not" in err) == (2, True)

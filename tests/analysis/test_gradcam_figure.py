@@ -1,4 +1,4 @@
-"""The axes of the Grad-CAM figure in hertz and seconds, and what its panels say."""
+"""The axes of the Grad-CAM figure in hertz and seconds, and the texts of its panels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainable.network.panns.rates import FRONT_ENDS
 
 @pytest.mark.parametrize("rate_hz", FRONT_ENDS)
 def test_band_centres_are_the_peaks_of_the_mel_matrix(rate_hz: int) -> None:
-    """Within a bin of the STFT, in bands wide enough to have a peak; and twice as high for audio at twice the rate."""
+    """They agree within an STFT bin, in bands wide enough to have a peak; at twice the rate they are twice as high."""
     front_end = FRONT_ENDS[rate_hz]
     centres = band_centres_hz(front_end, rate_hz)
     matrix, bin_hz = mel_matrix(front_end).numpy(), rate_hz / front_end.window
@@ -99,13 +99,13 @@ def test_time_goes_right_and_frequency_up() -> None:
 
 
 def test_the_same_figure_is_the_same_file() -> None:
-    """So that a report that did not change shows no difference."""
+    """A report that did not change therefore shows no difference."""
     first, second = (style.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
     assert first == second
 
 
 def test_many_classes_keep_the_figure_readable() -> None:
-    """Twelve side by side, which is said."""
+    """Twelve are shown side by side, and the figure says so."""
     figure = gradcam_figure([panels("A", 40)], [f"$species_{i}" for i in range(40)])
     titles = [axes.get_title() for axes in figure.axes if axes.get_title().startswith("$")]
     assert titles == [f"$species_{i}" for i in range(12)]
@@ -113,6 +113,6 @@ def test_many_classes_keep_the_figure_readable() -> None:
 
 
 def test_a_picture_has_a_largest_size() -> None:
-    """6,000 pixels a side, and the same shape, however large the figure is."""
+    """However large the figure is, a side has 6,000 pixels at most, and the shape is kept."""
     with Image.open(io.BytesIO(style.png(Figure(figsize=(4, 900))))) as picture:
         assert picture.size == (26, 6_000)

@@ -1,4 +1,4 @@
-"""How narrow a map is: areas known by hand, and their uncertainty over recordings."""
+"""The focus of maps: areas known by hand, and their uncertainty over recordings."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def half_plane() -> np.ndarray:
     ("plane", "area"), [(delta(), 1 / 80), (half_plane(), 0.5), (np.full((10, 8), 0.3, dtype=np.float32), 1.0)]
 )
 def test_areas_of_simple_maps(plane: np.ndarray, area: float) -> None:
-    """A point, half of the plane and all of it, by both measures and whatever the scale."""
+    """A point, half of the plane and all of it are measured right, by both measures and at any scale."""
     for measure in MEASURES.values():
         assert measure(np.stack([plane, plane / 7])) == pytest.approx([area, area], rel=1e-6)
 
 
-def test_the_measures_differ_where_a_map_has_a_foot() -> None:
-    """A point on a foot of 0.4: the half area is a point, the effective area knows the foot."""
+def test_the_measures_differ_where_a_map_has_a_floor() -> None:
+    """For a point on a floor of 0.4, the half area is a point, and the effective area counts the floor."""
     plane = np.maximum(delta(), np.float32(0.4))
     shares = np.array([1.0, *[0.4] * 79]) / (1 + 79 * 0.4)
     assert half_area(plane[None])[0] == pytest.approx(1 / 80)
@@ -46,7 +46,7 @@ def test_the_measures_differ_where_a_map_has_a_foot() -> None:
 
 
 def test_a_shared_recording_effect_cancels() -> None:
-    """Groups that differ by 0.1, over recordings that differ by far more: the interval is as narrow as the noise."""
+    """Groups differ by 0.1, their recordings by far more: the interval is as narrow as the noise."""
     rng = np.random.default_rng(1)
     recording = np.repeat([f"r{i:02d}" for i in range(30)], 4)
     effect = np.repeat(rng.normal(0, 1, 30), 4)
@@ -59,7 +59,7 @@ def test_a_shared_recording_effect_cancels() -> None:
 
 
 def test_the_interval_of_a_difference_is_the_bootstraps() -> None:
-    """Three recordings, all 27 draws of which can be listed: the ends are the quantiles of those 27 differences."""
+    """All 27 draws of three recordings can be listed: the ends are the quantiles of those 27 differences."""
     one, other = [(3.0, 2), (1.0, 1), (8.0, 3)], [(1.0, 1), (2.0, 4), (0.5, 1)]
 
     def group(sums: list[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ def test_the_interval_of_a_difference_is_the_bootstraps() -> None:
 
 
 def test_draws_without_a_group_are_left_out() -> None:
-    """Two of six recordings have wrong clips: the interval is finite, and of what the draws that hold one say."""
+    """Two of six recordings have wrong clips: the interval is finite, and comes from the draws that include one."""
     recording = np.repeat(list("abcdef"), 3)
     value, interval = difference((np.arange(18.0), recording), (np.array([1.0, 3.0]), np.array(["a", "b"])))
     assert value == pytest.approx(8.5 - 2)
@@ -89,8 +89,8 @@ def test_draws_without_a_group_are_left_out() -> None:
 @pytest.mark.parametrize(
     "other", [(np.array([]), np.array([], dtype=str)), (np.array([1.0, 2.0]), np.array(["a"] * 2))]
 )
-def test_what_cannot_be_known_is_unknown(other: tuple[np.ndarray, np.ndarray]) -> None:
-    """No clip gives no value, one recording no interval."""
+def test_too_few_maps_or_recordings_give_unknown_values(other: tuple[np.ndarray, np.ndarray]) -> None:
+    """Without a clip there is no value; with one recording there is no interval."""
     value, interval = difference((np.arange(4.0), np.array(list("abcd"))), other)
     assert math.isnan(value) == (len(other[0]) == 0)
     assert math.isnan(interval.low)
@@ -98,7 +98,7 @@ def test_what_cannot_be_known_is_unknown(other: tuple[np.ndarray, np.ndarray]) -
 
 
 def samples(shift: float, wrong: bool = True) -> pd.DataFrame:
-    """Twelve recordings of four clips, the last of each wrong and wider by 0.2; one map of zeros."""
+    """Twelve recordings of four clips; the last of each is wrong and wider by 0.2; one map is zero."""
     rng = np.random.default_rng(0)
     right = np.tile([True, True, True, not wrong], 12)
     area = 0.3 + shift + 0.2 * ~right + 0.01 * rng.normal(size=48)
@@ -107,39 +107,39 @@ def samples(shift: float, wrong: bool = True) -> pd.DataFrame:
     return pd.DataFrame({"recording": recording, "right": right, "half_area": area, "effective_area": area / 2})
 
 
-def row(found: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series:
-    """The one row of these."""
-    ((_, its),) = found[
-        (found["measure"] == measure) & (found["network"] == network) & (found["kind"] == kind)
+def row(areas: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series:
+    """The only row of these."""
+    ((_, its),) = areas[
+        (areas["measure"] == measure) & (areas["network"] == network) & (areas["kind"] == kind)
     ].iterrows()
     return its
 
 
 def test_focus_has_every_mean_and_difference() -> None:
-    """Means with the interval of `recording_interval`, differences within a network and between networks."""
+    """Means have the interval of `recording_interval`; differences are within a network and between networks."""
     a = samples(0.0)
-    found = focus({"A": a, "B": samples(0.1)})
-    assert len(found) == 2 * (2 * 3 + 2)
+    areas = focus({"A": a, "B": samples(0.1)})
+    assert len(areas) == 2 * (2 * 3 + 2)
     right = a[a["right"] & a["half_area"].notna()]
-    mean = row(found, "half_area", "A", "correct")
+    mean = row(areas, "half_area", "A", "correct")
     interval = stats.recording_interval(
         right["half_area"].to_numpy()[None], right["recording"].to_numpy(dtype=str), np.random.default_rng(0)
     )
     assert mean["value"] == right["half_area"].mean()
     assert (mean["low"], mean["high"]) == (interval.low, interval.high)
     assert (mean["num_maps"], mean["num_recordings"], mean["num_zero"]) == (35, 12, 1)
-    within = row(found, "effective_area", "B", "correct − wrong")
+    within = row(areas, "effective_area", "B", "correct − wrong")
     assert within["value"] == pytest.approx(-0.1, abs=0.01)
     assert within["high"] < 0
-    between = row(found, "half_area", "A − B", "wrong")
+    between = row(areas, "half_area", "A − B", "wrong")
     assert between["value"] == pytest.approx(-0.1, abs=1e-9)
-    assert row(found, "half_area", "A − B", "correct")["num_maps"] == 70
+    assert row(areas, "half_area", "A − B", "correct")["num_maps"] == 70
 
 
 def test_the_table_says_what_is_unknown() -> None:
-    """Numbers in percent, differences signed, and an en dash where no clip is wrong."""
-    found = focus({"A": samples(0.0, wrong=False)})
-    words = markdown(found, captions({TRIAL: (15, 2)}, None))
+    """Numbers are in percent, differences have a sign, and an en dash stands where no clip is wrong."""
+    areas = focus({"A": samples(0.0, wrong=False)})
+    words = markdown(areas, captions({TRIAL: (15, 2)}, None))
     table = [line for line in words.splitlines() if line.startswith("| ")]
     assert len(set(map(len, table))) == 1
     assert max(len(line) for line in words.splitlines() if line not in table) < 120
@@ -154,10 +154,10 @@ def test_the_table_says_what_is_unknown() -> None:
 
 
 def test_captions_tell_the_resolution() -> None:
-    """Points, and what each covers; one without frequencies is said to have none; a subset is said to be one."""
+    """They give the size of cells, say that a map has no frequencies, and mention a subset of clips."""
     wave = dataclasses.replace(TRIAL, backbone="res1dnet31")
-    told = captions({TRIAL: (15, 2), wave: (7,)}, 25)
-    assert any("cnn14: the last map has 15 x 2 cells of 0.33 s x 32 mel bands" in line for line in told)
-    assert any("res1dnet31: the last map has 7 cells of 0.71 s and no frequencies" in line for line in told)
-    assert "At most 25 test clips of each class" in told[0]
+    lines = captions({TRIAL: (15, 2), wave: (7,)}, 25)
+    assert any("cnn14: the last map has 15 x 2 cells of 0.33 s x 32 mel bands" in line for line in lines)
+    assert any("res1dnet31: the last map has 7 cells of 0.71 s and no frequencies" in line for line in lines)
+    assert "At most 25 test clips of each class" in lines[0]
     assert "At most" not in captions({TRIAL: (15, 2)}, None)[0]

@@ -1,4 +1,4 @@
-"""A pivot's cells, here of two rates: what is averaged, what is not, and what a report says in every format."""
+"""A pivot's cells, here of two rates: the averages, the gaps, and the report in every format."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def table(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable
 
 @pytest.fixture
 def partial(sweep: Sweep, complete: list[Run], published: Published) -> PivotTable:
-    """The same table with seed 1 of its first cell failed and seed 3 of it missing."""
+    """The table with seed 1 of its first cell failed and seed 3 of it missing."""
     runs = [dataclasses.replace(complete[0], status="FAILED"), complete[1], *complete[3:]]
     return assemble(RATES.table, sweep, runs, published, "", 0.02)
 
 
 def test_a_cell_averages_its_seeds(table: PivotTable, complete: list[Run]) -> None:
-    """Mean and sample deviation of the three stated accuracies of (16 kHz, 2 kHz)."""
+    """The cell (16 kHz, 2 kHz) has the mean and sample deviation of its three stated accuracies."""
     stated = [run.metrics["test_accuracy"] for run in complete[:3]]
     cell = table.cell(2_000, 16_000)
     assert cell is not None
@@ -61,7 +61,7 @@ def test_a_cell_averages_its_seeds(table: PivotTable, complete: list[Run]) -> No
 
 
 def test_difference_is_to_the_same_rates(table: PivotTable) -> None:
-    """Pre-training and data rate are not swapped: 70.0 against the published 74.2 of 2 kHz data at 16 kHz."""
+    """Pre-training and data rate are not swapped: 70.0 is compared with the published 74.2 of 2 kHz data at 16 kHz."""
     cell = table.cell(2_000, 16_000)
     assert cell is not None
     assert cell.difference is not None
@@ -74,7 +74,7 @@ def test_difference_is_to_the_same_rates(table: PivotTable) -> None:
 
 
 def test_an_incomplete_cell_is_not_averaged(partial: PivotTable) -> None:
-    """One of three seeds gives no number, and says which seeds lack and why."""
+    """With one of three seeds it has no number, and says which seeds are missing and why."""
     cell = partial.cell(2_000, 16_000)
     assert cell is not None
     assert (cell.scores, cell.difference, cell.verdict) == (None, None, "")
@@ -94,18 +94,18 @@ def test_ties_are_all_best_but_only_in_a_complete_table(table: PivotTable, parti
 def test_reasons_replace_the_verdict_and_keep_the_difference(
     sweep: Sweep, make_run: MakeRun, published: Published
 ) -> None:
-    """On another corpus the difference stands, the verdict is "not comparable" and its letter is explained."""
+    """With another corpus the difference stays, the verdict is "not comparable", and its letter is explained."""
     runs = [make_run(trial, corpus_clips="1/2/3") for trial in sweep.trials]
-    found = assemble(RATES.table, sweep, runs, published, "", 0.02)
-    assert {cell.verdict for cell in found.cells} == {"not comparable"}
-    assert all(cell.difference for cell in found.cells)
-    text = pivot.markdown(found)
+    table = assemble(RATES.table, sweep, runs, published, "", 0.02)
+    assert {cell.verdict for cell in table.cells} == {"not comparable"}
+    assert all(cell.difference for cell in table.cells)
+    text = pivot.markdown(table)
     assert "not comparable (a)" in text
     assert "(a) training/validation/test clips are 1/2/3 here, 23088/3974/6708 there" in text
 
 
 def test_the_margin_decides_equivalence(sweep: Sweep, complete: list[Run], published: Published) -> None:
-    """A margin of 10 points makes all of it equivalent, one of 0.01 points none."""
+    """A margin of 10 points makes all cells equivalent, one of 0.01 points none."""
     wide = assemble(RATES.table, sweep, complete, published, "", 0.10)
     narrow = assemble(RATES.table, sweep, complete, published, "", 0.0001)
     assert {cell.verdict for cell in wide.cells} == {"equivalent"}
@@ -120,7 +120,7 @@ def test_seeds_scored_on_different_clips_are_refused(sweep: Sweep, complete: lis
 
 
 def test_recording_with_two_labels_is_refused(sweep: Sweep, complete: list[Run]) -> None:
-    """A vote needs one truth, and the error names the recording."""
+    """A recording needs a single true class, and the error names the recording."""
     for run in complete:
         path = Path(run.artifact_uri) / "predictions.npz"
         arrays = dict(np.load(path))
@@ -131,39 +131,39 @@ def test_recording_with_two_labels_is_refused(sweep: Sweep, complete: list[Run])
 
 
 def test_a_cell_that_varies_more_than_its_seed_is_refused(sweep: Sweep) -> None:
-    """Trials of two learning rates have no place in one cell."""
+    """Trials of two learning rates cannot share a cell."""
     twice = Sweep("toy", (*sweep.trials, *(dataclasses.replace(trial, lr=1e-3) for trial in sweep.trials)))
     with pytest.raises(ValueError, match="sweep toy varies lr too"):
         RATES.table(Material("toy", table_rows(twice, []), {}))
 
 
 def test_a_single_seed_has_a_mean_and_no_deviation(sweep: Sweep, complete: list[Run], published: Published) -> None:
-    """Nothing is made up for n = 1: no ±, no t-interval, no verdict but "cannot tell"."""
+    """Nothing is made up for n = 1: no ±, no t-interval, and no verdict other than "cannot tell"."""
     single = Sweep("toy_rates", tuple(trial for trial in sweep.trials if trial.seed == 2))
-    found = assemble(RATES.table, single, complete, published, "", 0.02)
-    assert "n = 1 seed." in pivot.markdown(found)
-    assert {cell.verdict for cell in found.cells} == {"cannot tell"}
-    assert [text.words for text in pivot.main_grid(found).rows[0]] == ["2 kHz", "70.0", "70.0"]
+    table = assemble(RATES.table, single, complete, published, "", 0.02)
+    assert "n = 1 seed." in pivot.markdown(table)
+    assert {cell.verdict for cell in table.cells} == {"cannot tell"}
+    assert [text.words for text in pivot.main_grid(table).rows[0]] == ["2 kHz", "70.0", "70.0"]
 
 
 def test_without_published_numbers_nothing_is_compared(sweep: Sweep, complete: list[Run]) -> None:
-    """No published rows, no verdict, no caption about them."""
-    found = assemble(RATES.table, sweep, complete, None, "", 0.02)
-    assert "ublished" not in pivot.markdown(found).replace("| Published ", "")
-    assert {cell.verdict for cell in found.cells} == {""}
+    """There are no published rows, no verdict, and no caption about them."""
+    table = assemble(RATES.table, sweep, complete, None, "", 0.02)
+    assert "ublished" not in pivot.markdown(table).replace("| Published ", "")
+    assert {cell.verdict for cell in table.cells} == {""}
 
 
 def test_markdown_lays_out_rates_as_the_paper_does(table: PivotTable) -> None:
-    """Data rates down, pre-training rates across, the published numbers as printed below ours."""
-    found = fields(pivot.markdown(table))
-    assert found[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
-    assert found[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
-    assert found[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
-    assert found[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
+    """Data rates go down, pre-training rates across, and the published numbers are below ours, as printed."""
+    lines_of_fields = fields(pivot.markdown(table))
+    assert lines_of_fields[0] == ["Data rate", "CNN14_16k", "CNN14_32k"]
+    assert lines_of_fields[2] == ["2 kHz", "70.0 ± 0.5", "70.0 ± 0.5"]
+    assert lines_of_fields[3] == ["*published*", "*74.2 ± 1.3*", "*73.6 ± 0.7*"]
+    assert lines_of_fields[4] == ["4 kHz", "**72.0 ± 0.5**", "**72.0 ± 0.5**"]
 
 
 def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
-    """One row per cell; numbers survive text; an incomplete cell has its gap and no number."""
+    """There is one row per cell; numbers survive as text; an incomplete cell has its gap and no number."""
     text = pivot.csv_frame(partial).to_csv(index=False)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 4
@@ -180,7 +180,7 @@ def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
 def test_latex_compiles_without_packages(partial: PivotTable, check_latex: Callable[[str], None]) -> None:
-    """A bare article takes the table, gaps and underscores included, without a warning of width."""
+    """A bare article takes the table, with gaps and underscores, without a warning about width."""
     check_latex(pivot.latex(partial))
 
 
@@ -207,7 +207,7 @@ def test_figure_is_the_same_text_twice(table: PivotTable) -> None:
     assert style.svg(drawn(table)) == style.svg(drawn(table))
 
 
-def test_page_is_self_contained_and_says_what_lacks(
+def test_page_is_self_contained_and_says_what_is_missing(
     partial: PivotTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
     """Nothing is fetched, every tag closes, and question, gap, hashes and published source are on the page."""
@@ -219,14 +219,14 @@ def test_page_is_self_contained_and_says_what_lacks(
 
 
 def test_provenance_counts_finished_runs(partial: PivotTable) -> None:
-    """Ten of twelve trials count; weights are told apart by their rate."""
+    """Ten of twelve trials count; weights are labelled by their rate."""
     assert partial.provenance["data"] == {"d1" * 32: 10}
     assert sorted(partial.provenance["weights"].values()) == [4, 6]
     assert partial.provenance["git commit"] == {"c0ffee0": 10}
 
 
 def test_report_writes_its_six_files(table: PivotTable, tmp_path: Path) -> None:
-    """All into one folder, the picture as PNG."""
+    """All files go into one folder, with the picture as PNG."""
     out = tmp_path / "deep" / "folder"
     write(RATES.files(table, "Is it so?", "python -m analysis.toy", out), out)
     written = {path.name: path.stat().st_size for path in out.iterdir()}
@@ -236,7 +236,7 @@ def test_report_writes_its_six_files(table: PivotTable, tmp_path: Path) -> None:
 
 
 def test_a_store_without_the_planned_trials_says_what_it_has(sweep: Sweep, make_run: MakeRun) -> None:
-    """Nothing matches: the error names the settings that would."""
+    """If nothing matches, the error names the settings that would."""
     runs = [make_run(dataclasses.replace(trial, epochs=2)) for trial in sweep.trials[:3]]
     with pytest.raises(
         ValueError, match=r"(?s)no run is of a trial that sweep toy_rates plans.*3 runs with --set epochs=2"
@@ -245,5 +245,5 @@ def test_a_store_without_the_planned_trials_says_what_it_has(sweep: Sweep, make_
 
 
 def test_read_predictions_feed_the_same_recordings_to_every_cell(table: PivotTable, complete: list[Run]) -> None:
-    """The interval over recordings is of the very clips that the runs kept."""
+    """The interval over recordings uses exactly the clips that the runs kept."""
     assert {cell.scores.num_clips for cell in table.cells if cell.scores} == {len(read_predictions(complete[0]).labels)}

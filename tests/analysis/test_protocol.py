@@ -24,7 +24,7 @@ def rows_of(sweep: Sweep, make_run: MakeRun, **tags: str) -> pd.DataFrame:
 
 
 def test_table_one_is_read_as_printed() -> None:
-    """18 cells in percent; the printed deviation of three values, ddof 0, becomes a sample one."""
+    """It has 18 cells in percent; the printed deviation of three values, ddof 0, becomes a sample one."""
     published = read_published("deepship_rates")
     assert len(published.cells) == 18
     best = published.cells[32_000, 4_000]
@@ -35,7 +35,7 @@ def test_table_one_is_read_as_printed() -> None:
 
 
 def test_table_two_is_read_as_printed() -> None:
-    """Ten backbones, five of each type, with the parameters as printed."""
+    """It has ten backbones, five of each type, with the parameters as printed."""
     published = read_published("deepship_backbones")
     means = {values[0]: round(100 * cell.mean, 1) for values, cell in published.cells.items()}
     assert means["timm/convnextv2_tiny.fcmae"] == max(means.values()) == 73.7
@@ -51,10 +51,10 @@ def test_table_two_is_read_as_printed() -> None:
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])
 def test_the_study_of_a_published_table_follows_its_protocol(name: str) -> None:
-    """With the authors' split, every trial of the sweep of the same name has a published cell and its settings."""
+    """With the authors' split, every trial of the sweep of that name has a published cell and its settings."""
     published = read_published(name)
     trials = varied(importlib.import_module(f"sweeps.{name}").SWEEP, {"split": "published"}).trials
-    for trial in (found.to_dict() for found in trials):
+    for trial in (config.to_dict() for config in trials):
         assert published.cell(trial)
         protocol = published.protocol(trial)
         assert {field: trial[field] for field in protocol if field in trial} == {
@@ -63,8 +63,8 @@ def test_the_study_of_a_published_table_follows_its_protocol(name: str) -> None:
     assert len({tuple(getattr(trial, axis) for axis in published.axes) for trial in trials}) == len(published.cells)
 
 
-def test_a_cell_may_have_a_protocol_of_its_own(backbones: Sweep, make_run: MakeRun) -> None:
-    """Res1dNet31 was published without SpecAugment, CNN14 with it: each is held to its own, and only it is named."""
+def test_a_cell_may_have_its_own_protocol(backbones: Sweep, make_run: MakeRun) -> None:
+    """Res1dNet31 was published without SpecAugment, CNN14 with it: each is compared with its own protocol."""
     published = read_published("deepship_backbones")
     wave, cnn14 = (
         [dataclasses.replace(backbones.trials[0], backbone=name, augment="mixup", seed=seed) for seed in (1, 2)]
@@ -76,7 +76,7 @@ def test_a_cell_may_have_a_protocol_of_its_own(backbones: Sweep, make_run: MakeR
 
 
 def test_every_protocol_file_states_a_whole_trial() -> None:
-    """The stated fields of each cell, with any seed, make a `TrialConfig` that needs no other and is comparable."""
+    """The stated fields of each cell, with any seed, make a complete `TrialConfig` that is comparable."""
     for path in FOLDER.glob("*.toml"):
         published = read_published(path.stem)
         assert not set(published.config) & {*published.axes, "seed"}
@@ -97,7 +97,7 @@ def test_a_field_that_no_trial_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_protocol_that_leaves_out_what_every_trial_states_is_refused(tmp_path: Path) -> None:
-    """There is no default to expect."""
+    """Such a field has no default to fall back on."""
     text = (FOLDER / "deepship_rates.toml").read_text(encoding="utf-8")
     (tmp_path / "x.toml").write_text(text.replace("clip_s = 5.0\n", "").replace("lr = 5e-5\n", ""), encoding="utf-8")
     with pytest.raises(ValueError, match=r"x.toml: nothing is said of clip_s, lr; complete the table \[config\]"):
@@ -105,7 +105,7 @@ def test_a_protocol_that_leaves_out_what_every_trial_states_is_refused(tmp_path:
 
 
 def test_the_published_protocol_is_comparable(sweep: Sweep, make_run: MakeRun) -> None:
-    """No reason against trials of the same settings on as many recordings and clips."""
+    """Trials with the same settings and the same numbers of recordings and clips give no reason."""
     assert incomparable(read_published("deepship_rates"), rows_of(sweep, make_run)) == {}
 
 
@@ -130,7 +130,7 @@ def test_a_different_setting_is_a_reason(
 
 
 def test_other_recordings_and_clips_are_reasons(sweep: Sweep, make_run: MakeRun) -> None:
-    """The counts of the three roles are named as they are and as published."""
+    """The counts of the three roles are named, ours and the published ones."""
     rows = rows_of(sweep, make_run, corpus_recordings="5/2/3", corpus_clips="50/20/30")
     assert tuple(incomparable(read_published("deepship_rates"), rows)) == (
         "training/validation/test recordings are 5/2/3 here, 428/60/121 there",

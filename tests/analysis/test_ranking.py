@@ -1,4 +1,4 @@
-"""A ranking, here of backbones: order, comparisons, what is refused, and what a report of it says in every format."""
+"""A ranking, here of backbones: order, comparisons, refusals, and the report in every format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sweeps.engine.store.runs import Run
 from tests.analysis.conftest import RANKING_FILES, MakeRun, fields
 
 BACKBONES = Ranking(over="backbone")
-ACCURACY = {  # by seed: cnn14 is best, mobilenetv1 not told apart from it, cnn6 surely lower
+ACCURACY = {  # by seed: cnn14 is best, mobilenetv1 not distinguishable from it, cnn6 surely lower
     "cnn14": (0.80, 0.81, 0.82),
     "mobilenetv1": (0.78, 0.82, 0.78),
     "cnn10": (0.70, 0.702, 0.722),
@@ -59,19 +59,19 @@ def table(backbones: Sweep, runs: list[Run], published: Published) -> RankingTab
 
 @pytest.fixture
 def partial(backbones: Sweep, runs: list[Run], published: Published) -> RankingTable:
-    """The same table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
+    """The table with seed 2 of cnn14 missing, and seed 1 of cnn6 failed."""
     kept = [dataclasses.replace(runs[0], status="FAILED"), *runs[1:4], *runs[5:]]
     return assemble(BACKBONES.table, backbones, kept, published, "", 0.02)
 
 
 def test_the_highest_mean_stands_first(table: RankingTable) -> None:
-    """Not in the order of the plan."""
+    """The order is that of the scores, not of the plan."""
     assert [backbone.name for backbone in table.cells] == ["cnn14", "mobilenetv1", "cnn10", "cnn6"]
     assert [table.is_best(backbone) for backbone in table.cells] == [True, False, False, False]
 
 
 def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: RankingTable) -> None:
-    """It is neither averaged nor in a pair nor in a matrix; its gap says what it lacks; nothing is best yet."""
+    """It is neither averaged nor in a pair nor in a matrix; its gap names the missing seeds; nothing is best yet."""
     assert [backbone.name for backbone in partial.cells] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
     assert [backbone.gap for backbone in partial.cells[2:]] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
     assert partial.cells[3].scores is partial.cells[3].macro_f1 is partial.cells[3].confusion is None
@@ -82,7 +82,7 @@ def test_an_incomplete_backbone_stands_last_and_is_not_compared(partial: Ranking
 
 
 def test_each_row_says_how_it_stands_against_the_best(table: RankingTable) -> None:
-    """By the corrected p of its pair with the highest mean."""
+    """The words follow the corrected p of its pair with the highest mean."""
     assert against_best(table, table.cells[0]) == "best"
     assert against_best(table, table.cells[1]).startswith("not distinguishable, p = ")
     assert against_best(table, table.cells[3]).startswith("lower, p ")
@@ -92,13 +92,13 @@ def test_each_row_says_how_it_stands_against_the_best(table: RankingTable) -> No
 
 
 def test_a_pair_without_p_is_not_distinguishable(backbones: Sweep, make_run: MakeRun) -> None:
-    """The same difference in every seed: unknown, in words, and no row is called lower."""
+    """With the same difference in every seed, p is unknown, in words, and no row is called lower."""
     levels = {"cnn14": 0.8, "cnn6": 0.7, "cnn10": 0.7, "mobilenetv1": 0.7}
-    found = assemble(
+    table = assemble(
         BACKBONES.table, backbones, [make_run(t, levels[t.backbone]) for t in backbones.trials], None, "", 0.02
     )
-    assert {against_best(found, b) for b in found.cells[1:]} == {"not distinguishable, p unknown"}
-    assert pair_captions(found)[-1] == "Not distinguishable does not mean equal."
+    assert {against_best(table, b) for b in table.cells[1:]} == {"not distinguishable, p unknown"}
+    assert pair_captions(table)[-1] == "Not distinguishable does not mean equal."
 
 
 def test_difference_is_to_the_same_backbone(table: RankingTable) -> None:
@@ -110,32 +110,32 @@ def test_difference_is_to_the_same_backbone(table: RankingTable) -> None:
 
 
 def test_reasons_stand_at_the_rows_they_concern(backbones: Sweep, make_run: MakeRun, published: Published) -> None:
-    """One backbone without SpecAugment: its row alone is not comparable, by letter, and the captions name it."""
+    """With one backbone without SpecAugment, only its row is not comparable, by letter, and the captions name it."""
     trials = [dataclasses.replace(t, augment="mixup") if t.backbone == "cnn14" else t for t in backbones.trials]
     runs = [make_run(trial, 0.7 + 0.01 * trial.seed) for trial in trials]
-    found = assemble(BACKBONES.table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
-    assert {b.name for b in found.cells if b.verdict == "not comparable"} == {"cnn14"}
-    assert differing_captions(found) == (
+    table = assemble(BACKBONES.table, Sweep("toy", tuple(trials)), runs, published, "", 0.02)
+    assert {b.name for b in table.cells if b.verdict == "not comparable"} == {"cnn14"}
+    assert differing_captions(table) == (
         "Not the same for all networks: augment (specaugment+mixup; mixup for cnn14).",
     )
-    assert "not comparable (a)" in standings.markdown(found)
+    assert "not comparable (a)" in standings.markdown(table)
 
 
 def test_runs_that_did_not_count_parameters_have_none(backbones: Sweep, runs: list[Run]) -> None:
-    """An en dash for runs of earlier versions; one seed that has counted is enough."""
+    """Runs of earlier versions have an en dash; one seed with a count is enough."""
     without = []
     for run in runs:
         metrics = dict(run.metrics)
         if run.params["backbone"] == "cnn6" or run.params["seed"] == "1":
             del metrics["num_parameters"]
         without.append(dataclasses.replace(run, metrics=metrics))
-    found = assemble(BACKBONES.table, backbones, without, None, "", 0.02)
-    assert [b.num_parameters for b in found.cells] == [4_260_228, 4_260_228, 4_260_228, None]
-    assert [row[4] for row in fields(standings.markdown(found))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
+    table = assemble(BACKBONES.table, backbones, without, None, "", 0.02)
+    assert [b.num_parameters for b in table.cells] == [4_260_228, 4_260_228, 4_260_228, None]
+    assert [row[4] for row in fields(standings.markdown(table))[2:6]] == ["4.26 M", "4.26 M", "4.26 M", "–"]
 
 
 def test_seeds_of_two_sizes_are_refused(backbones: Sweep, runs: list[Run]) -> None:
-    """Then the network has changed between its runs."""
+    """The network has then changed between its runs."""
     runs[1] = dataclasses.replace(runs[1], metrics={**runs[1].metrics, "num_parameters": 7})
     with pytest.raises(ValueError, match="cnn6 was trained with 7 and 4,260,228 parameters; delete the runs"):
         assemble(BACKBONES.table, backbones, runs, None, "", 0.02)
@@ -153,7 +153,7 @@ def test_backbones_scored_on_different_clips_are_refused(backbones: Sweep, runs:
     ("number", "change"), [(0, {"lr": 1e-3}), (3, {"clip_s": 4.0}), (3, {"classes": "Tanker,Tug"})]
 )
 def test_more_than_one_setting_is_refused(backbones: Sweep, number: int, change: dict[str, object]) -> None:
-    """Two learning rates of one backbone, or backbones on two tasks, are no table of backbones."""
+    """Two learning rates of one backbone, or backbones on two tasks, do not make a table of backbones."""
     trials = list(backbones.trials)
     for i in range(number, number + (3 if number else 1)):
         trials[i] = dataclasses.replace(trials[i], **change)  # type: ignore[arg-type]
@@ -176,15 +176,15 @@ def _run(key: str) -> Run:
 def test_each_row_says_where_its_weights_come_from(
     backbones: Sweep, weights: str, source: str, checkpoint: str
 ) -> None:
-    """The checkpoint's own passport, or what stood in its place."""
+    """It is the checkpoint's own passport, or the replacement for it."""
     trial = dataclasses.replace(backbones.trials[0], weights=weights)
-    found = assemble(BACKBONES.table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
-    trial = found.cells[0].trial
+    table = assemble(BACKBONES.table, Sweep("toy", (trial,)), [_run(trial.key)], None, "", 0.02)
+    trial = table.cells[0].trial
     assert (networks.pretrained_on(trial), networks.checkpoint(trial)) == (source, checkpoint)
 
 
 def test_counts_and_p_values_have_three_digits() -> None:
-    """As the paper prints its parameters; a p of 0 is not believed."""
+    """Parameters are printed as in the paper; a p of 0 is printed as a bound."""
     numbers = (141_348_046, 79_993_860, 4_206_868, 999_500, 15_300, None)
     assert [count(n) for n in numbers] == ["141 M", "80.0 M", "4.21 M", "1.00 M", "15.3 k", "–"]
     assert [p_value(p) for p in (1.0, 0.314, 0.0123, 1e-9, math.nan)] == ["1.00", "0.31", "0.012", "<0.001", "unknown"]
@@ -192,8 +192,8 @@ def test_counts_and_p_values_have_three_digits() -> None:
 
 def test_markdown_fits_a_terminal(table: RankingTable, partial: RankingTable) -> None:
     """No line of a table is longer than 200 columns, and the triangle has every pair once."""
-    for found in (table, partial):
-        assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    for ranking in (table, partial):
+        assert max(len(line) for line in standings.markdown(ranking).splitlines() if line[0:1] == "|") <= 200
     triangle = pairs.matrix_grid(table).rows
     assert [row[1].words for row in triangle] == ["mobilenetv1", "cnn10", "cnn6"]
     assert [sum(bool(text.words) for text in row[2:]) for row in triangle] == [1, 2, 3]
@@ -202,14 +202,19 @@ def test_markdown_fits_a_terminal(table: RankingTable, partial: RankingTable) ->
 
 
 def test_captions_state_test_family_and_power(table: RankingTable) -> None:
-    """Six pairs by a paired t-test corrected by Holm, and what three seeds can show."""
+    """There are six pairs, a paired t-test corrected by Holm, and a limit to what three seeds can show."""
     words = " ".join(pair_captions(table))
-    for part in ("6 pairs by Holm's procedure", "Test: paired t", "With n = 3 seeds little can be shown", "above 6.3."):
+    for part in (
+        "6 pairs by Holm's procedure",
+        "Test: paired t",
+        "With n = 3 seeds, little can be shown",
+        "above 6.3.",
+    ):
         assert part in words
 
 
 def test_csv_files_have_every_number(table: RankingTable) -> None:
-    """Numbers survive text; pairs and confusions are complete."""
+    """Numbers survive the round trip through text; pairs and confusions are complete."""
     rows = list(csv.DictReader(io.StringIO(standings.csv_frame(table).to_csv(index=False))))
     first = table.cells[0]
     assert first.scores is not None
@@ -230,7 +235,7 @@ def test_csv_files_have_every_number(table: RankingTable) -> None:
 
 
 def test_figure_has_one_row_per_backbone(partial: RankingTable) -> None:
-    """Sorted, with a gap in words where there is no mean yet, and its published mean all the same."""
+    """Rows are sorted; one without a mean yet shows its gap in words, and still its published mean."""
     axes = dots(partial).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mobilenetv1", "cnn10", "cnn6", "cnn14"]
     assert [text.get_text() for text in axes.texts] == ["2 of 3 seeds: failed 1", "2 of 3 seeds: missing 2"]
@@ -239,34 +244,34 @@ def test_figure_has_one_row_per_backbone(partial: RankingTable) -> None:
 
 
 def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
-    """PANN left, TIMM right, as in the paper's Fig. 3; numbers can be read on dark and on light."""
+    """PANN is left, TIMM right, as in the paper's Fig. 3; numbers can be read on dark and on light."""
     plan = varied(SWEEP, {"split": "published"})
     levels = {"cnn14": 0.9, "timm/convnextv2_tiny.fcmae": 0.85}
     runs = [make_run(t, levels.get(t.backbone, 0.6) + 0.002 * t.seed) for t in plan.trials]
-    found = assemble(BACKBONES.table, plan, runs, None, "", 0.02)
-    left, right = best_confusions(found).axes
+    table = assemble(BACKBONES.table, plan, runs, None, "", 0.02)
+    left, right = best_confusions(table).axes
     assert left.get_title().startswith("cnn14\n90.4 ± 0.2")
     assert right.get_title().startswith("convnextv2_tiny.fcmae\n")
     colours = {text.get_color() for text in left.texts}
     assert colours == {"white", "black"}
-    assert max(len(line) for line in standings.markdown(found).splitlines() if line[0:1] == "|") <= 200
+    assert max(len(line) for line in standings.markdown(table).splitlines() if line[0:1] == "|") <= 200
 
 
 def test_many_networks_and_classes_keep_the_figures_bounded(table: RankingTable) -> None:
-    """200 networks of 200 classes: the first 60 rows, 24 matrices with 20 names a side; both say so."""
+    """With 200 networks of 200 classes: the first 60 rows, 24 matrices with 20 names a side; both say so."""
     confusion = Confusion(tuple(f"$species_{i}" for i in range(200)), np.eye(200)[None])
     many = [dataclasses.replace(backbone, confusion=confusion) for backbone in table.ranked * 50]
     figure = confusions(many, columns=4, inches=2.6, none="")
     assert figure.get_size_inches().max() < 30
-    assert figure.get_suptitle() == "the first 24 of 200, the tables have all"
+    assert figure.get_suptitle() == "the first 24 of 200; the tables have all"
     assert [len(axes.get_xticklabels()) for axes in figure.axes] == [20] * 24
     style.svg(figure)
     rows = dots(dataclasses.replace(table, cells=tuple(table.cells) * 50))
     assert rows.get_size_inches().max() < 30
-    assert rows.axes[0].get_xlabel() == "Test accuracy, clips [%]; the first 60 of 200, the tables have all"
+    assert rows.axes[0].get_xlabel() == "Test accuracy, clips [%]; the first 60 of 200; the tables have all"
 
 
-def test_page_is_self_contained_and_says_what_lacks(
+def test_page_is_self_contained_and_says_what_is_missing(
     partial: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
     """Nothing is fetched, every tag closes; gaps, hashes, source and the way to the Grad-CAM figure are on the page."""
@@ -285,7 +290,7 @@ def test_page_is_self_contained_and_says_what_lacks(
 def test_page_takes_up_what_gradcam_left(
     table: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
-    """Figure and text in `gradcam/` of the report's folder stand on the page, the text as text."""
+    """The figure and the text in the report's folder `gradcam/` are on the page, the text escaped."""
     (tmp_path / "gradcam").mkdir()
     (tmp_path / "gradcam" / "gradcam.svg").write_text('<?xml version="1.0"?>\n<svg id="here"></svg>', encoding="utf-8")
     (tmp_path / "gradcam" / "focus.md").write_text("| focus | <b> |", encoding="utf-8")
@@ -297,7 +302,7 @@ def test_page_takes_up_what_gradcam_left(
 
 
 def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: Path) -> None:
-    """All into one folder; the second time with the same bytes."""
+    """All files go into one folder; the second time they have the same bytes."""
     first, again = (BACKBONES.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
     write(first, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == RANKING_FILES
@@ -306,17 +311,17 @@ def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: 
 
 
 def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs: list[Run], tmp_path: Path) -> None:
-    """One run of twelve: every file is there, and says so."""
-    found = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
-    files = BACKBONES.files(found, "Is it so?", "python -m x", tmp_path)
+    """With one run of twelve, every file is there, and says so."""
+    table = assemble(BACKBONES.table, backbones, runs[:1], None, "", 0.02)
+    files = BACKBONES.files(table, "Is it so?", "python -m x", tmp_path)
     assert set(files) == RANKING_FILES
     assert "1 of 3 seeds: missing 2, 3" in str(files["report.html"])
-    assert style.png(best_confusions(found)).startswith(b"\x89PNG")
+    assert style.png(best_confusions(table)).startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
 def test_latex_compiles_without_packages(partial: RankingTable, check_latex: Callable[[str], None]) -> None:
-    """A bare article takes the tables, daggers, hashes and underscores included, without a warning of width."""
+    """A bare article takes the tables, with daggers, hashes and underscores, without a warning about width."""
     text = standings.latex(partial)
     check_latex(text)
     assert text.isascii()
@@ -330,7 +335,7 @@ def test_the_command_reads_a_real_store(
     fill_store: Callable[[Path, list[Run]], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """3 while a seed is missing, 0 when all are there; the parameters come back from the store."""
+    """The exit code is 3 while a seed is missing, 0 when all are there; the parameters come back from the store."""
     flags = ["--store", fill_store(tmp_path / "store", runs[:5]), "--out", str(tmp_path / "out")]
     assert main(backbones, "Is it so?", BACKBONES, "deepship_backbones", flags) == 3
     printed = capsys.readouterr().out

@@ -32,7 +32,7 @@ def store(sweep: Sweep, complete: list[Run], tmp_path: Path, fill_store: Callabl
 def test_the_command_says_by_its_exit_code_what_it_found(
     sweep: Sweep, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """3 and a report that says so while a seed is missing, 0 for the seeds that are there, 2 where there is nothing."""
+    """It is 3, with a report that says so, while a seed is missing; 0 if all seeds are there; 2 if there is no run."""
     flags = ["--store", store, "--out", str(tmp_path / "out")]
     assert main(sweep, "Is it so?", RATES, published="deepship_rates", argv=flags) == 3
     assert "2 of 3 seeds: missing 3" in capsys.readouterr().out
@@ -57,7 +57,7 @@ def test_the_command_says_by_its_exit_code_what_it_found(
 def test_a_notebook_starts_it(
     make_run: Callable[..., Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str], backend: str
 ) -> None:
-    """With the backend that it hands to every command: the report is written, with its figure, and no word of it."""
+    """Its backend is passed to every command: the report is written with its figure, and without a message about it."""
     store = fill_store(tmp_path / "store", [make_run(trial) for trial in SWEEP.trials[:3]])
     words = ["--store", store, "--storage", str(tmp_path), "--out", str(tmp_path / "out"), "--limit", "3"]
     command = [sys.executable, "-m", "analysis.deepship_rates", *words]

@@ -1,4 +1,4 @@
-"""The page of all benchmarks says what was measured, what was missed, and what was not measured."""
+"""The page of all benchmarks shows what was measured, what was missed, and what was not measured."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from benchmarks.measured import Row, against, at_least, at_most, not_measured, s
 
 
 def keep(folder: Path, name: str, rows: Sequence[Row]) -> None:
-    """Results as a benchmark leaves them."""
+    """Stores results as a benchmark does."""
     folder.mkdir(exist_ok=True)
     show(rows, argparse.Namespace(json=folder / f"{name}.json", rounds=3))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_says_what_it_measures_and_how_it_is_run(name: str) -> None:
-    """Its page's text is its first line, and its command stands below."""
+    """Its first line is the text on the page, and its docstring has the command."""
     about = importlib.import_module(f"benchmarks.{name}").__doc__ or ""
     assert about.splitlines()[0].endswith((".", "?", ":"))
     assert f"python -m benchmarks.{name}" in about
 
 
 def test_a_ratio_is_how_many_times_better(tmp_path: Path) -> None:
-    """Less time and more speed are both better."""
+    """Both less time and more speed are better."""
     assert against("a", "ms", 2, 6, "slow").ratio == 3
     assert against("a", "clips/s", 6, 2, "slow", more_is_better=True).ratio == 3
     assert [against("a", "ms", 2, 6, "slow", goal).met for goal in (3, 3.1)] == [True, False]
@@ -38,7 +38,7 @@ def test_a_ratio_is_how_many_times_better(tmp_path: Path) -> None:
 
 
 def test_the_page_counts_what_was_met_and_missed(tmp_path: Path) -> None:
-    """And shows each row with its verdict."""
+    """Each row has its verdict."""
     keep(tmp_path / "cpu", "feed", [against("fed", "ms", 2, 6, "slow", 2), at_most("late", "s", 3, 1)])
     keep(tmp_path / "cpu", "gpu", [not_measured("a step", "ms", ">= 2x", "no GPU")])
     text = page(tmp_path)
@@ -49,7 +49,7 @@ def test_the_page_counts_what_was_met_and_missed(tmp_path: Path) -> None:
 
 
 def test_what_a_gpu_has_measured_takes_the_place_of_what_a_cpu_could_not(tmp_path: Path) -> None:
-    """And what both have measured is shown of both."""
+    """If both have measured a row, both are shown."""
     keep(tmp_path / "cpu", "gpu", [not_measured("a step", "ms", ">= 2x", "no GPU")])
     keep(tmp_path / "gpu", "gpu", [against("a step", "ms", 2, 6, "slow", 2)])
     keep(tmp_path / "cpu", "feed", [against("fed here", "ms", 2, 6, "slow", 2), not_measured("x", "ms", "", "no GPU")])
@@ -61,7 +61,7 @@ def test_what_a_gpu_has_measured_takes_the_place_of_what_a_cpu_could_not(tmp_pat
 
 
 def test_the_machine_is_named() -> None:
-    """With the versions that matter."""
-    told = measured.machine()
-    assert "cores" in told["machine"]
-    assert {"python", "torch", "numpy"} <= set(told["versions"])
+    """The page names it with the relevant versions."""
+    machine = measured.machine()
+    assert "cores" in machine["machine"]
+    assert {"python", "torch", "numpy"} <= set(machine["versions"])

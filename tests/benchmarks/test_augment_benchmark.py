@@ -1,4 +1,4 @@
-"""The augmentation's benchmark: ours and its peer hide as much and mix alike."""
+"""The benchmark of augmentations: ours and the peer hide equally much and mix in the same way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIPS, FRAMES, WIDTH = 8, 126, 16
 
 
 def test_the_peers_draws_applied_by_ours_give_the_peers_output() -> None:
-    """Its stripes, as it leaves them in a batch of ones, and its shares."""
+    """Its stripes are read from a batch of ones, and its shares are used."""
     x = torch.randn(CLIPS, 1, FRAMES, 64, generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -35,19 +35,19 @@ def test_the_peers_draws_applied_by_ours_give_the_peers_output() -> None:
 
 @pytest.mark.parametrize("data_hz", [hz for hz, _ in augment.CASES])
 def test_both_hide_as_much(data_hz: int) -> None:
-    """The share of a batch that is hidden, over 1,200 clips, is the same within a tenth of it."""
+    """Over 1,200 clips, the hidden shares of a batch agree within a tenth."""
     frames, width = augment.num_frames(data_hz), augment.time_mask_width(data_hz, augment.MODEL_HZ)
     ones = torch.ones(1200, 1, frames, 64)
     ours = augment.ours(ones, width, torch.Generator().manual_seed(0))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         peers = augment.spec_augmentation(width)(ones.clone())
-    # A pair's mean is 1 less what is hidden, whatever its share, over shares that are even.
+    # On average over uniform shares, the mean of a pair is 1 minus the hidden part.
     assert float(1 - ours.mean()) == pytest.approx(float(1 - peers.mean()), rel=0.1)
 
 
 def test_prints_and_writes_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for 32, 126 and 501 frames; the longest has no goal."""
+    """There are rows for 32, 126 and 501 frames; the last has no goal."""
     augment.main(["--clips", "4", "--steps", "1", "--rounds", "1", "--json", str(tmp_path / "augment.json")])
     rows = json.loads((tmp_path / "augment.json").read_text())["rows"]
     assert [row["goal"] for row in rows] == [">= 5x", ">= 5x", ""]

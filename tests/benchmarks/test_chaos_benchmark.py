@@ -1,4 +1,4 @@
-"""What the chaos benchmark counts, on stores and folders made by hand, and whom its kills hit."""
+"""The counts of the chaos benchmark, on stores and folders made by hand, and the victims of its kills."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def job(folder: Path, program: str, *, complete: bool = True) -> Job:
 
 
 def test_counts_what_is_lost_twice_stuck_and_repeated() -> None:
-    """Of four planned trials one is finished, one twice, one cut off and one was never begun."""
+    """Of four planned trials, one finished, one finished twice, one was cut off and one never began."""
     runs = [run("a", "FINISHED"), run("b", "FINISHED"), run("b", "FINISHED"), run("c", "RUNNING"), run(None, "RUNNING")]
     assert counts(runs, 4, {"b"}, num_trained=27, num_epochs=5) == Counts(
         lost=2, twice=1, stuck=2, again=1, epochs_redone=7
     )
-    whole = [run(key, "FINISHED") for key in "abcd"]
-    assert counts(whole, 4, set(), num_trained=20, num_epochs=5) == Counts(0, 0, 0, 0, 0)
+    undisturbed = [run(key, "FINISHED") for key in "abcd"]
+    assert counts(undisturbed, 4, set(), num_trained=20, num_epochs=5) == Counts(0, 0, 0, 0, 0)
 
 
 def test_work_after_a_finished_run_is_repeated_work() -> None:
-    """An epoch that is logged after the trial's first finished run ended; not one after a run that was cut off."""
+    """An epoch after a trial's first finished run is repeated work; after an unfinished run it is not."""
     runs = [run("a", "FINISHED", 10), run("a", "FINISHED", 30), run("b", "KILLED", 5), run("b", "FINISHED", 30)]
     assert worked_again(runs, "a 1 9.5\nb 1 12.0\n") == set()
     assert worked_again(runs, "a 1 9.5\na 1 20.0\nb 1 12.0\n") == {"a"}
 
 
 def test_runs_are_known_by_tag_or_by_parameter(tmp_path: Path) -> None:
-    """Our runs say their key in a tag, the peer's in a parameter, a sweep's own not at all; deleted ones are none."""
+    """Our runs have their key in a tag, the peer's in a parameter, a sweep's nowhere; deleted runs are ignored."""
     assert read_runs(tmp_path / "none.db") == []
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute("CREATE TABLE runs (run_uuid, status, start_time, end_time, lifecycle_stage)")
@@ -65,7 +65,7 @@ def test_runs_are_known_by_tag_or_by_parameter(tmp_path: Path) -> None:
 
 
 def test_the_watch_sees_work_after_a_commit_and_records_that_change(tmp_path: Path) -> None:
-    """A checkpoint that is younger than the trial's record, other bytes in a record, and a record that goes."""
+    """It notes a checkpoint newer than the record, and a record that changes or disappears."""
     for name in ("fine", "repeated", "changed", "removed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "epoch-0060.pt").touch()
@@ -84,7 +84,7 @@ def test_the_watch_sees_work_after_a_commit_and_records_that_change(tmp_path: Pa
 
 
 def test_a_schedule_follows_from_its_seed() -> None:
-    """So many kills of every kind, the same ones for the same seed, that fit into the epochs there are on average."""
+    """It has the number of kills of every kind, depends only on the seed, and fits into the epochs on average."""
     drawn = schedule(["driver", "worker", "term"], 12, 1, 720)
     assert drawn == schedule(["driver", "worker", "term"], 12, 1, 720)
     assert drawn != schedule(["driver", "worker", "term"], 12, 2, 720)
@@ -96,7 +96,7 @@ def test_a_schedule_follows_from_its_seed() -> None:
 
 
 def test_a_killed_command_is_started_again_until_it_ends(tmp_path: Path) -> None:
-    """One epoch a start, one kill a start; the start after the last kill ends by itself."""
+    """Each start trains one epoch and is killed; the start after the last kill ends by itself."""
     program = (
         "import pathlib, time, uuid\n"
         f"folder = pathlib.Path({str(tmp_path / 'epochs')!r})\n"
@@ -112,14 +112,14 @@ def test_a_killed_command_is_started_again_until_it_ends(tmp_path: Path) -> None
 
 
 def test_an_exit_code_that_lies_is_noted(tmp_path: Path) -> None:
-    """A command that exits with 0 and has not done what was planned is started again, but not for ever."""
+    """A command that exits with 0 too early is started again, but not for ever."""
     starts = disturb(job(tmp_path, "print('all is well')", complete=False), [])
     assert [(s.code, s.lied) for s in starts] == [(0, True)] * kills.MAX_LIES
     assert "all is well" in starts[0].tail
 
 
 def test_a_kill_hits_its_process_and_no_other() -> None:
-    """A victim dies of the signal; one that ended before is not hit; nor is another process with its id."""
+    """A victim dies of the signal; an ended process or another one with its id is not hit."""
     victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     process = kills.alive(victim.pid)
     assert process is not None
@@ -128,12 +128,12 @@ def test_a_kill_hits_its_process_and_no_other() -> None:
     assert not kills.strike(other, signal.SIGKILL, victim)
     assert victim.poll() is None
     assert kills.strike(process, signal.SIGKILL, victim)
-    assert victim.wait() == -signal.SIGKILL  # dead by then, though perhaps nobody has asked for its exit code yet
+    assert victim.wait() == -signal.SIGKILL  # dead by then, though its exit code may not have been collected yet
     assert not kills.strike(process, signal.SIGKILL, victim)
 
 
 def test_a_victim_that_lives_on_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill that shows nothing is not counted as survived."""
+    """Otherwise a kill without effect would count as survived."""
     monkeypatch.setattr(kills, "DIES_S", 0.2)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True) as driver:
@@ -149,14 +149,14 @@ def test_a_victim_that_lives_on_ends_the_run(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_process_that_ended_is_dead_though_nobody_asked_for_its_exit_code() -> None:
-    """A lost worker stays in the list of processes until Ray looks after it."""
+    """A lost worker remains in the process table until Ray collects it."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
         assert kills.alive(ended.pid) is None
 
 
 def test_both_sides_stand_beside_each_other() -> None:
-    """A row for each count, with what only one side has left blank for the other."""
+    """Each count has a row, which is blank for a side that lacks it."""
     starts = [Start(time.time(), ["driver", "worker"], -9), Start(time.time(), [], 0, recovered_s=12.4)]
     sides = {
         "killed": chaos.Side(Counts(0, 0, 0, 0, 3), starts, 61.0, {"records altered": 0}),
@@ -174,11 +174,11 @@ def test_both_sides_stand_beside_each_other() -> None:
 def test_a_demo_is_made_again_until_it_ends(
     moments: list[float], steps: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is killed so often, unless it ends before; every start writes a line, so that the tables tell them."""
-    lines = "\techo start >> $(DEMO)/reports/demo_rates/table.md; cp $(DEMO)/reports/demo_rates/table.md"
+    """It is killed as often as planned, unless it ends before; each start writes a line to the tables."""
+    report = "$(DEMO)/reports/deepship_rates_small"
     (tmp_path / "Makefile").write_text(
-        f"demo:\n\t@mkdir -p $(DEMO)/reports/demo_rates\n{lines} $(DEMO)/reports/demo_rates/table.csv\n"
-        f"\t@if [ $$(wc -l < $(DEMO)/reports/demo_rates/table.md) -lt {steps} ]; then sleep 60; fi\n"
+        f"demo:\n\t@mkdir -p {report}\n\techo start >> {report}/table.md; cp {report}/table.md {report}/table.csv\n"
+        f"\t@if [ $$(wc -l < {report}/table.md) -lt {steps} ]; then sleep 60; fi\n"
     )
     monkeypatch.setattr(chaos, "ROOT", tmp_path)
     tables, num_killed = chaos.make_demo(tmp_path / "made", moments)
@@ -187,7 +187,7 @@ def test_a_demo_is_made_again_until_it_ends(
 
 
 def test_a_demo_that_fails_by_itself_shows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its exit code is told."""
+    """The error has its exit code."""
     (tmp_path / "Makefile").write_text("demo:\n\t@exit 3\n")
     monkeypatch.setattr(chaos, "ROOT", tmp_path)
     with pytest.raises(kills.Missed, match="ended with 2"):
@@ -197,7 +197,7 @@ def test_a_demo_that_fails_by_itself_shows_nothing(tmp_path: Path, monkeypatch: 
 def test_a_kind_of_kill_that_does_not_exist_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The flag, its value and what it may be."""
+    """The message has the flag, its value and the choices."""
     monkeypatch.setattr(sys, "argv", ["chaos", "--what", "driver,mains"])
     with pytest.raises(SystemExit):
         chaos.main()

@@ -1,4 +1,4 @@
-"""The feed's benchmark: every way gives the same clips, once an epoch, in batches of one size."""
+"""The benchmark of feeding: every way returns the same clips, once per epoch, in batches of one size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_CLIPS = 6
 
 @pytest.fixture(scope="module")
 def clips() -> Clips:
-    """Noise of a scale of its own in each clip, whose label is its number."""
+    """Noise with a different scale in each clip, whose label is its number."""
     rng = np.random.default_rng(0)
     wave = (3_000 * rng.standard_normal((NUM_CLIPS, 160_000)) * rng.uniform(0.1, 1, (NUM_CLIPS, 1))).astype(np.int16)
     levels = np.stack([wave.min(axis=1), wave.max(axis=1)], axis=1)
@@ -29,13 +29,13 @@ def clips() -> Clips:
 
 
 def given(way: Iterator[feed.Batch]) -> tuple[torch.Tensor, list[int]]:
-    """All inputs in the order of their clips' numbers, and those numbers as they came."""
+    """All inputs ordered by clip number, and the numbers in the order of arrival."""
     inputs, labels = (torch.cat(parts) for parts in zip(*way, strict=True))
     return inputs[labels.argsort(stable=True)], labels.tolist()
 
 
 def test_waveforms_are_the_peers(clips: Clips) -> None:
-    """The same samples between 0 and 1, of every clip."""
+    """Every clip has the same samples between 0 and 1."""
     peers, order = given(feed.by_loader(feed.DictsInMemory(clips), num_epochs=1, num_workers=0))
     ours, our_order = given(feed.by_index(feed.hold(feed.WAVES, clips), num_epochs=1))
     assert sorted(order) == sorted(our_order) == list(range(NUM_CLIPS))
@@ -43,7 +43,7 @@ def test_waveforms_are_the_peers(clips: Clips) -> None:
 
 
 def test_logmels_are_those_of_the_peers_waveforms(clips: Clips) -> None:
-    """But for the half precision they are kept in."""
+    """They agree up to half precision."""
     peers, _ = given(feed.by_loader(feed.DictsInMemory(clips), num_epochs=1, num_workers=0))
     ours, _ = given(feed.by_index(feed.hold(feed.LOGMELS, clips), num_epochs=1))
     assert ours.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_logmels_are_those_of_the_peers_waveforms(clips: Clips) -> None:
 
 
 def test_every_epoch_has_every_clip_in_another_order(clips: Clips) -> None:
-    """Three epochs of ours and of the peer's, whose epochs are read as one."""
+    """Three epochs of ours and of the peer are checked; the peer reads its epochs as one."""
     for way in (
         feed.by_loader(feed.DictsInMemory(clips), num_epochs=3, num_workers=0),
         feed.by_index(feed.hold(feed.LOGMELS, clips), num_epochs=3),
@@ -63,7 +63,7 @@ def test_every_epoch_has_every_clip_in_another_order(clips: Clips) -> None:
 
 
 def test_workers_are_counted(clips: Clips) -> None:
-    """What a process that is waited for has used is in the figure."""
+    """The figure includes the time of child processes that have ended."""
     all_before, own_before = feed.cpu_s(), time.process_time()
     num_clips = sum(len(labels) for _, labels in feed.by_loader(feed.DictsInMemory(clips), num_epochs=2, num_workers=1))
     assert num_clips == 2 * NUM_CLIPS
@@ -71,7 +71,7 @@ def test_workers_are_counted(clips: Clips) -> None:
 
 
 def test_prints_and_writes_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The goal stands on the log-mels against workers, and the note says what was scaled."""
+    """The goal is for log-mels against workers, and the note says what was scaled."""
     words = ["--clips", "24", "--epochs", "1", "--rounds", "1", "--workers", "1"]
     feed.main([*words, "--json", str(tmp_path / "feed.json")])
     first, *others = json.loads((tmp_path / "feed.json").read_text())["rows"]

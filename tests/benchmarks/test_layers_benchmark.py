@@ -1,4 +1,4 @@
-"""The benchmark of single layers holds like against like."""
+"""The benchmark of single layers compares equal work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainable.network.depthwise import Depthwise, use_fast_gradients
 
 
 def test_a_row_is_the_ratio_of_both_times() -> None:
-    """For a wide kernel and for the first layers, on little."""
+    """This is run for a wide kernel and for the first layers, on little data."""
     wide = layers.depthwise((1, 8, 6, 4, 5, 1), "bfloat16", 1)
     first = layers.first("float32", 1)
     for row in (wide, first):
@@ -22,15 +22,15 @@ def test_a_row_is_the_ratio_of_both_times() -> None:
 
 
 def test_both_take_every_gradient() -> None:
-    """A step of either leaves one for each parameter and for the input, and they are the same."""
+    """A step of either side has the same gradients for each parameter and for the input."""
     plain = nn.Sequential(nn.Conv2d(8, 8, 5, padding=2, groups=8))
     ours = deepcopy(plain)
     use_fast_gradients(ours)
     assert isinstance(ours[0], Depthwise)
-    found = []
+    gradients = []
     for network in (ours, plain):
         x = torch.randn(1, 8, 6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
         layers.step(network, x, "float32")
-        found.append([x.grad, *(p.grad for p in network.parameters())])
-    for mine, other in zip(*found, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+        gradients.append([x.grad, *(p.grad for p in network.parameters())])
+    for our_gradient, peer_gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(our_gradient, peer_gradient, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The linear probe's benchmark compares the same training, done in two ways."""
+"""The benchmark of the linear probe compares the same training, done in two ways."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ SMALL = {"mobilenetv1": 1 / 4, "cnn14": 1 / 16}  # width
 
 @pytest.mark.parametrize("backbone", SMALL)
 def test_both_train_the_same_classifier(backbone: str) -> None:
-    """From one start the classifier on embeddings loses what the whole network does; and each epoch changes that."""
+    """From one start, both sides have the same losses, which change in each epoch."""
     config = trial(backbone, SMALL[backbone], epochs=3)
     train, validation = clips(config, 20, 0, CPU), clips(config, 5, 1, CPU)
-    mine = ours(config, ready(config, train), train, validation)
-    assert mine == pytest.approx(peer(config, ready(config, train), train, validation, 3), rel=1e-6)
-    assert min(abs(one - two) for one, two in itertools.pairwise(mine)) > 1e-4
+    our_losses = ours(config, ready(config, train), train, validation)
+    assert our_losses == pytest.approx(peer(config, ready(config, train), train, validation, 3), rel=1e-6)
+    assert min(abs(one - two) for one, two in itertools.pairwise(our_losses)) > 1e-4
 
 
 def test_embeddings_are_what_the_network_classifies() -> None:
-    """And they tell clips apart, so that something is compared."""
+    """They also differ between clips, so the comparison means something."""
     config = trial("mobilenetv1", 1 / 4, epochs=2)
-    found = measure(config, num_clips=20, peer_epochs=1, rounds=1, device=CPU)
-    assert found.embeddings_differ <= 1e-5
-    assert found.losses_differ <= 1e-6
+    measured = measure(config, num_clips=20, peer_epochs=1, rounds=1, device=CPU)
+    assert measured.embeddings_differ <= 1e-5
+    assert measured.losses_differ <= 1e-6
     network = ready(config, train := clips(config, 20, 0, CPU))
     assert linear_probe.fed(config, network, train).std(0).max() > 0.1
 
 
 def test_all_epochs_of_ours_are_run() -> None:
-    """Clips whose labels contradict the trained ones would end a trial early; the benchmark's has patience."""
+    """Contradictory labels would end a trial early, so the benchmark sets enough patience."""
     config = replace(trial("cnn14", 1 / 16, epochs=7), lr=0.1)
     train = clips(config, 8, 0, CPU)
     contrary = replace(train, labels=train.labels.flip(0))
@@ -49,7 +49,7 @@ def test_all_epochs_of_ours_are_run() -> None:
 def test_prints_a_table_and_writes_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A time and a difference for each network; what needs a GPU is not made up."""
+    """Each network has a time and a difference; rows for a GPU are not invented."""
     monkeypatch.setattr(linear_probe, "ON_CPU", tuple(SMALL.items()))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     path = tmp_path / "linear_probe.json"

@@ -1,4 +1,4 @@
-"""Several trials at once do what one does alone, each; where there is no GPU nothing is claimed of one."""
+"""Several trials at once each do the work of one alone, and without a GPU nothing is claimed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TINY = replace(pack.LIGHT["CNN14, 32 frames"], width=1 / 64, batch=2)
 
 
 def test_processes_train_the_same_in_their_turns() -> None:
-    """Two begin with the same losses, and make steps together, one alone, and together again, until they are left."""
+    """Two processes start with equal losses, and train together, one alone, and together again."""
     with pack.processes(TINY, "cpu", 2) as both:
         turns = [pack.together(both[:size], 0.05) for size in (2, 1, 2)]
     assert [len(trained) for trained in turns] == [2, 1, 2]
@@ -28,7 +28,7 @@ def test_processes_train_the_same_in_their_turns() -> None:
 
 
 def test_processes_that_train_otherwise_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two columns are of the same work, or there is no table."""
+    """The table needs equal work in all processes."""
     monkeypatch.setattr(pack, "together", lambda some, seconds: [pack.Trained(8, 1.0, 1.0 + n) for n in range(2)])
     monkeypatch.setattr(pack, "processes", lambda *of: nullcontext([1, 2]))
     with pytest.raises(RuntimeError, match="cnn14: not every process began with the same losses"):
@@ -36,7 +36,7 @@ def test_processes_that_train_otherwise_are_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_rates_are_those_of_all_processes_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two that make 8 steps in 4 s and one that makes 8 in 2 s are as fast; the median of the rounds counts."""
+    """Two with 8 steps in 4 s equal one with 8 in 2 s; the median of the rounds counts."""
     monkeypatch.setattr(pack, "LIGHT", {"toy": TINY})
     monkeypatch.setattr(pack, "together", lambda some, seconds: [pack.Trained(8, 2.0 * len(some), 1.0)] * len(some))
     monkeypatch.setattr(pack, "processes", lambda *of: nullcontext([1, 2]))
@@ -49,7 +49,7 @@ def test_rates_are_those_of_all_processes_together(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_measured(tmp_path: Path) -> None:
-    """The rows are there, and blank."""
+    """The rows are there, but blank."""
     path = tmp_path / "results.json"
     pack.main(["--json", str(path)])
     rows = json.loads(path.read_text())["rows"]
@@ -58,7 +58,7 @@ def test_without_a_gpu_nothing_is_measured(tmp_path: Path) -> None:
 
 
 def test_one_alone_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """There is nothing to hold the others against otherwise."""
+    """Otherwise there is nothing to compare the others with."""
     with pytest.raises(SystemExit):
         pack.main(["--at-once", "2,4"])
     assert "--at-once: begin with 1" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The preparation's benchmark: both ways give the same clips, and what is printed is what was counted."""
+"""The benchmark of preparation: both ways give the same clips, and the printed figures are the counted ones."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 
 from benchmarks import noise, prepare
 
-# librosa looks for all decoders that there are, when it loads its first file.
+# librosa looks for all decoders when it loads its first file.
 pytestmark = pytest.mark.filterwarnings(r"ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
 
 
 def test_both_make_the_same_clips(tmp_path: Path) -> None:
-    """Two clips of each of two recordings at six rates; soundfile rounds samples down, and ours to the nearest."""
+    """Two clips of two recordings at six rates agree; soundfile rounds down, ours to nearest."""
     corpus = noise.corpus(tmp_path / "audio", num_recordings=2, seconds=12)
-    found = prepare.measure(corpus, tmp_path, num_rounds=1)
-    assert (found.num_clips, found.peer_files, found.clip_files) == (24, 24, 6)
-    assert found.differ_by <= 1
+    measured = prepare.measure(corpus, tmp_path, num_rounds=1)
+    assert (measured.num_clips, measured.peer_files, measured.clip_files) == (24, 24, 6)
+    assert measured.differ_by <= 1
 
 
 def test_a_clip_that_differs_is_told(tmp_path: Path) -> None:
-    """One sample that is moved by 700 shows."""
+    """A single sample that is off by 700 is noticed."""
     corpus = noise.corpus(tmp_path / "audio", num_recordings=1, seconds=5)
     scanned = prepare.scan(corpus, noise.CLIP_S, tmp_path)
     entries = prepare.cache.build(scanned, prepare.RATES_HZ, noise.CLIP_S, tmp_path)
@@ -35,7 +35,7 @@ def test_a_clip_that_differs_is_told(tmp_path: Path) -> None:
 
 
 def test_prints_and_writes_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The clips' CPU time with its goal, the scan's without, and the files."""
+    """The rows are the clips' CPU time with its goal, the scan's without one, and the files."""
     words = ["--recordings", "2", "--seconds", "5", "--rounds", "1", "--folder", str(tmp_path)]
     prepare.main([*words, "--json", str(tmp_path / "prepare.json")])
     rows = json.loads((tmp_path / "prepare.json").read_text())["rows"]

@@ -1,4 +1,4 @@
-"""Simulated nodes really run the trials that are counted, and a sweep that slows down is seen."""
+"""Simulated nodes really run the counted trials, and a sweep that slows down is noticed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.ray
 def test_two_nodes_run_every_trial(tmp_path: Path) -> None:
-    """Ray's own processes, through the launcher's own code; it exits with an error if a trial is missing."""
+    """Real Ray processes run the launcher's code; a missing trial is an error."""
     program = "from benchmarks import scale; scale.STORE_TRIALS, scale.REPORT_TRIALS = 2, 4; scale.main()"
     words = ["--nodes", "2", "--gpus", "8", "--trials", "20", "--json", str(tmp_path / "scale.json")]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, *words],
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
         cwd=ROOT,
@@ -29,15 +29,15 @@ def test_two_nodes_run_every_trial(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("2 nodes x 8 GPUs are up")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stdout.startswith("2 nodes x 8 GPUs are up")
     rows = {row["case"]: row for row in json.loads((tmp_path / "scale.json").read_text())["rows"]}
     assert rows["all 20 trials: driver's CPU a trial"]["ours"] > 0
     assert len([case for case in rows if case.startswith("trials ")]) == 10
 
 
 def test_the_clock_starts_when_every_worker_has_a_trial(tmp_path: Path) -> None:
-    """Not before: trials wait for it."""
+    """Trials wait for that moment."""
     counter = Counter(every=1, num_workers=2, go=tmp_path / "go")
     counter.started("a")
     assert not counter.marks
@@ -52,13 +52,13 @@ def test_the_clock_starts_when_every_worker_has_a_trial(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("growth", "met"), [(0.0, True), (1.0, False)])
 def test_a_sweep_that_slows_down_misses_its_goal(growth: float, met: bool) -> None:
-    """At `growth` 1, the last of ten parts takes ten times as long as the first."""
+    """With `growth` 1, the last of ten parts takes ten times as long as the first."""
     wall_s, marks = 0.0, [Mark(0, 0.0, 0.0, 300.0)]
     for part in range(10):
         wall_s += 1 + growth * part
         marks.append(Mark(1000 * (part + 1), wall_s, wall_s / 2, 300 + 14.0 * (part + 1)))
     rows = {row.case: row for row in scale.rows(marks, 0, 0)}
-    for what in ("wall time", "driver's CPU"):
-        assert rows[f"{what} a trial, second half beside the first"].met is met
+    for figure in ("wall time", "driver's CPU"):
+        assert rows[f"{figure} a trial, second half beside the first"].met is met
     assert rows["driver's memory that a trial leaves, in Tune's list of them"].ours == pytest.approx(14)
     assert rows["driver's memory, after 1,000 trials more"].ours == pytest.approx(1 + 14 / 370)

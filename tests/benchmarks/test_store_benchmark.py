@@ -1,4 +1,4 @@
-"""The store's benchmark reads and writes the same values by both ways, and finds what differs."""
+"""The benchmark of the store reads and writes the same values in both ways, and finds differences."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ NUM_RUNS, NUM_EPOCHS = 5, 3
 
 @pytest.fixture(autouse=True)
 def _forgets() -> Iterator[None]:
-    """MLflow's data frame is of whatever store the process has named last."""
+    """MLflow's data frame is from the store that the process named last."""
     yield
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def store(open_store: Callable[..., Store], tmp_path: Path) -> Store:  # noqa: F811
-    """A few runs, the first written and the others copied."""
+    """A few runs: the first is written, the others are copies."""
     open_store()
     return benchmark.filled(tmp_path / "results", NUM_RUNS, NUM_EPOCHS)
 
 
 def test_copies_are_runs_of_their_own(store: Store) -> None:
-    """Each has a key, scores and whole curves, by our reader and by MLflow's."""
+    """Each has its own key, scores and complete curves, for our reader and MLflow's."""
     runs = read_runs(store.uri)
     assert len({run.key for run in runs}) == len({run.metrics["test_loss"] for run in runs}) == NUM_RUNS
     assert {run.status for run in runs} == {"FINISHED"}
     client = MlflowClient(store.uri)
     curves = [client.get_metric_history(run.run_id, "val_loss") for run in runs]
-    assert [[point.step for point in found] for found in curves] == [list(range(1, NUM_EPOCHS + 1))] * NUM_RUNS
+    assert [[point.step for point in points] for points in curves] == [list(range(1, NUM_EPOCHS + 1))] * NUM_RUNS
     assert benchmark.differing(runs, benchmark.searched(store.uri)) == []
 
 
@@ -56,7 +56,7 @@ def test_copies_are_runs_of_their_own(store: Store) -> None:
     ],
 )
 def test_what_only_one_of_them_reads_is_found(change: str, store: Store, tmp_path: Path) -> None:
-    """A setting, a tag, a score, the status, or a whole run."""
+    """A difference in a setting, tag, score, status or a whole run is found."""
     frame, runs = benchmark.searched(store.uri), read_runs(store.uri)
     with closing(sqlite3.connect(tmp_path / "results" / "mlflow.db")) as database, database:
         database.execute(change.format(runs[2].run_id))
@@ -64,17 +64,19 @@ def test_what_only_one_of_them_reads_is_found(change: str, store: Store, tmp_pat
 
 
 def test_all_ways_write_the_same_curves(store: Store) -> None:
-    """Whoever writes them, and however many at once."""
+    """The way of writing and the number of epochs at once do not matter."""
     ways = benchmark.writers(store, 2, NUM_EPOCHS)
-    client, found = MlflowClient(store.uri), {}
+    client, curves_by_way = MlflowClient(store.uri), {}
     for way in ("as they come", "all at once", "mlflow"):
         for run_id in ways[way]():
             for name in ("train_loss", "val_loss", "val_accuracy", "epoch_s"):
                 points = client.get_metric_history(run_id, name)
-                found[way, run_id, name] = sorted((point.step, point.value) for point in points)
-    expected = {name: [(row["epoch"], row[name]) for row in benchmark.curve(NUM_EPOCHS)] for _, _, name in found}
-    assert len(found) == 3 * 2 * 4
-    assert all(points == expected[name] for (_, _, name), points in found.items())
+                curves_by_way[way, run_id, name] = sorted((point.step, point.value) for point in points)
+    expected = {
+        name: [(row["epoch"], row[name]) for row in benchmark.curve(NUM_EPOCHS)] for _, _, name in curves_by_way
+    }
+    assert len(curves_by_way) == 3 * 2 * 4
+    assert all(points == expected[name] for (_, _, name), points in curves_by_way.items())
 
 
 def test_every_row_is_measured(
@@ -83,12 +85,12 @@ def test_every_row_is_measured(
     monkeypatch: pytest.MonkeyPatch,
     empty_database: Path,  # noqa: F811
 ) -> None:
-    """One that reads and two that write have a peer; the document has what was asked for."""
-    made, results = benchmark.filled, tmp_path / "results.json"
+    """Reading and both ways of writing have a peer; the document has all flags."""
+    fill, results = benchmark.filled, tmp_path / "results.json"
 
     def copied(folder: Path, *sizes: int) -> Store:
-        (folder / "mlflow.db").write_bytes(empty_database.read_bytes())  # its tables take seconds to make
-        return made(folder, *sizes)
+        (folder / "mlflow.db").write_bytes(empty_database.read_bytes())  # making its tables takes seconds
+        return fill(folder, *sizes)
 
     monkeypatch.setattr(benchmark, "filled", copied)
     benchmark.main(["--runs", "3", "--epochs", "2", "--rounds", "1", "--written", "1", "--json", str(results)])

@@ -1,4 +1,4 @@
-"""Both tables on k GPUs: the same trials and seconds in both orders, held against a bound that no schedule beats."""
+"""Both tables on k GPUs: both orders have the same trials and seconds, and a bound that no schedule beats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BY_OPERATIONS = tables.all_epochs(tables.predictions(TRIALS, {}))
 
 
 def write_times(path: Path, step_s: float = 0.01, eval_clip_s: float = 0.0) -> Path:
-    """Every network as fast as every other."""
+    """Writes times in which all networks are equally fast."""
     cells = {(t.backbone, t.num_frames, t.batch) for t in TRIALS}
     rows = [
         {"backbone": b, "frames": f, "batch": n, "step_s": step_s, "eval_clip_s": eval_clip_s, "device": "a toy"}
@@ -27,7 +27,7 @@ def write_times(path: Path, step_s: float = 0.01, eval_clip_s: float = 0.0) -> P
 
 
 def test_all_trials_of_both_tables_are_timed() -> None:
-    """54 and 30; the longest is the 8 kHz network on 64 kHz, or the largest of Table II."""
+    """There are 54 and 30; the longest is the 8 kHz network on 64 kHz, or the largest of Table II."""
     assert [len(table) for table in tables.TABLES.values()] == [54, 30]
     assert set(BY_OPERATIONS) == {t.key for t in TRIALS}
     longest = longest_first(TRIALS, {})[0]
@@ -36,25 +36,25 @@ def test_all_trials_of_both_tables_are_timed() -> None:
 
 @pytest.mark.parametrize("num_gpus", [1, 2, 7, 8, 16])
 def test_both_orders_do_the_same_work(num_gpus: int) -> None:
-    """The same trials for the same seconds: neither ends before the bound, and on one GPU both end with it."""
+    """Neither order ends before the bound, and on one GPU both end with it."""
     ours = longest_first(TRIALS, {})
     assert sorted(t.key for t in ours) == sorted(t.key for t in TRIALS)
     least = tables.bound(TRIALS, BY_OPERATIONS, num_gpus)
-    found = [tables.ends(order, BY_OPERATIONS, num_gpus) for order in (ours, TRIALS)]
-    assert min(found) >= least * (1 - 1e-9)
+    end_times = [tables.ends(order, BY_OPERATIONS, num_gpus) for order in (ours, TRIALS)]
+    assert min(end_times) >= least * (1 - 1e-9)
     if num_gpus == 1:
-        assert found == [pytest.approx(least)] * 2
+        assert end_times == [pytest.approx(least)] * 2
 
 
 def test_a_bound_is_an_equal_share_or_the_longest_trial() -> None:
-    """Of 3, 2 and 1 s: 6 s on one GPU, 3 s on two, and 3 s on any more."""
+    """For 3, 2 and 1 s it is 6 s on one GPU, and 3 s on two or more."""
     trials = TRIALS[:3]
     seconds = {t.key: float(s) for t, s in zip(trials, (3, 2, 1), strict=True)}
     assert [tables.bound(trials, seconds, n) for n in (1, 2, 3, 8)] == [6, 3, 3, 3]
 
 
 def test_measured_steps_are_counted(tmp_path: Path) -> None:
-    """A trial of 11,544 samples in batches of 64 makes 180.4 steps an epoch, and evaluates 3,974 clips and 6,708."""
+    """A trial with 11,544 samples in batches of 64 makes 180.4 steps an epoch, and predicts 3,974 + 6,708 clips."""
     cells, device = tables.read_times(write_times(tmp_path / "times.json", 0.01, 0.001), TRIALS)
     seconds = tables.all_epochs(tables.predictions(TRIALS, cells))
     trial: TrialConfig = tables.TABLES["Table II"][0]
@@ -63,7 +63,7 @@ def test_measured_steps_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_was_not_measured_is_named(tmp_path: Path) -> None:
-    """Network, frames and batch."""
+    """The message has its network, frames and batch."""
     path = write_times(tmp_path / "times.json")
     rows = [row for row in json.loads(path.read_text()) if row["backbone"] != "resnet38"]
     path.write_text(json.dumps(rows))
@@ -72,7 +72,7 @@ def test_a_cell_that_was_not_measured_is_named(tmp_path: Path) -> None:
 
 
 def test_hours_are_told_only_where_they_were_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without measured steps the hours stay blank; with them there is a verdict. Schedules are judged on 8 GPUs."""
+    """Without measured steps there are no hours; with them there is a verdict. Schedules are judged on 8 GPUs."""
     results = tmp_path / "results.json"
     tables.main(["--json", str(results), "--gpus", "1,8"])
     hours, *schedules = json.loads(results.read_text())["rows"]

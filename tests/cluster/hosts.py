@@ -57,7 +57,7 @@ MaxStartups 100
 
 
 def missing() -> str:
-    """What this machine lacks for hosts of its own; empty if nothing."""
+    """The reason why this machine cannot have such hosts; empty if it can."""
     if lacks := sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)}):
         return f"not installed: {', '.join(lacks)}"
     if os.geteuid() != 0:
@@ -69,13 +69,13 @@ def missing() -> str:
 
 @dataclass
 class Machine:
-    """One that runs: its first process, and the number by which whoever started it knows that one."""
+    """A running host: its first process, and the id of that process outside."""
 
     process: subprocess.Popen[str]
     pid: int
 
     def end(self) -> None:
-        """Ends it, with everything on it, at once."""
+        """Ends the machine with everything on it, at once."""
         self.process.communicate(timeout=30)
 
 
@@ -116,7 +116,7 @@ class Hosts:
             machine.end()
 
     def bring_up(self, number: int) -> None:
-        """Starts a host as a new machine: its name and address are those it had, and its folders are empty."""
+        """Starts a host as a new machine: it keeps its name and address, and its folders are empty."""
         name = f"host{number}"
         cable = f"""ip netns add {name}
             ip link add {name} type veth peer name eth0 netns {name} address 02:00:00:00:00:{number:02x}
@@ -128,17 +128,17 @@ class Hosts:
         self.machines[number] = self._machine(name, [*self.at_desk, *spaces], start, masked=(HOME, TMP, ROOT))
 
     def kill(self, number: int) -> None:
-        """Ends a host as a power cut does: first its cable is gone, so that nobody hears of its end, then all on it."""
+        """Ends a host as a power cut does: first its network, so that nobody notices its end, then everything on it."""
         subprocess.run([*self.at_desk, "ip", "link", "delete", f"host{number}"], check=True)
         self.machines.pop(number).end()
         subprocess.run([*self.at_desk, "ip", "netns", "delete", f"host{number}"], check=True)
 
     def home(self, number: int) -> Path:
-        """A host's home folder, as it is seen from here."""
+        """A host's home folder, seen from this machine."""
         return self._own(f"host{number}") / HOME.name
 
     def address(self, number: int) -> str:
-        """Where a host is, for the others."""
+        """The address of a host for the others."""
         return f"10.99.0.{10 + number}"
 
     @property

@@ -20,14 +20,14 @@ STARTS = 3  # of Ray, which times out on a loaded machine
 
 @dataclass
 class Command:
-    """One that was started at the desk."""
+    """A command that was started at the desk."""
 
     process: subprocess.Popen[str]
     log: Path
 
     @property
     def output(self) -> str:
-        """What it has said so far."""
+        """Its output so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def end(self, timeout_s: float = 900) -> int:
@@ -40,7 +40,7 @@ class Command:
 
 @dataclass
 class Cluster:
-    """A head that drives and two workers that train, with `hosts.folder/shared` for the file system that they share."""
+    """A head that drives and two workers that train, with `hosts.folder/shared` as their shared file system."""
 
     hosts: Hosts
     failed_starts: int = 0  # of Ray; no failure of what is tested
@@ -108,13 +108,13 @@ class Cluster:
         raise AssertionError(f"Ray did not start in {STARTS} attempts; the last said:\n{output}")
 
     def num_nodes(self) -> int:
-        """How many nodes the head knows of."""
+        """The number of nodes that the head knows."""
         status = self.hosts.on(HEAD, "ray status").stdout
         return sum(int(number) for number in re.findall(r"^ (\d+) local\.cluster\.node", status, re.MULTILINE))
 
 
 def until(condition: Callable[[], bool], timeout_s: float, every_s: float = 0.5) -> bool:
-    """Waits for a condition; whether it came true."""
+    """Waits for a condition, and returns whether it came true."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if condition():

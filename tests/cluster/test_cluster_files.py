@@ -1,4 +1,4 @@
-"""The cluster files that are shipped, and the check that stands between them and a bill or a break-in."""
+"""The cluster files in the repository, and the check that protects users from bills and break-ins."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ def shipped(file: str) -> str:
 
 
 def filled(file: str) -> str:
-    """A file as a user has filled it in."""
+    """A file that has been filled in."""
     return PLACEHOLDER.sub(lambda found: VALUES[file][found[0].strip("<>")], shipped(file))
 
 
 def document(file: str) -> dict[str, Any]:
-    """What `ray up` reads in a filled file; for KubeRay, the RayCluster."""
+    """The document that `ray up` reads in a filled file; for KubeRay, the RayCluster."""
     return next(yaml.safe_load_all(filled(file)))
 
 
 class TestShipped:
     @pytest.mark.parametrize("file", FILES)
     def test_passes_as_a_template(self, file: str) -> None:
-        """What we ship breaks no rule but that it is not filled in."""
+        """The files break no rule, except that they are not filled in."""
         assert check.problems(shipped(file), template=True) == []
 
     @pytest.mark.parametrize("file", FILES)
@@ -92,33 +92,33 @@ class TestShipped:
 
     @pytest.mark.parametrize("file", FILES)
     def test_passes_when_it_is_filled_in(self, file: str) -> None:
-        """Filling in the placeholders is all that a user must do."""
+        """Users only have to fill in the placeholders."""
         assert check.problems(filled(file)) == []
 
     @pytest.mark.parametrize("file", FILES)
     def test_asks_for_everything_in_one_place(self, file: str) -> None:
-        """The placeholders stand in the first part, and nowhere else."""
-        before, known, after = re.split(f"{re.escape(PARTS[0])}|{re.escape(PARTS[1])}", shipped(file))
-        assert PLACEHOLDER.findall(known)
+        """All placeholders are in the first part."""
+        before, first_part, after = re.split(f"{re.escape(PARTS[0])}|{re.escape(PARTS[1])}", shipped(file))
+        assert PLACEHOLDER.findall(first_part)
         assert not PLACEHOLDER.findall(before + after)
 
     @pytest.mark.parametrize("file", FILES)
     def test_has_the_same_parts_in_the_same_order(self, file: str) -> None:
-        """Who knows one of the files knows all."""
+        """A user who knows one of the files knows all of them."""
         assert [line.strip() for line in shipped(file).splitlines() if line.strip() in PARTS] == PARTS
 
 
 class TestForRay:
     @pytest.mark.parametrize("file", [AWS, GCP])
     def test_starts_with_no_worker_and_ends_with_few(self, file: str) -> None:
-        """As Ray completes it: a head for no trial, workers from none to `max_workers`; and it can be sent as JSON."""
+        """With Ray's defaults, the head runs no trials, and there are zero to `max_workers` workers."""
         config = json.loads(json.dumps(launcher.prepared(document(file))))
         head, worker = config["available_node_types"]["head"], config["available_node_types"]["worker"]
         assert (config["head_node_type"], head["resources"], head["max_workers"]) == ("head", {"CPU": 0}, 0)
         assert (worker["min_workers"], worker["max_workers"]) == (0, config["max_workers"])
 
     def test_own_machines_pass_all_that_ray_up_does_before_ssh(self) -> None:
-        """Ray's own path for machines of one's own; both workers are there from the start."""
+        """Ray's own code for one's own machines accepts them, with both workers from the start."""
         from ray.autoscaler._private.commands import _bootstrap_config
 
         config = _bootstrap_config(document(OWN), no_config_cache=True)
@@ -126,7 +126,7 @@ class TestForRay:
         assert (machine["min_workers"], machine["max_workers"], config["max_workers"]) == (2, 2, 2)
 
     def test_the_autoscaler_on_kubernetes_reads_the_same(self) -> None:
-        """Ray's own reading of the RayCluster: a head for no trial, a GPU a worker, up to four, ten minutes."""
+        """Ray's own reading has a head without trials, and up to four workers with a GPU each, for ten minutes."""
         from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
         cluster = document(KUBE)
@@ -156,7 +156,7 @@ class TestForRay:
 class TestNodes:
     @pytest.mark.parametrize("part", ["file_mounts", "rsync_exclude", "rsync_filter", *launcher.START])
     def test_all_files_send_and_start_the_same(self, part: str) -> None:
-        """No two files say the same thing in two ways; but Ray's second autoscaler fits no machines of one's own."""
+        """No two files do the same in different ways, except for Ray's second autoscaler on one's own machines."""
         own = document(OWN)[part]
         if part == "head_start_ray_commands":
             assert "RAY_enable_autoscaler_v2=0 " in own[1]
@@ -164,7 +164,7 @@ class TestNodes:
         assert document(AWS)[part] == document(GCP)[part] == own
 
     def test_all_files_set_up_the_same(self) -> None:
-        """But for where ~/shared and ~/cache are; and the variables are the same on Kubernetes."""
+        """Only the places of ~/shared and ~/cache differ; Kubernetes has the same variables."""
         commands = [document(file)["setup_commands"][-6:] for file in LAUNCHED]
         assert commands[0] == commands[1] == commands[2]
         assert commands[0][0].startswith("chmod 600")
@@ -174,13 +174,13 @@ class TestNodes:
 
     @pytest.mark.parametrize("file", LAUNCHED)
     def test_commands_are_bash(self, file: str) -> None:
-        """Each is parsed."""
+        """Each can be parsed."""
         config = document(file)
         for command in (c for part in ("setup_commands", *launcher.START) for c in config[part]):
             assert subprocess.run(["bash", "-n", "-c", command], capture_output=True).stderr == b""
 
     def test_a_node_that_is_set_up_twice_has_its_variables_once(self, tmp_path: Path) -> None:
-        """A shell as `ray submit` makes it sees the packages, the code, the token's use and the flags' defaults."""
+        """A shell of `ray submit` sees the packages, the code, the token mode and the flags' defaults."""
         shell = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
         for command in document(AWS)["setup_commands"][-2:] * 2:
             subprocess.run(["bash", "-c", command], env=shell, check=True)
@@ -194,7 +194,7 @@ class TestNodes:
         assert variables["SOUNDINGS_CACHE_DIR"] == f"{tmp_path}/cache"
 
     def test_uv_is_cut_from_the_lock_whole(self) -> None:
-        """The command that takes uv's lines out of requirements.txt takes its version and hashes, and nothing else."""
+        """The command that extracts uv from requirements.txt takes its version and hashes, and nothing else."""
         command = next(c for c in document(AWS)["setup_commands"] if "sed -n" in c)
         (expression,) = re.findall(r"sed -n '([^']+)'", command)
         cut = subprocess.run(
@@ -235,7 +235,7 @@ BROKEN = [  # a file, what is taken out of it, what is put in its place, and wha
     (AWS, "max_workers: 4\n", "max_workers: 4\nmax_wrokers: 4\n", "Ray refuses it"),
     (AWS, "head_node_type: head\n", "head_node_type: haed\n", "Ray refuses it"),
     (AWS, "  type: aws\n", "  type: nimbus\n", "provider.type: nimbus"),
-    (AWS, "cluster_name: soundings\n", "cluster_name: [soundings\n", "is no YAML"),
+    (AWS, "cluster_name: soundings\n", "cluster_name: [soundings\n", "is not YAML"),
     (AWS, "$RAY_HEAD_IP:6379\n", "$RAY_HEAD_IP:6379\n---\nkind: Secret\n", "2 documents"),
     (GCP, NETWORK, "", "worker.node_config.networkInterfaces"),
     (GCP, "      serviceAccounts:", "      labels:", "head.node_config.serviceAccounts"),
@@ -300,39 +300,39 @@ class TestCheck:
     def test_refuses_by_name(self, file: str, old: str, new: str, named: str) -> None:
         """A filled file with one thing broken is refused for that thing, and for nothing else."""
         assert old in filled(file)
-        found = check.problems(filled(file).replace(old, new))
-        assert found
-        assert [problem for problem in found if named not in problem] == []
+        problems = check.problems(filled(file).replace(old, new))
+        assert problems
+        assert [problem for problem in problems if named not in problem] == []
 
     def test_refuses_a_node_without_our_packages(self) -> None:
-        """What is on the machine by chance is not what was locked."""
-        found = check.problems(yaml.safe_dump({**document(OWN), "setup_commands": []}))
-        assert [problem.split(": ")[:2] for problem in found] == [["setup_commands", "nothing"]]
+        """Packages that happen to be on the machine are not the locked ones."""
+        problems = check.problems(yaml.safe_dump({**document(OWN), "setup_commands": []}))
+        assert [problem.split(": ")[:2] for problem in problems] == [["setup_commands", "nothing"]]
 
     @pytest.mark.parametrize("network", OPEN)
     def test_refuses_the_world(self, network: str) -> None:
-        """No rule may let in everybody, in either protocol, or many networks at once."""
+        """No rule may admit everybody, in either protocol, or many networks at once."""
         rule = f"  security_group: {{IpPermissions: [{{FromPort: 22, IpRanges: [{{CidrIp: '{network}'}}]}}]}}\n"
-        found = check.problems(filled(AWS).replace("  type: aws\n", f"  type: aws\n{rule}"))
-        assert [problem for problem in found if f": {network}: " in problem]
+        problems = check.problems(filled(AWS).replace("  type: aws\n", f"  type: aws\n{rule}"))
+        assert [problem for problem in problems if f": {network}: " in problem]
 
     @pytest.mark.parametrize("network", ["203.0.113.7/32", "203.0.0.0/16", "10.0.0.0/8", "fd00::/8", "10.0.0.2:/data"])
     def test_lets_in_one_campus(self, network: str) -> None:
-        """One's own address, a campus, a private network and the path of a file server are no open doors."""
-        found = check.problems(filled(OWN).replace("/srv/soundings", network))
-        assert found == []
+        """One's own address, a campus, a private network and the path of a file server are accepted."""
+        problems = check.problems(filled(OWN).replace("/srv/soundings", network))
+        assert problems == []
 
     @pytest.mark.parametrize("secret", SECRETS)
     def test_refuses_secrets_and_does_not_tell_them(self, secret: str) -> None:
-        """In values and in comments; the message has the line and no more than a beginning."""
-        (found,) = check.problems(f"{filled(AWS)}# {secret}\n")
-        assert found.startswith(f"line {len(filled(AWS).splitlines()) + 1}: ")
-        assert secret[9:] not in found
-        assert "hunter2" not in found
+        """They may be in values or comments; the message has the line and only their beginning."""
+        (problem,) = check.problems(f"{filled(AWS)}# {secret}\n")
+        assert problem.startswith(f"line {len(filled(AWS).splitlines()) + 1}: ")
+        assert secret[9:] not in problem
+        assert "hunter2" not in problem
 
     @pytest.mark.parametrize("text", NO_SECRETS)
     def test_knows_what_is_no_secret(self, text: str) -> None:
-        """Variables, paths, placeholders, digests and public keys may stand in a file."""
+        """Variables, paths, placeholders, digests and public keys are allowed."""
         assert check.problems(f"{filled(AWS)}# {text}\n") == []
 
     @pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "cluster_name: x\n", "kind: RayCluster\n", "provider:\n"])
@@ -345,30 +345,30 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 BROKEN: dict[str, tuple[bytes, str]] = {  # what is in a file, and what is said of it
-    "empty": (b"", "the file: empty: is no mapping"),
-    "null": (b"---\n", "the file: NoneType: is no mapping"),
-    "a scalar": (b"provider\n", "the file: str: is no mapping"),
-    "a list": (b"- provider\n", "the file: list: is no mapping"),
+    "empty": (b"", "the file: empty: is not a mapping"),
+    "null": (b"---\n", "the file: NoneType: is not a mapping"),
+    "a scalar": (b"provider\n", "the file: str: is not a mapping"),
+    "a list": (b"- provider\n", "the file: list: is not a mapping"),
     "not UTF-8": (b"cluster_name: \xff\n", "codec can't decode byte"),
-    "binary": (bytes(range(32)), "is no YAML"),
-    "control characters": (b"cluster_name: a\x01\n", "is no YAML"),
-    "an open list": (b"a: [\n", "is no YAML"),
-    "a tab": (b"a:\n\tb: 1\n", "is no YAML"),
+    "binary": (bytes(range(32)), "is not YAML"),
+    "control characters": (b"cluster_name: a\x01\n", "is not YAML"),
+    "an open list": (b"a: [\n", "is not YAML"),
+    "a tab": (b"a:\n\tb: 1\n", "is not YAML"),
     "a date that does not exist": (b"a: 2026-99-99\n", "month must be in 1..12"),
-    "too deep": (b"a: " + 1500 * b"[", "is no YAML"),
-    "a class of Python": (b"a: !!python/object/apply:os.getcwd []\n", "is no YAML"),
-    "a key that is a list": (b"? [a]\n: b\n", "is no YAML"),
-    "an alias of nothing": (b"a: *b\n", "is no YAML"),
+    "too deep": (b"a: " + 1500 * b"[", "is not YAML"),
+    "a class of Python": (b"a: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+    "a key that is a list": (b"? [a]\n: b\n", "is not YAML"),
+    "an alias of nothing": (b"a: *b\n", "is not YAML"),
     "a key twice": (
         b"provider: {type: aws}\nprovider: {type: gcp}\n",
-        "line 2: provider: stands on line 1 too; take one out",
+        "line 2: provider: is on line 1 too; remove one",
     ),
-    "a key twice in a line": (b"provider: {type: aws, type: gcp}\n", "line 1: type: stands on line 1 too"),
-    "an alias bomb": (BOMB.encode(), "write out what they stand for"),
-    "an alias in itself": (b"provider: &a {type: aws, more: *a}\n", "write out what they stand for"),
-    "no provider": (b"cluster_name: x\n", "provider: missing: write it"),
-    "two documents, one null": (b"cluster_name: x\n---\n", "the file: NoneType: is no mapping"),
-    "an empty cluster of KubeRay": (b"kind: RayCluster\n", "spec: missing: write it"),
+    "a key twice in a line": (b"provider: {type: aws, type: gcp}\n", "line 1: type: is on line 1 too"),
+    "an alias bomb": (BOMB.encode(), "write them out"),
+    "an alias in itself": (b"provider: &a {type: aws, more: *a}\n", "write them out"),
+    "no provider": (b"cluster_name: x\n", "provider: missing: add it"),
+    "two documents, one null": (b"cluster_name: x\n---\n", "the file: NoneType: is not a mapping"),
+    "an empty cluster of KubeRay": (b"kind: RayCluster\n", "spec: missing: add it"),
 }
 WRONG = {  # of a file that is filled in: another value in a place, and what is said of it
     AWS: [
@@ -381,7 +381,7 @@ WRONG = {  # of a file that is filled in: another value in a place, and what is 
         ("max_workers", "four", "max_workers: 'four': must be a whole number"),
         ("max_workers", True, "max_workers: True: must be a whole number"),
         ("idle_timeout_minutes", "10", "idle_timeout_minutes: '10': must be a number"),
-        ("idle_timeout_minutes", float("nan"), "idle_timeout_minutes: nan: say 1 to 60"),
+        ("idle_timeout_minutes", float("nan"), "idle_timeout_minutes: nan: set 1 to 60"),
         ("available_node_types", [], "available_node_types: []: must be a mapping"),
         ("available_node_types.worker", None, "available_node_types.worker: None: must be a mapping"),
         ("available_node_types.worker.node_config", None, "worker.node_config: None: must be a mapping"),
@@ -424,7 +424,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where every value of a document stands."""
+    """The place of every value in a document."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in inner:
         yield (*path, key)
@@ -436,48 +436,48 @@ class TestBroken:
     def test_a_file_that_is_none_is_answered_in_words(
         self, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Exit code 1 and what is wrong, whatever is in it."""
-        content, told = BROKEN[what]
+        """The exit code is 1 and the problem is named, whatever the contents."""
+        content, message = BROKEN[what]
         (tmp_path / "x.yaml").write_bytes(content)
         assert check.main([str(tmp_path / "x.yaml")]) == 1
-        assert told in capsys.readouterr().out
+        assert message in capsys.readouterr().out
 
     def test_so_is_one_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """It is missing, a folder, or no path; the others are looked at all the same."""
+        """It is missing, a folder, or not a path; the others are checked all the same."""
         names = [str(tmp_path / "none.yaml"), str(tmp_path), "\0", "x" * 5000, "\udcff"]
         assert check.main(["--template", *names, str(ROOT / KUBE)]) == 1
         *lines, last = capsys.readouterr().out.splitlines()
-        assert [line for line in lines if "name a file of text in UTF-8 that you may read" not in line] == []
+        assert [line for line in lines if "name a UTF-8 text file that you may read" not in line] == []
         assert (len(lines), last) == (len(names), f"{ROOT / KUBE}: ok")
 
     @pytest.mark.parametrize(
         ("file", "place", "value", "told"), [(file, *row) for file, rows in WRONG.items() for row in rows]
     )
     def test_a_value_of_another_kind_is_named(self, file: str, place: str, value: Any, told: str) -> None:
-        """With its place and what must be there, before Ray reads it."""
+        """Its place and the expected kind are given, before Ray reads it."""
         documents = list(yaml.safe_load_all(filled(file)))
         documents[0] = replaced(documents[0], tuple(place.split(".")), value)
         assert told in "\n".join(check.problems(yaml.safe_dump_all(documents)))
 
     @pytest.mark.parametrize("file", FILES)
     def test_no_value_anywhere_is_a_traceback(self, file: str, caplog: pytest.LogCaptureFixture) -> None:
-        """In every place another kind, in turn: it is refused or accepted. All of them in all places take minutes."""
+        """Other kinds are tried in every place in turn: each is refused or accepted. All in all would take minutes."""
         caplog.set_level(logging.ERROR)
         documents = list(yaml.safe_load_all(filled(file)))
         for number, path in enumerate(places(documents[0])):
             new = (None, 3, "x", [], {}, True)[number % 6]
             changed = [replaced(documents[0], path, new), *documents[1:]]
             if file != KUBE:
-                found = list(launcher.problems(changed[0]))
+                problems = list(launcher.problems(changed[0]))
             elif changed[0].get("kind") == "RayCluster":
-                found = list(kuberay.problems(changed))
-            assert all(re.match(r"\S.*: .*: .*", line) for line in found)
+                problems = list(kuberay.problems(changed))
+            assert all(re.match(r"\S.*: .*: .*", line) for line in problems)
 
 
 class TestCommand:
     @pytest.fixture(autouse=True)
     def at_the_repository(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where a user calls it, with a token as Ray leaves it."""
+        """Changes to the place where a user calls it, with a token from Ray."""
         monkeypatch.chdir(ROOT)
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / ".ray").mkdir()
@@ -485,12 +485,12 @@ class TestCommand:
         (tmp_path / "cluster.yaml").write_text(filled(AWS))
 
     def test_says_that_all_is_well(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit code 0, and a line a file."""
+        """The exit code is 0, with one line per file."""
         assert check.main([str(tmp_path / "cluster.yaml")]) == 0
         assert capsys.readouterr().out == f"{tmp_path / 'cluster.yaml'}: ok\n"
 
     def test_says_what_is_wrong_in_which_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit code 1 if one of the files is refused, and a line a problem."""
+        """The exit code is 1 if one of the files is refused, with one line per problem."""
         assert check.main([str(tmp_path / "cluster.yaml"), KUBE]) == 1
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].endswith("cluster.yaml: ok")
@@ -499,7 +499,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(("mode", "remedy"), [(0o644, "chmod 600"), (None, "get-auth-token --generate")])
     def test_looks_for_the_token(self, mode: int | None, remedy: str, tmp_path: Path, capsys: Any) -> None:
-        """`ray up` sends it after it has paid for a head: it must be there, and nobody else's to read."""
+        """`ray up` sends it only after paying for a head: it must exist, and be unreadable to others."""
         token = tmp_path / ".ray" / "auth_token"
         if mode:
             token.chmod(mode)

@@ -1,4 +1,4 @@
-"""The hosts that the other tests here run on: that they are apart, that they end at once, and that nothing is left."""
+"""The hosts of the other tests here: they are isolated, end at once, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ on_hosts = pytest.mark.skipif(bool(LACKS), reason=f"no hosts on this machine: {L
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    """Two of them."""
+    """Two hosts."""
     with Hosts(tmp_path, 2) as hosts:
         yield hosts
 
 
 @on_hosts
 def test_a_host_is_a_machine_of_its_own(hosts: Hosts) -> None:
-    """Name, home, /tmp, memory and processes are its own; packages and the shared folder are everybody's."""
+    """It has its own name, home, /tmp, memory and processes; packages and the shared folder are common to all."""
     hosts.on(0, "touch ~/mine /tmp/mine /dev/shm/mine; sleep 60 > /dev/null 2>&1 & disown")
     (hosts.folder / "ours").touch()
     for number in (0, 1):
@@ -40,7 +40,7 @@ def test_a_host_is_a_machine_of_its_own(hosts: Hosts) -> None:
 
 @on_hosts
 def test_a_host_that_loses_power_does_not_say_goodbye(hosts: Hosts) -> None:
-    """Who was connected to it hears nothing, not even that the connection is closed."""
+    """Its peers notice nothing, not even a closed connection."""
     serve = "import socket, time; s = socket.create_server(('', 7000)); c, _ = s.accept(); time.sleep(60)"
     hosts.on(0, f"{sys.executable} -c {serve!r} > /dev/null 2>&1 & disown")
     assert until(lambda: ":7000" in hosts.on(0, "ss -Hltn").stdout, timeout_s=120)
@@ -60,7 +60,7 @@ def test_a_host_that_loses_power_does_not_say_goodbye(hosts: Hosts) -> None:
 
 @on_hosts
 def test_a_new_machine_has_the_old_address_and_nothing_else(hosts: Hosts) -> None:
-    """What was in home and /tmp is gone, and it answers at once."""
+    """Its home and /tmp are empty, and it answers at once."""
     hosts.on(0, "touch ~/mine /tmp/mine")
     hosts.kill(0)
     assert hosts.on(0, "true").returncode != 0
@@ -79,15 +79,17 @@ def test_nothing_is_left_of_a_run_that_was_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
         network = Path(f"/proc/{run.stdout.readline().strip()}/ns/net").readlink()
-        there = [path.parent.parent.name for path in Path("/proc").glob("[0-9]*/ns/net") if path.readlink() == network]
-        assert there
+        processes = [
+            path.parent.parent.name for path in Path("/proc").glob("[0-9]*/ns/net") if path.readlink() == network
+        ]
+        assert processes
         run.kill()
-    assert until(lambda: not any(Path(f"/proc/{pid}/ns/net").exists() for pid in there), timeout_s=120)
+    assert until(lambda: not any(Path(f"/proc/{pid}/ns/net").exists() for pid in processes), timeout_s=120)
     assert " desk: " not in subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
 
 
 def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason with which tests are skipped names the package, or the right."""
+    """The reason for skipping tests names the package, or the permission."""
     monkeypatch.setattr(shutil, "which", lambda tool: None if "sshd" in tool else tool)
     assert missing() == "not installed: openssh-server"
     monkeypatch.setattr(shutil, "which", lambda tool: tool)

@@ -1,4 +1,4 @@
-"""Small recordings, trees and corpora on disk, and where the real recordings are."""
+"""Fixtures: small recordings, folder trees and corpora on disk, and the folder of the real recordings."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def data() -> Path:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder in memory, for tests that write thousands of files: a disk takes 5 to 15 ms for each."""
+    """A folder in memory for tests that write thousands of files; on a disk each takes 5 to 15 ms."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def write_wav() -> WriteWav:
-    """A function that writes noise, another for each seed, and makes the folders above it.
+    """A function that writes noise, different for each seed, and creates the folders above the file.
 
-    As 16-bit integers, because libsndfile writes the time of day into a header of floats.
+    Samples are 16-bit integers, because libsndfile writes the time of day into the header of a float file.
     """
 
     def write(

@@ -1,4 +1,4 @@
-"""Two thousand files that somebody or something has changed: none crashes a scan, and none passes for what it was."""
+"""Two thousand damaged files: none crashes a scan, and none passes for the original."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def flip_body(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def flip(data: bytes, rng: np.random.Generator, end: int) -> bytes:
-    """One to three bits among the first bytes."""
+    """Flips one to three bits in the first bytes."""
     flipped = bytearray(data)
     for place in rng.choice(end, rng.integers(1, 4), replace=False):
         flipped[place] ^= 1 << int(rng.integers(8))
@@ -67,7 +67,7 @@ def flip(data: bytes, rng: np.random.Generator, end: int) -> bytes:
 
 
 def zero(data: bytes, rng: np.random.Generator) -> bytes:
-    """A block of a disk that was never written."""
+    """Zeroes a block, like one that a disk never wrote."""
     start = int(rng.integers(len(data)))
     return data[:start] + bytes(len(data[start : start + 512])) + data[start + 512 :]
 
@@ -77,13 +77,13 @@ def append(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def splice(data: bytes, rng: np.random.Generator) -> bytes:
-    """The head of one file and the tail of another."""
+    """Joins the head of one file to the tail of another."""
     other, place = GOOD[rng.integers(len(GOOD))], int(rng.integers(len(data)))
     return data[:place] + other[int(rng.integers(len(other))) :]
 
 
 def huge(data: bytes, rng: np.random.Generator) -> bytes:
-    """A number in the header that asks for more than there is of anything."""
+    """Sets a number in the header to a huge value."""
     place = int(rng.integers(4, 60))
     return data[:place] + rng.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", bytes(4)]) + data[place + 4 :]
 
@@ -92,7 +92,7 @@ MUTATIONS: list[Mutation] = [cut, flip_header, flip_body, zero, append, splice, 
 
 
 def wav(form: tuple[int, int, int, int, int, int], samples: bytes) -> bytes:
-    """A WAV as its header has it: format, channels, rate, bytes a second, bytes a frame, bits."""
+    """A WAV with the given header fields: format, channels, rate, bytes per second, bytes per frame, bits."""
     body = struct.pack("<4sIHHIIHH", b"fmt ", 16, *form) + struct.pack("<4sI", b"data", len(samples)) + samples
     return struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WAVE") + body
 
@@ -121,7 +121,7 @@ BAD = {
 
 
 def mutants(count: int, seed: int) -> Iterator[tuple[bytes, bytes]]:
-    """Good files and what became of them, which differs."""
+    """Good files, and damaged versions that differ from them."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         good, mutation = GOOD[number % len(GOOD)], MUTATIONS[number // len(GOOD) % len(MUTATIONS)]
@@ -132,7 +132,7 @@ def mutants(count: int, seed: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def corpus_of(folder: Path, contents: list[bytes]) -> Corpus:
-    """One class of these files; one more that is always good, so that dropping the others is allowed."""
+    """A class with these files, plus one that is always good, so that all others may be dropped."""
     folder.mkdir()
     recordings = []
     for number, content in enumerate([encoded("WAV", "PCM_16"), *contents]):
@@ -143,12 +143,12 @@ def corpus_of(folder: Path, contents: list[bytes]) -> Corpus:
 
 
 def test_the_good_files_are_good(tmp_path: Path) -> None:
-    """What the tests below change was sound before: 8 to 64 bits, one to six channels, 8 to 384 kHz."""
+    """The originals are good: 8 to 64 bits, one to six channels, 8 to 384 kHz."""
     assert len(scan(corpus_of(tmp_path / "corpus", GOOD), CLIP_S, tmp_path / "cache").facts) == len(GOOD) + 1
 
 
 def test_no_change_passes_for_what_it_was(tmp_path: Path, memory: Path) -> None:
-    """1400 files change under a scan that remembers them: each is refused with a reason, or has another SHA-256."""
+    """1400 files change after a scan: each is refused with a reason or gets another SHA-256."""
     pairs = list(mutants(1_400, seed=1))
     corpus = corpus_of(tmp_path / "corpus", [good for good, _ in pairs])
     before = scan(corpus, CLIP_S, memory)
@@ -168,11 +168,11 @@ def test_no_change_passes_for_what_it_was(tmp_path: Path, memory: Path) -> None:
             assert min(facts.num_frames, facts.rate_hz, facts.num_channels) > 0
         else:
             assert reasons[recording.path]
-    assert len(reasons) > 400  # cuts and broken headers; what else is changed is sound of another kind
+    assert len(reasons) > 400  # cuts and broken headers; other changes give different but valid sound
 
 
 def test_a_change_behind_size_and_time_is_seen_when_all_is_read(tmp_path: Path, memory: Path) -> None:
-    """600 files change and keep both: a scan knows none of it, by design; `verify` names every one and no other."""
+    """600 files change but keep size and time: a scan misses them by design, `verify` names exactly these."""
     pairs = [(good, changed) for good, changed in mutants(1_400, seed=2) if len(good) == len(changed)][:600]
     assert len(pairs) == 600
     corpus = corpus_of(tmp_path / "corpus", [good for good, _ in pairs])
@@ -182,21 +182,21 @@ def test_a_change_behind_size_and_time_is_seen_when_all_is_read(tmp_path: Path, 
         recording.path.write_bytes(changed)
         os.utime(recording.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert remembered(corpus, CLIP_S, memory) == before
-    found = list(verify(corpus, memory))
-    assert {problem.path for problem in found} == {r.path for r in corpus.recordings[1:]}
-    assert all(problem.reason.startswith("changed: ") for problem in found)
+    problems = list(verify(corpus, memory))
+    assert {problem.path for problem in problems} == {r.path for r in corpus.recordings[1:]}
+    assert all(problem.reason.startswith("changed: ") for problem in problems)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_wav_is_refused(name: str, tmp_path: Path) -> None:
-    """Other containers that are named `.wav`, and headers that cannot be."""
+    """Other containers with the suffix `.wav` and impossible headers are refused."""
     corpus = corpus_of(tmp_path / "corpus", [BAD[name]])
     with pytest.raises(CorpusError, match=r"1 bad files.*nothing was run:\n  .*1\.wav: "):
         scan(corpus, CLIP_S, tmp_path / "cache")
 
 
 def test_headers_never_crash_who_reads_them_alone(tmp_path: Path) -> None:
-    """The length by the header is a number or None, for whatever is there."""
+    """The duration from a header is a number or None, for any bytes."""
     path = tmp_path / "x.wav"
     for content in [*BAD.values(), *(changed for _, changed in mutants(350, seed=3))]:
         path.write_bytes(content)
@@ -205,7 +205,7 @@ def test_headers_never_crash_who_reads_them_alone(tmp_path: Path) -> None:
 
 
 def test_labels_are_part_of_what_was_scanned(tmp_path: Path) -> None:
-    """The same bytes under another label are other data."""
+    """The same bytes with another label are different data."""
     corpus = corpus_of(tmp_path / "corpus", GOOD)
     before = scan(corpus, CLIP_S, tmp_path / "cache")
     swapped = tuple(dataclasses.replace(r, label="Tug") if r.id.endswith("/3") else r for r in corpus.recordings)

@@ -1,4 +1,4 @@
-"""Clips on disk: cut right at every rate, whole or not there, whoever builds and whatever dies."""
+"""Clips on disk: cut correctly at every rate, complete or absent, whoever builds them and whatever is killed."""
 
 from __future__ import annotations
 
@@ -91,26 +91,26 @@ def builder(root: Path, cache_dir: Path, mode: str = "plain", num: int = 1) -> s
 
 
 def left_in(cache_dir: Path) -> set[str]:
-    """Whatever the folder of the entries holds."""
+    """Everything in the folder of the entries."""
     return {p.name for p in (cache_dir / "clips").iterdir()} - {".lock"}
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_clips_are_slices_of_the_whole_recording(rate_hz: int, make_scan: MakeScan, cache_dir: Path) -> None:
-    """Resampled first and cut afterwards: end to end, the clips are the recording, without a seam."""
+    """Recordings are resampled before cutting: joined, the clips are the recording without a seam."""
     scanned = make_scan(seconds=1.7)
     clips = open_clips(cache.build(scanned, RATES_HZ, CLIP_S, cache_dir)[rate_hz])
     for recording in scanned.corpus.recordings:
         wave, facts = decode(recording.path)
-        whole = to_int16(resample(wave, facts.rate_hz, rate_hz))
+        samples = to_int16(resample(wave, facts.rate_hz, rate_hz))
         np.testing.assert_array_equal(
-            clips.wave[clips.recording == recording.id].ravel(), whole[: 3 * round(CLIP_S * rate_hz)]
+            clips.wave[clips.recording == recording.id].ravel(), samples[: 3 * round(CLIP_S * rate_hz)]
         )
 
 
 @pytest.mark.parametrize("num_frames", [11_025, 11_026, 22_049, 22_050, 33_333])
 def test_every_rate_has_the_same_clips(num_frames: int, tmp_path: Path, cache_dir: Path) -> None:
-    """However the length falls, a rate changes neither the number of clips nor whose they are."""
+    """The rate changes neither the number of clips nor their recordings, for any duration."""
     (tmp_path / "x.wav").parent.mkdir(exist_ok=True)
     soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).uniform(-0.5, 0.5, num_frames), 22_050)
     corpus = Corpus("deepship", tmp_path, ("Cargo",), (Recording("Cargo/x", tmp_path / "x.wav", "Cargo"),))
@@ -122,16 +122,16 @@ def test_every_rate_has_the_same_clips(num_frames: int, tmp_path: Path, cache_di
 
 
 def test_a_clip_of_broken_length_is_padded_at_the_end_alone(make_scan: MakeScan, cache_dir: Path) -> None:
-    """0.5001 s at 8 kHz are 4001 samples (4000.8): ten clips are two samples longer than their 5.001 s."""
+    """0.5001 s at 8 kHz is 4001 samples (4000.8): ten clips exceed their 5.001 s by two samples."""
     scanned = make_scan(seconds=5.001)
     clips = open_clips(cache.build(scanned, (8_000,), 0.5001, cache_dir)[8_000])
     assert clips.wave.shape == (4 * 10, 4_001)
-    whole = to_int16(decode(scanned.corpus.recordings[0].path)[0])
-    np.testing.assert_array_equal(clips.wave[:10].ravel(), [*whole, 0, 0])
+    recording = to_int16(decode(scanned.corpus.recordings[0].path)[0])
+    np.testing.assert_array_equal(clips.wave[:10].ravel(), [*recording, 0, 0])
 
 
 def test_labels_and_numbers_stand_beside_each_clip(make_scan: MakeScan, cache_dir: Path) -> None:
-    """Recordings in the order of ids, clips in the order of time, labels by their place in `classes`."""
+    """Clips are ordered by recording id and time; labels are indices into `classes`."""
     clips = open_clips(cache.build(make_scan(seconds=1.2), (8_000,), CLIP_S, cache_dir)[8_000])
     assert clips.recording.tolist() == ["Cargo/0"] * 2 + ["Cargo/1"] * 2 + ["Tug/0"] * 2 + ["Tug/1"] * 2
     assert clips.number.tolist() == [0, 1] * 4
@@ -140,13 +140,13 @@ def test_labels_and_numbers_stand_beside_each_clip(make_scan: MakeScan, cache_di
 
 
 def test_levels_are_each_clips_extremes(make_scan: MakeScan, cache_dir: Path) -> None:
-    """Smallest and largest sample, in the order of the clips."""
+    """The levels are the smallest and largest sample of each clip, in order."""
     clips = open_clips(cache.build(make_scan(seconds=1.2), RATES_HZ, CLIP_S, cache_dir)[2_000])
     np.testing.assert_array_equal(clips.levels, np.stack([clips.wave.min(axis=1), clips.wave.max(axis=1)], axis=1))
 
 
 def test_what_went_in_is_written_beside_the_clips(make_scan: MakeScan, cache_dir: Path) -> None:
-    """Manifest, recordings with their facts, and clips with their groups and starts."""
+    """An entry has the manifest, the recordings with facts, and the clips with groups and starts."""
     scanned = make_scan(seconds=1.2)
     folder = cache.build(scanned, (8_000,), CLIP_S, cache_dir)[8_000]
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -161,7 +161,7 @@ def test_what_went_in_is_written_beside_the_clips(make_scan: MakeScan, cache_dir
 
 
 def test_clips_beyond_full_scale_are_counted(tmp_path: Path, cache_dir: Path) -> None:
-    """A clip with samples that had to be clipped counts once, however many they are."""
+    """A clip with clipped samples counts once, however many there are."""
     loud = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
     loud[100:200], loud[200:300] = 1.5, -1.5
     soundfile.write(tmp_path / "x.wav", loud, 8_000, subtype="FLOAT")
@@ -171,7 +171,7 @@ def test_clips_beyond_full_scale_are_counted(tmp_path: Path, cache_dir: Path) ->
 
 
 def test_an_entry_is_named_by_what_it_is_made_of(make_scan: MakeScan, cache_dir: Path) -> None:
-    """Rate, clip length, bytes, labels and groups each make another entry; the place of the corpus does not."""
+    """Rate, clip length, bytes, labels and groups change the entry's name; the corpus folder does not."""
     scanned, elsewhere = make_scan(), make_scan(root="elsewhere")
     first, *others = scanned.corpus.recordings
 
@@ -194,7 +194,7 @@ def test_an_entry_is_named_by_what_it_is_made_of(make_scan: MakeScan, cache_dir:
 
 
 def test_what_is_there_is_not_built_again(make_scan: MakeScan, cache_dir: Path) -> None:
-    """A second call makes the missing rates only, and leaves the others' files as they are."""
+    """A second call builds only the missing rates and leaves existing files alone."""
     scanned = make_scan()
     first = cache.build(scanned, (2_000,), CLIP_S, cache_dir)[2_000]
     before = (first / "clips.npy").stat()
@@ -206,7 +206,7 @@ def test_what_is_there_is_not_built_again(make_scan: MakeScan, cache_dir: Path) 
 def test_a_file_that_changes_after_the_scan_is_refused(
     make_scan: MakeScan, write_wav: WriteWav, cache_dir: Path
 ) -> None:
-    """Other bytes than were scanned make no entry, and nothing half-made stays."""
+    """If the bytes differ from the scan, no entry is made and no partial one remains."""
     scanned = make_scan()
     path = write_wav(scanned.corpus.recordings[1].path, seed=77)
     with pytest.raises(CorpusError, match=f"^{path}: changed since it was scanned; touch it"):
@@ -215,7 +215,7 @@ def test_a_file_that_changes_after_the_scan_is_refused(
 
 
 def test_a_file_that_breaks_after_the_scan_is_refused(make_scan: MakeScan, cache_dir: Path) -> None:
-    """A file cut in the meantime is named with its reason."""
+    """A file that was truncated in the meantime is named with its reason."""
     scanned = make_scan()
     path = scanned.corpus.recordings[1].path
     path.write_bytes(path.read_bytes()[:-4])
@@ -232,14 +232,14 @@ def test_a_cache_folder_that_is_a_file_is_refused(make_scan: MakeScan, tmp_path:
 
 
 def test_too_small_a_disk_is_refused_before_the_work(make_scan: MakeScan, cache_dir: Path) -> None:
-    """What is needed and what is free stand in the message; nothing is begun."""
+    """The message states the needed and the free space; nothing is started."""
     with pytest.raises(CorpusError, match=r"needs 4000\.00 GB, .* GB are free; choose another"):
         cache.build(make_scan(seconds=0.5), (10**12,), CLIP_S, cache_dir)
     assert not left_in(cache_dir)
 
 
 def test_a_disk_that_fills_up_leaves_nothing(make_scan: MakeScan, cache_dir: Path) -> None:
-    """When the system refuses to write on, the message says so, and nothing half-made stays."""
+    """If the system refuses to write, the message says so and no partial entry remains."""
     scanned, before = make_scan(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # Python ignores the signal and sees the error
     try:
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_leaves_nothing(make_scan: MakeScan, cache_dir: Pat
 
 
 def test_a_full_disk_leaves_nothing(make_scan: MakeScan, tmp_path: Path) -> None:
-    """On a real small disk, whose blocks are gone sooner than its bytes: ten files of 5 pages on 44."""
+    """A real small disk runs out of blocks before bytes: ten files of 5 pages need more than its 44."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=176k", "tmpfs", str(disk)], capture_output=True)
@@ -292,7 +292,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_entry_is_refused(damage: str, make_scan: MakeScan, cache_dir: Path) -> None:
-    """The message names the entry and says that to delete it is enough; and so it is."""
+    """The message names the entry and says that deleting it is enough, which is true."""
     scanned = make_scan(seconds=1.2)
     folder = cache.build(scanned, (8_000,), CLIP_S, cache_dir)[8_000]
     name, harm = DAMAGE[damage]
@@ -308,14 +308,14 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_entry_is_built_bit_for_bit_again(make_scan: MakeScan, cache_dir: Path, tmp_path: Path) -> None:
-    """Threads and the order in which they end leave no trace."""
+    """Threads, and the order in which they finish, do not change an entry."""
     scanned = make_scan(num=6)
     first, again = (cache.build(scanned, (8_000,), CLIP_S, folder)[8_000] for folder in (cache_dir, tmp_path / "again"))
     assert bytes_of(first) == bytes_of(again)
 
 
 def test_a_killed_builder_leaves_nothing_in_use(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Killed in the middle, its folder is no entry; the next build removes it and makes the entry."""
+    """The folder of a killed builder is not an entry; the next build removes it and makes the entry."""
     scanned = scan(find("deepship", make_corpus(num=4).root, ("Cargo", "Tug")), CLIP_S, cache_dir)
     process = builder(scanned.corpus.root, cache_dir, "hang")
     assert process.stdout
@@ -331,7 +331,7 @@ def test_a_killed_builder_leaves_nothing_in_use(make_corpus: MakeCorpus, cache_d
 
 
 def test_only_what_is_dead_is_removed(make_scan: MakeScan, cache_dir: Path) -> None:
-    """A live process's folder stays, another host's too, unless it is old."""
+    """The folder of a live process stays, and so does that of another host unless it is old."""
     host = socket.gethostname()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -346,9 +346,9 @@ def test_only_what_is_dead_is_removed(make_scan: MakeScan, cache_dir: Path) -> N
 
 @pytest.mark.parametrize(("mode", "num_built"), [("plain", 1), ("no locks", 4), ("broken locks", 4)])
 def test_many_may_build_at_once(mode: str, num_built: int, make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Four processes that build one cache end with the same whole entries, with locks and without.
+    """Four processes that build one cache end with the same complete entries, with and without locks.
 
-    With locks the work is done once; where they do nothing, or fail, all four are in the middle of it together.
+    With locks the work is done once; if they do nothing or fail, all four work at the same time.
     """
     scanned = scan(find("deepship", make_corpus(num=4).root, ("Cargo", "Tug")), CLIP_S, cache_dir)
     processes = [builder(scanned.corpus.root, cache_dir, mode, num=4) for _ in range(4)]

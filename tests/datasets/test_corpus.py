@@ -1,4 +1,4 @@
-"""The contract: whatever corpus, what `find` gives has the same shape and the same order on every machine."""
+"""The contract of corpora: `find` returns the same shape and order for every corpus on every machine."""
 
 from __future__ import annotations
 
@@ -48,31 +48,31 @@ WRITERS = {"deepship tree": _deepship, "deepship flat": _deepship_flat, "esc50":
 def tree(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, write_wav: WriteWav
 ) -> tuple[str, Path]:
-    """A corpus's name, and a folder laid out like it; tests that change something take a copy."""
+    """The name of a corpus and a folder with its layout; tests that change something make a copy."""
     root = tmp_path_factory.mktemp("contract") / "corpus"
     WRITERS[request.param](root, write_wav)
     return request.param.split()[0], root
 
 
 def facts_of(corpus: Corpus) -> list[tuple[str, str, dict[str, str]]]:
-    """All that does not name a place."""
+    """All facts of a corpus except its place."""
     return [(r.id, r.label, dict(r.groups)) for r in corpus.recordings]
 
 
 def test_ids_are_sorted_and_unique(tree: Tree) -> None:
-    """The order of recordings is that of their ids, each once."""
+    """Recordings are ordered by id, and no id is repeated."""
     ids = [r.id for r in find(*tree).recordings]
     assert ids == sorted(set(ids)) != []
 
 
 def test_classes_are_sorted_and_each_has_recordings(tree: Tree) -> None:
-    """A label's place in `classes` is its index, and no class is without a recording or the other way."""
+    """A label's index is its position in `classes`, and classes and labels are the same set."""
     corpus = find(*tree)
     assert list(corpus.classes) == sorted({r.label for r in corpus.recordings})
 
 
 def test_every_file_exists_below_the_root(tree: Tree) -> None:
-    """Paths are those of files, absolute, inside the corpus."""
+    """Paths are absolute paths of files inside the corpus."""
     corpus = find(*tree)
     for recording in corpus.recordings:
         assert recording.path.is_file()
@@ -81,7 +81,7 @@ def test_every_file_exists_below_the_root(tree: Tree) -> None:
 
 
 def test_every_recording_has_the_groups(tree: Tree) -> None:
-    """What splits may be made by is there for all, and never empty."""
+    """Every group that can define a split has a nonempty value for every recording."""
     corpus = find(*tree)
     assert corpus.group_names
     for recording in corpus.recordings:
@@ -90,18 +90,18 @@ def test_every_recording_has_the_groups(tree: Tree) -> None:
 
 
 def test_every_file_is_good(tree: Tree, tmp_path: Path) -> None:
-    """No problem is found, and every recording is readable."""
+    """There are no problems, and every recording can be read."""
     corpus = find(*tree)
     assert len(scan(corpus, 0.5, tmp_path).facts) == len(corpus.recordings)
 
 
 def test_the_name_is_the_modules(tree: Tree) -> None:
-    """A corpus bears the name it was found by."""
+    """A corpus has the name by which it was found."""
     assert find(*tree).name == tree[0]
 
 
 def test_the_root_leaves_no_trace(tree: Tree, tmp_path: Path) -> None:
-    """Below another folder, by a relative path or through a link, ids, labels and groups are the same."""
+    """Another folder, a relative path or a link gives the same ids, labels and groups."""
     name, root = tree
     shutil.copytree(root, tmp_path / "another place" / "x")
     (tmp_path / "link").symlink_to(root)
@@ -111,11 +111,11 @@ def test_the_root_leaves_no_trace(tree: Tree, tmp_path: Path) -> None:
 
 
 def test_the_file_systems_order_leaves_no_trace(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that lists everything the other way round gives the same corpus."""
+    """A file system that lists everything in reverse gives the same corpus."""
     listdir, scandir = os.listdir, os.scandir
 
     class Reversed:
-        """`os.scandir`, last entry first."""
+        """`os.scandir` with the entries in reverse order."""
 
         def __init__(self, path: str | os.PathLike[str] = ".") -> None:
             with scandir(path) as entries:
@@ -141,14 +141,14 @@ def test_the_file_systems_order_leaves_no_trace(tree: Tree, monkeypatch: pytest.
     expected = find(*tree)
     monkeypatch.setattr(os, "listdir", lambda path=".": sorted(listdir(path), reverse=True))
     monkeypatch.setattr(os, "scandir", Reversed)
-    assert [path.name for path in tree[1].iterdir()] == sorted(listdir(tree[1]), reverse=True)  # it is in force
+    assert [path.name for path in tree[1].iterdir()] == sorted(listdir(tree[1]), reverse=True)  # the patch works
     assert find(*tree) == expected
 
 
 def test_unicode_forms_leave_no_trace(tree: Tree, tmp_path: Path) -> None:
-    """A name that one disk stores composed and another decomposed is one id."""
+    """A name gives the same id whether a disk stores it composed or decomposed."""
     name, root = tree
-    found = {}
+    corpus_of = {}
     for form in ("NFC", "NFD"):
         copy = tmp_path / form
         shutil.copytree(root, copy)
@@ -157,36 +157,36 @@ def test_unicode_forms_leave_no_trace(tree: Tree, tmp_path: Path) -> None:
         first.rename(first.with_name(unicodedata.normalize(form, accented)))
         if (table := copy / "meta/esc50.csv").exists():
             table.write_text(table.read_text().replace(first.name, accented), encoding="utf-8")
-        found[form] = find(name, copy)
-    assert facts_of(found["NFC"]) == facts_of(found["NFD"])
-    assert any("Zoë" in r.id for r in found["NFC"].recordings)
-    assert not found["NFD"].problems
+        corpus_of[form] = find(name, copy)
+    assert facts_of(corpus_of["NFC"]) == facts_of(corpus_of["NFD"])
+    assert any("Zoë" in r.id for r in corpus_of["NFC"].recordings)
+    assert not corpus_of["NFD"].problems
 
 
 def test_some_classes_may_be_chosen(tree: Tree) -> None:
-    """Asked for one class, in whatever order, the corpus holds that one's recordings, as in the whole."""
-    whole = find(*tree)
-    first, second, *_ = whole.classes
+    """With one class, in any order of names, the corpus has exactly that class's recordings."""
+    all_classes = find(*tree)
+    first, second, *_ = all_classes.classes
     assert find(*tree, (second, first)).classes == (first, second)
-    assert facts_of(find(*tree, (first,))) == [fact for fact in facts_of(whole) if fact[1] == first]
+    assert facts_of(find(*tree, (first,))) == [fact for fact in facts_of(all_classes) if fact[1] == first]
 
 
 def test_an_unknown_class_is_refused(tree: Tree) -> None:
-    """The message names it, and those that there are."""
+    """The message names it, and the classes that exist."""
     with pytest.raises(CorpusError, match="--classes: there is no class Submarine; there are "):
         find(*tree, ("Submarine",))
 
 
 @pytest.mark.parametrize("name", ["deepship", "esc50"])
 def test_an_empty_folder_is_refused(name: str, tmp_path: Path) -> None:
-    """The message names the folder, and what it should hold."""
+    """The message names the folder and its expected content."""
     with pytest.raises(CorpusError, match=f"^{tmp_path}.*(one folder each|must hold meta/esc50.csv and audio/)"):
         find(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["deepship", "esc50"])
 def test_a_root_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
-    """Neither a missing folder nor a file is a corpus."""
+    """A missing folder or a file is refused."""
     (tmp_path / "file").write_text("mine")
     for root in (tmp_path / "nowhere", tmp_path / "file"):
         with pytest.raises(CorpusError, match=f"--data-root {root}: there is no such folder"):
@@ -211,13 +211,13 @@ NO_CORPORA = (
 
 @pytest.mark.parametrize("name", NO_CORPORA)
 def test_a_name_that_is_no_corpus_is_refused(name: str, tmp_path: Path) -> None:
-    """A module that does not exist, one that is not a corpus, and what can be no module; those there are, are named."""
+    """Missing modules, other modules and impossible names are refused, with the corpora that exist."""
     with pytest.raises(CorpusError, match=r"^corpus='.*: datasets/ has no corpus of that name; it has deepship, "):
         find(name, tmp_path)
 
 
 def test_two_files_of_one_id_are_refused(tree: Tree, tmp_path: Path) -> None:
-    """Where two files would be one recording, both are named."""
+    """If two files have the same id, both are named."""
     name, root = tree
     shutil.copytree(root, tmp_path / "copy")
     first = find(name, tmp_path / "copy").recordings[0].path
@@ -226,14 +226,14 @@ def test_two_files_of_one_id_are_refused(tree: Tree, tmp_path: Path) -> None:
     if (table := tmp_path / "copy/meta/esc50.csv").exists():
         line = next(line for line in table.read_text().splitlines() if line.startswith(first.name))
         table.write_text(table.read_text() + line.replace(first.name, twin.name) + "\n")
-    with pytest.raises(CorpusError, match="one recording by name; keep one of each") as error:
+    with pytest.raises(CorpusError, match="the same recording ids; keep one file for each id") as error:
         find(name, tmp_path / "copy")
     assert str(first) in str(error.value)
     assert str(twin) in str(error.value)
 
 
 def test_names_of_all_kinds_are_read(tmp_path: Path, write_wav: WriteWav) -> None:
-    """Spaces, quotes, commas, other scripts, upper-case suffixes and the longest names are names like any other."""
+    """Spaces, quotes, commas, other scripts, upper-case suffixes and very long names are accepted."""
     names = ("a b.wav", 'it\'s, "so".wav', "船.wav", "UPPER.WAV", "²٣.wav", "x" * 251 + ".wav", "dots.in.it.flac")
     for seed, name in enumerate(names):
         write_wav(tmp_path / "data" / "Tug" / name, seed=seed, subtype="PCM_16")
@@ -244,7 +244,7 @@ def test_names_of_all_kinds_are_read(tmp_path: Path, write_wav: WriteWav) -> Non
 
 @pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF", "FLAC"])
 def test_what_long_recorders_write_is_found_and_read(container: str, tmp_path: Path) -> None:
-    """Each container by each of its suffixes, in either case of letters."""
+    """Each container is found by each of its suffixes, in upper or lower case."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
     suffixes = {"AIFF": (".aif", ".aiff", ".aifc")}.get(container, (f".{container.lower()}", f".{container}"))
     for number, suffix in enumerate(suffixes):
@@ -256,15 +256,15 @@ def test_what_long_recorders_write_is_found_and_read(container: str, tmp_path: P
 
 @pytest.mark.parametrize("name", [b"line\nbreak.wav", b"no utf-8 \xff.wav", b"bell\x07.wav"])
 def test_a_name_that_no_table_can_hold_is_a_bad_file(name: bytes, tmp_path: Path, write_wav: WriteWav) -> None:
-    """Such a file is listed in printable form, with the remedy, and can be dropped."""
+    """Such a file is listed in printable form with the remedy, and can be dropped."""
     good = write_wav(tmp_path / "data/Tug/1.wav")
     shutil.copy(os.fsencode(good), os.fsencode(good.parent) + b"/" + name)
     corpus = find("deepship", tmp_path / "data", ("Tug",))
     with pytest.raises(CorpusError, match="1 bad files") as error:
         scan(corpus, 0.5, tmp_path / "cache")
-    listed = str(error.value).splitlines()[1]
-    assert listed.isprintable()
-    assert listed.endswith("rename it, without control characters, in UTF-8")
+    line = str(error.value).splitlines()[1]
+    assert line.isprintable()
+    assert line.endswith("rename it, without control characters, in UTF-8")
     assert list(scan(corpus, 0.5, tmp_path / "cache", on_bad="drop").facts) == ["Tug/1"]
 
 
@@ -277,7 +277,7 @@ def test_a_root_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
 
 
 def test_hidden_files_are_not_audio(tmp_path: Path, write_wav: WriteWav) -> None:
-    """What macOS leaves beside every file, and what lies in hidden folders, is passed over."""
+    """The hidden files of macOS and the content of hidden folders are ignored."""
     good = write_wav(tmp_path / "a.wav")
     write_wav(tmp_path / "._a.wav")
     write_wav(tmp_path / ".Trash" / "b.wav")
@@ -286,7 +286,7 @@ def test_hidden_files_are_not_audio(tmp_path: Path, write_wav: WriteWav) -> None
 
 
 def test_links_to_folders_are_followed(tmp_path: Path, write_wav: WriteWav) -> None:
-    """A recording that lies on another disk is found through its link."""
+    """A recording on another disk is found through a link."""
     write_wav(tmp_path / "disk" / "1.wav")
     (tmp_path / "Tug").mkdir()
     (tmp_path / "Tug" / "20171104-1").symlink_to(tmp_path / "disk")
@@ -294,7 +294,7 @@ def test_links_to_folders_are_followed(tmp_path: Path, write_wav: WriteWav) -> N
 
 
 def test_a_link_that_goes_round_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
-    """A folder inside itself is named, and not searched forever."""
+    """A folder that links to itself is named instead of searched forever."""
     write_wav(tmp_path / "Tug" / "1.wav")
     (tmp_path / "Tug" / "again").symlink_to(tmp_path / "Tug")
     with pytest.raises(CorpusError, match=f"^{tmp_path}/Tug/again: a link to a folder above it; remove the link"):
@@ -302,7 +302,7 @@ def test_a_link_that_goes_round_is_refused(tmp_path: Path, write_wav: WriteWav) 
 
 
 def test_an_unreadable_folder_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
-    """A folder without permission is not a folder without recordings."""
+    """A folder without permission is not treated as one without recordings."""
     closed = write_wav(tmp_path / "Tug" / "20171104-1" / "1.wav").parent
     closed.chmod(0)
     read_as_nobody = f"""

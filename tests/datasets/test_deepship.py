@@ -1,4 +1,4 @@
-"""DeepShip: both trees, the vessels by every way they are found, the published split, and what may be wrong."""
+"""DeepShip: both layouts, every way to find a vessel, the published split, and possible faults."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def vessels(root: Path) -> dict[str, str]:
 
 
 def test_day_and_time_find_the_vessel(tmp_path: Path) -> None:
-    """Also when the id of the folder is another row's."""
+    """Day and time decide, even if the id of the folder belongs to another row."""
     touch(tmp_path, "Tug/20171104-2/101500.wav")
     metafile(tmp_path, "1,52,RIGHT,20171104,101500,60,1-2,", "2,52,WRONG,20171104,111500,60,1-2,")
     assert vessels(tmp_path) == {"Tug/20171104-2/101500": "RIGHT"}
 
 
 def test_day_and_id_find_the_vessel(tmp_path: Path) -> None:
-    """Where the file is named by its id, the id decides among the day's rows, and not among another day's."""
+    """If the file is named after its id, the id chooses among the rows of that day only."""
     touch(tmp_path, "Tug/20171104a-2/2.wav")
     metafile(
         tmp_path,
@@ -57,21 +57,21 @@ def test_day_and_id_find_the_vessel(tmp_path: Path) -> None:
 
 
 def test_the_only_vessel_of_a_day_is_the_vessel(tmp_path: Path) -> None:
-    """Where neither time nor id fits, but only one ship passed."""
+    """If neither time nor id matches but only one ship passed that day, it is that ship."""
     touch(tmp_path, "Tug/20171104-9/9.wav")
     metafile(tmp_path, "1,52,RIGHT,20171104,101500,60,1-2,", "2,52,RIGHT ,20171104,111500,60,1-2,")
     assert vessels(tmp_path) == {"Tug/20171104-9/9": "RIGHT"}
 
 
 def test_letters_are_in_the_order_of_time(tmp_path: Path) -> None:
-    """Where a day has as many rows as recordings, the first letter is the first time."""
+    """If a day has as many rows as recordings, the letters follow the order of the times."""
     touch(tmp_path, "Tug/20171104b-9/9.wav", "Tug/20171104a-8/8.wav")
     metafile(tmp_path, "2,52,SECOND,20171104,111500,60,1-2,", "1,52,FIRST,20171104,101500,60,1-2,")
     assert vessels(tmp_path) == {"Tug/20171104a-8/8": "FIRST", "Tug/20171104b-9/9": "SECOND"}
 
 
 def test_a_flat_file_is_found_by_its_id(tmp_path: Path, write_wav: WriteWav) -> None:
-    """Where two rows have the id, the one of the file's duration; where that is no help, none."""
+    """If two rows have the id, the file's duration decides; if that fails, there is no vessel."""
     for name, seconds in (("1", 2), ("2", 2), ("3", 9)):
         write_wav(tmp_path / "Tug" / f"{name}.wav", seconds=seconds)
     metafile(
@@ -86,7 +86,7 @@ def test_a_flat_file_is_found_by_its_id(tmp_path: Path, write_wav: WriteWav) -> 
 
 
 def test_what_no_join_finds_is_a_vessel_of_its_own(tmp_path: Path) -> None:
-    """Two recordings of no known ship never share a group, and the notes count them."""
+    """Two recordings of unknown ships never share a group, and the notes count them."""
     touch(tmp_path, "Tug/20171104-1/1.wav", "Tug/20171105-2/2.wav", "Tug/stray.wav")
     corpus = find("deepship", tmp_path, ("Tug",))
     assert len({r.groups["vessel"] for r in corpus.recordings}) == 3
@@ -95,7 +95,7 @@ def test_what_no_join_finds_is_a_vessel_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_vessel_has_one_spelling(tmp_path: Path) -> None:
-    """Case, spaces and an appended MMSI make no other ship."""
+    """Case, spaces and an appended MMSI do not make a different ship."""
     touch(tmp_path, *(f"Tug/20171104-{k}/10150{k}.wav" for k in range(3)))
     names = ("Sea  Raven ", "SEA RAVEN", "SEA RAVEN 316001234")
     metafile(tmp_path, *(f"{k},52,{name},20171104,10150{k},60,1-2,\t" for k, name in enumerate(names)))
@@ -103,19 +103,19 @@ def test_a_vessel_has_one_spelling(tmp_path: Path) -> None:
 
 
 def test_a_broken_metafile_is_named_by_line(tmp_path: Path, write_wav: WriteWav) -> None:
-    """Every line that is no row is listed, with what it holds; empty lines are none."""
+    """Every invalid line is listed with its content; empty lines are ignored."""
     write_wav(tmp_path / "Tug" / "1.wav")
     broken = ("id,code,ship,date,time,duration", "2,52,A SHIP", "3,52,A,SHIP,20171104,101500,60,", "4,52,A,1 May,10,6,")
     path = metafile(tmp_path, "1,52,A SHIP,20171104,101500,60,1-2,", "", *broken)
     with pytest.raises(CorpusError) as error:
         scan(find("deepship", tmp_path, ("Tug",)), 0.5, tmp_path / "cache")
-    listed = str(error.value).splitlines()[1:-1]
-    assert [line.split(" is not ")[0] for line in listed] == [f"  {path}: line {n}" for n in (3, 4, 5, 6)]
-    assert [line.rsplit(": ", 1)[1] for line in listed] == [repr(line) for line in broken]
+    lines = str(error.value).splitlines()[1:-1]
+    assert [line.split(" is not ")[0] for line in lines] == [f"  {path}: line {n}" for n in (3, 4, 5, 6)]
+    assert [line.rsplit(": ", 1)[1] for line in lines] == [repr(line) for line in broken]
 
 
 def test_a_metafile_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
-    """Bytes that are not UTF-8 are refused, and a byte-order mark is not one of them."""
+    """Bytes that are not UTF-8 are refused, but a byte-order mark is accepted."""
     touch(tmp_path, "Tug/1.wav")
     metafile(tmp_path, "").write_bytes(b"\xef\xbb\xbf1,52,A SHIP,20171104,101500,60,1-2,\r\n")
     assert vessels(tmp_path) == {"Tug/1": "A SHIP"}
@@ -137,7 +137,7 @@ METAFILES = {
 
 @pytest.mark.parametrize("form", METAFILES)
 def test_a_metafile_is_read_as_a_spreadsheet_writes_it(form: str, tmp_path: Path) -> None:
-    """Separators, quotation marks, encodings and line ends make no other vessels."""
+    """Separators, quotation marks, encodings and line ends do not change the vessels."""
     touch(tmp_path, "Tug/1.wav", "Tug/2.wav")
     metafile(tmp_path, "").write_bytes(METAFILES[form])
     assert vessels(tmp_path) == {"Tug/1": "A SHIP", "Tug/2": "B SHIP"}
@@ -146,7 +146,7 @@ def test_a_metafile_is_read_as_a_spreadsheet_writes_it(form: str, tmp_path: Path
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "9" * 400, "1" + "0" * 400, "٣"])
 def test_a_number_that_is_none_is_a_problem(number: str, tmp_path: Path) -> None:
-    """More digits than Python converts or a float holds, and digits of other scripts: named by line, nothing breaks."""
+    """Numbers with too many digits, and digits of other scripts, are reported by line without a crash."""
     touch(tmp_path, "Tug/1.wav", "Tug/2.wav")
     row = "1,52,A SHIP,20171104,101500,60,1-2,"
     metafile(tmp_path, row, row.replace("60", number), number + row[1:], row.replace("52", number))
@@ -164,7 +164,7 @@ def test_a_metafile_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_what_lies_beside_a_metafile_changes_nothing(tmp_path: Path) -> None:
-    """A copy, macOS's hidden twin and a folder of that name leave the joins as they were."""
+    """A copy, a hidden file of macOS and a folder with that name do not change the joins."""
     touch(tmp_path, "Tug/1.wav", "Tug/old metafiles/notes.txt")
     path = metafile(tmp_path, "1,52,A SHIP,20171104,101500,60,1-2,")
     shutil.copy(path, path.with_name("tug-metafile.bak"))
@@ -175,7 +175,7 @@ def test_what_lies_beside_a_metafile_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_both_names_of_the_passenger_class_are_one(tmp_path: Path) -> None:
-    """The folders Passenger and Passengership, in any case of letters, hold one class."""
+    """The folders Passenger and Passengership, in any case, are one class."""
     touch(tmp_path, "Passenger/1.wav", "Passengership/2.wav", "PASSENGER/3.wav")
     corpus = find("deepship", tmp_path, ("Passengership",))
     assert [r.id for r in corpus.recordings] == ["Passengership/1", "Passengership/2", "Passengership/3"]
@@ -184,13 +184,13 @@ def test_both_names_of_the_passenger_class_are_one(tmp_path: Path) -> None:
 def test_one_recording_in_both_passenger_folders_is_refused(tmp_path: Path) -> None:
     """The two files are named."""
     touch(tmp_path, "Passenger/1.wav", "Passengership/1.wav")
-    with pytest.raises(CorpusError, match=r"(?s)keep one of each:.*/Passenger/1\.wav.*/Passengership/1\.wav"):
+    with pytest.raises(CorpusError, match=r"(?s)keep one file for each id:.*/Passenger/1\.wav.*/Passengership/1\.wav"):
         find("deepship", tmp_path, ("Passengership",))
 
 
 @pytest.mark.parametrize("class_folder", ["missing", "empty", "without audio"])
 def test_a_class_without_audio_is_refused(class_folder: str, tmp_path: Path) -> None:
-    """The class is named, and the choice of those that are there."""
+    """The message names the class, and suggests choosing the others."""
     touch(tmp_path, "Cargo/1.wav", "Passengership/1.wav", "Tanker/1.wav")
     if class_folder != "missing":
         touch(tmp_path, "Tug/x")
@@ -200,11 +200,11 @@ def test_a_class_without_audio_is_refused(class_folder: str, tmp_path: Path) -> 
 
 
 def test_stray_folders_are_noted_and_not_read(tmp_path: Path) -> None:
-    """A folder that is no class makes no class, and the report says so."""
+    """A folder that is not a class is ignored, and the report says so."""
     touch(tmp_path, "Tug/1.wav", "Segments_5s/Tug/1.wav", "spare/2.wav", ".git/3.wav")
     corpus = find("deepship", tmp_path, ("Tug",))
     assert [r.id for r in corpus.recordings] == ["Tug/1"]
-    assert "folders that are no class, ignored: Segments_5s, spare" in corpus.notes
+    assert "ignored folders that are not classes: Segments_5s, spare" in corpus.notes
 
 
 SPLIT = {
@@ -215,7 +215,7 @@ SPLIT = {
 
 
 def split_file(folder: Path, form: str) -> Path:
-    """`SPLIT` as the authors write it, or condensed; two clips a recording."""
+    """`SPLIT` in the authors' form or condensed, with two clips per recording."""
     if form == "csv":
         rows = [f"{role},{name.replace('/', ',')},2" for role, names in SPLIT.items() for name in names]
         text = "\n".join(["split,class,recording_dir,wav_stem,n_segments_5s", *rows]) + "\n"
@@ -240,11 +240,11 @@ def split_corpus(root: Path, absent: int = 0) -> Corpus:
 
 @pytest.mark.parametrize("form", ["txt", "csv"])
 def test_the_published_split_is_read_in_both_forms(form: str, tmp_path: Path) -> None:
-    """Roles are the file's, and a part of the corpus keeps its part of them, which is noted."""
+    """Roles come from the file; a part of the corpus gets its part of the roles, with a note."""
     corpus = split_corpus(tmp_path / "data", absent=1)
     split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, form))
     assert split.roles == {names[1]: role for role, names in SPLIT.items()}
-    assert split.notes == ("3 of the split's 6 recordings are not here",)
+    assert split.notes == ("3 of the split's 6 recordings are missing",)
 
 
 SAVED = {
@@ -263,7 +263,7 @@ SAVED = {
 @pytest.mark.parametrize("form", ["txt", "csv"])
 @pytest.mark.parametrize("saved", SAVED)
 def test_the_published_split_is_read_as_other_machines_save_it(saved: str, form: str, tmp_path: Path) -> None:
-    """As Windows, Excel and editors write it, the roles are the same."""
+    """The roles are the same if Windows, Excel or an editor has saved the file."""
     corpus = split_corpus(tmp_path / "data", absent=1)
     file = split_file(tmp_path, form)
     file.write_bytes(SAVED[saved](file.read_text()))
@@ -272,7 +272,7 @@ def test_the_published_split_is_read_as_other_machines_save_it(saved: str, form:
 
 
 def test_a_flat_file_takes_the_role_of_its_id(tmp_path: Path) -> None:
-    """`Cargo/44.wav` of the public sample is `Cargo/20171106-44/44.wav` of the split."""
+    """`Cargo/44.wav` of the public sample is `Cargo/20171106-44/44.wav` in the split."""
     touch(tmp_path / "data", "Cargo/44.wav")
     corpus = find("deepship", tmp_path / "data", ("Cargo",))
     assert published_split(corpus, {"Cargo/44": 2}, 5.0, split_file(tmp_path, "csv")).roles == {
@@ -281,32 +281,32 @@ def test_a_flat_file_takes_the_role_of_its_id(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_folder_share_its_role(tmp_path: Path) -> None:
-    """They are one recording of the split, so that what is absent is still counted right."""
+    """They are one recording of the split, so that missing recordings are still counted correctly."""
     touch(tmp_path / "data", "Tug/20171109-9/141500.wav", "Tug/20171109-9/141600.wav")
     corpus = find("deepship", tmp_path / "data", ("Tug",))
     split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "csv"))
     assert set(split.roles.values()) == {"test"}
-    assert split.notes == ("5 of the split's 6 recordings are not here",)
+    assert split.notes == ("5 of the split's 6 recordings are missing",)
 
 
 def test_clips_that_differ_from_the_authors_are_noted(tmp_path: Path) -> None:
-    """A recording of another length than the authors cut is named, at their clip length alone."""
+    """A recording with another length than the authors' is named, but only at their clip length."""
     corpus = split_corpus(tmp_path / "data", absent=1)
     num_clips = {r.id: 2 for r in corpus.recordings} | {SPLIT["test"][1]: 3}
     file = split_file(tmp_path, "csv")
     assert any(SPLIT["test"][1] in note for note in published_split(corpus, num_clips, 5.0, file).notes)
-    assert not any("cut otherwise" in note for note in published_split(corpus, num_clips, 3.0, file).notes)
+    assert not any("cut differently" in note for note in published_split(corpus, num_clips, 3.0, file).notes)
 
 
 def test_wrong_counts_of_the_whole_corpus_are_refused(tmp_path: Path) -> None:
-    """With every recording of the file there, the counts are the paper's or the run is refused."""
+    """If every recording of the file is present, the counts must be those of the paper."""
     corpus = split_corpus(tmp_path / "data")
     with pytest.raises(CorpusError, match=r"'train': \(2, 4\).*the paper has .*\(428, 23088\)"):
         published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "txt"))
 
 
 def test_a_recording_without_a_role_is_refused(tmp_path: Path) -> None:
-    """It is named."""
+    """The message names the recording."""
     touch(tmp_path / "data", "Tug/20990101-1/1.wav")
     with pytest.raises(CorpusError, match="no role for Tug/20990101-1/1; it names 6 recordings"):
         published_split(split_corpus(tmp_path / "data"), {}, 5.0, split_file(tmp_path, "txt"))
@@ -330,7 +330,7 @@ def test_a_recording_without_a_role_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_split_is_refused(content: bytes | None, reason: str, tmp_path: Path) -> None:
-    """The file is named, and what is wrong with it."""
+    """The message names the file and its fault."""
     file = tmp_path / "split.txt"
     if content is not None:
         file.write_bytes(content)
@@ -339,7 +339,7 @@ def test_a_file_that_is_no_split_is_refused(content: bytes | None, reason: str, 
 
 
 def test_a_split_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A device has no end."""
+    """A device is not read, because it has no end."""
     with pytest.raises(CorpusError, match=r"--split-file /dev/zero: cannot be read \(not a file\)"):
         published_split(split_corpus(tmp_path / "data"), {}, 5.0, Path("/dev/zero"))
 
@@ -351,8 +351,8 @@ def test_the_published_split_needs_its_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str, int]]:
-    """The names of all 609 recordings as empty files, with the real metafiles and the published clip counts."""
+def whole_corpus(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str, int]]:
+    """The names of all 609 recordings as empty files, with the real metafiles and the published numbers of clips."""
     root, num_clips = tmp_path_factory.mktemp("whole"), {}
     with (data / "deepship_split_recordings.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -365,25 +365,27 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus,
 
 
 @pytest.mark.data
-def test_the_real_metafiles_join(whole: tuple[Corpus, dict[str, int]]) -> None:
-    """Of 609 recordings 498 join by day and time, 75 by day and id, 17 as the day's only ship; 12 by nothing."""
-    how: Counter[str] = Counter()
-    for note in whole[0].notes:
-        how.update({name: int(num) for num, name in re.findall(r"(\d+) ([a-z ]+)(?:,|$)", note.split("vessel by")[1])})
-    assert how == {
+def test_the_real_metafiles_join(whole_corpus: tuple[Corpus, dict[str, int]]) -> None:
+    """Of 609 recordings, 498 join by day and time, 75 by day and id, 17 by the only ship, 12 by nothing."""
+    num_by_join: Counter[str] = Counter()
+    for note in whole_corpus[0].notes:
+        num_by_join.update(
+            {name: int(num) for num, name in re.findall(r"(\d+) ([a-z ]+)(?:,|$)", note.split("vessel by")[1])}
+        )
+    assert num_by_join == {
         "day and time": 498,
         "day and id": 75,
         "only vessel of the day": 17,
         "order in the day": 7,
         "nothing": 12,
     }
-    assert not whole[0].problems
+    assert not whole_corpus[0].problems
 
 
 @pytest.mark.data
-def test_the_published_counts_are_the_papers(whole: tuple[Corpus, dict[str, int]], data: Path) -> None:
-    """428, 60 and 121 recordings; 23,088, 3,974 and 6,708 clips; nothing to note."""
-    corpus, num_clips = whole
+def test_the_published_counts_are_the_papers(whole_corpus: tuple[Corpus, dict[str, int]], data: Path) -> None:
+    """428, 60 and 121 recordings and 23,088, 3,974 and 6,708 clips need no note."""
+    corpus, num_clips = whole_corpus
     split = published_split(corpus, num_clips, 5.0, data / "deepship_split_recordings.csv")
     assert split.counts(num_clips) == PUBLISHED_COUNTS
     assert PUBLISHED_COUNTS == {"train": (428, 23_088), "validation": (60, 3_974), "test": (121, 6_708)}
@@ -392,9 +394,9 @@ def test_the_published_counts_are_the_papers(whole: tuple[Corpus, dict[str, int]
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["recording", "vessel"])
-def test_the_real_sizes_are_shared_as_asked(name: str, whole: tuple[Corpus, dict[str, int]]) -> None:
-    """On the real clip counts every role of every class is within a point of 70, 10, 20 per cent."""
-    corpus, num_clips = whole
+def test_the_real_sizes_are_shared_as_asked(name: str, whole_corpus: tuple[Corpus, dict[str, int]]) -> None:
+    """With the real numbers of clips, every role of every class is within one point of 70, 10, 20 %."""
+    corpus, num_clips = whole_corpus
     split = splits.make(corpus, num_clips, name)
     splits.check(split, corpus, {r.id: r.id for r in corpus.recordings})
     for label in corpus.classes:
@@ -413,7 +415,7 @@ def sample(data: Path) -> Corpus:
 
 @pytest.mark.data
 def test_real_recordings_are_scanned_and_cut(sample: Corpus, tmp_path: Path) -> None:
-    """All 17 are good, of 32 kHz, of plausible level, and every clip of every rate holds sound."""
+    """All 17 are good, have 32 kHz and a plausible level, and no clip at any rate is silent."""
     scanned = scan(sample, 5.0, tmp_path)
     assert len(scanned.facts) == 17
     assert {(f.rate_hz, f.num_channels) for f in scanned.facts.values()} == {(32_000, 1)}
@@ -427,9 +429,9 @@ def test_real_recordings_are_scanned_and_cut(sample: Corpus, tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_real_recordings_have_their_vessels_and_roles(sample: Corpus, data: Path) -> None:
-    """All 17 are in the published split; 12 have a ship, 5 Tankers agree with no row in id and duration."""
-    known = [r for r in sample.recordings if not r.groups["vessel"].startswith("unknown")]
-    assert len(known) == 12
+    """All 17 are in the published split; 12 have a ship, 5 Tankers match no row by id and duration."""
+    with_vessel = [r for r in sample.recordings if not r.groups["vessel"].startswith("unknown")]
+    assert len(with_vessel) == 12
     num_clips = dict.fromkeys((r.id for r in sample.recordings), 1)
     split = published_split(sample, num_clips, 3.0, data / "deepship_split_recordings.csv")
     assert len(split.roles) == 17

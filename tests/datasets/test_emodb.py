@@ -1,4 +1,4 @@
-"""EmoDB: what a file's name says is its label and its groups."""
+"""EmoDB: the name of a file determines its label and its groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def root(tmp_path: Path, write_wav: WriteWav) -> Path:
 
 
 def test_a_name_says_all(root: Path) -> None:
-    """Label, speaker and sentence."""
+    """A name gives label, speaker and sentence."""
     corpus = find("emodb", root)
     first = corpus.recordings[0]
     assert corpus.classes == ("anger", "sadness")
@@ -31,7 +31,7 @@ def test_a_name_says_all(root: Path) -> None:
 
 
 def test_another_name_is_named(root: Path, write_wav: WriteWav) -> None:
-    """A file that is not of the corpus is bad, with the form that names have."""
+    """A file with another kind of name is bad; the message shows the expected form."""
     write_wav(root / "wav" / "notes.wav", seconds=0.5)
     (problem,) = find("emodb", root).problems
     assert problem.path.name == "notes.wav"
@@ -39,7 +39,7 @@ def test_another_name_is_named(root: Path, write_wav: WriteWav) -> None:
 
 
 def test_another_folder_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
-    """Without wav/, or with nothing of this corpus in it."""
+    """A folder without wav/, or without files of this corpus in it, is refused."""
     with pytest.raises(CorpusError, match="--data-root must hold wav/"):
         find("emodb", tmp_path)
     write_wav(tmp_path / "wav" / "notes.wav", seconds=0.5)
@@ -50,7 +50,7 @@ def test_another_folder_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
 @pytest.mark.data
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real recordings are not here")
 def test_the_real_recordings() -> None:
-    """Four emotions of ten speakers, as their notes count them."""
+    """Four emotions of ten speakers have the documented counts."""
     corpus = find("emodb", REAL)
     counts = Counter(r.label for r in corpus.recordings)
     assert counts == {"anger": 127, "neutral": 79, "happiness": 71, "sadness": 62}

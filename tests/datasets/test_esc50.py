@@ -1,4 +1,4 @@
-"""ESC-50: what its table names is what there is, and every way in which the two may disagree."""
+"""ESC-50: the table names the recordings, and every disagreement with the files is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WriteWav = Callable[..., Path]
 
 @pytest.fixture
 def root(tmp_path: Path, write_wav: WriteWav) -> Path:
-    """Five folds of two classes, a clip each."""
+    """Five folds of two classes, with one clip each."""
     rows = [(f"{fold}-{fold}{k}-A-{k}.wav", fold, k, f"{fold}{k}") for fold in range(1, 6) for k in range(2)]
     for seed, (name, *_) in enumerate(rows):
         write_wav(tmp_path / "corpus/audio" / name, seconds=0.5, seed=seed)
@@ -42,13 +42,13 @@ def lines_of(root: Path) -> list[str]:
 
 
 def test_label_source_and_fold_are_the_tables(root: Path) -> None:
-    """A recording is what its row says."""
+    """A recording has the label, source and fold of its row."""
     first = find("esc50", root).recordings[0]
     assert (first.id, first.label, dict(first.groups)) == ("1-10-A-0", "dog", {"source": "10", "fold": "1"})
 
 
 def test_folds_are_the_published_split(root: Path) -> None:
-    """Three folds train, the fourth validates, the fifth tests."""
+    """Three folds are for training, the fourth for validation, the fifth for test."""
     corpus = find("esc50", root)
     split = splits.make(corpus, {r.id: 1 for r in corpus.recordings}, "published")
     assert Counter((r.groups["fold"], split.roles[r.id]) for r in corpus.recordings) == {
@@ -62,7 +62,7 @@ def test_folds_are_the_published_split(root: Path) -> None:
 
 @pytest.mark.parametrize("column", ["filename", "fold", "category", "src_file"])
 def test_a_missing_column_is_refused(column: str, root: Path) -> None:
-    """It is named, and those that are needed."""
+    """The message names it and the required columns."""
     write_table(root, lines_of(root)[0].replace(column, "other"), *lines_of(root)[1:])
     with pytest.raises(CorpusError, match=f"esc50.csv: has no column {column}; it needs filename, fold, category"):
         find("esc50", root)
@@ -70,7 +70,7 @@ def test_a_missing_column_is_refused(column: str, root: Path) -> None:
 
 @pytest.mark.parametrize("row", ["x.wav", "x.wav,1,0,,True,5,A", ",1,0,dog,True,5,A", "x.wav,6,0,dog,True,5,A"])
 def test_a_row_that_is_not_whole_is_refused(row: str, root: Path) -> None:
-    """It is named by its place in the file, with what it holds."""
+    """The message states the line and its content."""
     write_table(root, *lines_of(root)[:4], row, *lines_of(root)[4:])
     with pytest.raises(
         CorpusError, match=r"esc50.csv: line 5 has filename=.*; it needs all of them, and a fold of 1 to"
@@ -80,14 +80,14 @@ def test_a_row_that_is_not_whole_is_refused(row: str, root: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"filename,fold,target,category,esc10,src_file,take\n"])
 def test_a_table_without_rows_is_refused(content: bytes, root: Path) -> None:
-    """Empty, or a header alone."""
+    """An empty table, or one with only a header, is refused."""
     table(root).write_bytes(content)
     with pytest.raises(CorpusError, match=r"esc50\.csv: has no rows"):
         find("esc50", root)
 
 
 def test_a_table_that_is_no_text_is_refused(root: Path) -> None:
-    """Bytes that are not UTF-8; a byte-order mark and Windows' line ends are text."""
+    """Bytes that are not UTF-8 are refused; a byte-order mark and Windows line ends are accepted."""
     table(root).write_bytes(b"\xef\xbb\xbf" + table(root).read_bytes().replace(b"\n", b"\r\n"))
     assert len(find("esc50", root).recordings) == 10
     table(root).write_bytes(b"\xff\xfe\x00")
@@ -98,7 +98,7 @@ def test_a_table_that_is_no_text_is_refused(root: Path) -> None:
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_table_is_read_as_a_spreadsheet_writes_it(separator: str, encoding: str, root: Path) -> None:
-    """Other separators, quotation marks, encodings and an empty row at the end give the same corpus."""
+    """Other separators, quotation marks, encodings and an empty last row give the same corpus."""
     before = find("esc50", root)
     lines = [*lines_of(root), ",,,,,,"]
     text = "\r\n".join(lines).replace("dog", '"dog"').replace(",", separator)
@@ -115,15 +115,15 @@ def test_a_table_that_is_no_file_is_refused(root: Path) -> None:
 
 
 def test_a_cell_without_end_is_refused(root: Path) -> None:
-    """A quotation mark that is never closed, and a cell of 200,000 characters: their line is named."""
-    for odd in ('x.wav,1,0,"dog,True,5,A', "x" * 200_000):
-        write_table(root, *lines_of(root)[:11], odd)
+    """An unclosed quotation mark and a cell of 200,000 characters are reported by line."""
+    for row in ('x.wav,1,0,"dog,True,5,A', "x" * 200_000):
+        write_table(root, *lines_of(root)[:11], row)
         with pytest.raises(CorpusError, match=r"esc50.csv: line 12 has filename='x.{0,63}', fold="):
             find("esc50", root)
 
 
 def test_a_corpus_without_audio_folder_is_refused(root: Path) -> None:
-    """The folder is named."""
+    """The message names the folder."""
     shutil.rmtree(root / "audio")
     with pytest.raises(CorpusError, match=r"/audio: cannot be read \(No such file or directory\)"):
         find("esc50", root)
@@ -131,16 +131,16 @@ def test_a_corpus_without_audio_folder_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gone.wav", "x" * 300 + ".wav", "../meta/esc50.csv", "/etc/hostname"])
 def test_a_file_that_is_not_there_is_a_problem(name: str, root: Path) -> None:
-    """Whatever the table names outside `audio/` is listed with the bad files, and the rest is read."""
+    """Files in the table but not in `audio/` are listed as bad, and the rest is read."""
     write_table(root, *lines_of(root), f"{name},1,0,dog,True,5,A")
     corpus = find("esc50", root)
     (problem,) = corpus.problems
-    assert problem.reason == "named by esc50.csv, and not there"
+    assert problem.reason == "named by esc50.csv but missing"
     assert len(corpus.recordings) == 10
 
 
 def test_a_class_whose_files_are_all_missing_is_refused(root: Path) -> None:
-    """The class is named."""
+    """The message names the class."""
     for path in (root / "audio").glob("*-1.wav"):
         path.unlink()
     with pytest.raises(CorpusError, match="no audio for class rain"):
@@ -148,9 +148,9 @@ def test_a_class_whose_files_are_all_missing_is_refused(root: Path) -> None:
 
 
 def test_a_file_named_twice_is_refused(root: Path) -> None:
-    """One file in two rows might be in two folds."""
+    """Two rows for one file could put it into two folds."""
     write_table(root, *lines_of(root), lines_of(root)[1].replace(",1,", ",5,", 1))
-    with pytest.raises(CorpusError, match="one recording by name"):
+    with pytest.raises(CorpusError, match="the same recording ids; keep one file for each id"):
         find("esc50", root)
 
 
@@ -162,14 +162,14 @@ def esc10(data: Path) -> Corpus:
 
 @pytest.mark.data
 def test_real_clips_that_are_short_are_all_listed(esc10: Corpus, tmp_path: Path) -> None:
-    """Ten of the 400 last a little less than 5 s: one error names them; dropped, 390 stay in their folds."""
+    """Ten of the 400 are slightly shorter than 5 s: one error names them; if dropped, 390 keep their folds."""
     with pytest.raises(CorpusError) as error:
         scan(esc10, 5.0, tmp_path)
-    listed = str(error.value).splitlines()[1:-1]
-    assert len(listed) == 10
-    assert all("shorter than one clip of 5 s" in line for line in listed)
-    kept = scan(esc10, 5.0, tmp_path, on_bad="drop")
-    assert (len(kept.facts), len(kept.dropped)) == (390, 10)
-    counts = splits.make(kept.corpus, kept.num_clips(5.0), "published").counts(kept.num_clips(5.0))
+    lines = str(error.value).splitlines()[1:-1]
+    assert len(lines) == 10
+    assert all("shorter than one clip of 5 s" in line for line in lines)
+    scanned = scan(esc10, 5.0, tmp_path, on_bad="drop")
+    assert (len(scanned.facts), len(scanned.dropped)) == (390, 10)
+    counts = splits.make(scanned.corpus, scanned.num_clips(5.0), "published").counts(scanned.num_clips(5.0))
     assert sum(num for num, _ in counts.values()) == 390
     assert all(70 <= counts[role][0] <= 80 for role in ("validation", "test"))

@@ -1,4 +1,4 @@
-"""A text is read in whatever form its program wrote it; what is no text, or no file, is refused in words."""
+"""Text is read in the encodings that programs write; other files are refused with a clear message."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_text_is_its_lines(form: str, tmp_path: Path) -> None:
-    """Whatever encodes it and ends its lines."""
+    """Lines are read with any supported encoding and line end."""
     (tmp_path / "x.csv").write_bytes(FORMS[form])
     assert read_lines(tmp_path / "x.csv") == ["name,ship", "1,Zoë", ""]
 
 
 def test_a_name_may_hold_what_other_programs_end_lines_with(tmp_path: Path) -> None:
-    """Only line feeds and carriage returns end lines."""
+    """Only line feeds and carriage returns end a line."""
     (tmp_path / "x.csv").write_text("a\x0b\x0c\x1c\x85\u2028b\n", encoding="utf-8")
     assert read_lines(tmp_path / "x.csv") == ["a\x0b\x0c\x1c\x85\u2028b", ""]
 
@@ -46,14 +46,14 @@ def test_a_name_may_hold_what_other_programs_end_lines_with(tmp_path: Path) -> N
     ],
 )
 def test_what_is_no_such_text_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
-    """The message names the place and how to save it."""
+    """The message names the place and how to save the file."""
     (tmp_path / "x.csv").write_bytes(content)
     with pytest.raises(BadText, match=f"^cannot be read .*{reason}"):
         read_lines(tmp_path / "x.csv")
 
 
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
-    """A device, which has no end, a pipe, which waits for one, a folder, nothing."""
+    """Endless devices, blocking pipes, folders and missing files are refused."""
     (tmp_path / "device").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (("device", "not a file"), ("pipe", "not a file"), (".", "not a file"), ("no", "No such file")):
@@ -63,12 +63,12 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["a,b c,,1", "a;b c;;1", "a\tb c\t\t1", '"a";"b c";"";"1"', '"a","b c",,1'])
 def test_a_row_is_its_cells(line: str) -> None:
-    """Quoted or not, with a comma, a semicolon or a tab between them."""
+    """Cells may be quoted, and separated by a comma, a semicolon or a tab."""
     assert cells(line, separator(line)) == ["a", "b c", "", "1"]
 
 
 def test_a_cell_may_hold_separators_and_quotes() -> None:
-    """Inside quotation marks; one that is never closed leaves the line as it is."""
+    """Quoted cells may contain separators; with an unclosed quotation mark the line stays whole."""
     assert cells('1,"SHIP, ""A""",2', ",") == ["1", 'SHIP, "A"', "2"]
     assert cells('1,"SHIP,2', ",") == ['1,"SHIP,2']
     assert cells("1," + "x" * 200_000, ",") == ["1," + "x" * 200_000]

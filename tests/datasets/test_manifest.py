@@ -1,4 +1,4 @@
-"""A scan goes to a file and back, and another node makes the same clips from it."""
+"""A scan can be stored and read back, and another node builds the same clips from it."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ CLIP_S = 2.0
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Scan:
-    """Of twelve short recordings."""
+    """A scan of twelve short recordings."""
     write_deepship(tmp_path / "ships", num_per_class=3, seconds=(2, 3), rate_hz=8_000)
     wanted = Wanted("deepship", (), "recording", CLIP_S)
     return prepare.prepare(wanted, Source(tmp_path / "ships", tmp_path / "here")).scan
 
 
 def plain(items, total, what):  # type: ignore[no-untyped-def]
-    """Shows nothing."""
+    """Returns the items without showing progress."""
     return items
 
 
 def test_a_scan_comes_back_as_it_was(scan: Scan, tmp_path: Path) -> None:
-    """With its files, groups, facts and notes, under its hash."""
+    """Files, groups, facts and notes are read back, under the scan's hash."""
     path = manifest.write(scan, tmp_path / "scans")
     assert path.stem == scan.sha256[:16]
     assert manifest.read(path) == scan
 
 
 def test_another_node_makes_the_same_clips(scan: Scan, tmp_path: Path) -> None:
-    """Into its own cache, under the name that the driver expects."""
-    here = cache.build(scan, [4_000], CLIP_S, tmp_path / "here")[4_000]
-    there = cache.entry(scan, 4_000, CLIP_S, tmp_path / "there")
+    """It builds them in its own cache, under the name that the driver expects."""
+    built = cache.build(scan, [4_000], CLIP_S, tmp_path / "here")[4_000]
+    expected = cache.entry(scan, 4_000, CLIP_S, tmp_path / "there")
     path = manifest.write(scan, tmp_path / "scans")
-    assert clips_at_hand(there, path, CLIP_S, 4_000, plain) == there
-    assert there.name == here.name
-    assert np.array_equal(open_clips(there).wave, open_clips(here).wave)
+    assert clips_at_hand(expected, path, CLIP_S, 4_000, plain) == expected
+    assert expected.name == built.name
+    assert np.array_equal(open_clips(expected).wave, open_clips(built).wave)
 
 
 def test_what_is_there_is_taken(scan: Scan, tmp_path: Path) -> None:
-    """The scan is not even read, and without one nothing is built."""
+    """An existing entry is used without reading the scan; without a scan nothing is built."""
     (tmp_path / "there").mkdir()
     assert clips_at_hand(tmp_path / "there", tmp_path / "no.json", CLIP_S, 4_000, plain) == tmp_path / "there"
     assert clips_at_hand(tmp_path / "none", None, CLIP_S, 4_000, plain) == tmp_path / "none"
@@ -57,7 +57,7 @@ def test_what_is_there_is_taken(scan: Scan, tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_changed_since_makes_no_clips(scan: Scan, tmp_path: Path) -> None:
-    """The node refuses it by name: its trials would not have the data that their runs say."""
+    """The node refuses it by name; otherwise trials would use other data than their runs say."""
     path = manifest.write(scan, tmp_path / "scans")
     wav = scan.corpus.recordings[0].path
     wav.write_bytes(wav.read_bytes()[:-2] + b"\1\1")
@@ -67,7 +67,7 @@ def test_a_file_that_has_changed_since_makes_no_clips(scan: Scan, tmp_path: Path
 
 @pytest.mark.parametrize("damage", ["cut", "label", "gone"])
 def test_a_damaged_scan_is_refused(scan: Scan, tmp_path: Path, damage: str) -> None:
-    """It names the file, and nothing is built from it."""
+    """The message names the file, and nothing is built from it."""
     path = manifest.write(scan, tmp_path / "scans")
     text = path.read_text()
     if damage == "gone":

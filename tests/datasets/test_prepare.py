@@ -1,4 +1,4 @@
-"""From a folder to what trials need, and what a report must repeat of it."""
+"""Preparing a corpus for trials, and the facts that a report must repeat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WANTED = Wanted("deepship", ("Cargo", "Tug"), "recording", 0.5)
 
 @pytest.fixture
 def source(tmp_path: Path, write_wav: WriteWav) -> Source:
-    """Five recordings of two classes, two clips each."""
+    """Five recordings of each of two classes, with two clips each."""
     for seed in range(10):
         write_wav(tmp_path / "data" / ("Cargo", "Tug")[seed % 2] / f"{seed // 2}.wav", seed=seed)
     return Source(tmp_path / "data", tmp_path / "cache")
@@ -30,14 +30,14 @@ def with_policy(source: Source) -> Source:
 
 
 def test_a_corpus_is_read_split_and_counted(source: Source) -> None:
-    """Recordings and clips of each role: of five, three train and one each validates and tests, in both classes."""
+    """Of five recordings in each class, three are for training, one for validation and one for test."""
     prepared = prepare.prepare(WANTED, source)
     assert prepared.counts == {"train": (6, 12), "validation": (2, 4), "test": (2, 4)}
     assert set(prepared.split.roles) == set(prepared.scan.facts)
 
 
 def test_clips_of_every_rate_are_there(source: Source) -> None:
-    """A folder for each rate that is asked for, each with all clips."""
+    """Each requested rate has a folder with all clips."""
     folders = prepare.clips(prepare.prepare(WANTED, source), (4_000, 8_000), 0.5, source)
     assert {hz: open_clips(folder).wave.shape for hz, folder in folders.items()} == {
         4_000: (20, 2_000),
@@ -46,7 +46,7 @@ def test_clips_of_every_rate_are_there(source: Source) -> None:
 
 
 def test_a_damaged_entry_is_found_before_a_trial_starts(source: Source) -> None:
-    """What an earlier run left broken is refused here, with the remedy."""
+    """An entry that an earlier run left damaged is refused here, with the remedy."""
     prepared = prepare.prepare(WANTED, source)
     folder = prepare.clips(prepared, (8_000,), 0.5, source)[8_000]
     (folder / "clips.npy").write_bytes((folder / "clips.npy").read_bytes()[:-2])
@@ -55,14 +55,14 @@ def test_a_damaged_entry_is_found_before_a_trial_starts(source: Source) -> None:
 
 
 def test_memory_gives_the_same(source: Source) -> None:
-    """After one reading, data and split are known without reading; before it, nothing is."""
+    """After one scan, data and split are known without reading audio; before it, nothing is."""
     assert prepare.remembered(WANTED, source) is None
     prepared = prepare.prepare(WANTED, source)
     assert prepare.remembered(WANTED, source) == prepared
 
 
 def test_nothing_is_cached_of_a_bad_corpus(source: Source) -> None:
-    """A refusal leaves no clips behind."""
+    """A refused corpus leaves no clips behind."""
     (source.data_root / "Tug/0.wav").write_bytes(b"")
     with pytest.raises(CorpusError, match=r"1 bad files(.|\n)*Tug/0\.wav: empty file"):
         prepare.prepare(WANTED, source)
@@ -70,18 +70,18 @@ def test_nothing_is_cached_of_a_bad_corpus(source: Source) -> None:
 
 
 def test_what_was_left_out_is_noted(source: Source) -> None:
-    """Under `drop` the notes name the file and the reason, and the data is other data."""
-    whole = prepare.prepare(WANTED, source)
+    """With `drop`, the notes name the file and the reason, and the identity of the data changes."""
+    complete = prepare.prepare(WANTED, source)
     path = source.data_root / "Tug/0.wav"
     path.write_bytes(b"")
     rest = prepare.prepare(WANTED, with_policy(source))
     assert f"left out: {path}: empty file (0 bytes)" in rest.notes
-    assert rest.scan.sha256 != whole.scan.sha256
+    assert rest.scan.sha256 != complete.scan.sha256
     assert sum(num for num, _ in rest.counts.values()) == 9
 
 
 def test_too_few_after_dropping_are_refused(source: Source) -> None:
-    """A class that bad files leave with two recordings cannot be split."""
+    """A class with only two good recordings cannot be split."""
     for k in range(3):
         (source.data_root / f"Tug/{k}.wav").write_bytes(b"")
     with pytest.raises(CorpusError, match="class Tug has 2 recordings; a split needs 3"):
@@ -89,14 +89,14 @@ def test_too_few_after_dropping_are_refused(source: Source) -> None:
 
 
 def test_channels_are_noted(source: Source, write_wav: WriteWav) -> None:
-    """That files were averaged stands in the notes, with their number."""
+    """The notes say how many files were averaged over channels."""
     write_wav(source.data_root / "Tug/0.wav", channels=2, seed=50)
     write_wav(source.data_root / "Tug/1.wav", channels=6, seed=51)
     assert "2 files with several channels, averaged" in prepare.prepare(WANTED, source).notes
 
 
 def test_several_rates_are_noted_and_cut_alike(source: Source, write_wav: WriteWav) -> None:
-    """Files of different rates give clips of one rate; a class that was recorded otherwise must not go unseen."""
+    """Files with different rates give clips at one rate; a note warns that the rate may reveal the class."""
     write_wav(source.data_root / "Tug/0.wav", rate_hz=11_025, seed=50)
     prepared = prepare.prepare(WANTED, source)
     assert "files were recorded at several rates: 9 at 8000 Hz, 1 at 11025 Hz" in prepared.notes
@@ -104,14 +104,14 @@ def test_several_rates_are_noted_and_cut_alike(source: Source, write_wav: WriteW
 
 
 def test_one_rate_and_one_channel_need_no_note(source: Source) -> None:
-    """Nothing odd, nothing said but how the vessels were found."""
+    """Ordinary files need no note except how the vessels were found."""
     assert all("metafile" in note or "vessel by" in note for note in prepare.prepare(WANTED, source).notes)
 
 
 def test_one_file_under_two_names_is_refused(source: Source) -> None:
-    """Copies that fall into two roles are named, both of them."""
+    """Copies of a file in two roles are both named."""
     for k in range(1, 5):
         shutil.copy(source.data_root / "Tug/0.wav", source.data_root / f"Tug/{k}.wav")
-    with pytest.raises(CorpusError, match="same audio stands in two roles") as error:
+    with pytest.raises(CorpusError, match="same audio is in two roles") as error:
         prepare.prepare(WANTED, source)
     assert all(f"Tug/{k} (" in str(error.value) for k in range(5))

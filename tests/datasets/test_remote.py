@@ -1,4 +1,4 @@
-"""Files at a URI: whole or not there, named in every error, and never outside their folder."""
+"""Files at a URI: copied completely or not at all, named in every error, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from datasets.synthetic.deepship import write as write_deepship
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Remote:
-    """A store of three files, and an empty folder."""
+    """A store with three files, and an empty folder."""
     for name, text in {"a": "one", "b/c": "three", "b/d/e": ""}.items():
         (tmp_path / "store" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "store" / name).write_text(text)
@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Remote:
 
 
 class Store:
-    """The real file system, whose requests are counted and can fail."""
+    """The real file system, with requests that are counted and can fail."""
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -47,7 +47,7 @@ class Store:
 
 @pytest.fixture
 def store(tree: Remote, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """That of the tree."""
+    """The store of the tree."""
     _, path = fs.FileSystem.from_uri(tree.uri)
     store = Store()
     monkeypatch.setattr(remote, "opened", lambda uri: (store, path))
@@ -60,13 +60,13 @@ def contents(folder: Path) -> dict[str, str]:
 
 class TestRemote:
     def test_files_are_listed_below_a_folder(self, tree: Remote) -> None:
-        """By name, with their sizes; a folder that is not there holds none."""
-        assert {name: found.num_bytes for name, found in tree.files().items()} == {"a": 3, "b/c": 5, "b/d/e": 0}
+        """Files are listed by name with their sizes; a missing folder has none."""
+        assert {name: file.num_bytes for name, file in tree.files().items()} == {"a": 3, "b/c": 5, "b/d/e": 0}
         assert set(tree.files("b")) == {"b/c", "b/d/e"}
         assert tree.files("nowhere") == {}
 
     def test_a_file_goes_there_and_back(self, tree: Remote, tmp_path: Path) -> None:
-        """Into folders that are not there yet, under its own name or another."""
+        """Files are copied to new folders, under the same name or another."""
         (tmp_path / "mine").write_bytes(b"bytes" * 5_000_000)
         tree.put("x/y/z", tmp_path / "mine")
         assert tree.get("x/y/z").read_bytes() == (tmp_path / "mine").read_bytes()
@@ -75,7 +75,7 @@ class TestRemote:
         assert (tmp_path / "other").read_bytes() == tree.read("a") == b"one"
 
     def test_what_is_not_there(self, tree: Remote) -> None:
-        """Cannot be read, which is said with its name, and need not be removed."""
+        """Reading a missing file is an error with its name; deleting one is not."""
         for ask in (tree.get, tree.read):
             with pytest.raises(Gone, match=f"{tree.uri}: b/nothing is not there"):
                 ask("b/nothing")
@@ -84,7 +84,7 @@ class TestRemote:
         assert not tree.local.exists() or contents(tree.local) == {}
 
     def test_a_copy_that_breaks_off_leaves_nothing(self, tree: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Neither under its name nor under another; what had the name stays."""
+        """An interrupted copy leaves no file under any name, and an older file stays."""
         tree.get("a")
 
         class Broken:
@@ -102,7 +102,7 @@ class TestRemote:
 
         opened = SimpleNamespace(open_input_stream=lambda path: Broken())
         monkeypatch.setattr(remote, "opened", lambda uri: (opened, "base"))
-        with pytest.raises(RemoteError, match=r"a cannot be read \(curlCode: 56, .* the peer\); look at .*credentials"):
+        with pytest.raises(RemoteError, match=r"a cannot be read \(curlCode: 56, .* the peer\); check .*credentials"):
             tree.get("a")
         assert contents(tree.local) == {"a": "one"}
 
@@ -110,34 +110,37 @@ class TestRemote:
     def test_a_name_that_leads_elsewhere_is_refused(
         self, tree: Remote, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        """An object store takes any text for a name."""
-        found = [fs.FileInfo(f"base/{name}", fs.FileType.File, size=1, mtime_ns=1)]
-        monkeypatch.setattr(remote, "opened", lambda uri: (SimpleNamespace(get_file_info=lambda what: found), "base"))
-        with pytest.raises(RemoteError, match="is no name of a file below a folder; rename or remove it"):
+        """An object store accepts any text as a name, so names are checked."""
+        infos = [fs.FileInfo(f"base/{name}", fs.FileType.File, size=1, mtime_ns=1)]
+        monkeypatch.setattr(
+            remote, "opened", lambda uri: (SimpleNamespace(get_file_info=lambda selector: infos), "base")
+        )
+        with pytest.raises(RemoteError, match="is not the name of a file below a folder; rename or remove it"):
             tree.files()
 
     @pytest.mark.parametrize("uri", ["ftp://host/folder", "s3:///nothing", "nothing"])
     def test_an_address_that_is_none(self, uri: str, tmp_path: Path) -> None:
-        """Is refused with those that are."""
+        """An invalid address is refused, with the valid forms."""
         with pytest.raises(RemoteError, match=f"{uri}: cannot be used .*; write s3://bucket/folder"):
             Remote(uri, tmp_path).files()
 
 
 class TestFetch:
     def test_a_corpus_is_the_same_here(self, tmp_path: Path) -> None:
-        """Its scan has the hash of the original's."""
+        """The scan of the copy has the hash of the original's scan."""
         write_deepship(tmp_path / "ships", num_per_class=3, seconds=(1, 2), rate_hz=8_000)
-        there = Remote((tmp_path / "ships").as_uri(), tmp_path / "copies/ships")
-        fetch.bring(there)
+        original = Remote((tmp_path / "ships").as_uri(), tmp_path / "copies/ships")
+        fetch.bring(original)
         wanted = Wanted("deepship", (), "recording", 1.0)
         scans = [
-            prepare.prepare(wanted, Source(root, tmp_path / "cache")).scan for root in (tmp_path / "ships", there.local)
+            prepare.prepare(wanted, Source(root, tmp_path / "cache")).scan
+            for root in (tmp_path / "ships", original.local)
         ]
         assert scans[0].sha256 == scans[1].sha256
         assert cache.entry(scans[0], 8_000, 1.0, tmp_path) == cache.entry(scans[1], 8_000, 1.0, tmp_path)
 
     def test_only_what_differs_is_read(self, tree: Remote, store: Store, tmp_path: Path) -> None:
-        """A file that is missing here, or has another size or time there; what was removed there goes here too."""
+        """Missing files and those with another size or time are fetched; removed files are deleted here too."""
         fetch.bring(tree)
         assert contents(tree.local) == contents(tmp_path / "store")
         assert len(store.read) == 3
@@ -146,14 +149,14 @@ class TestFetch:
         (tmp_path / "store/a").write_text("two")  # of the same size
         (tmp_path / "store/new").write_text("new")
         shutil.rmtree(tmp_path / "store/b/d")
-        (tree.local / ".a.1a2b3c4d").write_text("half")  # a kill's
+        (tree.local / ".a.1a2b3c4d").write_text("half")  # left by a kill
         fetch.bring(tree)
         assert sorted(Path(path).name for path in store.read[3:]) == ["a", "new"]
         assert contents(tree.local) == contents(tmp_path / "store")
         assert not (tree.local / "b/d").exists()
 
     def test_a_kill_in_between_leaves_no_file_that_looks_whole(self, tree: Remote, store: Store) -> None:
-        """What came before it is not read again."""
+        """After a kill, complete files are not fetched again."""
 
         def fails(path: str) -> None:
             if path.endswith("c"):
@@ -170,7 +173,7 @@ class TestFetch:
         assert len(store.read) - before < 3
 
     def test_one_fetches_while_others_wait(self, tree: Remote, store: Store) -> None:
-        """Of processes that begin at once; the others find all there."""
+        """If several processes start at once, the others find all files in place."""
         waited: list[int] = []
         store.before = lambda name: time.sleep(0.1)
         with ThreadPoolExecutor(4) as pool:
@@ -179,18 +182,18 @@ class TestFetch:
         assert 0 < len(set(waited)) < 4
 
     def test_an_empty_corpus_removes_nothing_here(self, tree: Remote, tmp_path: Path) -> None:
-        """An address that was mistaken, or a bucket that was emptied."""
+        """A wrong address or an emptied bucket does not delete the copy."""
         fetch.bring(tree)
         before = contents(tree.local)
         shutil.rmtree(tmp_path / "store")
-        with pytest.raises(CorpusError, match=f"--data-root {tree.uri}: there is no file"):
+        with pytest.raises(CorpusError, match=f"--data-root {tree.uri}: there are no files; check the address"):
             fetch.bring(tree)
         assert contents(tree.local) == before
 
     def test_a_disk_that_is_too_small_is_said_first(
         self, tree: Remote, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing is read; the message has both sizes and the remedy."""
+        """Nothing is fetched; the message has both sizes and the remedy."""
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=fetch.SPARE_BYTES + 7))
         with pytest.raises(CorpusError, match=r"needs 0\.00 GB, 0\.20 GB are free; .*SOUNDINGS_CACHE_DIR"):
             fetch.bring(tree)

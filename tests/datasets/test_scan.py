@@ -1,4 +1,4 @@
-"""A corpus is examined whole: all that is wrong at once, and nothing read twice."""
+"""A corpus is scanned completely: all faults are reported at once, and no file is read twice."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def cache_dir(tmp_path: Path) -> Path:
 
 
 def keep_times(path: Path, change: Callable[[], object]) -> None:
-    """Changes a file and gives it back its modification time."""
+    """Changes a file but restores its modification time."""
     before = path.stat()
     change()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_facts_are_by_recording(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Every recording has its own file's facts."""
+    """Every recording has the facts of its own file."""
     corpus = make_corpus()
     facts = scan(corpus, 0.5, cache_dir).facts
     assert list(facts) == [r.id for r in corpus.recordings]
@@ -43,7 +43,7 @@ def test_facts_are_by_recording(make_corpus: MakeCorpus, cache_dir: Path) -> Non
 
 
 def test_all_bad_files_are_named_at_once(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
-    """One error lists every bad file with its own reason, what the corpus found wrong, and the remedy."""
+    """One error lists every bad file with its reason, the corpus's own problems, and the remedy."""
     corpus = make_corpus(num=4)
     paths = [r.path for r in corpus.recordings]
     paths[0].write_bytes(b"<html>404</html>")
@@ -54,27 +54,27 @@ def test_all_bad_files_are_named_at_once(make_corpus: MakeCorpus, write_wav: Wri
     corpus = dataclasses.replace(corpus, problems=(Problem(corpus.root / "metafile", "line 3 is odd"),))
     with pytest.raises(CorpusError) as error:
         scan(corpus, 0.5, cache_dir)
-    header, *listed, remedy = str(error.value).splitlines()
+    header, *lines, remedy = str(error.value).splitlines()
     assert header == f"6 bad files in {corpus.root}; nothing was run:"
     reasons = ("line 3 is odd", "not audio", "truncated", "cannot be read", "silent", "0.25 s long, shorter than one")
     for line, path, reason in zip(
-        listed, (corpus.root / "metafile", *(paths[k] for k in (0, 1, 4, 5, 6))), reasons, strict=True
+        lines, (corpus.root / "metafile", *(paths[k] for k in (0, 1, 4, 5, 6))), reasons, strict=True
     ):
         assert line.startswith(f"  {path}: {reason}")
     assert remedy.endswith("--bad-files drop")
 
 
 def test_dropped_files_are_left_out_and_recorded(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """`drop` keeps the good recordings alone, and says which went and why."""
+    """`drop` keeps only the good recordings, and records which ones were dropped and why."""
     corpus = make_corpus()
     corpus.recordings[1].path.write_bytes(b"")
-    kept = scan(corpus, 0.5, cache_dir, on_bad="drop")
-    assert [r.id for r in kept.corpus.recordings] == list(kept.facts) == ["Cargo/0", "Tug/0", "Tug/1"]
-    assert kept.dropped == (Problem(corpus.recordings[1].path, "empty file (0 bytes)"),)
+    scanned = scan(corpus, 0.5, cache_dir, on_bad="drop")
+    assert [r.id for r in scanned.corpus.recordings] == list(scanned.facts) == ["Cargo/0", "Tug/0", "Tug/1"]
+    assert scanned.dropped == (Problem(corpus.recordings[1].path, "empty file (0 bytes)"),)
 
 
 def test_dropping_a_whole_class_is_refused(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Where nothing of a class is left, its bad files are named also under `drop`."""
+    """If no recording of a class is left, the bad files are an error even with `drop`."""
     corpus = make_corpus()
     for recording in corpus.recordings[2:]:
         recording.path.write_bytes(b"")
@@ -83,7 +83,7 @@ def test_dropping_a_whole_class_is_refused(make_corpus: MakeCorpus, cache_dir: P
 
 
 def test_a_clip_as_long_as_its_recording_fits(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """A recording of exactly one clip is good, of one sample less is bad."""
+    """A recording of exactly one clip is good; with one sample less it is bad."""
     corpus = make_corpus(seconds=0.7)
     assert set(scan(corpus, 0.7, cache_dir).num_clips(0.7).values()) == {1}
     with pytest.raises(CorpusError, match="4 bad files"):
@@ -94,21 +94,21 @@ def test_a_clip_as_long_as_its_recording_fits(make_corpus: MakeCorpus, cache_dir
 def test_a_short_recording_is_shown_shorter(
     num_missing: int, shown: str, make_corpus: MakeCorpus, cache_dir: Path
 ) -> None:
-    """It has as many digits as tell it from a clip."""
+    """The duration has enough digits to differ from the clip length."""
     corpus = make_corpus(num=1, seconds=0.5 - num_missing / 8_000)
     with pytest.raises(CorpusError, match=rf"0\.wav: {re.escape(shown)} s long, shorter than one clip of 0\.5 s"):
         scan(corpus, 0.5, cache_dir)
 
 
 def test_the_tail_is_dropped(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """1.45 s are four clips of 0.3 s, and five where the length is met exactly."""
+    """1.45 s give four clips of 0.3 s; 1.5 s give five."""
     scanned = scan(make_corpus(seconds=1.45), 0.3, cache_dir)
     assert set(scanned.num_clips(0.3).values()) == {4}
     assert set(scanned.num_clips(0.29).values()) == {5}
 
 
 def test_a_second_look_reads_no_audio(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """A file of the same size and time is not opened: bytes changed behind them stay unseen."""
+    """A file with the same size and time is not opened, so changed bytes stay unnoticed."""
     corpus = make_corpus()
     first = scan(corpus, 0.5, cache_dir)
     path = corpus.recordings[0].path
@@ -117,7 +117,7 @@ def test_a_second_look_reads_no_audio(make_corpus: MakeCorpus, cache_dir: Path) 
 
 
 def test_a_changed_file_is_read_again(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
-    """Another modification time is enough, and the data's identity changes with the bytes."""
+    """A new modification time is enough, and the identity of the data follows the bytes."""
     corpus = make_corpus()
     first = scan(corpus, 0.5, cache_dir)
     write_wav(corpus.recordings[0].path, seed=99)
@@ -126,7 +126,7 @@ def test_a_changed_file_is_read_again(make_corpus: MakeCorpus, write_wav: WriteW
 
 
 def test_a_fixed_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """That a file is bad is never remembered, even if size and time stay."""
+    """A bad file is never remembered, even if its size and time stay the same."""
     corpus = make_corpus()
     path = corpus.recordings[0].path
     good = path.read_bytes()
@@ -138,7 +138,7 @@ def test_a_fixed_file_is_good_at_once(make_corpus: MakeCorpus, cache_dir: Path) 
 
 
 def test_what_other_rules_found_good_is_read_again(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """A header that contradicts itself was good to an older version, whose memory says nothing of rules."""
+    """A contradictory header was good to an older version, whose memory has no number of rules."""
     corpus = make_corpus()
     first = scan(corpus, 0.5, cache_dir)
     path = corpus.recordings[0].path
@@ -184,7 +184,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_memory_is_read_anew(damage: str, make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Whatever befalls facts.sqlite, the scan is the same, and remembers again."""
+    """Whatever happens to facts.sqlite, the scan is the same and is remembered again."""
     corpus = make_corpus()
     first = scan(corpus, 0.5, cache_dir)
     DAMAGE[damage](cache_dir / "facts.sqlite")
@@ -193,13 +193,13 @@ def test_a_damaged_memory_is_read_anew(damage: str, make_corpus: MakeCorpus, cac
 
 
 def test_any_byte_of_the_memory_may_break(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """Forty broken files in a row: a scan of the same recordings, or an error that names the folder."""
+    """Forty damaged files in turn give the same recordings or an error that names the folder."""
     corpus, rng = make_corpus(), np.random.default_rng(0)
     first = scan(corpus, 0.5, cache_dir)
     index = cache_dir / "facts.sqlite"
-    whole = index.read_bytes()
+    content = index.read_bytes()
     for _ in range(40):
-        broken = bytearray(whole)
+        broken = bytearray(content)
         start = rng.integers(len(broken))
         broken[start : start + 400] = rng.bytes(len(broken[start : start + 400]))
         index.write_bytes(broken)
@@ -211,7 +211,7 @@ def test_any_byte_of_the_memory_may_break(make_corpus: MakeCorpus, cache_dir: Pa
 
 @pytest.mark.parametrize("place", ["cache", "cache/facts.sqlite"])
 def test_a_cache_that_cannot_be_written_is_refused(place: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
-    """A file where the folder should be, or a folder where the file should be, gives one message with the remedy."""
+    """A file in place of the folder, or the reverse, gives one message with the remedy."""
     if place == "cache":
         (tmp_path / place).write_text("mine")
     else:
@@ -221,13 +221,13 @@ def test_a_cache_that_cannot_be_written_is_refused(place: str, make_corpus: Make
 
 
 def test_remembered_is_the_scan_itself(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """What memory gives equals what reading gave."""
+    """The remembered scan equals the one from reading."""
     corpus = make_corpus()
     assert scan(corpus, 0.5, cache_dir) == remembered(corpus, 0.5, cache_dir)
 
 
 def test_memory_says_none_rather_than_half(make_corpus: MakeCorpus, write_wav: WriteWav, cache_dir: Path) -> None:
-    """Nothing scanned, one file missing, one too short for longer clips, a problem: each is None."""
+    """Without a scan, with a missing or too short file, or with a problem, the result is None."""
     corpus = make_corpus()
     assert remembered(corpus, 0.5, cache_dir) is None
     scan(corpus, 0.5, cache_dir)
@@ -238,22 +238,22 @@ def test_memory_says_none_rather_than_half(make_corpus: MakeCorpus, write_wav: W
 
 
 def test_identity_is_content_and_not_place(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """The same recordings below another root are the same data; another label is other data."""
-    here, there = (scan(make_corpus(root=root), 0.5, cache_dir) for root in ("here", "there"))
-    assert here.sha256 == there.sha256
-    first, *others = here.corpus.recordings
-    relabelled = dataclasses.replace(here.corpus, recordings=(dataclasses.replace(first, label="Tug"), *others))
-    assert Scan(relabelled, here.facts).sha256 != here.sha256
+    """The same recordings in another folder are the same data; another label makes different data."""
+    scanned, elsewhere = (scan(make_corpus(root=root), 0.5, cache_dir) for root in ("here", "there"))
+    assert scanned.sha256 == elsewhere.sha256
+    first, *others = scanned.corpus.recordings
+    relabelled = dataclasses.replace(scanned.corpus, recordings=(dataclasses.replace(first, label="Tug"), *others))
+    assert Scan(relabelled, scanned.facts).sha256 != scanned.sha256
 
 
 def test_progress_sees_every_new_file(make_corpus: MakeCorpus, cache_dir: Path) -> None:
-    """The first scan shows each file, the second none."""
-    corpus, seen = make_corpus(), []
+    """The first scan shows each file, the second shows none."""
+    corpus, shown = make_corpus(), []
 
     def progress(items, total, what):  # type: ignore[no-untyped-def]
-        seen.append((total, what))
+        shown.append((total, what))
         return items
 
     scan(corpus, 0.5, cache_dir, progress=progress)
     scan(corpus, 0.5, cache_dir, progress=progress)
-    assert seen == [(4, "reading audio")]
+    assert shown == [(4, "reading audio")]

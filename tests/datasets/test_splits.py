@@ -1,4 +1,4 @@
-"""Three roles over recordings: disjoint, complete, of the right size, and the same wherever they are made."""
+"""Splits into three roles: disjoint, complete, of the right sizes, and the same on every machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROOT = Path("/data")
 
 
 def corpus_of(rows: list[tuple[str, str, str]], root: Path = ROOT) -> Corpus:
-    """Recordings of (id, label, vessel)."""
+    """A corpus with recordings of (id, label, vessel)."""
     recordings = [Recording(i, root / f"{i}.wav", label, {"vessel": vessel}) for i, label, vessel in sorted(rows)]
     return Corpus("deepship", root, tuple(sorted({r.label for r in recordings})), tuple(recordings))
 
 
 @st.composite
 def corpora(draw: st.DrawFn) -> Sized:
-    """Two to four classes, each of at least three vessels of one to four recordings; some vessels carry two labels."""
+    """Two to four classes, each with at least three vessels of one to four recordings; some vessels have two labels."""
     rows = []
     for label in ("Cargo", "Tanker", "Tug", "Yacht")[: draw(st.integers(2, 4))]:
         sizes = draw(st.lists(st.integers(1, 4), min_size=3, max_size=12))
@@ -44,7 +44,7 @@ def no_hashes(corpus: Corpus) -> dict[str, str]:
 
 @given(corpora(), st.sampled_from(["recording", "vessel"]))
 def test_every_recording_has_one_role(sized: Sized, name: str) -> None:
-    """No recording is left out, none is invented."""
+    """No recording is left out, and none is invented."""
     corpus, num_clips = sized
     split = splits.make(corpus, num_clips, name)
     assert set(split.roles) == {r.id for r in corpus.recordings}
@@ -53,26 +53,26 @@ def test_every_recording_has_one_role(sized: Sized, name: str) -> None:
 
 @given(corpora())
 def test_no_vessel_has_two_roles(sized: Sized) -> None:
-    """Split by vessel, all recordings of a ship stand together."""
+    """In a split by vessel, all recordings of a ship have one role."""
     corpus, num_clips = sized
     split, roles = splits.make(corpus, num_clips, "vessel"), defaultdict(set)
     for recording in corpus.recordings:
         roles[recording.groups["vessel"]].add(split.roles[recording.id])
-    assert {len(its) for its in roles.values()} == {1}
+    assert {len(roles_of_vessel) for roles_of_vessel in roles.values()} == {1}
 
 
 @given(corpora(), st.sampled_from(["recording", "vessel"]))
 def test_every_class_is_in_every_role(sized: Sized, name: str) -> None:
-    """With three groups a class at least, none is missing anywhere, and the check agrees."""
+    """With at least three groups per class, every role has every class, and the check agrees."""
     corpus, num_clips = sized
     split = splits.make(corpus, num_clips, name)
-    seen = {(r.label, split.roles[r.id]) for r in corpus.recordings}
-    assert seen == {(label, role) for label in corpus.classes for role in ROLES}
+    pairs = {(r.label, split.roles[r.id]) for r in corpus.recordings}
+    assert pairs == {(label, role) for label in corpus.classes for role in ROLES}
     splits.check(split, corpus, no_hashes(corpus))
 
 
 def shares_of(sizes: list[int]) -> list[float]:
-    """What each role gets of the clips of recordings of these sizes."""
+    """The share of clips of each role, for recordings of these sizes."""
     ids = [f"Tug/{k:03}" for k in range(len(sizes))]
     num_clips = dict(zip(ids, sizes, strict=True))
     counts = splits.make(corpus_of([(i, "Tug", i) for i in ids]), num_clips).counts(num_clips)
@@ -81,19 +81,19 @@ def shares_of(sizes: list[int]) -> list[float]:
 
 @given(st.integers(0, 499))
 def test_clips_are_shared_seventy_ten_twenty(seed: int) -> None:
-    """With 60 recordings whose sizes spread as real ones do, each role is within 4 points of its share of the clips."""
+    """With 60 recordings of realistic sizes, each role is within 4 points of its share of the clips."""
     sizes = np.rint(np.random.default_rng(seed).lognormal(3.5, 0.8, 60)).astype(int) + 1
     assert shares_of(sizes.tolist()) == pytest.approx(SHARES, abs=0.04)
 
 
 def test_a_large_group_does_not_swell_a_small_role() -> None:
-    """One of 24 groups has 22 per cent of the clips: it goes to training, and all shares are met."""
+    """One of 24 groups has 22 % of the clips: it goes to training, and all shares are met."""
     assert shares_of([100, *range(4, 27)]) == pytest.approx(SHARES, abs=0.02)
 
 
 @given(corpora(), st.sampled_from(["recording", "vessel"]), st.randoms(use_true_random=False))
 def test_order_and_place_leave_no_trace(sized: Sized, name: str, random) -> None:  # type: ignore[no-untyped-def]
-    """Recordings and clip counts in any order, below any root, give the same split and hash."""
+    """Any order of recordings and any folder give the same split and hash."""
     corpus, num_clips = sized
     shuffled, items = list(corpus.recordings), list(num_clips.items())
     random.shuffle(shuffled)
@@ -106,7 +106,7 @@ def test_order_and_place_leave_no_trace(sized: Sized, name: str, random) -> None
 @given(corpora())
 @settings(max_examples=40)
 def test_a_manifest_is_its_split(tmp_path_factory: pytest.TempPathFactory, sized: Sized) -> None:
-    """Written and read, the roles and the hash are the same, and the file is named by the hash."""
+    """Roles and hash are read back as written, and the file is named after the hash."""
     split = splits.make(*sized)
     path = splits.write(split, tmp_path_factory.mktemp("splits"))
     read = splits.read(path)
@@ -115,13 +115,13 @@ def test_a_manifest_is_its_split(tmp_path_factory: pytest.TempPathFactory, sized
 
 
 def test_names_with_commas_and_quotes_survive_the_manifest(tmp_path: Path) -> None:
-    """A manifest holds any id."""
+    """A manifest can hold any id."""
     split = Split("recording", {'Tug/a, "b" é': "train", "Tug/船": "test"})
     assert splits.read(splits.write(split, tmp_path)).roles == split.roles
 
 
 def test_the_hash_is_of_the_roles_alone() -> None:
-    """Name and notes do not change it, one role does."""
+    """Name and notes do not change the hash; a single role does."""
     one = Split("recording", {"a": "train", "b": "test"})
     assert Split("published", {"b": "test", "a": "train"}, ("a note",)).sha256 == one.sha256
     assert Split("recording", {"a": "test", "b": "train"}).sha256 != one.sha256
@@ -140,7 +140,7 @@ def test_the_hash_is_of_the_roles_alone() -> None:
     ],
 )
 def test_what_is_no_manifest_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    """The file is named."""
+    """The message names the file."""
     path = tmp_path / "split.csv"
     if content is not None:
         path.write_bytes(content)
@@ -149,7 +149,7 @@ def test_what_is_no_manifest_is_refused(content: bytes | None, tmp_path: Path) -
 
 
 def test_a_vessel_of_two_labels_is_kept_whole() -> None:
-    """A ship that carries two labels counts where it has most clips, and stands in one role."""
+    """A ship with two labels counts for the class with most of its clips, and has one role."""
     rows = [(f"{label}/{k}", label, f"{label} {k}") for label in ("Cargo", "Tanker") for k in range(4)]
     rows += [("Cargo/x", "Cargo", "BOTH"), ("Tanker/x", "Tanker", "BOTH")]
     corpus = corpus_of(rows)
@@ -157,28 +157,28 @@ def test_a_vessel_of_two_labels_is_kept_whole() -> None:
     assert split.roles["Cargo/x"] == split.roles["Tanker/x"] == "train"
 
 
-@pytest.mark.parametrize(("name", "what"), [("recording", "2 recordings"), ("vessel", "1 vessel groups")])
-def test_too_few_are_refused(name: str, what: str) -> None:
-    """The class, how many it has, and what to do."""
+@pytest.mark.parametrize(("name", "count"), [("recording", "2 recordings"), ("vessel", "1 vessel groups")])
+def test_too_few_are_refused(name: str, count: str) -> None:
+    """The message names the class, its number of groups and the remedy."""
     rows = [(f"Cargo/{k}", "Cargo", f"C{k}") for k in range(5)] + [(f"Tug/{k}", "Tug", "T") for k in range(2)]
     with pytest.raises(
-        CorpusError, match=f"class Tug has {what}; a split needs 3; add recordings, or choose --classes"
+        CorpusError, match=f"class Tug has {count}; a split needs 3; add recordings, or choose --classes"
     ):
         splits.make(corpus_of(rows), {row[0]: 1 for row in rows}, name)
 
 
 def test_an_unknown_split_is_refused() -> None:
-    """Those that there are stand in the message."""
+    """The message lists the splits that exist."""
     with pytest.raises(CorpusError, match=r"split='speaker': deepship can be split by recording, publ.*, vessel"):
         splits.make(corpus_of([("Tug/1", "Tug", "A")]), {"Tug/1": 1}, "speaker")
 
 
 def test_the_same_audio_in_two_roles_is_refused() -> None:
-    """Both recordings are named with their roles; in one role they may stay."""
+    """Both recordings are named with their roles; within one role, copies are allowed."""
     corpus = corpus_of([(f"Tug/{k}", "Tug", f"T{k}") for k in range(4)])
     hashes = no_hashes(corpus) | {"Tug/0": "same", "Tug/1": "same"}
     roles = {"Tug/0": "train", "Tug/1": "test", "Tug/2": "validation", "Tug/3": "train"}
-    with pytest.raises(CorpusError, match=r"(?s)same audio stands in two roles.*Tug/0 \(train\), Tug/1 \(test\)$"):
+    with pytest.raises(CorpusError, match=r"(?s)same audio is in two roles.*Tug/0 \(train\), Tug/1 \(test\)$"):
         splits.check(Split("recording", roles), corpus, hashes)
     splits.check(Split("recording", roles | {"Tug/1": "train", "Tug/3": "test"}), corpus, hashes)
 
@@ -186,7 +186,7 @@ def test_the_same_audio_in_two_roles_is_refused() -> None:
 @given(corpora(), st.data())
 @settings(max_examples=60)
 def test_every_vessel_moved_across_is_found(sized: Sized, data: st.DataObject) -> None:
-    """However a split is spoilt by moving one recording away from its ship, the check names the ship."""
+    """If any one recording is moved to another role than its ship, the check names the ship."""
     corpus, num_clips = sized
     ships = Counter(r.groups["vessel"] for r in corpus.recordings)
     several = [r for r in corpus.recordings if ships[r.groups["vessel"]] > 1]
@@ -196,12 +196,14 @@ def test_every_vessel_moved_across_is_found(sized: Sized, data: st.DataObject) -
     moved = data.draw(st.sampled_from(several))
     role = data.draw(st.sampled_from([role for role in ROLES if role != split.roles[moved.id]]))
     spoilt = dataclasses.replace(split, roles={**split.roles, moved.id: role})
-    with pytest.raises(CorpusError, match=rf"split=vessel: these stand in two roles:(\n|.)*{moved.groups['vessel']}: "):
+    with pytest.raises(
+        CorpusError, match=rf"split=vessel: these groups are in two roles:(\n|.)*{moved.groups['vessel']}: "
+    ):
         splits.check(spoilt, corpus, no_hashes(corpus))
 
 
 def test_a_role_without_a_class_is_refused() -> None:
-    """The class and the role are named."""
+    """The message names the class and the role."""
     corpus = corpus_of([(f"{label}/{k}", label, f"{label}{k}") for label in ("Cargo", "Tug") for k in range(3)])
     roles = {f"Cargo/{k}": role for k, role in enumerate(ROLES)} | {f"Tug/{k}": "train" for k in range(3)}
     with pytest.raises(CorpusError, match="split=recording: no Tug in validation; add recordings, or choose --classes"):

@@ -1,4 +1,4 @@
-"""What users read: near names, short lists, help that keeps a docstring's lines, columns of 80 characters."""
+"""Text for users: suggestions, short lists, help that keeps the lines of a docstring, and columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FISH = ["salmon", "trout", "Tuna", "mackerel in oil and vinegar, of the Atlantic
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "suggestion"),
     [
         (("salmn",), "; did you mean salmon?"),
         (("TROUT",), "; did you mean trout?"),
@@ -28,19 +28,19 @@ FISH = ["salmon", "trout", "Tuna", "mackerel in oil and vinegar, of the Atlantic
         ((), ""),
     ],
 )
-def test_a_near_name_is_told(words: tuple[object, ...], told: str) -> None:
-    """Each once, capital letters or not; nothing where none is near."""
-    assert did_you_mean(FISH, *words) == told
+def test_a_near_name_is_told(words: tuple[object, ...], suggestion: str) -> None:
+    """Each suggestion appears once, ignoring case; without a similar name there is none."""
+    assert did_you_mean(FISH, *words) == suggestion
 
 
 def test_what_is_written_may_be_short_for_a_name() -> None:
-    """The name itself is told."""
+    """The suggestion is the full name."""
     written = {"salmon": "fish/salmon.v1"}
     assert did_you_mean(written, "salmn", written=written) == "; did you mean fish/salmon.v1?"
 
 
 def test_a_long_list_is_cut() -> None:
-    """A message with two dozen names is not read; it says how many more there are, and where."""
+    """Nobody reads two dozen names; the message says how many more there are, and where."""
     names = [f"n{number}" for number in range(MOST + 3)]
     assert listed(names[:MOST]) == ", ".join(names[:MOST])
     assert listed(names) == ", ".join(names[:MOST]) + " and 3 more"
@@ -49,13 +49,13 @@ def test_a_long_list_is_cut() -> None:
 
 class TestFlags:
     def parser(self, about: str = "") -> Flags:
-        made = Flags("python -m toy", about)
-        made.add_argument("--data-root")
-        made.add_argument("--dry-run", action="store_true")
-        return made
+        flags = Flags("python -m toy", about)
+        flags.add_argument("--data-root")
+        flags.add_argument("--dry-run", action="store_true")
+        return flags
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "message"),
         [
             (["--data-rot", "x"], "unrecognized arguments: --data-rot x; did you mean --data-root?"),
             (["--data-rot=x"], "unrecognized arguments: --data-rot=x; did you mean --data-root?"),
@@ -64,25 +64,25 @@ class TestFlags:
             (["word"], "unrecognized arguments: word"),
         ],
     )
-    def test_a_misspelt_flag_is_told(self, words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """In the last line, without a page of flags before it."""
+    def test_a_misspelt_flag_is_told(self, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """The last line has the suggestion, without a page of flags before it."""
         with pytest.raises(SystemExit) as end:
             self.parser().parse_args(words)
         assert end.value.code == 2
-        assert capsys.readouterr().err == f"(python -m toy --help lists the flags)\npython -m toy: error: {told}\n"
+        assert capsys.readouterr().err == f"(python -m toy --help lists the flags)\npython -m toy: error: {message}\n"
 
     def test_flags_are_parsed(self) -> None:
-        """As by argparse."""
+        """Flags are parsed as by argparse."""
         assert vars(self.parser().parse_args(["--dry-run"])) == {"data_root": None, "dry_run": True}
 
     def test_help_keeps_the_lines_that_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing is squashed into one paragraph."""
+        """Lines that fit are not merged into one paragraph."""
         monkeypatch.setenv("COLUMNS", "80")
         about = "Is it so?\nPerhaps.\n\n1 fish x 2 seas = 2 trials\n\n    python -m toy --dry-run\n    python -m toy"
         assert f"\n\n{about}\n\n" in self.parser(f"{about}\n").format_help()
 
     def test_help_fits_into_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Text is filled anew, and a command goes on behind a backslash."""
+        """Text is filled anew, and a command continues after a backslash."""
         monkeypatch.setenv("COLUMNS", "42")
         text = "Does the toy swim in the sea,\nor does it sink at once? Perhaps, perhaps not."
         about = f"{text}\n\n    python -m toy --data-root ~/fish --dry-run\n"
@@ -93,7 +93,7 @@ class TestFlags:
 
 
 def test_columns_stand_below_each_other() -> None:
-    """The last is wrapped, keeps its own line breaks, and no line ends in blanks."""
+    """The last column is wrapped and keeps its line breaks, and no line ends with blanks."""
     rows = [("name", "n", "what"), ("fish", "10", "swims in the sea\nand is silent"), ("", "3", "")]
     assert aligned(rows, width=20).splitlines() == [
         "name  n   what",

@@ -1,4 +1,4 @@
-"""A network for tests that train none of the real ones, and the trial that they give it."""
+"""A small network for tests that do not train the real ones, and a trial for it."""
 
 from __future__ import annotations
 

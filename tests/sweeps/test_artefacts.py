@@ -1,4 +1,4 @@
-"""What is only for looking at: pictures of a bounded size, and no failure of one costs a trial its result."""
+"""Artefacts for display: pictures have a bounded size, and no failure of one costs a trial its result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTEBOOK = "module://matplotlib_inline.backend_inline"  # what every notebook ha
 
 
 def predictions(folder: Path, classes: list[str]) -> Path:
-    """Two test clips of every class, all of them recognised."""
+    """Two test clips of every class, all classified correctly."""
     labels = np.arange(2 * len(classes)) % len(classes)
     path = folder / "predictions.npz"
     np.savez(path, classes=np.array(classes), labels=labels, logits=np.eye(len(classes), dtype="f4")[labels])
@@ -35,7 +35,7 @@ def names(number: int) -> list[str]:
 class TestConfusion:
     @pytest.mark.parametrize("number", [1, 30, 31, 1000])
     def test_the_picture_is_bounded(self, tmp_path: Path, number: int) -> None:
-        """2,000 pixels a side, however many classes there are."""
+        """It has 2,000 pixels a side at most, however many classes there are."""
         artefacts.draw_confusion(predictions(tmp_path, names(number)), tmp_path / "confusion.png")
         with Image.open(tmp_path / "confusion.png") as picture:
             assert 300 < max(picture.size) <= 2_000
@@ -43,7 +43,7 @@ class TestConfusion:
 
     @pytest.mark.parametrize(("number", "counts"), [(2, 4), (30, 900), (31, 0), (200, 0)])
     def test_counts_are_written_where_they_can_be_read(self, number: int, counts: int) -> None:
-        """In every cell up to 30 classes, in none above; then a bar says what a shade means."""
+        """Up to 30 classes, every cell has its count; above, none does, and a bar explains the shades."""
         labels = np.arange(number)
         axes, *bar = artefacts.confusion_figure(names(number), labels, labels).axes
         assert len(axes.texts) == counts
@@ -51,7 +51,7 @@ class TestConfusion:
 
     @pytest.mark.parametrize(("number", "named"), [(60, 60), (61, 31), (200, 50), (1000, 59)])
     def test_names_keep_room(self, number: int, named: int) -> None:
-        """At most 60 along a side, each at its own class."""
+        """There are at most 60 along a side, each at its own class."""
         labels = np.arange(number)
         axes = artefacts.confusion_figure(names(number), labels, labels).axes[0]
         shown = [label.get_text() for label in axes.get_yticklabels()]
@@ -61,9 +61,9 @@ class TestConfusion:
         assert axes.get_yticks().tolist() == [k * cells // number for k in classes]
 
     def test_shades_are_shares_of_the_true_class(self) -> None:
-        """Of class b three clips of four were named a; of a thousand classes, neighbours share a cell."""
-        found = artefacts.confusion_figure(["a", "b"], np.array([0, 1, 1, 1, 1]), np.array([0, 0, 0, 0, 1]))
-        assert found.axes[0].get_images()[0].get_array().tolist() == [[1, 0], [0.75, 0.25]]  # type: ignore[union-attr]
+        """Three of four clips of class b were named a; of a thousand classes, neighbours share a cell."""
+        figure = artefacts.confusion_figure(["a", "b"], np.array([0, 1, 1, 1, 1]), np.array([0, 0, 0, 0, 1]))
+        assert figure.axes[0].get_images()[0].get_array().tolist() == [[1, 0], [0.75, 0.25]]  # type: ignore[union-attr]
         many = artefacts.confusion_figure(names(1000), np.array([998, 999]), np.array([0, 999]))
         shades = np.asarray(many.axes[0].get_images()[0].get_array())
         assert shades[-1, [0, -1]].tolist() == [0.5, 0.5]
@@ -71,7 +71,7 @@ class TestConfusion:
 
     @pytest.mark.parametrize("name", ["$a_0{ _^", "a\\frac", "Phylloscopus collybita tristis (Siberian chiffchaff)"])
     def test_any_name_is_written_as_it_is(self, tmp_path: Path, name: str) -> None:
-        """Dollars are no formulae; a long name loses its middle, where many are alike."""
+        """Dollar signs do not start formulae; a long name loses its middle, because many names begin alike."""
         artefacts.draw_confusion(predictions(tmp_path, [name, "b"]), tmp_path / "confusion.png")
         figure = artefacts.confusion_figure([name, "b"], np.array([0]), np.array([1]))
         (shown, _) = [label.get_text() for label in figure.axes[0].get_xticklabels()]
@@ -80,18 +80,18 @@ class TestConfusion:
 
 class TestWrite:
     def test_names_what_there_is(self, tmp_path: Path) -> None:
-        """The predictions first: the others are only for looking at."""
+        """The predictions come first, because the other files are only for display."""
         predictions(tmp_path, names(3))
-        found = artefacts.write(tmp_path, TRIAL, pytest.fail)
-        assert [path.name for path in found] == ["predictions.npz", "config.json", "confusion.png"]
-        assert json.loads(found[1].read_text())["key"] == TRIAL.key
+        files = artefacts.write(tmp_path, TRIAL, pytest.fail)
+        assert [path.name for path in files] == ["predictions.npz", "config.json", "confusion.png"]
+        assert json.loads(files[1].read_text())["key"] == TRIAL.key
 
     def test_a_search_has_no_picture(self, tmp_path: Path) -> None:
-        """Nothing of it was tested."""
+        """None of its trials is tested."""
         assert artefacts.write(tmp_path, TRIAL, pytest.fail) == [tmp_path / "config.json"]
 
     def test_a_picture_is_drawn_once(self, tmp_path: Path) -> None:
-        """A later start keeps it; one that is older than the predictions shows others, and is drawn again."""
+        """A later start keeps it; a picture older than the predictions is out of date and drawn again."""
         picture, source = tmp_path / "confusion.png", predictions(tmp_path, names(3))
         artefacts.write(tmp_path, TRIAL, pytest.fail)
         drawn = picture.stat().st_ino
@@ -104,30 +104,30 @@ class TestWrite:
     @pytest.mark.parametrize("name", artefacts.FOR_LOOKING)
     def test_one_that_cannot_be_made_is_said(self, tmp_path: Path, name: str) -> None:
         """It is left out, with its path and the reason; the predictions stay."""
-        said: list[str] = []
+        messages: list[str] = []
         predictions(tmp_path, names(3))
         (tmp_path / name).mkdir()
-        found = artefacts.write(tmp_path, TRIAL, said.append)
-        assert {path.name for path in found} == {"predictions.npz", *artefacts.FOR_LOOKING} - {name}
-        (line,) = said
+        files = artefacts.write(tmp_path, TRIAL, messages.append)
+        assert {path.name for path in files} == {"predictions.npz", *artefacts.FOR_LOOKING} - {name}
+        (line,) = messages
         assert line.startswith(f"{tmp_path / name} was not ")
         assert "Is a directory" in line
 
     def test_predictions_that_cannot_be_read_are_said(self, tmp_path: Path) -> None:
-        """Whatever their bytes do to numpy."""
-        said: list[str] = []
+        """A message comes, whatever their bytes do to numpy."""
+        messages: list[str] = []
         path = predictions(tmp_path, names(3))
         path.write_bytes(path.read_bytes()[:-40])
-        assert tmp_path / "confusion.png" not in artefacts.write(tmp_path, TRIAL, said.append)
-        assert len(said) == 1
+        assert tmp_path / "confusion.png" not in artefacts.write(tmp_path, TRIAL, messages.append)
+        assert len(messages) == 1
 
     def test_it_is_said_once(self) -> None:
-        """What fails for one trial fails for those behind it."""
-        said: list[str] = []
-        first = artefacts.once(said.append)
+        """A failure for one trial repeats for later ones."""
+        messages: list[str] = []
+        first = artefacts.once(messages.append)
         for line in ("one", "two"):
             first(line)
-        assert said == ["one"]
+        assert messages == ["one"]
 
 
 PROGRAM = """
@@ -145,7 +145,7 @@ assert not drawing.pyplot().isinteractive()
 class TestDoor:
     @pytest.mark.parametrize("backend", [NOTEBOOK, "nonsense"])
     def test_no_backend_of_a_notebook_breaks_it(self, tmp_path: Path, backend: str) -> None:
-        """The picture is drawn, into a file alone."""
+        """The picture is drawn, into a file only."""
         self.draw(tmp_path, MPLBACKEND=backend)
 
     @pytest.mark.parametrize("where", ["here", "named"])
@@ -156,13 +156,13 @@ class TestDoor:
         assert self.draw(tmp_path, tmp_path if where == "here" else ROOT, MATPLOTLIBRC=str(style)) == plain
 
     def test_one_that_cannot_be_decoded_changes_nothing(self, tmp_path: Path) -> None:
-        """matplotlib itself cannot be imported with it."""
+        """Matplotlib itself could not be imported with it."""
         (tmp_path / "latin").write_bytes("font.family: Grün".encode("latin-1"))
         self.draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "latin"))
 
     @pytest.mark.parametrize("module", ["analysis.engine.search.plots", "analysis.inside.heatmaps"])
     def test_it_stands_before_whatever_else_loads_matplotlib(self, module: str) -> None:
-        """Each alone can be imported, and what it imports later."""
+        """Each module can be imported alone, and so can everything that it imports later."""
         later = "import captum.attr, optuna.visualization.matplotlib"
         command = [sys.executable, "-c", f"import {module}; {later}"]
         run = subprocess.run(command, env={**os.environ, "MPLBACKEND": "nonsense"}, cwd=ROOT, capture_output=True)
@@ -171,7 +171,7 @@ class TestDoor:
     def draw(self, tmp_path: Path, folder: Path = ROOT, **environment: str) -> bytes:
         source, picture = predictions(tmp_path, names(3)), tmp_path / "picture.png"
         words = [sys.executable, "-c", PROGRAM, source, picture]
-        whole = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        run = subprocess.run(words, env=whole, cwd=folder, capture_output=True, text=True)
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        run = subprocess.run(words, env=variables, cwd=folder, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         return picture.read_bytes()

@@ -73,7 +73,7 @@ def in_this_process(jobs: Iterable[tuner.Job], num_jobs: int, listener: Any, *re
 
 
 class Line(NamedTuple):
-    """Of the work log: a process began a trial (epoch 0), or an epoch."""
+    """A line of the work log: a process began a trial (epoch 0), or an epoch."""
 
     pid: int
     key: str
@@ -82,7 +82,7 @@ class Line(NamedTuple):
 
 @dataclass
 class Study:
-    """A sweep in a storage of its own, whose drivers are killed."""
+    """A sweep in its own storage, whose drivers are killed."""
 
     sweep: Sweep
     data: Path
@@ -92,26 +92,26 @@ class Study:
     kills: int = 0
 
     def start(self, lock: bool = True, **environment: str) -> int:
-        """A driver in a child process; its process id."""
+        """Starts a driver in a child process, and returns its process id."""
         if child := os.fork():
             return child
         code = 70
         try:
-            with self.storage.with_name("said").open("a", buffering=1) as said:
-                sys.stdout = sys.stderr = said
+            with self.storage.with_name("said").open("a", buffering=1) as output:
+                sys.stdout = sys.stderr = output
                 os.environ |= environment
                 with self.replaced(lock):
                     words = ["--data-root", self.data, "--cache-dir", self.cache, "--storage", self.storage]
                     code = launch.launch(self.sweep, list(map(str, words)))
         except BaseException:
-            with self.storage.with_name("said").open("a") as said:
-                traceback.print_exc(file=said)
+            with self.storage.with_name("said").open("a") as output:
+                traceback.print_exc(file=output)
         finally:
             os._exit(code)
 
     @contextmanager
     def replaced(self, lock: bool) -> Iterator[None]:
-        """Ray and the network; and the work is written down."""
+        """Replaces Ray and the network, and logs the work."""
         train_epoch = finetune.train_epoch
 
         def begin(config: TrialConfig, num_classes: int, checkpoint: Path | None) -> nn.Module:
@@ -137,13 +137,13 @@ class Study:
             log.write(f"{os.getpid()} {config.key} {epoch}\n")
 
     def work(self) -> list[Line]:
-        """What was done, in order."""
+        """The work that was done, in order."""
         log = self.storage.with_name("work")
         lines = log.read_text().splitlines() if log.exists() else []
         return [Line(int(pid), key, int(epoch)) for pid, key, epoch in map(str.split, lines)]
 
     def run(self, kill_after_s: float | None = None, **environment: str) -> int:
-        """A driver's exit code; it must not have executed what was committed before, nor changed it."""
+        """Runs a driver to its exit code; it must neither execute nor change committed trials."""
         before = self.records()
         child = self.start(**environment)
         if kill_after_s is not None:
@@ -162,7 +162,7 @@ class Study:
             assert code == -signal.SIGKILL, self.said()
 
     def said(self) -> str:
-        """What drivers printed."""
+        """The output of the drivers."""
         return self.storage.with_name("said").read_text()
 
     def records(self) -> dict[str, bytes]:
@@ -170,16 +170,16 @@ class Study:
         return {path.parent.name[:12]: path.read_bytes() for path in self.storage.glob(f"trials/*/{record.FILE}")}
 
     def results(self) -> dict[str, tuple[Path, Record]]:
-        """Every trial's folder and whole record, by key."""
+        """The folder and complete record of every trial, by key."""
         folders = {path.name[:12]: path for path in self.storage.glob("trials/*")}
-        return {key: (folder, found) for key, folder in folders.items() if (found := record.read(folder))}
+        return {key: (folder, committed) for key, folder in folders.items() if (committed := record.read(folder))}
 
     def runs(self) -> list[Run]:
         return read_all(f"sqlite:///{self.storage / 'mlflow.db'}")
 
 
 def wait(child: int) -> int:
-    """The exit code of a child; minus the signal that killed it."""
+    """The exit code of a child, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -200,12 +200,12 @@ def timeless(found: Record) -> list[dict[str, float]]:
 
 
 def check_committed(study: Study, alone: Study) -> None:
-    """Every planned trial has one record, whole, with its files, and the same bits as where nothing was killed."""
-    found, expected = study.results(), alone.results()
+    """Every planned trial has one complete record with its files, and the same bits as without kills."""
+    results, expected = study.results(), alone.results()
     planned = {t.key for t in study.sweep.trials}
-    assert set(found) == planned
+    assert set(results) == planned
     assert len(list(study.storage.glob("trials/*"))) == len(planned)
-    for key, (folder, mine) in found.items():
+    for key, (folder, mine) in results.items():
         record.check_files(folder, mine)
         assert not list(folder.glob(f"{record.ATTEMPT}*")), "an attempt's folder was left"
         assert timeless(mine) == timeless(expected[key][1])
@@ -213,7 +213,7 @@ def check_committed(study: Study, alone: Study) -> None:
 
 
 def check_shown(study: Study, whole_curves: bool = True) -> None:
-    """The store has exactly one finished run for each record, whole, and none that is running."""
+    """The store has exactly one complete, finished run for each record, and none that is running."""
     runs = study.runs()
     assert "RUNNING" not in {run.status for run in runs}, "P4: a run has no driver"
     for key, (folder, mine) in study.results().items():
@@ -229,7 +229,7 @@ def check_shown(study: Study, whole_curves: bool = True) -> None:
 
 
 def check_work(study: Study) -> None:
-    """A killed driver's trial went on from its last epoch, or did that one epoch again."""
+    """A killed driver's trial resumed from its last epoch, or did that one epoch again."""
     done: dict[str, list[Line]] = defaultdict(list)
     for line in study.work():
         if line.epoch:
@@ -245,7 +245,7 @@ def check_work(study: Study) -> None:
 
 
 def check(study: Study, alone: Study) -> None:
-    """All promises, after a driver has exited with 0."""
+    """Checks all promises, after a driver has exited with 0."""
     check_committed(study, alone)
     assert not list(study.storage.glob("trials/*/*-0*.pt*")), "a checkpoint was left"
     check_shown(study)
@@ -254,7 +254,7 @@ def check(study: Study, alone: Study) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where studies lie: in memory where there is room, since a kill, unlike a power cut, loses nothing of a file."""
+    """The place of the studies: in memory if there is room, since a kill, unlike a power cut, loses no data."""
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2e9:
         with tempfile.TemporaryDirectory(dir=memory) as folder:
@@ -265,7 +265,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def new_study(place: Path, empty_database: Path) -> Callable[..., Study]:
-    """A function that makes a study of so many trials, with a store that has tables and no runs."""
+    """A function that makes a study of some trials, with a store that has tables and no runs."""
     write_deepship(place / "ships", num_per_class=4, seconds=(2, 3), rate_hz=8_000)
 
     def made(num_trials: int = NUM_TRIALS) -> Study:
@@ -279,7 +279,7 @@ def new_study(place: Path, empty_database: Path) -> Callable[..., Study]:
 
 @pytest.fixture(scope="module")
 def alone(new_study: Callable[..., Study]) -> Iterator[Study]:
-    """The study that nothing happened to."""
+    """An undisturbed study."""
     # What every child would do again is done once, before the forks.
     Figure().savefig(os.devnull, format="png")  # loads what draws, and looks for fonts
     torch.optim.Adam(nn.Linear(1, 1).parameters())  # loads torch's compiler: 4 s
@@ -292,7 +292,7 @@ def alone(new_study: Callable[..., Study]) -> Iterator[Study]:
 
 @pytest.fixture(scope="module")
 def seconds(alone: Study, new_study: Callable[..., Study]) -> float:
-    """How long an undisturbed study takes here, its clips being in the cache."""
+    """The time of an undisturbed study, with its clips in the cache."""
     began = time.monotonic()
     assert new_study(FEW).run() == launch.COMPLETE
     return time.monotonic() - began
@@ -311,7 +311,7 @@ def test_a_study_that_is_left_alone(alone: Study) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_killed_at_random(new_study: Callable[..., Study], alone: Study, seconds: float, seed: int) -> None:
-    """Drivers that live for a random time, one after another, until the study is complete; then the next study."""
+    """Drivers live for a random time, one after another, until the study is complete; then comes the next study."""
     chance, kills = random.Random(seed), 0
     while kills < KILLS:
         study = new_study(FEW)
@@ -328,7 +328,7 @@ def test_killed_at_random(new_study: Callable[..., Study], alone: Study, seconds
 def test_killed_at_every_place(
     new_study: Callable[..., Study], alone: Study, tmp_path: Path, at: str, times: str
 ) -> None:
-    """The first time that it is reached, the second, and both; the log shows that it was."""
+    """A kill comes at the first time that a place is reached, at the second, and at both; the log confirms it."""
     study = new_study(2)
     study.until_done(SOUNDINGS_FAULT=at, SOUNDINGS_FAULT_TIMES=times, SOUNDINGS_FAULT_LOG=str(tmp_path))
     assert {f"{at} {number}" for number in times.split(",")} <= {path.name for path in tmp_path.iterdir()}
@@ -345,7 +345,7 @@ def until(holds: Callable[[], bool], child: int) -> None:
 
 
 def test_a_second_driver_leaves(new_study: Callable[..., Study], alone: Study) -> None:
-    """P12: while one works, another is refused at once, executes nothing and changes nothing."""
+    """P12: while one driver works, another is refused at once, executes nothing and changes nothing."""
     study = new_study()
     first = study.start()
     until(lambda: bool(study.work()), first)
@@ -371,14 +371,14 @@ def test_two_drivers_without_a_lock(new_study: Callable[..., Study], alone: Stud
 
 
 def stop(child: int) -> None:
-    """Stops a process and all its threads; they have stopped when this returns."""
+    """Stops a process and all its threads, and returns once they have stopped."""
     os.kill(child, signal.SIGSTOP)
     _, status = os.waitpid(child, os.WUNTRACED)
     assert os.WIFSTOPPED(status), "the driver ended first"
 
 
 def is_free(database: Path) -> bool:
-    """Whether nobody is writing, or reading, which keeps others from writing as long as it is stopped."""
+    """Whether no stopped process is writing, or reading in a way that keeps others from writing."""
     with closing(sqlite3.connect(database, timeout=0)) as connection:
         try:
             connection.execute("BEGIN EXCLUSIVE")
@@ -391,7 +391,7 @@ def is_free(database: Path) -> bool:
 def test_a_driver_that_comes_back_to_life_changes_nothing(
     new_study: Callable[..., Study], alone: Study, epoch: int
 ) -> None:
-    """Stopped in a trial, on a disk without locks; another driver does all; what the first commits is too late."""
+    """It is stopped in a trial, on a disk without locks; another driver finishes everything before it commits."""
     study = new_study()
     first, halfway = study.start(lock=False), NUM_TRIALS // 2
     until(lambda: [line.epoch for line in study.work()].count(epoch) == halfway, first)
@@ -423,12 +423,14 @@ def test_a_driver_that_comes_back_to_life_changes_nothing(
 def test_a_network_killed_at_every_checkpoint_ends_with_the_same_bits(
     new_study: Callable[..., Study], alone: Study, tmp_path: Path
 ) -> None:
-    """P5: a real one, killed each time that a checkpoint, or the kept weights, have just been written."""
+    """P5: a real network is killed whenever a checkpoint, or the kept weights, have just been written."""
     place = "checkpoint is written"
-    whole = new_study(1)
-    whole.network = networks.start_network
+    undisturbed = new_study(1)
+    undisturbed.network = networks.start_network
     (tmp_path / "whole").mkdir()
-    whole.until_done(SOUNDINGS_FAULT=place, SOUNDINGS_FAULT_TIMES="never", SOUNDINGS_FAULT_LOG=str(tmp_path / "whole"))
+    undisturbed.until_done(
+        SOUNDINGS_FAULT=place, SOUNDINGS_FAULT_TIMES="never", SOUNDINGS_FAULT_LOG=str(tmp_path / "whole")
+    )
     times = len(list((tmp_path / "whole").iterdir()))
     assert times > BASE.epochs + 1
     for time_ in map(str, range(1, times + 1)):
@@ -437,4 +439,4 @@ def test_a_network_killed_at_every_checkpoint_ends_with_the_same_bits(
         study.network = networks.start_network
         study.until_done(SOUNDINGS_FAULT=place, SOUNDINGS_FAULT_TIMES=time_, SOUNDINGS_FAULT_LOG=str(tmp_path / time_))
         assert study.kills == 1
-        check(study, whole)
+        check(study, undisturbed)

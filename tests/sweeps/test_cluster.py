@@ -1,4 +1,4 @@
-"""What is known of a cluster before anything runs on it: its size, its nodes' packages, its copy of the code."""
+"""A cluster before anything runs on it: its size, the packages of its nodes, and its copy of the code."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ LAUNCHED = {
 
 
 def test_a_cluster_counts_as_large_as_it_may_grow() -> None:
-    """Workers that are not started yet are room for trials: without it, it would never grow."""
+    """Workers that are not started yet count as room for trials; otherwise it would never grow."""
     assert full_size(LAUNCHED) == {"CPU": 4 * 8 + 10 * 64, "GPU": 4 + 80, "memory": 8e9}
     assert full_size({}) == {}
 
 
 def test_the_environment_is_what_the_lock_file_pins() -> None:
-    """The interpreter and every pinned package that is here, with its version."""
+    """It has the interpreter and every installed pinned package, with its version."""
     here = environment()
     assert {"python", "torch", "numpy", "ray", "mlflow"} <= set(here)
     assert all(here.values())
 
 
 def test_differences_are_named() -> None:
-    """Another version, one that is missing, one too many; equal ones are nothing."""
+    """Another version, a missing and a superfluous package are named; equal ones are not."""
     assert differences({"torch": "2.14.1"}, {"torch": "2.14.1"}) == ""
-    found = differences({"torch": "2.15.0", "extra": "1"}, {"torch": "2.14.1", "timm": "1.0"})
-    assert found == "torch 2.15.0 instead of 2.14.1, timm missing instead of 1.0, extra 1 instead of none"
+    words = differences({"torch": "2.15.0", "extra": "1"}, {"torch": "2.14.1", "timm": "1.0"})
+    assert words == "torch 2.15.0 instead of 2.14.1, timm missing instead of 1.0, extra 1 instead of none"
 
 
 def test_a_worker_on_another_environment_refuses_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the node's name, with the remedy; a worker like the driver takes them."""
+    """The message has the node's name and the remedy; a worker like the driver accepts trials."""
     monkeypatch.setenv("SOUNDINGS_ENVIRONMENT", json.dumps({**environment(), "torch": "2.15.0"}))
     for _ in range(2):
         with pytest.raises(WrongEnvironment, match=rf"(?s)ray up.*{os.uname().nodename}: torch .* instead of 2.15.0$"):
@@ -62,7 +62,7 @@ def test_a_worker_on_another_environment_refuses_every_trial(monkeypatch: pytest
 
 @pytest.fixture
 def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a cluster's head: a mounted repository, and the file that Ray's launcher leaves."""
+    """The home of a cluster's head: a mounted repository, and the file of Ray's launcher."""
     (tmp_path / "soundings" / "sweeps").mkdir(parents=True)
     (tmp_path / "soundings" / "sweeps" / "toy.py").write_text("BASE = 1\n")
     (tmp_path / "ray_bootstrap_config.yaml").touch()
@@ -72,7 +72,7 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_submitted_study_must_be_the_mounted_one(head: Path) -> None:
-    """The copy in the home folder, and the original, pass; one that was edited since is refused with the command."""
+    """The copy in the home folder and the original pass; one that has been edited is refused, with the command."""
     copy = head / "toy.py"
     copy.write_text("BASE = 1\n")
     check_mount(str(copy))
@@ -83,21 +83,21 @@ def test_a_submitted_study_must_be_the_mounted_one(head: Path) -> None:
 
 
 def test_a_study_that_the_cluster_has_never_seen_is_refused(head: Path) -> None:
-    """What it needs beside itself would be missing too."""
+    """Its other files would be missing too."""
     (head / "new.py").write_text("BASE = 1\n")
     with pytest.raises(StaleMount, match=r"(?s)has no .*new.py.*ray up --no-restart"):
         check_mount(str(head / "new.py"))
 
 
 def test_where_there_is_no_cluster_a_study_may_lie_anywhere(head: Path) -> None:
-    """On a laptop a study of one's own needs no place in the repository."""
+    """On a laptop, a user's own study may be outside the repository."""
     code.LAUNCHED.unlink()
     check_mount(str(head / "mine.py"))
     check_mount(None)
 
 
 def test_a_cluster_that_is_not_named_is_not_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Ray that runs here may be another sweep's; on a head, or by its address, a cluster is joined."""
+    """A running Ray may be another sweep's; a cluster is joined on its head, or by its address."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(cluster, "LAUNCHED", tmp_path / "ray_bootstrap_config.yaml")
     assert cluster.is_own()
@@ -108,7 +108,7 @@ def test_a_cluster_that_is_not_named_is_not_joined(monkeypatch: pytest.MonkeyPat
 
 
 def output_of(program: str, *words: str) -> str:
-    """What a program prints that starts a Ray of its own and ends well."""
+    """The output of a program that starts a Ray of its own and succeeds."""
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         env={**os.environ, "RAY_ADDRESS": "local"},

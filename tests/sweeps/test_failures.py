@@ -1,4 +1,4 @@
-"""A failure is known by where and why it was raised: what kind it is, and whether others are the same."""
+"""Failures are classified by where and why they were raised: their kind, and whether others are the same."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def raised(error: Exception) -> str:
         (OOM_KILLER, "memory"),
         (raised(MemoryError()), "memory"),
         (raised(NotFinite("the training loss is nan in epoch 3, step 17; lower lr")), "not finite"),
-        (raised(CorpusError("cache/clips/x: not a whole cache entry; delete it, and it is built again")), "data"),
+        (raised(CorpusError("cache/clips/x: not a complete cache entry; delete it, and it is built again")), "data"),
         (raised(BackboneError("cnn99: there is no such network")), "start"),
         (raised(WrongWeights("best.pt: its SHA-256 is another")), "start"),
         (raised(DamagedRecord("record.json: is damaged")), "start"),
@@ -66,18 +66,18 @@ def raised(error: Exception) -> str:
     ],
 )
 def test_a_failure_is_of_a_kind(reason: str, kind: str) -> None:
-    """Real tracebacks, and what Ray says of a worker that is gone."""
+    """These are real tracebacks, and Ray's messages about a lost worker."""
     assert kind_of(reason) == kind
 
 
 @pytest.mark.parametrize("folder", ["BLOOM", "ZOOM 2", "OOMPH"])
 def test_a_folders_name_is_no_kind(folder: str) -> None:
-    """A path in a traceback is not what went wrong."""
+    """A path in a traceback does not decide its kind."""
     assert kind_of(raised(KeyError("x")).replace("tests/", f"{folder}/")) == "code"
 
 
 def test_only_what_would_fail_again_is_hopeless() -> None:
-    """With the same seed and the same bytes; a full disk, a lost worker and an unknown error are tried again."""
+    """It has the same seed and bytes; after a full disk, a lost worker or an unknown error a retry may help."""
     assert {"not finite", "data", "start"} == HOPELESS
 
 
@@ -96,12 +96,12 @@ def of_trials(error: Callable[[str], Exception]) -> set[str]:
     ids=["numbers", "keys", "addresses"],
 )
 def test_one_cause_has_one_signature(error: Callable[[str], Exception]) -> None:
-    """Numbers, keys and addresses in its message differ from trial to trial; place and words do not."""
+    """Numbers, keys and addresses differ from trial to trial; the place and the words do not."""
     assert len(of_trials(error)) == 1
 
 
 def test_other_causes_have_other_signatures() -> None:
-    """Another type, another message, another place, another way to lose a worker."""
+    """They have another type, message or place, or lost the worker in another way."""
     elsewhere = raised(ValueError("odd"))
     elsewhere = elsewhere.replace(", in inside", ", in another").replace("test_failures.py", "trial.py")
     others = [raised(ValueError("odd")), raised(KeyError("odd")), raised(ValueError("even")), elsewhere, RAY, CUDA, ""]
@@ -109,12 +109,12 @@ def test_other_causes_have_other_signatures() -> None:
 
 
 def failing(failures: Failures, *keys: str, error: str = "the same") -> list[str]:
-    """What is said of the failures of some trials, one after another."""
+    """The messages about the failures of some trials, one after another."""
     return [failures.add(key, raised(RuntimeError(f"{error} in {key}"))) for key in keys]
 
 
 def test_three_alike_stop_the_sweep() -> None:
-    """Not two; and the whole traceback is given."""
+    """Two do not; the whole traceback is given."""
     *before, third = failing(Failures(), *KEYS[:SAME_STOPS])
     assert before == ["", ""]
     assert third.startswith("the first 3 trials failed alike")
@@ -123,7 +123,7 @@ def test_three_alike_stop_the_sweep() -> None:
 
 
 def test_one_trial_alone_stops_nothing() -> None:
-    """However often it is tried again."""
+    """That is so however often it is tried again."""
     assert failing(Failures(), *[KEYS[0]] * 5) == [""] * 5
 
 
@@ -135,14 +135,14 @@ def test_three_that_differ_stop_nothing() -> None:
 
 
 def test_a_finished_trial_shows_that_it_can_be_done() -> None:
-    """After one, any number may fail alike."""
+    """After it, any number may fail alike."""
     failures = Failures()
     failures.finished()
     assert failing(failures, *KEYS) == [""] * 4
 
 
 def test_the_last_reason_is_given_with_its_kind() -> None:
-    """Or what the driver knows, where the trial could not say anything."""
+    """Without one, the driver gives the reason that it knows."""
     failures = Failures()
     failing(failures, KEYS[0])
     failures.add(KEYS[0], CUDA)
@@ -151,7 +151,7 @@ def test_the_last_reason_is_given_with_its_kind() -> None:
 
 
 def test_an_attempt_that_is_lost_has_its_own_reason() -> None:
-    """What the attempt before it said is forgotten when it starts, and counts where the worker said nothing since."""
+    """The reason of the previous attempt is forgotten at its start, and a reason given since then counts."""
     failures = Failures()
     failing(failures, KEYS[0])
     failures.starts(KEYS[0])
@@ -160,7 +160,7 @@ def test_an_attempt_that_is_lost_has_its_own_reason() -> None:
 
 
 def test_an_attempt_that_said_why_is_not_lost() -> None:
-    """Ray's own word for a failed trial comes after the trial's, and does not replace it."""
+    """Ray's own message about a failed trial comes later, and does not replace the trial's."""
     failures = Failures()
     failures.starts(KEYS[0])
     failing(failures, KEYS[0])
@@ -169,11 +169,11 @@ def test_an_attempt_that_said_why_is_not_lost() -> None:
 
 
 def test_three_lost_workers_stop_the_sweep() -> None:
-    """They have one cause, which is not the trials'."""
+    """They share a cause, which is not in the trials."""
     failures = Failures()
-    said = []
+    messages = []
     for key in KEYS[:SAME_STOPS]:
         failures.starts(key)
-        said.append(failures.lost(key, RAY))
-    assert said[:-1] == ["", ""]
-    assert said[-1].startswith("the first 3 trials failed alike")
+        messages.append(failures.lost(key, RAY))
+    assert messages[:-1] == ["", ""]
+    assert messages[-1].startswith("the first 3 trials failed alike")

@@ -57,12 +57,12 @@ class Finished:
     storage: Path
 
     def words(self, *more: str) -> list[str]:
-        """The command line."""
+        """The arguments of the command line."""
         words = ["--data-root", self.data, "--cache-dir", self.cache, "--storage", self.storage]
         return [*map(str, words), *more]
 
     def start(self, *more: str) -> int:
-        """The exit code of a start of the sweep."""
+        """Starts the sweep, and returns its exit code."""
         before = signal.getsignal(signal.SIGTERM)
         try:
             launch.main(SWEEP, self.words(*more))
@@ -81,22 +81,22 @@ class Finished:
         return verify.main(["--storage", str(self.storage)])
 
     def runs(self, role: str) -> list[Run]:
-        """What the store shows of trials, or of sweeps."""
+        """The store's runs of trials, or of sweeps."""
         return [run for run in read_all(f"sqlite:///{self.storage / 'mlflow.db'}") if run.tags.get("role") == role]
 
     def situation(self) -> Situation:
-        """As a start finds it, without records and runs."""
+        """The situation at a start, without records and runs."""
         source = Source(self.data, self.cache)
         data = {wanted: prepare.prepare(wanted, source) for wanted in survey.all_wanted(SWEEP.trials)}
         inputs = {t.key: survey.inputs_of(data[wanted_by(t)], None) for t in SWEEP.trials}
         return Situation(SWEEP, "", data, inputs, [])
 
     def commit(self, *made_with: Code) -> dict[str, Path]:
-        """Commits both trials, with one code or each with its own; their folders by key."""
-        now, folders = self.situation(), {}
+        """Commits both trials, with one code or each with its own, and returns their folders by key."""
+        plan, folders = self.situation(), {}
         common = {"storage": reconcile.storage_id(self.storage), "git_commit": "c0ffee"}
         for trial, code in zip(SWEEP.trials, made_with or [Code("c0de" * 16, {})] * 2, strict=True):
-            folder = folders[trial.key] = self.storage / "trials" / folder_name(trial, now.inputs[trial.key])
+            folder = folders[trial.key] = self.storage / "trials" / folder_name(trial, plan.inputs[trial.key])
             attempt = folder / f"{record.ATTEMPT}1"
             checkpoint.save(attempt / "best.pt", {"key": trial.key})
             arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array([*"abcd"])}
@@ -106,7 +106,7 @@ class Finished:
             mine = Record(
                 key=trial.key,
                 config=trial.to_dict(),
-                tags=trial_tags(now, trial, {**common, **code.tags}),
+                tags=trial_tags(plan, trial, {**common, **code.tags}),
                 scores={"test_accuracy": 1.0},
                 history=rows,
                 provenance={"device": "CPU"},
@@ -133,7 +133,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
 
 @pytest.fixture
 def study(committed: Finished, tmp_path: Path) -> Finished:
-    """A copy of it, to be harmed."""
+    """A copy of the committed storage, to be damaged."""
     mine = dataclasses.replace(committed, storage=tmp_path / "results")
     shutil.copytree(committed.storage, mine.storage)
     return mine
@@ -165,12 +165,12 @@ with lock.only_driver(Path(sys.argv[1])) as alone:
 
 
 class TestLock:
-    """One driver a storage."""
+    """One driver per storage."""
 
     def test_a_second_driver_is_told_who_the_first_is(
         self, study: Finished, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Process, host, since when, its command, and how to run beside it; a killed one holds nothing."""
+        """It is told its process, host, start and command, and how to run beside it; a killed driver holds nothing."""
         words = [sys.executable, "-c", HOLD, str(study.storage)]
         began = datetime.now().astimezone().replace(microsecond=0)
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
@@ -179,19 +179,20 @@ class TestLock:
             for start in (study.start, study.reconcile):
                 for _ in range(2):  # the first refusal leaves what the holder says
                     assert start() == launch.LOCKED
-                said = capsys.readouterr().err
+                message = capsys.readouterr().err
                 assert (
-                    f"another driver works in {study.storage}: process {holder.pid} on {socket.gethostname()}" in said
+                    f"another driver works in {study.storage}: process {holder.pid} on {socket.gethostname()}"
+                    in message
                 )
-                since = datetime.fromisoformat(said.partition(" since ")[2].partition(",")[0])
+                since = datetime.fromisoformat(message.partition(" since ")[2].partition(",")[0])
                 assert began <= since <= datetime.now().astimezone()
-                assert f"-c {study.storage}; wait for it, stop it, or run beside it with --storage" in said
+                assert f"-c {study.storage}; wait for it, stop it, or run beside it with --storage" in message
             holder.kill()
         assert study.start() == launch.COMPLETE
         assert (study.storage / lock.FILE).read_text() == ""
 
     def test_a_holder_that_says_nothing_is_said_to(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
-        """In the moment between its lock and its first word."""
+        """That is so in the moment between its lock and its first output."""
         with (study.storage / lock.FILE).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert study.start() == launch.LOCKED
@@ -211,7 +212,7 @@ CHANGES = {  # file, what is put at its end, and what the table then says of it
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_code_leaves_a_finished_sweep_finished(committed: Finished, tmp_path: Path, change: str) -> None:
     """One trial ran before the change and one after it: neither runs again, and tables refuse changed lines alone."""
-    before, after, (file, line, said) = tmp_path / "before", tmp_path / "after", CHANGES[change]
+    before, after, (file, line, expected) = tmp_path / "before", tmp_path / "after", CHANGES[change]
     for tree in (before, after):
         for folder in ("datasets", "trainable"):
             shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -222,66 +223,66 @@ def test_changed_code_leaves_a_finished_sweep_finished(committed: Finished, tmp_
     study.commit(codes(SWEEP.trials, before)[FIRST.key], codes(SWEEP.trials, after)[SECOND.key])
     assert study.start() == launch.COMPLETE
     shown = {run.key: run for run in study.runs("trial")}
-    found = [*mixed({trial: [shown[trial.key]] for trial in SWEEP.trials})]
-    assert len(found) == bool(said)
-    assert said in "".join(found)
+    problems = [*mixed({trial: [shown[trial.key]] for trial in SWEEP.trials})]
+    assert len(problems) == bool(expected)
+    assert expected in "".join(problems)
 
 
 class TestFiles:
-    """What a trial has committed."""
+    """The files of a committed trial."""
 
     @pytest.mark.parametrize("harm", HARMS)
     @pytest.mark.parametrize("name", FILES)
     def test_a_start_names_what_is_damaged(
         self, study: Finished, capsys: pytest.CaptureFixture[str], name: str, harm: str
     ) -> None:
-        """The start and the dry run end with 2; nothing else is changed, and with the copy back all is finished."""
-        path, (do, said) = trial_file(study, name), HARMS[harm]
-        whole = path.read_bytes()
+        """The start and the dry run end with 2; nothing else is changed, and with the copy restored all is finished."""
+        path, (do, expected) = trial_file(study, name), HARMS[harm]
+        intact = path.read_bytes()
         do(path)
         before = study.runs("trial")
         for more in ([], ["--dry-run"]):
             assert study.start(*more) == launch.BAD_INPUT
-            told = capsys.readouterr().err
-            assert f"deepship_rates: {path}: " in told
-            assert said in told
-            assert "delete its run in MLflow: then the trial runs again" in told
+            message = capsys.readouterr().err
+            assert f"deepship_rates: {path}: " in message
+            assert expected in message
+            assert "delete its run in MLflow: then the trial runs again" in message
         assert study.runs("trial") == before
-        path.write_bytes(whole)
+        path.write_bytes(intact)
         assert study.start() == launch.COMPLETE
 
     @pytest.mark.parametrize("name", FILES)
     def test_a_changed_byte_is_found_by_what_reads_the_files(
         self, study: Finished, capsys: pytest.CaptureFixture[str], name: str
     ) -> None:
-        """`verify` ends with 1, `reconcile` with 2; both name the file; whole again, both with 0."""
+        """`verify` ends with 1, `reconcile` with 2; both name the file; once it is restored, both end with 0."""
         path = trial_file(study, name)
-        whole = path.read_bytes()
+        intact = path.read_bytes()
         assert (study.verify(), study.reconcile()) == (0, 0)
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        path.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
         capsys.readouterr()
         assert study.verify() == 1
-        said = capsys.readouterr().out
-        assert f"{path}: has sha256 " in said
-        assert "2 committed trials, 1 damaged" in said
+        output = capsys.readouterr().out
+        assert f"{path}: has sha256 " in output
+        assert "2 committed trials, 1 damaged" in output
         assert study.reconcile() == 2
         assert f"{path}: has sha256 " in capsys.readouterr().err
-        path.write_bytes(whole)
+        path.write_bytes(intact)
         assert (study.verify(), study.reconcile()) == (0, 0)
 
     @pytest.mark.parametrize("start", ["start", "reconcile"])
     def test_one_trials_damage_keeps_no_other_from_being_repaired(
         self, study: Finished, capsys: pytest.CaptureFixture[str], start: str
     ) -> None:
-        """The store is lost, and one trial damaged: the other is shown, and the next start shows the rest."""
+        """The store is lost and one trial damaged: the other is shown, and the next start shows the rest."""
         path = trial_file(study, "best.pt")
-        whole = path.read_bytes()
+        intact = path.read_bytes()
         path.unlink()
         (study.storage / "mlflow.db").unlink()
         assert getattr(study, start)() == 2
         assert f"{path}: is missing" in capsys.readouterr().err
         assert [run.key for run in study.runs("trial")] == [SECOND.key]
-        path.write_bytes(whole)
+        path.write_bytes(intact)
         assert study.start() == launch.COMPLETE
         assert {run.key: run.status for run in study.runs("trial")} == {
             FIRST.key: "FINISHED",
@@ -291,7 +292,7 @@ class TestFiles:
     def test_a_damaged_trial_whose_run_was_deleted_runs_again(
         self, study: Finished, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """To delete the run is enough: a look plans the trial, and refuses no longer."""
+        """Deleting the run is enough: the trial is planned again, and nothing is refused any more."""
         trial_file(study, "predictions.npz").write_bytes(b"")
         (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
         Store(f"sqlite:///{study.storage / 'mlflow.db'}")._client.delete_run(mine.run_id)
@@ -301,7 +302,7 @@ class TestFiles:
         assert not list(study.storage.glob(f"trials/{FIRST.key}-*/{record.FILE}"))
 
     def test_a_damaged_record_stops_no_whole_storage(self, study: Finished, capsys: pytest.CaptureFixture[str]) -> None:
-        """`sweeps.engine.store.reconcile` and `sweeps.engine.store.verify` name it and go on to the others."""
+        """`sweeps.engine.store.reconcile` and `sweeps.engine.store.verify` name it and continue with the others."""
         trial_file(study, record.FILE).write_bytes(b"{}")
         (study.storage / "mlflow.db").unlink()
         assert study.reconcile() == 2
@@ -310,14 +311,14 @@ class TestFiles:
         assert study.verify() == 1
 
     def test_nothing_to_verify_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """2, and nothing is made there."""
+        """The exit code is 2, and nothing is created there."""
         assert verify.main(["--storage", str(tmp_path / "nowhere")]) == 2
         assert "no trial has been committed there" in capsys.readouterr().err
         assert not (tmp_path / "nowhere").exists()
 
 
 def without(*tables: str) -> Callable[[Path], None]:
-    """Harms a store by removing tables."""
+    """Damages a store by removing tables."""
 
     def drop(path: Path) -> None:
         with closing(sqlite3.connect(path)) as database, database:
@@ -341,7 +342,7 @@ def spoil(path: Path) -> None:
 
 
 def words_for_numbers(path: Path) -> None:
-    """Leaves a whole database whose values cannot be."""
+    """Leaves an intact database with impossible values."""
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE latest_metrics SET value = 'many'")
 
@@ -364,13 +365,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 class TestStore:
-    """The database that shows what was committed."""
+    """The database that shows the committed trials."""
 
     @pytest.mark.parametrize("kind", DAMAGE)
     def test_a_damaged_store_may_be_moved_away(
         self, study: Finished, capfd: pytest.CaptureFixture[str], kind: str
     ) -> None:
-        """Every command says so, ends with 2 and leaves the file as it is."""
+        """Every command says so, ends with 2 and leaves the file unchanged."""
         path = study.storage / "mlflow.db"
         DAMAGE[kind](path)
         harmed = path.read_bytes()
@@ -384,35 +385,37 @@ class TestStore:
         }
         for name, start in starts.items():
             assert start() == launch.BAD_INPUT, name
-            said = capfd.readouterr().err
-            assert f"move {path} away, with all files beside it whose names begin with mlflow.db, and the next" in said
-            assert "Traceback" not in said
+            message = capfd.readouterr().err
+            assert (
+                f"move {path} away, with all files beside it whose names begin with mlflow.db, and the next" in message
+            )
+            assert "Traceback" not in message
             assert path.read_bytes() == harmed, name
 
     @pytest.mark.parametrize("start", ["start", "reconcile"])
     def test_a_store_that_was_moved_away_is_written_again(self, study: Finished, start: str) -> None:
-        """From the records: trials, and the sweep's own run with tags and split, FINISHED once a start knows all."""
+        """The records give the trials and the sweep's own run with tags and split, FINISHED once a start knows all."""
         before = {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")}
-        (own,) = study.runs("sweep")
-        assert own.status == "FINISHED"
+        (sweep_run,) = study.runs("sweep")
+        assert sweep_run.status == "FINISHED"
         (study.storage / "mlflow.db").rename(study.storage / "moved")
         assert getattr(study, start)() == 0
         if start == "reconcile":  # which does not know what was planned
             assert study.start() == launch.COMPLETE
         assert {r.key: (r.metrics, r.tags["record"], r.params) for r in study.runs("trial")} == before
         (again,) = study.runs("sweep")
-        told = {name: value for name, value in own.tags.items() if name != "mlflow.runName"}
-        assert again.tags.items() >= told.items()
-        assert (again.status, again.name) == ("FINISHED", own.name)
+        tags = {name: value for name, value in sweep_run.tags.items() if name != "mlflow.runName"}
+        assert again.tags.items() >= tags.items()
+        assert (again.status, again.name) == ("FINISHED", sweep_run.name)
         assert list(Path(artifact_path(again, "")).glob("*.csv"))
         assert study.start() == launch.COMPLETE
         assert study.runs("sweep") == [again]
 
     def test_a_sweep_that_lacks_a_trial_is_not_shown_as_finished(self, study: Finished) -> None:
-        """Its own run stays as the lost driver left it."""
-        (own,) = study.runs("sweep")
+        """Its own run keeps the state in which the lost driver left it."""
+        (sweep_run,) = study.runs("sweep")
         store = Store(f"sqlite:///{study.storage / 'mlflow.db'}")
-        store.end(own.run_id, "KILLED")
+        store.end(sweep_run.run_id, "KILLED")
         trial_file(study, record.FILE).unlink()
         (mine,) = (run for run in study.runs("trial") if run.key == FIRST.key)
         store._client.delete_run(mine.run_id)
@@ -420,7 +423,7 @@ class TestStore:
         assert [run.status for run in study.runs("sweep")] == ["KILLED"]
 
     def test_a_store_without_a_byte_is_a_new_one(self, study: Finished) -> None:
-        """As a kill leaves it that comes before the first table."""
+        """A kill before the first table leaves such a file."""
         path = study.storage / "mlflow.db"
         path.write_bytes(b"")
         assert study.start("--dry-run") == study.start() == launch.COMPLETE
@@ -429,23 +432,23 @@ class TestStore:
     def test_a_store_that_is_busy_is_not_called_damaged(
         self, study: Finished, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody is told to move it away."""
+        """No message advises moving it away."""
         monkeypatch.setattr(runs, "TIMEOUT_S", 0)
         with closing(sqlite3.connect(study.storage / "mlflow.db")) as database:
             database.execute("BEGIN EXCLUSIVE")
             assert study.start() == launch.BAD_INPUT
-        said = capsys.readouterr().err
-        assert "mlflow.db: cannot be read (database is locked)" in said
-        assert "move" not in said
+        message = capsys.readouterr().err
+        assert "mlflow.db: cannot be read (database is locked)" in message
+        assert "move" not in message
 
     def test_bytes_changed_anywhere_raise_nothing_else(self, study: Finished, tmp_path: Path) -> None:
         """A store with noise at any place is read, or refused with the remedy."""
-        whole, path, chance = (study.storage / "mlflow.db").read_bytes(), tmp_path / "harmed.db", random.Random(0)
+        intact, path, chance = (study.storage / "mlflow.db").read_bytes(), tmp_path / "harmed.db", random.Random(0)
         refused = 0
         for _ in range(300):
-            path.write_bytes(whole)
+            path.write_bytes(intact)
             for _ in range(3):
-                overwrite(path, chance.randrange(len(whole)), chance.randbytes(chance.choice([1, 8, 100])))
+                overwrite(path, chance.randrange(len(intact)), chance.randbytes(chance.choice([1, 8, 100])))
             try:
                 read_all(f"sqlite:///{path}")
                 deleted_records(f"sqlite:///{path}")

@@ -21,7 +21,7 @@ KINDS = ("term", "driver", "worker", "interrupt", "worker-term", "driver", "work
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a short path: Ray's sockets lie in it, whose names have 107 characters at most."""
+    """A folder with a short path, because the paths of Ray's sockets may have 107 characters at most."""
     with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

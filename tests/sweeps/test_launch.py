@@ -41,14 +41,14 @@ def command(ships: Path, storage: Path, *more: str, fields: tuple[str, ...] = SM
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
-    """A driver in a process group of its own, with a Ray of its own."""
+    """Starts a driver in its own process group, with its own Ray."""
     environment = {**os.environ, "RAY_ADDRESS": "local", "PYTHONWARNINGS": ""}
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT)
 
 
 def finish(words: list[str]) -> tuple[int, str]:
-    """Exit code and output of a driver that is left alone."""
+    """The exit code and output of an undisturbed driver."""
     driver = start(words)
     output, _ = driver.communicate(timeout=600)
     return driver.returncode, output
@@ -67,7 +67,7 @@ def until(epoch: int, trials: Path, driver: subprocess.Popen[str]) -> None:
 
 
 def runs_of(storage: Path) -> list[Run]:
-    """What the store holds."""
+    """The runs of the store."""
     return read_runs(f"sqlite:///{storage / 'mlflow.db'}")
 
 
@@ -180,7 +180,7 @@ def test_a_trial_without_room_takes_half_batches_in_a_new_process(
 
 
 def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path: Path) -> None:
-    """All three files are named at once, with where they go, and no store is made."""
+    """All three files are named at once, with their destinations, and no store is made."""
     code, output = finish(command(ships, tmp_path, fields=()))
     assert code == BAD_INPUT
     assert output.count("curl ") == 3
@@ -213,7 +213,7 @@ def test_a_bad_flag_is_answered_with_its_remedy(ships: Path, tmp_path: Path, mor
 
 
 def test_a_second_driver_leaves(ships: Path, tmp_path: Path) -> None:
-    """Two drivers of one sweep in one storage: the second says so and touches nothing."""
+    """Of two drivers of one sweep in one storage, the second says so and touches nothing."""
     with (tmp_path / ".driver.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code, output = finish(command(ships, tmp_path))
@@ -222,7 +222,7 @@ def test_a_second_driver_leaves(ships: Path, tmp_path: Path) -> None:
 
 
 def test_a_study_starts_from_anywhere(ships: Path, tmp_path: Path) -> None:
-    """As a module, as a script, and as a copy that stands alone with the repository on PYTHONPATH."""
+    """It starts as a module, as a script, and as a lone copy with the repository on PYTHONPATH."""
     copy = tmp_path / "deepship_rates.py"
     shutil.copy(ROOT / "sweeps" / "deepship_rates.py", copy)
     flags = ["--dry-run", "--storage", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""A look at a plan runs nothing, loads nothing heavy, and knows what was measured."""
+"""A look at a plan runs nothing, loads nothing heavy, and uses the measurements."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NARROW = ("--set", "weights=none", "--set", "width=0.0625", "--set", "epochs=2",
 
 
 def play(trials: list[TrialConfig], storage: Path, asked: Asked) -> Answers:
-    """A cluster of two cores, on which every step takes two seconds."""
+    """Simulates a cluster of two cores, on which every step takes two seconds."""
     return Answers({cell_of(t): [Answer(HERE, MEASURED, 1.0)] for t in trials}, {}, Cluster(2))
 
 
@@ -55,18 +55,18 @@ def ships(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_measurement_reads_measures_and_plans(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Two cells, four trials of two epochs; nothing is trained."""
+    """There are two cells, and four trials of two epochs; nothing is trained."""
     monkeypatch.setattr(measure, "_on_cluster", play)
     assert launch(SWEEP, ["--measure", "--data-root", str(ships), "--storage", str(tmp_path), *NARROW]) == 0
-    said = capfd.readouterr().out
-    assert "2 of 2 cells are measured" in said
-    assert "2 of 2 cells measured on toy" in said
-    assert "4 planned, 0 done, 4 to run" in said
+    output = capfd.readouterr().out
+    assert "2 of 2 cells are measured" in output
+    assert "2 of 2 cells measured on toy" in output
+    assert "4 planned, 0 done, 4 to run" in output
     assert not (tmp_path / "trials").exists()
 
 
 def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither torch nor Ray, though it knows the audio and the measurements."""
+    """It loads neither torch nor Ray, though it knows the audio and the measurements."""
     monkeypatch.setattr(measure, "_on_cluster", play)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW]
     launch(SWEEP, ["--measure", *words])
@@ -88,29 +88,29 @@ def test_what_cannot_start_is_said_with_its_remedy(ships: Path, tmp_path: Path) 
     source = Source(ships, tmp_path / "cache")
     for wanted in survey.all_wanted(plan.trials):
         survey.prepare.prepare(wanted, source)
-    found = survey.from_memory(plan, options)
-    assert {t.key for t in plan.trials} == found.refused.keys()
-    assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(found.refused.values()))
-    assert found.inputs == {}
+    plan_now = survey.from_memory(plan, options)
+    assert {t.key for t in plan.trials} == plan_now.refused.keys()
+    assert "Cnn14_8k_mAP=0.416.pth is missing" in next(iter(plan_now.refused.values()))
+    assert plan_now.inputs == {}
 
 
 class TestWithoutACorpus:
     def test_says_what_is_missing_and_what_is_unknown(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """Three checkpoints are looked for, nothing is counted that nobody knows, and it is no refusal."""
+        """Three checkpoints are missing, unknown figures are not invented, and it is not a refusal."""
         assert launch(SWEEP, ["--dry-run", "--storage", str(tmp_path)]) == 0
-        said = capfd.readouterr().out
-        assert said.count("18 trials: cnn14 pre-trained at") == 3
-        assert said.count(" is missing; ") == 3
-        assert "54 planned; how many are done is unknown: name the corpus with --data-root" in said
-        assert "0.00 GB" not in said
+        output = capfd.readouterr().out
+        assert output.count("18 trials: cnn14 pre-trained at") == 3
+        assert output.count(" is missing; ") == 3
+        assert "54 planned; how many are done is unknown: name the corpus with --data-root" in output
+        assert "0.00 GB" not in output
 
     def test_counts_the_trials_of_a_search(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """Those that it will propose, and those that confirm its best."""
+        """It counts those to be proposed, and those that confirm the best."""
         assert launch(SEARCH, ["--dry-run", "--storage", str(tmp_path), "--limit", "7", "--seeds", "201-202"]) == 0
-        said = capfd.readouterr().out
-        assert "trials   7 evaluations and 2 confirmations planned\n" in said
-        assert "1 planned" not in said
-        assert "0.65 GB of kept weights" in said  # of the two: evaluations keep none
+        output = capfd.readouterr().out
+        assert "trials   7 evaluations and 2 confirmations planned\n" in output
+        assert "1 planned" not in output
+        assert "0.65 GB of kept weights" in output  # of the two: evaluations keep none
 
     @pytest.mark.parametrize(
         ("words", "told"),
@@ -126,14 +126,14 @@ class TestWithoutACorpus:
     def test_refuses_what_no_folder_can_put_right(
         self, sweep: Sweep | Search, words: list[str], told: str, tmp_path: Path
     ) -> None:
-        """The corpus's own file says so, for a plan and for a start."""
+        """The corpus's own file decides, for a plan and for a start."""
         for more in (["--dry-run"], []):
             with pytest.raises(CorpusError, match=re.escape(told)):
                 launch(sweep, [*words, *more, "--storage", str(tmp_path)])
         assert not list(tmp_path.iterdir())
 
     def test_takes_what_only_a_folder_can_tell(self, tmp_path: Path) -> None:
-        """Whether ESC-50's table has a class, and the published split of a corpus that needs no file."""
+        """Examples are a class in ESC-50's table, and the published split of a corpus that needs no file."""
         words = ["--set", "corpus=esc50", "--split", "published", "--classes", "dog,cat"]
         assert launch(SWEEP, [*words, "--dry-run", "--storage", str(tmp_path)]) == 0
 
@@ -141,22 +141,22 @@ class TestWithoutACorpus:
 def test_a_search_is_forecast_by_what_stands_for_its_trials(
     ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Eight evaluations, four at once on eight cores, then three confirmations: at the speed that is assumed."""
+    """Eight evaluations, four at once on eight cores, then three confirmations, at the assumed speed."""
     source = Source(ships, tmp_path / "cache")
     for wanted in survey.all_wanted((SEARCH.base,)):
         survey.prepare.prepare(wanted, source)
     words = ["--data-root", str(ships), "--storage", str(tmp_path), "--tflops", "0.001", "--cpus", "8", "--limit", "8"]
     assert launch(SEARCH, ["--dry-run", *words, "--set", "epochs=1"]) == 0
     one_s = (epoch_flops(dataclasses.replace(SEARCH.base, epochs=1), 8, 4) or 0) / 1e9
-    said = capfd.readouterr().out
-    assert f"time     {duration(3 * one_s)} " in said
-    assert "planned " not in said.replace("confirmations planned", "")
+    output = capfd.readouterr().out
+    assert f"time     {duration(3 * one_s)} " in output
+    assert "planned " not in output.replace("confirmations planned", "")
 
 
 def test_a_budget_that_cannot_be_kept_is_refused(
     ships: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Before anything is trained: nobody knows what the trials take."""
+    """The refusal comes before anything is trained, because the times of trials are unknown."""
     words = ["--data-root", str(ships), "--storage", str(tmp_path), *NARROW, "--budget", "1cpu-h"]
     with pytest.raises(survey.estimate.NoBudget, match="--measure"):
         launch(SWEEP, words)
@@ -166,7 +166,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(
 def test_a_dry_run_remembers_no_digest_and_a_start_does(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a checkpoint that nobody vouches for; a bit that flips after its first use stops the next start, in words."""
+    """It concerns an unknown checkpoint; a bit that flips after its first use stops the next start, in words."""
     key = "0123456789ab"
     checkpoint, memory = (tmp_path / "weights" / f"{key}.pt{suffix}" for suffix in ("", ".sha256"))
     checkpoint.parent.mkdir()

@@ -1,4 +1,4 @@
-"""What was measured is kept, found again where it holds, and measured once."""
+"""Measurements are kept, found again where they apply, and made once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMINGS = Timings(Cluster(2, 1, 16.0, 4.0), HERE, {HERE: {CELLS[0]: MEASURED}})
 
 
 class Machine:
-    """Plays the cluster; remembers what it was asked."""
+    """Simulates the cluster, and remembers its requests."""
 
     def __init__(self, device: str = HERE, refused: dict[str, str] | None = None) -> None:
         self.device, self.refused = device, refused or {}
@@ -48,7 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
-    """All of it, to the last digit."""
+    """All of it is there, to the last digit."""
     write(TIMINGS, tmp_path)
     assert read(tmp_path) == TIMINGS
     assert read(tmp_path).here == {CELLS[0]: MEASURED}
@@ -71,7 +71,7 @@ def test_other_versions_are_another_machine(tmp_path: Path) -> None:
 
 
 def test_copies_are_merged() -> None:
-    """All rounds count, and the worst of what was measured once."""
+    """All rounds count, and the worst of the values that were measured once."""
     worse = dataclasses.replace(MEASURED, step_s=(5.0,), load_s=0.5, peak_gb=1.0)
     assert merged([MEASURED, worse]) == dataclasses.replace(
         MEASURED, step_s=(1.0, 2.0, 5.0), eval_s=(0.1, 0.1), load_s=0.5
@@ -79,7 +79,7 @@ def test_copies_are_merged() -> None:
 
 
 def test_each_cell_is_measured_once(machine: Machine, tmp_path: Path) -> None:
-    """Seeds share one; a second start measures nothing; a new cell is measured alone."""
+    """Seeds share a cell; a second start measures nothing; a new cell is measured alone."""
     measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     assert machine.asked == [[CELLS[0]]]
@@ -90,19 +90,19 @@ def test_each_cell_is_measured_once(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_on_another_device_all_are_measured(machine: Machine, tmp_path: Path) -> None:
-    """The first new cell shows that the old ones were measured elsewhere; what was measured there is kept."""
+    """The first new cell shows that the old ones were measured elsewhere; those measurements are kept."""
     measure.measure_cells(TRIALS[:2], tmp_path, Asked())
     machine.device = f"another, {versions()}"
     measure.measure_cells(TRIALS, tmp_path, Asked())
     assert machine.asked[1:] == [[CELLS[1]], [CELLS[0]]]
-    found = read(tmp_path)
-    assert found.device == machine.device
-    assert found.here.keys() == set(CELLS)
-    assert HERE in found.measured
+    stored = read(tmp_path)
+    assert stored.device == machine.device
+    assert stored.here.keys() == set(CELLS)
+    assert HERE in stored.measured
 
 
 def test_a_cell_that_cannot_be_measured_says_why(machine: Machine, tmp_path: Path) -> None:
-    """The others are kept; it is not asked for again and again."""
+    """The others are kept; this one is not tried again and again."""
     machine.refused = {CELLS[0]: "out of memory"}
     assert measure.measure_cells(TRIALS, tmp_path, Asked()) == {CELLS[0]: "out of memory"}
     assert machine.asked == [CELLS]

@@ -1,4 +1,4 @@
-"""What is told arrives, in order and once, however the store fails; who tells never waits, and the end has an end."""
+"""Writes arrive in order and once, however the store fails; callers never wait, and closing is bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Said = list[str]
 
 
 class Toy:
-    """A store that takes numbers, and fails as long as it is told to."""
+    """A store of numbers that fails on request."""
 
     def __init__(self) -> None:
         self.taken: list[int] = []
@@ -53,50 +53,50 @@ def mirror_threads() -> list[threading.Thread]:
 
 
 def test_writes_arrive_in_order() -> None:
-    """A thousand of them, each once; then no thread is left, and nothing was said."""
-    toy, said = Toy(), Said()
-    told = Mirror(said.append)
+    """A thousand of them arrive, each once; then no thread is left, and nothing was printed."""
+    toy, messages = Toy(), Said()
+    mirror = Mirror(messages.append)
     for number in range(1000):
-        told.tell(toy.write(number))
-    assert told.close()
+        mirror.tell(toy.write(number))
+    assert mirror.close()
     assert toy.taken == list(range(1000))
-    assert not said
+    assert not messages
     assert not mirror_threads()
 
 
 def test_a_store_that_is_back_gets_everything_in_order() -> None:
-    """The write that failed is tried again, those behind it wait; an outage is said once, and its end once."""
-    toy, said = Toy(), Said()
-    told = Mirror(said.append)
-    told.tell(toy.write(0))
+    """The failed write is tried again while later ones wait; an outage and its end are reported once each."""
+    toy, messages = Toy(), Said()
+    mirror = Mirror(messages.append)
+    mirror.tell(toy.write(0))
     for outage in (1, 2):
         until(lambda outage=outage: len(toy.taken) == 10 * outage - 9)  # type: ignore[misc]
         toy.up.clear()
         before = toy.failures
         for number in range(10 * outage - 9, 10 * outage + 1):
-            told.tell(toy.write(number))
+            mirror.tell(toy.write(number))
         until(lambda before=before: toy.failures > before + 2)  # type: ignore[misc]
         toy.up.set()
-    assert told.close()
+    assert mirror.close()
     assert toy.taken == list(range(21))
     down, back = (
-        "--store toy: is down; trials go on, and what they commit is written when it is back",
+        "--store toy: is down; trials continue, and their results are written when it is back",
         "the store is back",
     )
-    assert said == [down, back] * 2
+    assert messages == [down, back] * 2
 
 
 def test_telling_never_waits() -> None:
-    """Not while a write hangs, not while the store is down, not after the end."""
-    gate, told = threading.Event(), Mirror(Said().append)
-    told.tell(lambda: assert_true(gate.wait(10)))
+    """It does not wait while a write hangs, while the store is down, or after the end."""
+    gate, mirror = threading.Event(), Mirror(Said().append)
+    mirror.tell(lambda: assert_true(gate.wait(10)))
     began = time.monotonic()
     for _ in range(10_000):
-        told.tell(gate.set)
+        mirror.tell(gate.set)
     assert time.monotonic() - began < 1
     gate.set()
-    assert told.close()
-    told.tell(gate.set)
+    assert mirror.close()
+    mirror.tell(gate.set)
 
 
 def assert_true(value: bool) -> None:
@@ -105,29 +105,29 @@ def assert_true(value: bool) -> None:
 
 def test_a_store_that_stays_down_is_given_up() -> None:
     """Closing lasts as long as its patience, and says that not all arrived; the thread ends and tries no more."""
-    toy, said = Toy(), Said()
+    toy, messages = Toy(), Said()
     toy.up.clear()
-    told = Mirror(said.append)
-    told.tell(toy.write(0))
-    told.tell(toy.write(1))
+    mirror = Mirror(messages.append)
+    mirror.tell(toy.write(0))
+    mirror.tell(toy.write(1))
     until(lambda: toy.failures > 0)
     began = time.monotonic()
-    assert not told.close(0.2)
+    assert not mirror.close(0.2)
     assert 0.2 <= time.monotonic() - began < 1
     until(lambda: not mirror_threads())
     toy.up.set()
     assert toy.taken == []
-    assert len(said) == 1
+    assert len(messages) == 1
 
 
 def test_a_write_that_hangs_is_the_last() -> None:
-    """It cannot be stopped, but nothing is written after it, and its thread ends with it: reconcile may have begun."""
+    """It cannot be stopped, but nothing is written after it, and its thread ends, as `reconcile` may have begun."""
     gate, toy = threading.Event(), Toy()
-    told = Mirror(Said().append)
-    told.tell(lambda: assert_true(gate.wait(10)))
-    told.tell(toy.write(1))
+    mirror = Mirror(Said().append)
+    mirror.tell(lambda: assert_true(gate.wait(10)))
+    mirror.tell(toy.write(1))
     began = time.monotonic()
-    assert not told.close(0.1)
+    assert not mirror.close(0.1)
     assert time.monotonic() - began < 1
     gate.set()
     until(lambda: not mirror_threads())
@@ -135,73 +135,73 @@ def test_a_write_that_hangs_is_the_last() -> None:
 
 
 def test_the_end_does_not_wait_for_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a long outage the waits are longer than the patience at the end; a store that is back by then is told."""
+    """After a long outage the waits exceed the patience at the end; a store that is back by then is written."""
     monkeypatch.setattr(mirror, "FIRST_WAIT_S", 0.05)
     monkeypatch.setattr(mirror, "LONGEST_WAIT_S", 60.0)
     toy = Toy()
     toy.up.clear()
-    told = Mirror(Said().append)
-    told.tell(toy.write(0))
+    writer = Mirror(Said().append)
+    writer.tell(toy.write(0))
     until(lambda: toy.failures == 4)  # the next try is 0.4 s away
     toy.up.set()
     began = time.monotonic()
-    assert told.close(5)
+    assert writer.close(5)
     assert time.monotonic() - began < 0.3
     assert toy.taken == [0]
 
 
 def test_a_store_that_comes_back_at_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While closing has patience the store is tried at short intervals, however long the waits were before."""
+    """While closing has patience, the store is tried at short intervals, however long the waits were before."""
     monkeypatch.setattr(mirror, "FIRST_WAIT_S", 0.02)
     monkeypatch.setattr(mirror, "LONGEST_WAIT_S", 60.0)
     toy = Toy()
     toy.up.clear()
-    told = Mirror(Said().append)
-    told.tell(toy.write(0))
+    writer = Mirror(Said().append)
+    writer.tell(toy.write(0))
     until(lambda: toy.failures == 5)
     threading.Timer(0.5, toy.up.set).start()
     began = time.monotonic()
-    assert told.close(10)
+    assert writer.close(10)
     assert time.monotonic() - began < 0.9
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("a bug"), AssertionError()])
 def test_an_error_that_is_not_the_stores_loses_one_write(error: Exception) -> None:
-    """It is not tried again, those behind it arrive; its traceback is said once, and closing says that it lacks."""
-    toy, said, tries = Toy(), Said(), count()
+    """It is not tried again and later writes arrive; its traceback is printed once, and closing reports the loss."""
+    toy, messages, tries = Toy(), Said(), count()
 
     def broken() -> None:
         next(tries)
         raise error
 
-    told = Mirror(said.append)
-    told.tell(toy.write(0))
-    told.tell(broken)
-    told.tell(toy.write(1))
-    told.tell(broken)
-    told.tell(toy.write(2))
-    assert not told.close()
+    mirror = Mirror(messages.append)
+    mirror.tell(toy.write(0))
+    mirror.tell(broken)
+    mirror.tell(toy.write(1))
+    mirror.tell(broken)
+    mirror.tell(toy.write(2))
+    assert not mirror.close()
     assert toy.taken == [0, 1, 2]
     assert next(tries) == 2
-    (line,) = said
-    assert line.startswith("the store was not told something")
+    (line,) = messages
+    assert line.startswith("something was not written to the store")
     assert "in broken" in line
     assert not mirror_threads()
 
 
 @pytest.mark.parametrize("gone", [BrokenPipeError(), ValueError("I/O operation on closed file")])
 def test_a_terminal_that_is_gone_loses_no_write(gone: Exception) -> None:
-    """Where nothing can be said any more, the store is written all the same."""
+    """The store is written even if nothing can be printed any more."""
     toy = Toy()
     toy.up.clear()
 
     def say(line: str) -> None:
         raise gone
 
-    told = Mirror(say)
-    told.tell(toy.write(0))
+    mirror = Mirror(say)
+    mirror.tell(toy.write(0))
     until(lambda: toy.failures > 0)
     toy.up.set()
-    told.tell(toy.write(1))
-    assert told.close()
+    mirror.tell(toy.write(1))
+    assert mirror.close()
     assert toy.taken == [0, 1]

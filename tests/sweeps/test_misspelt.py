@@ -1,4 +1,4 @@
-"""Words that are nearly right: each is refused with what was probably meant, and without loading torch."""
+"""Misspelt words are refused with a suggestion, and without loading torch."""
 
 from __future__ import annotations
 
@@ -51,36 +51,36 @@ MISSPELT = [
 def test_a_misspelt_word_is_told_what_is_near(
     words: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At the end of the message, which is short enough to be read."""
+    """The suggestion is at the end of the message, which is short enough to read."""
     with pytest.raises(SystemExit) as end:
         main(deepship_rates.SWEEP, ["--dry-run", "--storage", str(tmp_path), *words.split()])
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert end.value.code == 2
-    assert f"; did you mean {meant}?\n" in said
-    assert len(said) < 320
+    assert f"; did you mean {meant}?\n" in message
+    assert len(message) < 320
 
 
 @pytest.mark.parametrize("words", ["--set pretrain_hz=22050", "--set corpus=nowhere", "--set learning_rate=1"])
 def test_what_is_near_to_nothing_is_told_nothing(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A name that is right is not asked about, whatever else is wrong with the trial."""
+    """A correct name is not questioned, whatever else is wrong with the trial."""
     with pytest.raises(SystemExit):
         main(deepship_rates.SWEEP, ["--dry-run", "--storage", str(tmp_path), *words.split()])
     assert "did you mean" not in capsys.readouterr().err
 
 
 def test_a_report_is_told_the_corpora_that_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where no run is of its trials."""
+    """That is so if no run belongs to its trials."""
     words = ["--storage", str(tmp_path), "--set", "corpus=deepshp"]
     assert report(deepship_rates.SWEEP, "?", Pivot("data_hz", "pretrain_hz"), argv=words) == 2
-    said = capsys.readouterr().err
-    assert "datasets/ has no corpus of that name; it has deepship, " in said
-    assert "; did you mean deepship?\n" in said
+    message = capsys.readouterr().err
+    assert "datasets/ has no corpus of that name; it has deepship, " in message
+    assert "; did you mean deepship?\n" in message
 
 
 def test_a_misspelt_axis_is_told() -> None:
-    """Where a study is written, too; and in the table of one."""
+    """This holds where a study is written, and in its table."""
     with pytest.raises(TypeError, match=r"no field 'backbne'; it has .*; did you mean backbone\?"):
         grid(RATES, backbne=("cnn14",))
     with pytest.raises(ValueError, match=r"no field 'backbne'; .*; did you mean backbone\?"):
@@ -88,13 +88,13 @@ def test_a_misspelt_axis_is_told() -> None:
 
 
 def test_a_setting_of_what_is_no_part_is_refused() -> None:
-    """Also beside the field itself."""
+    """This holds beside the field itself, too."""
     with pytest.raises(TypeError, match=r"no field 'seed\.after'"):
         RATES.but(**{"seed": 1, "seed.after": 3})
 
 
 def test_a_misspelt_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of Grad-CAM, which takes it as a word."""
+    """Grad-CAM takes its name as an argument."""
     assert gradcam(["deepship_backbone", "--data-root", str(tmp_path), "--storage", str(tmp_path)]) == 2
     assert "; did you mean deepship_backbones?\n" in capsys.readouterr().err
 
@@ -110,20 +110,20 @@ def test_a_misspelt_network_loads_no_torch() -> None:
 
 @pytest.mark.parametrize("file", STUDIES)
 def test_the_help_of_a_study_keeps_its_lines(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Question, arithmetic and each command stand apart, in 80 columns."""
+    """Question, arithmetic and each command are on separate lines, in 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     module = importlib.import_module(f"sweeps.{Path(file).stem}")
-    said = study_parser(module.SWEEP.name, module.__doc__).format_help()
-    assert max(map(len, said.splitlines())) <= 80
+    text = study_parser(module.SWEEP.name, module.__doc__).format_help()
+    assert max(map(len, text.splitlines())) <= 80
     (arithmetic,) = re.findall(r"^.* = \d+ (?:trials|evaluations)$", module.__doc__, re.MULTILINE)
-    assert f"\n\n{arithmetic}\n\n" in said
+    assert f"\n\n{arithmetic}\n\n" in text
     for command in re.findall(r"^    python -m .*$", module.__doc__, re.MULTILINE):
-        assert f"\n{command}\n" in said or f"\n{command[:50]}" in said
-    assert " ".join(module.__doc__.split()) in " ".join(said.replace(" \\\n", " ").split())
+        assert f"\n{command}\n" in text or f"\n{command[:50]}" in text
+    assert " ".join(module.__doc__.split()) in " ".join(text.replace(" \\\n", " ").split())
 
 
 def test_the_help_of_a_table_is_its_docstring() -> None:
-    """As that of a study."""
+    """This is as for a study."""
     command = [sys.executable, "-m", "analysis.deepship_rates", "--help"]
     run = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}

@@ -1,4 +1,4 @@
-"""The code of a trial: which modules make its numbers, and what changes their hash."""
+"""The code of a trial: the modules behind its numbers, and the changes that affect their hash."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def code(trial: TrialConfig, root: Path = ROOT) -> Code:
 
 
 def reformatted(text: str) -> str:
-    """The same tree in another form, without comments, with other docstrings."""
+    """A tree in another layout, without comments and with other docstrings."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
@@ -82,7 +82,7 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_makes_no_number_of_a_trial_changes_nothing(tree: Path, change: str) -> None:
-    """Comments, docstrings, and files that the trial does not use."""
+    """Examples are comments, docstrings, and files that the trial does not use."""
     HARMLESS[change](tree)
     assert code(PANN, tree) == code(PANN)
 
@@ -100,7 +100,7 @@ def test_what_makes_no_number_of_a_trial_changes_nothing(tree: Path, change: str
     ],
 )
 def test_a_line_that_the_trial_runs_changes_its_code(tree: Path, file: str) -> None:
-    """The file is named; that of nothing else is."""
+    """Only its file is named."""
     edited(file, lambda text: text + "x = 1\n")(tree)
     assert code(PANN, tree).sha256 != code(PANN).sha256
     assert differing(code(PANN).modules, code(PANN, tree).modules) == [file]
@@ -115,7 +115,7 @@ def test_the_name_of_a_module_counts(tree: Path) -> None:
 
 
 def test_a_trial_counts_the_modules_of_its_own_backbone_and_corpus() -> None:
-    """And those that it shares with others say the same; what no trial runs is in none."""
+    """Shared modules have the same hash everywhere; code that no trial runs is in none."""
     pann, timm = code(PANN).modules, code(TIMM).modules
     assert {file for file in timm if "panns" in file} == {"trainable/network/panns/rates.py"}  # what both hear
     assert {file for file in pann if "timm" in file or "picture" in file} == set()
@@ -145,7 +145,7 @@ print(json.dumps(sorted(m.__file__ for m in ours)))
 
 @pytest.mark.parametrize("trial", [PANN, TIMM, PROBE], ids=["pann", "timm", "probe"])
 def test_a_trial_loads_no_module_that_is_not_counted(trial: TrialConfig, tmp_path: Path) -> None:
-    """A real trial, in a process of its own; packages hold nothing but a docstring, and are not counted."""
+    """A real trial runs in its own process; packages have only docstrings, and are not counted."""
     write_esc50(tmp_path / "audio", num_classes=2, rate_hz=16_000)
     source = Source(tmp_path / "audio", tmp_path / "cache")
     prepared = prepare.prepare(Wanted("esc50", (), "published", trial.clip_s), source)
@@ -164,13 +164,13 @@ def test_trials_that_begin_with_the_same_modules_share_their_code() -> None:
     assert roots(again) == roots(PANN)
     codes([PANN])
     before = _parsed.cache_info().misses
-    found = codes([PANN, again])
-    assert found[PANN.key] is found[again.key]
+    code_of = codes([PANN, again])
+    assert code_of[PANN.key] is code_of[again.key]
     assert _parsed.cache_info().misses == before
 
 
 def test_what_is_not_there_and_what_is_no_python_is_named(tree: Path) -> None:
-    """Before a trial begins."""
+    """This happens before a trial begins."""
     written("datasets/engine/clips.py", "x =")(tree)
     with pytest.raises(SyntaxError) as broken:
         codes([PANN], tree)
@@ -182,7 +182,7 @@ def test_what_is_not_there_and_what_is_no_python_is_named(tree: Path) -> None:
 
 
 def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
-    """With the packages on the way, where those say something; other names of a module are none."""
+    """Packages on the way count if they have contents; other names in a module do not."""
     checked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import trainable.a.no\n"
     files = {
         "trainable/trial.py": "import trainable.a.one\ndef f():\n    from trainable.a import two, nothing\n",
@@ -200,7 +200,7 @@ def test_every_way_to_import_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_tree_is_written_the_same_by_every_python() -> None:
-    """What newer ones add is empty where it is not used; all else counts."""
+    """Fields that newer versions add are empty if unused; everything else counts."""
     old, new = (ast.parse("def f(x=None): return {'a': 0, **x}") for _ in range(2))
     definition = new.body[0]
     definition._fields = (*definition._fields, "type_params")  # type: ignore[misc]
@@ -223,7 +223,7 @@ def test_a_tree_is_written_the_same_by_every_python() -> None:
 
 @pytest.mark.parametrize("trial", [PANN, TIMM, BASE])
 def test_a_run_holds_the_list(trial: TrialConfig) -> None:
-    """With room to spare; a list that would have been cut off says nothing."""
+    """It fits with room to spare; a truncated list counts as unknown."""
     tags = code(trial).tags
     assert len(tags["code_modules"]) < LONGEST / 2
     assert modules_of(tags) == code(trial).modules
@@ -232,7 +232,7 @@ def test_a_run_holds_the_list(trial: TrialConfig) -> None:
 
 
 def test_a_trial_that_went_on_with_other_code_has_both() -> None:
-    """It differs from what either made, where these differ."""
+    """It differs from trials of either code, where the codes differ."""
     first, then = {"a.py": "1" * 8, "b.py": "2" * 8}, {"a.py": "1" * 8, "b.py": "3" * 8}
     both = modules_of(
         {
@@ -246,7 +246,7 @@ def test_a_trial_that_went_on_with_other_code_has_both() -> None:
 
 
 def test_files_that_differ_are_told_in_words() -> None:
-    """A few by name, the rest by number."""
+    """A few are named, the rest counted."""
     assert named(None) == named([]) == ""
     assert named(["a.py"]) == " (a.py differs)"
     assert named(["a.py", "b.py"]) == " (a.py, b.py differ)"

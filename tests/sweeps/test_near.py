@@ -1,4 +1,4 @@
-"""Nodes take trials whose clips they hold, in the order of the plan otherwise."""
+"""Nodes take trials whose clips they already have, otherwise in the order of the plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_MIN, CLIPS_MIN = 50, 3
 
 
 def rates(trials: Iterator[TrialConfig], num: int) -> list[int]:
-    """The rates of the next few."""
+    """The rates of the next few trials."""
     return [next(trials).data_hz for _ in range(num)]
 
 
@@ -29,7 +29,7 @@ def test_without_news_the_order_is_the_plans() -> None:
 
 
 def test_a_node_that_is_free_takes_what_it_holds_the_clips_of() -> None:
-    """The first of that rate; then, for nodes that nothing is known of, the order goes on."""
+    """It takes the first trial of that rate; unknown nodes follow the order."""
     near = NearData(TABLE, CLIPS)
     trials = iter(near)
     order = [t.data_hz for t in TABLE]
@@ -47,7 +47,7 @@ def test_what_a_node_holds_that_no_trial_needs_changes_nothing() -> None:
 
 
 def test_every_trial_comes_once_whatever_ends() -> None:
-    """Three nodes, ended in any order."""
+    """Three nodes end in any order."""
     near = NearData(TABLE, CLIPS)
     given = []
     for n, trial in enumerate(near):
@@ -57,22 +57,22 @@ def test_every_trial_comes_once_whatever_ends() -> None:
 
 
 def ends(num_nodes: int, clips: Mapping[str, Path]) -> tuple[int, float]:
-    """How often clips are made on nodes of one GPU each, and after how many minutes the last trial ends."""
+    """The number of times that clips are made on nodes with one GPU each, and when the last trial ends [min]."""
     longest = max(effort(t) for t in TABLE)
     near, builds, over = NearData(TABLE, clips), 0, 0.0
     trials, held = iter(near), [set[int]() for _ in range(num_nodes)]
     free = [(0.0, node, "") for node in range(num_nodes)]
     while free:
-        now, node, key = heapq.heappop(free)
+        minute, node, key = heapq.heappop(free)
         if key:
             near.finished(key, str(node))
-            over = now
+            over = minute
         if not (trial := next(trials, None)):
             continue
         if trial.data_hz not in held[node]:
             held[node].add(trial.data_hz)
-            builds, now = builds + 1, now + CLIPS_MIN
-        heapq.heappush(free, (now + LONGEST_MIN * effort(trial) / longest, node, trial.key))
+            builds, minute = builds + 1, minute + CLIPS_MIN
+        heapq.heappush(free, (minute + LONGEST_MIN * effort(trial) / longest, node, trial.key))
     return builds, over
 
 
@@ -82,7 +82,7 @@ def ends(num_nodes: int, clips: Mapping[str, Path]) -> tuple[int, float]:
 def test_fewer_clips_are_made_and_no_time_is_lost(
     num_nodes: int, ours: tuple[int, int], plain: tuple[int, int]
 ) -> None:
-    """Table I: what the class and docs/scaling.md say."""
+    """For Table I, the figures are those of the class and of docs/scaling.md."""
     builds, minutes = ends(num_nodes, CLIPS)
     assert (builds, round(minutes)) == ours
     builds, minutes = ends(num_nodes, {})

@@ -41,7 +41,7 @@ def parse(*words: str) -> Options:
     ],
 )
 def test_flags_are_repeated_in_full(words: tuple[str, ...]) -> None:
-    """Another command with the printed flags speaks of the same trials, in the same store."""
+    """Another command with the printed flags is about the same trials, in the same store."""
     options = parse(*words)
     again = parse(*options.as_flags)
     assert [t.key for t in again.planned(SWEEP).trials] == [t.key for t in options.planned(SWEEP).trials]
@@ -67,7 +67,7 @@ def test_no_flag_is_the_studys_own_plan() -> None:
     ],
 )
 def test_a_variant_has_one_name(one: tuple[str, ...], other: tuple[str, ...]) -> None:
-    """The same settings, written in another way or order, are the same sweep in the store."""
+    """The same settings, written in another form or order, are the same sweep in the store."""
     assert parse(*one).variant == parse(*other).variant != ""
     assert parse(*one).planned(SWEEP) == parse(*other).planned(SWEEP)
 
@@ -80,7 +80,7 @@ def test_what_is_no_setting_is_no_variant(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", [("--set", "split=day"), ("--split", "day")])
 def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
-    """There is no telling which of the two was meant."""
+    """It is unclear which of the two was meant."""
     with pytest.raises(ValueError, match="split is set twice"):
         assert parse("--set", "split=vessel", *words).fields
 
@@ -108,35 +108,35 @@ def test_flags_that_make_no_plan_are_refused(words: tuple[str, ...], told: str) 
 
 
 def test_results_are_in_the_storage_unless_said_otherwise(tmp_path: Path) -> None:
-    """The store is a file in the storage, by an absolute path; --store names another."""
+    """The store is a file in the storage, with an absolute path; --store names another."""
     assert parse("--storage", str(tmp_path)).store_uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert parse().store_uri == f"sqlite:///{ROOT}/results/mlflow.db"
     assert parse("--store", "http://a:1").store_uri == "http://a:1"
 
 
 def test_folders_follow_from_the_storage(tmp_path: Path) -> None:
-    """Unless a flag names them; what is not told is not there."""
+    """Flags may name others; folders that are not given do not exist."""
     options = flagged("--storage", str(tmp_path))
     assert (options.weights_dir, options.cache_dir) == (tmp_path / "weights", tmp_path / "cache")
     assert (options.source, options.object_store, options.corpus_store) == (None, None, None)
-    told = flagged("--storage", str(tmp_path), "--cache-dir", str(tmp_path / "fast"), "--data-root", str(tmp_path))
-    assert told.source == Source(tmp_path, tmp_path / "fast")
+    named = flagged("--storage", str(tmp_path), "--cache-dir", str(tmp_path / "fast"), "--data-root", str(tmp_path))
+    assert named.source == Source(tmp_path, tmp_path / "fast")
 
 
 def test_options_are_not_changed(tmp_path: Path) -> None:
-    """Whoever needs others makes others."""
+    """Changes make new options."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse("--storage", str(tmp_path)).store = "http://a:1"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("folder", ["my results", "50%20", "what?", "é#1"])
 def test_the_store_is_in_the_storage_whatever_its_name(tmp_path: Path, folder: str) -> None:
-    """The address is quoted as MLflow reads it, or the runs would lie in a folder of another name."""
+    """The address is quoted for MLflow; otherwise runs would be in a folder of another name."""
     assert sqlite_path(parse("--storage", str(tmp_path / folder)).store_uri) == tmp_path / folder / "mlflow.db"
 
 
 def test_the_storage_may_be_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tilde that the shell left alone is the home folder."""
+    """A tilde that the shell left is expanded to the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parse("--storage", "~/results").store_uri == f"sqlite:///{tmp_path}/results/mlflow.db"
 
@@ -196,19 +196,19 @@ def flagged(*words: str) -> Options:
 def test_a_secret_in_an_address_is_refused_and_not_repeated(
     flag: str, uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be logged; the error says where it belongs, and does not hold it."""
+    """It would be logged; the error says where it belongs, and does not contain it."""
     with pytest.raises(SystemExit, match=r"^2$"):
         flagged(flag, uri)
-    told = capsys.readouterr().err
-    assert flag in told
-    assert "hunter2" not in told
+    message = capsys.readouterr().err
+    assert flag in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("name", ["STORE", "STORAGE", "DATA_ROOT"])
 def test_a_secret_in_the_environment_is_refused_too(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the flag is not given."""
+    """That is so if the flag is not given."""
     monkeypatch.setenv(f"SOUNDINGS_{name}", "https://host/?token=hunter2")
     with pytest.raises(SystemExit, match=r"^2$"):
         flagged()
@@ -217,7 +217,7 @@ def test_a_secret_in_the_environment_is_refused_too(
 
 @pytest.mark.parametrize("uri", NO_SECRETS)
 def test_an_address_without_a_secret_is_taken(uri: str) -> None:
-    """A user's name for a database, the public login of Google Cloud, and what only looks like a secret."""
+    """Examples are a user's name for a database, Google Cloud's public login, and text that only resembles a secret."""
     assert flagged("--store", uri).store == uri
     assert flagged("--storage", uri).remote == uri
 
@@ -227,24 +227,24 @@ def test_an_address_without_a_secret_is_taken(uri: str) -> None:
     [("1-3", [1, 2, 3]), ("1-3,7", [1, 2, 3, 7]), (" 0 , 2 - 4 ", [0, 2, 3, 4]), ("5-5", [5]), (None, [])],
 )
 def test_seeds_may_be_ranges(text: str | None, seeds: list[int]) -> None:
-    """As a plan prints them."""
+    """The ranges are those that a plan prints."""
     assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize(("word", "part"), [("0.25", 0.25), ("1", 1), ("4", 4)])
 def test_a_trial_takes_a_part_of_a_gpu_or_several(word: str, part: float) -> None:
-    """A part below one, or a whole number."""
+    """It is a part below one, or a whole number."""
     assert commandline.gpu_part(word) == part
 
 
 @pytest.mark.parametrize(("word", "points"), [("0", 0), ("0.0", 0), ("2.5", 2.5), ("100", 100)])
 def test_a_margin_may_be_nothing(word: str, points: float) -> None:
-    """Then every difference matters."""
+    """Every difference then matters."""
     assert commandline.points(word) == points
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5"])
 def test_no_trial_takes_one_gpu_and_a_half(word: str) -> None:
-    """What cannot be is refused with the value."""
+    """Impossible values are refused and named."""
     with pytest.raises(argparse.ArgumentTypeError, match=word):
         commandline.gpu_part(word)

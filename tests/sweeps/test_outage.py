@@ -71,7 +71,7 @@ def rows(num_epochs: int) -> list[dict[str, float]]:
 
 
 def commit(folder: Path, trial: TrialConfig, tags: dict[str, str], num_epochs: int = NUM_EPOCHS) -> Record:
-    """What a worker leaves when its trial is done."""
+    """Commits the files of a finished trial, as a worker does."""
     attempt = folder / "attempt-1"
     attempt.mkdir(parents=True)
     arrays = {"logits": np.eye(4, dtype=np.float32), "labels": np.arange(4), "classes": np.array(["a", "b", "c", "d"])}
@@ -87,7 +87,7 @@ def commit(folder: Path, trial: TrialConfig, tags: dict[str, str], num_epochs: i
 
 
 class Drive:
-    """A driver of two trials, whose workers are played by the test; remembers how long it was ever kept waiting."""
+    """A driver of two trials with simulated workers, which remembers its longest wait."""
 
     open_ones: ClassVar[list[Drive]] = []
 
@@ -117,30 +117,30 @@ class Drive:
         return result
 
     def begin(self, trial: TrialConfig, num_epochs: int) -> None:
-        """The trial starts, and has so many epochs behind it."""
+        """Starts a trial and completes some epochs."""
         self.timed(self.recorder.started, trial.key)
         for row in rows(num_epochs):
             self.timed(self.recorder.epoch, trial.key, row)
 
     def end(self, trial: TrialConfig, after: int) -> None:
-        """The rest of its epochs, its commit and its end."""
+        """Completes the other epochs, commits the trial and ends it."""
         for row in rows(self.num_epochs)[after:]:
             self.timed(self.recorder.epoch, trial.key, row)
         commit(self.folders[trial.key], trial, self.tags, self.num_epochs)
         self.timed(self.recorder.finished, trial.key, "node")
 
     def close(self) -> float:
-        """Ends the driver; how long that took [s]."""
+        """Ends the driver, and returns how long that took [s]."""
         began = time.monotonic()
         self.recorder.close()
         return time.monotonic() - began
 
     def repair(self) -> list[Repair]:
-        """What the next start does."""
+        """Makes the repairs of the next start."""
         return reconcile.reconcile(self.store, reconcile.committed(self.folders.values()), self.storage_id)
 
     def statuses(self) -> Counter[tuple[str, str]]:
-        """How many runs of each trial there are in each state."""
+        """The number of runs of each trial in each state."""
         return Counter((run.key, run.status) for run in read_runs(self.store.uri))
 
     def assert_whole(self, each_once: bool = False) -> None:
@@ -210,14 +210,14 @@ class Server:
         return True
 
     def kill(self) -> int:
-        """SIGKILL for the server and its worker; the exit status."""
+        """Kills the server and its worker with SIGKILL, and returns the exit status."""
         os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
-    """One for the whole module: it takes ten seconds to start."""
+    """A server for the whole module, because starting one takes ten seconds."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, folder / "mlflow.db")
     server = Server(folder)
@@ -228,7 +228,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
 
 
 class Wire:
-    """What lies between a driver and its server, and can be cut.
+    """The connection between a driver and its server, which can be cut.
 
     `fault` is empty, or: "refused" (nobody listens), "silent" (accepts and never answers), "500" (errors), "deaf" (the
     server does what it is asked, and its answer is lost).
@@ -273,7 +273,7 @@ class Wire:
             daemon_threads, allow_reuse_address = True, True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """Whoever asked has gone: that is what these tests are about."""
+                """Ignores that the client has gone, which is the point of these tests."""
 
         self._listen = lambda: Listener(("127.0.0.1", self.port), Handler)
         self._open()
@@ -306,7 +306,7 @@ class Wire:
 
 @pytest.fixture
 def wire(server: Server) -> Iterator[Wire]:
-    """A way to the server, each test on an empty one."""
+    """A connection to the server; each test has an empty one."""
     wire = Wire(server)
     yield wire
     wire.repair()
@@ -315,7 +315,7 @@ def wire(server: Server) -> Iterator[Wire]:
 
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No mirror is left for the next test, though this one fails; a shared server has no runs of tests before."""
+    """Leaves no mirror for the next test, even after a failure, and no runs of earlier tests on a shared server."""
     yield
     while Drive.open_ones:
         Drive.open_ones.pop().recorder._mirror.close(0)
@@ -332,7 +332,7 @@ def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls that fail soon, tries that come soon, and a driver that has two seconds' patience in the end."""
+    """Calls fail soon, retries come soon, and a driver has two seconds of patience at its end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
@@ -348,7 +348,7 @@ FAULTS = ("refused", "silent", "500", "deaf")
 def test_an_outage_that_passes_is_made_up_for(
     fault: str, wire: Wire, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trials begin, go on and end in it; what the driver says waits its turn, and the store ends whole by itself."""
+    """Trials begin, continue and end during it; the driver's writes wait, and the store becomes complete by itself."""
     drive = Drive(Store(wire.uri), tmp_path)
     one, two = drive.trials
     drive.begin(one, 2)
@@ -372,7 +372,7 @@ def test_an_outage_that_passes_is_made_up_for(
 def test_an_outage_that_outlasts_the_sweep_is_repaired(
     fault: str, wire: Wire, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The driver ends all the same and says so; the next start leaves one finished run a trial, with whole curves."""
+    """The driver still ends and says so; the next start leaves one finished run per trial, with complete curves."""
     drive = Drive(Store(wire.uri), tmp_path)
     one, two = drive.trials
     drive.begin(one, 2)
@@ -384,7 +384,7 @@ def test_an_outage_that_outlasts_the_sweep_is_repaired(
     assert drive.close() < 2 + 5
     assert drive.longest_s < 1
     assert wire.num_faults > 0
-    assert "the store has not taken everything" in capsys.readouterr().out
+    assert "the store is behind" in capsys.readouterr().out
     until(lambda: not mirror_is_alive())
     wire.repair()
     assert {repair.kind for repair in drive.repair()} >= {"show"}
@@ -394,7 +394,7 @@ def test_an_outage_that_outlasts_the_sweep_is_repaired(
 
 @pytest.mark.usefixtures("_quick")
 def test_an_epoch_whose_answer_was_lost_is_one_point(wire: Wire, tmp_path: Path) -> None:
-    """The server has taken it, nobody heard so, and it is written again: its curve still has one point an epoch."""
+    """The server took it but the answer was lost, so it is written again: the curve still has one point per epoch."""
     drive = Drive(Store(wire.uri), tmp_path)
     one, two = drive.trials
     drive.begin(one, 1)
@@ -437,7 +437,7 @@ def test_a_server_that_never_answers_holds_the_driver_for_its_patience(wire: Wir
 
 @pytest.mark.usefixtures("_quick")
 def test_a_server_that_is_killed_while_it_writes_takes_up_where_it_was(server: Server, tmp_path: Path) -> None:
-    """SIGKILL, and a new server on the same database: the database is whole, and so are all curves."""
+    """After SIGKILL and a new server on the same database, the database and all curves are intact."""
     num_epochs, others = 1000, points_in(server.database)  # several writes for each run
     drive = Drive(Store(server.uri), tmp_path, num_epochs)
     one, two = drive.trials
@@ -466,7 +466,7 @@ def points_in(path: Path) -> int:
 def test_epochs_that_pile_up_are_written_together(
     open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While one write hangs, those of two trials wait: each trial's are then one write, and its curve is whole."""
+    """While a write hangs, the epochs of two trials wait; then each trial's are written together."""
     gate, write = threading.Event(), MlflowClient.log_batch
     num_points: list[int] = []
 
@@ -495,7 +495,7 @@ def test_epochs_that_pile_up_are_written_together(
 
 @pytest.mark.usefixtures("_quick")
 def test_a_run_that_is_deleted_while_it_goes_on_holds_up_no_other(open_store: OpenStore, tmp_path: Path) -> None:
-    """Its writes are refused and left out, the other trial's arrive; at the end it has a run again."""
+    """Its writes are refused and skipped, the other trial's arrive; at the end it has a run again."""
     drive = Drive(open_store(), tmp_path)
     one, two = drive.trials
     drive.begin(one, 2)
@@ -525,7 +525,7 @@ database.execute("COMMIT")
 def test_pictures_that_cannot_be_drawn_cost_no_result(
     open_store: OpenStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is said once; both trials end FINISHED, with their scores and predictions."""
+    """One message comes; both trials end FINISHED, with their scores and predictions."""
     (storage := tmp_path / "storage").mkdir()
     drive = Drive(open_store(), storage)
     for trial in drive.trials:
@@ -551,7 +551,7 @@ def release(locker: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    """A function that has another process lock a database until it is written a line."""
+    """A function that makes another process lock a database until it receives a line."""
     lockers: list[subprocess.Popen[str]] = []
 
     def lock(path: Path) -> subprocess.Popen[str]:
@@ -575,7 +575,7 @@ def test_a_locked_file_holds_nobody(
     locked: Callable[[Path], subprocess.Popen[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another process keeps the store's file to itself, for a while or for longer than the sweep."""
+    """Another process locks the store's file, for a while or for longer than the sweep."""
     drive = Drive(open_store(), tmp_path)
     path = sqlite_path(drive.store.uri)
     one, two = drive.trials
@@ -631,7 +631,7 @@ print(sum(os.waitpid(pid, 0)[1] != 0 for pid in members))
 
 
 def test_many_processes_may_make_one_store(tmp_path: Path) -> None:
-    """32 at once, on a file that does not exist yet: none fails, and there is one experiment. MLflow alone fails 31."""
+    """Of 32 at once, on a file that does not exist yet, none fails, and there is one experiment; in MLflow 31 fail."""
     path = tmp_path / "new" / "mlflow.db"
     command = [sys.executable, "-c", CROWD, f"sqlite:///{path}", "32"]
     crowd = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
@@ -643,7 +643,7 @@ def test_many_processes_may_make_one_store(tmp_path: Path) -> None:
 
 @contextmanager
 def full_after(num_bytes: int) -> Iterator[None]:
-    """The disk takes so much of a file and no more, for this process: Python ignores the signal and sees the error."""
+    """Limits the size of files for this process: Python ignores the signal and sees the error."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
     try:
@@ -654,7 +654,7 @@ def full_after(num_bytes: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Site:
-    """A place where something is written: how, and whether it is there to be read (an error where it is torn)."""
+    """A place where something is written: the writing, and a check that it can be read (an error if it is torn)."""
 
     write: Callable[[Path], object]
     is_there: Callable[[Path], bool]
@@ -667,7 +667,7 @@ def a_record(folder: Path) -> Record:
 
 
 def a_scan(folder: Path) -> Scan:
-    """One recording of 8 000 samples: scanned, so that what fails is what is made of it."""
+    """One recording of 8,000 samples, already scanned, so that only later steps can fail."""
     path = folder / "corpus" / "x.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -709,7 +709,7 @@ SITES = {
 
 @pytest.mark.parametrize("name", SITES)
 def test_a_full_disk_is_an_error_and_nothing_torn_is_read(name: str, tmp_path: Path) -> None:
-    """Wherever it fills up; and with room the same call succeeds."""
+    """That holds wherever the disk fills up; with room, the same call succeeds."""
     site = SITES[name]
     a_scan(tmp_path)
     for num_bytes in np.linspace(70, site.num_bytes, 8, endpoint=False, dtype=int):
@@ -721,7 +721,7 @@ def test_a_full_disk_is_an_error_and_nothing_torn_is_read(name: str, tmp_path: P
 
 
 def test_a_disk_that_runs_low_starts_no_further_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs goes on; why no other is started is said once, with what is free and what is needed."""
+    """Running trials continue; one message gives the reason, with the free and the needed space."""
     trials = grid(dataclasses.replace(BASE, width=0.125, weights="none"), seed=(1, 2, 3))
     places = {t.key: Place(tmp_path, tmp_path, None, tmp_path / t.key) for t in trials}
     free = iter([10**12, 10**12, 10**6])
@@ -739,18 +739,18 @@ def test_a_disk_that_runs_low_starts_no_further_trial(tmp_path: Path, monkeypatc
 def test_where_a_trial_has_finished_is_told(
     open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that the next trial there may be one of the same clips."""
-    drive, told = Drive(open_store(), tmp_path), []
-    monkeypatch.setattr(drive.near, "finished", lambda *news: told.append(news))
+    """The next trial there may then have the same clips."""
+    drive, nodes = Drive(open_store(), tmp_path), []
+    monkeypatch.setattr(drive.near, "finished", lambda *news: nodes.append(news))
     drive.begin(drive.trials[0], 1)
     drive.end(drive.trials[0], after=1)
     drive.close()
-    assert told == [(drive.trials[0].key, "node")]
+    assert nodes == [(drive.trials[0].key, "node")]
 
 
 @pytest.fixture
 def _local_time() -> Iterator[None]:
-    """Puts back the time zone that a test has changed."""
+    """Restores the time zone that a test has changed."""
     before = os.environ.get("TZ")
     yield
     os.environ.pop("TZ", None)
@@ -767,10 +767,10 @@ def test_no_clock_and_no_time_zone_decides(
 
     One run a trial, taken up each time and finished once; its record is what was committed first.
     """
-    now, zones = time.time, iter(["America/Los_Angeles", "Asia/Kolkata", "Pacific/Apia", "UTC"])
+    true_time, zones = time.time, iter(["America/Los_Angeles", "Asia/Kolkata", "Pacific/Apia", "UTC"])
 
     def next_driver(hours: int) -> Drive:
-        monkeypatch.setattr(time, "time", lambda: now() - 3_600 * hours)
+        monkeypatch.setattr(time, "time", lambda: true_time() - 3_600 * hours)
         os.environ["TZ"] = next(zones)
         time.tzset()
         drive = Drive(open_store(), tmp_path)

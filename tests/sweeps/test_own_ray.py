@@ -63,7 +63,7 @@ except cluster.RayError as error:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a short path: Ray's sockets lie in it, whose names have 107 characters at most."""
+    """A folder with a short path, because the paths of Ray's sockets may have 107 characters at most."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -83,7 +83,7 @@ def hogs() -> Iterator[None]:
 
 
 def answer(program: str, *words: str, **environment: str) -> str:
-    """The last line that a program prints, and it ends well."""
+    """The last line of a program that succeeds."""
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         env={**os.environ, "RAY_ADDRESS": "local", **environment},
@@ -111,7 +111,7 @@ def test_comes_up_on_a_busy_machine_listens_to_it_alone_and_leaves_nothing(short
 
 
 def test_the_reason_is_that_of_the_raylet(tmp_path: Path) -> None:
-    """In words where it is known, in the raylet's own otherwise; nothing where it left none."""
+    """Known reasons are put into words, others are the raylet's own; without one it is empty."""
     log = tmp_path / "raylet.err"
     assert why(log) == ""
     log.write_text(LATE)
@@ -121,7 +121,7 @@ def test_the_reason_is_that_of_the_raylet(tmp_path: Path) -> None:
 
 
 def test_ports_are_those_that_nobody_else_is_given() -> None:
-    """Neither Ray to a worker nor the system to whoever asks for any port: agents take theirs seconds later."""
+    """Neither Ray nor the system assigns them to others, because the agents take theirs seconds later."""
     first, last = port_range()
     assert first >= 20_000  # Ray's default for its workers is 10,002 to 19,999
     ports = free_ports(4)
@@ -135,7 +135,7 @@ def test_ports_are_those_that_nobody_else_is_given() -> None:
 
 
 def test_ports_that_are_taken_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three ports one has a listener."""
+    """One of three ports has a listener."""
     with socket.socket() as other:
         other.bind((own_ray.LOOPBACK, free_ports(1)[0]))
         other.listen()
@@ -151,33 +151,33 @@ def test_ports_that_are_taken_are_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_system_says_which_ports_it_gives_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, last: int
 ) -> None:
-    """Where it takes nearly all, or does not say, any above Ray's will do."""
+    """If it assigns nearly all, or does not say, any above Ray's will do."""
     (tmp_path / "ports").write_text(said)
     monkeypatch.setattr(own_ray, "LOCAL_PORTS", tmp_path / "ports")
     assert port_range() == (20_000, last)
 
 
 def test_a_ray_that_does_not_start_is_tried_again_and_refused_in_words(short: Path) -> None:
-    """Here its sockets have names that are too long; what the tries wrote is gone."""
+    """The names of its sockets are too long here; the files of the attempts are removed."""
     deep = short / ("d" * 100)
     deep.mkdir()
-    told = answer(REFUSED, RAY_TMPDIR=str(deep))
-    assert told.startswith("RayError: Ray does not start on this machine: ")
-    assert "107" in told
-    assert "load" in told
-    assert told.endswith("nothing is lost")
+    message = answer(REFUSED, RAY_TMPDIR=str(deep))
+    assert message.startswith("RayError: Ray does not start on this machine: ")
+    assert "107" in message
+    assert "load" in message
+    assert message.endswith("nothing is lost")
     assert list(deep.iterdir()) == []
 
 
 def test_an_address_where_nothing_answers_is_refused_soon() -> None:
-    """In our words: Ray itself waits for minutes, and says little."""
-    told = answer(REFUSED, RAY_ADDRESS="127.0.0.1:1")
+    """The message is ours: Ray itself waits for minutes, and says little."""
+    message = answer(REFUSED, RAY_ADDRESS="127.0.0.1:1")
     remedy = "start the cluster, or unset RAY_ADDRESS to run on this machine"
-    assert told == f"RayError: RAY_ADDRESS=127.0.0.1:1: nothing answers there; {remedy}"
+    assert message == f"RayError: RAY_ADDRESS=127.0.0.1:1: nothing answers there; {remedy}"
 
 
 def test_only_code_is_shipped(tmp_path: Path) -> None:
-    """A corpus that somebody keeps in the clone, in a package's folder even, stays where it is."""
+    """A corpus in the clone, even in a package's folder, is not copied."""
     root = tmp_path / "clone"
     for name in SHIPPED:
         (root / name / "inner").mkdir(parents=True)
@@ -189,9 +189,9 @@ def test_only_code_is_shipped(tmp_path: Path) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(bytes(1000))
     folder = snapshot(root, tmp_path / "shipped")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    copied = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     code = {f"{name}/{path}" for name in SHIPPED for path in ("__init__.py", "inner/__init__.py")}
-    assert found == {"requirements.txt", "trainable/inner/flops.json", *code}
+    assert copied == {"requirements.txt", "trainable/inner/flops.json", *code}
 
 
 def test_a_driver_loads_no_torch() -> None:

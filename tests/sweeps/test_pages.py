@@ -1,4 +1,4 @@
-"""What a browser shows first of a sweep: the address, and the view that the experiment keeps under its name."""
+"""The first page of a sweep in a browser: the address, and the view that the experiment keeps under its name."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def view_of(tags: dict[str, str], uri: str) -> dict[str, object]:
     """The view that an address asks for, from the tags of its experiment."""
     query = parse_qs(urlsplit(urlsplit(uri).fragment).query)
     assert query["workflowType"] == ["machine_learning"]  # or MLflow opens the page of GenAI traces
-    found: dict[str, object] = json.loads(tags[f"mlflow.sharedViewState.{query['viewStateShareKey'][0]}"])
-    return found
+    view: dict[str, object] = json.loads(tags[f"mlflow.sharedViewState.{query['viewStateShareKey'][0]}"])
+    return view
 
 
 def test_the_address_names_the_experiments_runs_and_a_view_that_it_keeps(open_store: Callable[..., Store]) -> None:
-    """The page lists trials and not the sweep's own run, best first, with the scores and what tells them apart."""
+    """The page lists trials but not the sweep's own run, best first, with scores and differing fields."""
     store = open_store()
     store.introduce(store.open_sweep("other", "", {}), {}, {})
     store.introduce(store.open_sweep("toy", "", {}), {}, pages.experiment_tags(SWEEP))
@@ -53,7 +53,7 @@ def test_the_address_names_the_experiments_runs_and_a_view_that_it_keeps(open_st
 
 
 def test_a_store_that_is_rebuilt_has_the_view_too(open_store: Callable[..., Store]) -> None:
-    """From a trial's record alone, or the address would end in an error."""
+    """It is made from a trial's record, or the address would lead to an error."""
     store = open_store()
     store.show(Record(BASE.key, BASE.to_dict(), {"sweep": "toy"}, {}, [], {}, "a", {}), [], None)
     experiment = MlflowClient(tracking_uri=store.uri).get_experiment_by_name("toy")
@@ -62,10 +62,10 @@ def test_a_store_that_is_rebuilt_has_the_view_too(open_store: Callable[..., Stor
 
 
 def test_a_search_is_listed_by_its_metric() -> None:
-    """Evaluations have no test score; a loss is best where it is least."""
+    """Evaluations have no test score; the lowest loss is the best."""
     search = Search("toy", BASE, {"lr": LogUniform(1e-5, 1e-2)}, num_trials=4, metric="best_val_loss")
-    found = search.sweep([BASE])
-    tags = pages.experiment_tags(found)
+    sweep = search.sweep([BASE])
+    tags = pages.experiment_tags(sweep)
     view = json.loads(tags["mlflow.sharedViewState.trials"])
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`best_val_loss`", True)
     assert "params.`lr`" in view["selectedColumns"]
@@ -75,7 +75,7 @@ def test_a_search_is_listed_by_its_metric() -> None:
 
 
 def test_a_server_is_its_own_address_and_a_file_needs_a_command(tmp_path: Path) -> None:
-    """Without runs there is no page of them yet."""
+    """Without runs they have no page yet."""
     assert pages.ways(f"sqlite:///{tmp_path}/my results/mlflow.db", "toy") == [
         f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/my results/mlflow.db'",
         "then open http://127.0.0.1:5000",
@@ -83,7 +83,7 @@ def test_a_server_is_its_own_address_and_a_file_needs_a_command(tmp_path: Path) 
 
 
 def test_the_command_prints_them(open_store: Callable[..., Store], capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m sweeps.engine.store.pages` says at any time what the end of a sweep has said."""
+    """`python -m sweeps.engine.store.pages` repeats at any time what the end of a sweep prints."""
     store = open_store()
     store.open_sweep("toy", "", {})
     assert pages.main(["toy", "--store", store.uri]) == 0

@@ -1,4 +1,4 @@
-"""A plan is the list of trials that its file says, in that order, each once."""
+"""A plan is the list of trials in its file, in that order, without repetition."""
 
 from __future__ import annotations
 
@@ -18,42 +18,44 @@ SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2, 3)))
 
 
 def test_a_grid_is_every_combination_with_the_last_axis_fastest() -> None:
-    """The order is that of nested loops, as they are written."""
+    """The order is that of nested loops."""
     trials = grid(BASE, pretrain_hz=(8_000, 32_000), data_hz=(4_000, 2_000), seed=(2, 1))
     expected = list(itertools.product((8_000, 32_000), (4_000, 2_000), (2, 1)))
     assert [(t.pretrain_hz, t.data_hz, t.seed) for t in trials] == expected
 
 
 def test_a_grid_changes_nothing_but_its_axes() -> None:
-    """What is no axis is the base's."""
+    """All other fields are those of the base."""
     assert {dataclasses.replace(t, seed=1) for t in grid(BASE, seed=(1, 2))} == {BASE}
 
 
 def test_a_grid_without_axes_is_the_base() -> None:
-    """One trial."""
+    """It has one trial."""
     assert grid(BASE) == (BASE,)
 
 
 def test_a_misspelt_axis_is_a_type_error() -> None:
-    """On the laptop, before anything runs, and naming the word."""
+    """It is raised on the laptop, before anything runs, and names the word."""
     with pytest.raises(TypeError, match="pretrain_rate"):
         grid(BASE, pretrain_rate=(8_000,))
 
 
 def test_an_impossible_combination_is_refused() -> None:
-    """The grid is not made in part."""
+    """No part of the grid is made."""
     with pytest.raises(ValueError, match="data_hz=1000: a clip of 5 s gives 16 frames"):
         grid(BASE, data_hz=(32_000, 1_000))
 
 
 def test_a_trial_planned_twice_is_refused() -> None:
-    """However it was written: the second would never run."""
-    with pytest.raises(ValueError, match=r"sweep toy: the trial TrialConfig\(.*seed=1.* is planned twice"):
+    """However it is written, the second would never run."""
+    with pytest.raises(
+        ValueError, match=r"sweep toy: the trial cnn14-\S+ on \S+ kHz, seed 1 \(key [0-9a-f]{12}\) is planned twice"
+    ):
         Sweep("toy", grid(BASE, seed=(1, 2, "1")))
 
 
 def test_cells_with_one_network_and_rates_are_told_apart_by_what_differs() -> None:
-    """And by nothing else: what goes with the network is in no name; a part of a study has the names of the whole."""
+    """Nothing else is in a name, nor what follows from the network; a part of a study keeps the names."""
     one, other = (dataclasses.replace(BASE, backbone="cnn10", batch=8), BASE)
     assert [Sweep("toy", (one, other)).cell(t) for t in (one, other)] == ["cnn10-32k on 32 kHz", "cnn14-32k on 32 kHz"]
     both = Sweep("toy", grid(BASE, lr=(1e-3, 1e-4), seed=(1, 2)))
@@ -64,7 +66,7 @@ def test_cells_with_one_network_and_rates_are_told_apart_by_what_differs() -> No
 
 
 def test_what_all_trials_share_are_the_settings_of_the_study() -> None:
-    """Without the seed, and without what only the first trials share."""
+    """The seed, and settings that only the first trials share, are left out."""
     part = varied(SWEEP, {"epochs": 5}, seeds=(1,), limit=1)
     assert part.settings is not None
     assert (part.settings["epochs"], part.settings["corpus"]) == (5, "deepship")
@@ -72,20 +74,20 @@ def test_what_all_trials_share_are_the_settings_of_the_study() -> None:
 
 
 def test_seeds_replace_the_studys() -> None:
-    """Each cell gets the seeds asked for, in their order, once."""
+    """Each cell gets the requested seeds, in their order, once."""
     trials = varied(SWEEP, seeds=(7, 5)).trials
     assert [(t.data_hz, t.seed) for t in trials] == [(8_000, 7), (8_000, 5), (16_000, 7), (16_000, 5)]
 
 
 def test_adding_a_seed_keeps_the_other_trials() -> None:
-    """Three seeds and a fourth are the old keys and new ones."""
+    """With a fourth seed, the old keys stay and new ones are added."""
     more = {t.key for t in varied(SWEEP, seeds=(1, 2, 3, 4)).trials}
     assert {t.key for t in SWEEP.trials} < more
     assert len(more) == 8
 
 
 def test_fields_are_set_in_every_trial() -> None:
-    """A setting is of the whole sweep, and its name stays."""
+    """A setting applies to the whole sweep, whose name stays."""
     changed = varied(SWEEP, {"epochs": 2, "classes": "Cargo,Tug"})
     assert changed.name == "toy"
     assert [dataclasses.replace(t, epochs=100, classes="") for t in changed.trials] == list(SWEEP.trials)
@@ -94,7 +96,7 @@ def test_fields_are_set_in_every_trial() -> None:
 
 @pytest.mark.parametrize("fields", [{"seed": 1}, {"data_hz": 8_000}])
 def test_a_setting_that_makes_two_trials_one_is_refused(fields: dict[str, Any]) -> None:
-    """An axis that is set to one value is no axis."""
+    """An axis that is set to one value is no longer an axis."""
     with pytest.raises(ValueError, match="is planned twice"):
         varied(SWEEP, fields)
 
@@ -106,12 +108,12 @@ def test_a_limit_takes_the_first_trials(limit: int, seeds: tuple[int, ...]) -> N
 
 
 def test_nothing_varied_is_the_same_plan() -> None:
-    """No flag changes no trial."""
+    """Without flags no trial changes."""
     assert varied(SWEEP) == SWEEP
 
 
 def test_names_say_what_a_trial_is() -> None:
-    """Network, rates and seed, in kHz."""
+    """A name has the network, the rates in kHz, and the seed."""
     trial = dataclasses.replace(BASE, pretrain_hz=8_000, data_hz=11_025)
     assert cell_name(trial) == "cnn14-8k on 11.025 kHz"
     assert trial_name(trial) == "cnn14-8k on 11.025 kHz, seed 1"

@@ -1,4 +1,4 @@
-"""What is shown while a sweep works is true, and readable where there is no terminal."""
+"""The display of a running sweep is true, and readable without a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCORES = {"test_accuracy": 0.8123, "best_val_accuracy": 0.75, "best_epoch": 3, "
 
 
 class Clock:
-    """Time that a test sets."""
+    """A time that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -43,13 +43,13 @@ def shown(clock: Clock) -> TrialProgress:
 
 
 def test_items_pass_unchanged(capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal one line says what is done to how many files, and nothing more."""
+    """Without a terminal, one line says what is done to how many files, and nothing more."""
     assert list(each(iter("abc"), 3, "reading")) == ["a", "b", "c"]
     assert capfd.readouterr() == ("reading: 3 files\n", "")
 
 
 def test_every_finished_trial_is_one_plain_line(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
-    """Which trial, its score, the kept epoch, and how the sweep stands; no control characters."""
+    """It has the trial, its score, the kept epoch and the state of the sweep, without control characters."""
     shown.started(TRIALS[0].key)
     shown.started(TRIALS[1].key)
     shown.finished(TRIALS[0].key, SCORES)
@@ -63,14 +63,14 @@ def test_every_finished_trial_is_one_plain_line(shown: TrialProgress, capfd: pyt
 
 
 def test_epochs_are_not_lines(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
-    """A log of a hundred epochs a trial would be read by nobody."""
+    """Nobody would read a log with a hundred epochs per trial."""
     shown.started(TRIALS[0].key)
     shown.epoch(TRIALS[0].key, {"epoch": 1})
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_failed_trial_is_said_with_its_reason(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
-    """The last line of the traceback and the key to find it by; it counts as failed, and as ended."""
+    """The line has the last line of the traceback and the key; the trial counts as failed, and as ended."""
     shown.started(TRIALS[0].key)
     shown.failed(TRIALS[0].key, "Traceback:\n  a line\nNotFinite: lower lr\n")
     shown.failed(TRIALS[1].key, "")
@@ -83,14 +83,14 @@ def test_a_failed_trial_is_said_with_its_reason(shown: TrialProgress, capfd: pyt
 
 
 def test_the_best_trial_is_kept_in_sight(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
-    """The largest test accuracy so far, and whose it is."""
+    """The largest validation score so far is shown with its trial."""
     for trial, accuracy in zip(TRIALS, (0.5, 0.7, 0.6), strict=False):
         shown.finished(trial.key, {**SCORES, "best_val_accuracy": accuracy})
     assert capfd.readouterr().out.splitlines()[-1].endswith("best validation 70.0 % (cnn14-32k on 8 kHz, seed 2)")
 
 
 def test_the_time_left_follows_the_work(shown: TrialProgress, clock: Clock) -> None:
-    """Trials at 8 kHz have a quarter of the frames: when both are done in 10 s, a fifth of the work is."""
+    """Trials at 8 kHz have a quarter of the frames: when both are done in 10 s, a fifth of the work is done."""
     assert shown.eta_s is None
     clock.now_s = 10.0
     shown.finished(TRIALS[0].key, SCORES)
@@ -99,14 +99,14 @@ def test_the_time_left_follows_the_work(shown: TrialProgress, clock: Clock) -> N
 
 
 def test_epochs_count_as_work(shown: TrialProgress, clock: Clock) -> None:
-    """Half the epochs of one of the large trials is a fifth of the work of all."""
+    """Half the epochs of one of the large trials is a fifth of all work."""
     clock.now_s = 20.0
     shown.epoch(TRIALS[2].key, {"epoch": 5})
     assert shown.eta_s == pytest.approx(80, rel=0.02)
 
 
 def test_how_long_trials_worked_is_known(shown: TrialProgress, clock: Clock) -> None:
-    """Those that finished, those that failed and those that run, each from its own start."""
+    """The times of finished, failed and running trials are each counted from their own start."""
     for now_s, trial in zip((0.0, 1.0, 2.0), TRIALS, strict=False):
         clock.now_s = now_s
         shown.started(trial.key)
@@ -118,7 +118,7 @@ def test_how_long_trials_worked_is_known(shown: TrialProgress, clock: Clock) -> 
 
 
 def test_a_trial_that_stops_early_is_done(shown: TrialProgress, clock: Clock) -> None:
-    """Epochs that will not be run are not waited for."""
+    """Epochs that will not run are not waited for."""
     clock.now_s = 10.0
     for trial in TRIALS:
         shown.epoch(trial.key, {"epoch": 2})
@@ -127,7 +127,7 @@ def test_a_trial_that_stops_early_is_done(shown: TrialProgress, clock: Clock) ->
 
 
 def test_an_eta_needs_no_trial_to_have_an_end(clock: Clock) -> None:
-    """One trial alone, half done after a minute, has a minute left."""
+    """A single trial, half done after a minute, has a minute left."""
     trial = dataclasses.replace(BASE, epochs=2)
     shown = TrialProgress([trial])
     clock.now_s = 60.0
@@ -136,7 +136,7 @@ def test_an_eta_needs_no_trial_to_have_an_end(clock: Clock) -> None:
 
 
 def test_workers_that_start_take_no_time_of_the_work(shown: TrialProgress, clock: Clock) -> None:
-    """A minute until the first trial begins, and a fifth of the work in the 20 s after it: 80 s are left."""
+    """With a minute until the first trial, and a fifth of the work in the next 20 s, 80 s are left."""
     clock.now_s = 60.0
     shown.started(TRIALS[2].key)
     clock.now_s = 80.0
@@ -145,7 +145,7 @@ def test_workers_that_start_take_no_time_of_the_work(shown: TrialProgress, clock
 
 
 def test_a_running_trial_is_known_by_its_epochs(shown: TrialProgress, clock: Clock) -> None:
-    """The last epoch's numbers, the best accuracy of all, and the time left, which a late epoch does not shorten."""
+    """It shows the last epoch's numbers, the best score, and the time left, which a late epoch does not shorten."""
     first, second = TRIALS[0], TRIALS[1]
     shown.started(first.key)
     shown.started(second.key)
@@ -153,8 +153,8 @@ def test_a_running_trial_is_known_by_its_epochs(shown: TrialProgress, clock: Clo
     shown.epoch(first.key, {**row, "epoch": 1, "val_accuracy": 0.875})
     shown.epoch(first.key, {**row, "epoch": 2, "val_accuracy": 0.625})
     clock.now_s = 1.0
-    known = Running("cnn14-32k on 8 kHz, seed 1", 10, 2, 0.875, 0.5, 0.75, 4.0, left_s=31.0)
-    assert shown.standing().running == [known, Running("cnn14-32k on 8 kHz, seed 2", 10)]
+    expected = Running("cnn14-32k on 8 kHz, seed 1", 10, 2, 0.875, 0.5, 0.75, 4.0, left_s=31.0)
+    assert shown.standing().running == [expected, Running("cnn14-32k on 8 kHz, seed 2", 10)]
     clock.now_s = 100.0
     assert shown.standing().running[0].left_s == 28.0
     shown.epoch(first.key, {**row, "epoch": 10, "val_accuracy": 0.5})
@@ -162,7 +162,7 @@ def test_a_running_trial_is_known_by_its_epochs(shown: TrialProgress, clock: Clo
 
 
 def test_the_whole_is_counted(shown: TrialProgress, clock: Clock) -> None:
-    """What has ended with which result, the newest first, and what is waited for until the first trial starts."""
+    """Ended trials have their results, newest first; until the first trial starts, the reason for waiting is shown."""
     shown.waiting("starting Ray")
     clock.now_s = 5.0
     assert (shown.standing().waiting, shown.standing().waited_s) == ("starting Ray", 5.0)
@@ -172,27 +172,33 @@ def test_the_whole_is_counted(shown: TrialProgress, clock: Clock) -> None:
     shown.failed(TRIALS[0].key, "Traceback:\nlost")
     shown.finished(TRIALS[1].key, SCORES)
     shown.finished(TRIALS[2].key, {"epochs_run": 2, "diverged": 1.0})
-    now = shown.standing()
-    assert (now.total, now.num_finished, now.num_failed, now.waiting, now.running) == (4, 2, 1, "", [])
-    assert now.finished == [
+    standing = shown.standing()
+    assert (standing.total, standing.num_finished, standing.num_failed, standing.waiting, standing.running) == (
+        4,
+        2,
+        1,
+        "",
+        [],
+    )
+    assert standing.finished == [
         Finished("cnn14-32k on 32 kHz, seed 1", None, 0, 2, 10.0),
         Finished("cnn14-32k on 8 kHz, seed 2", 0.8123, 3, 5, 10.0),
     ]
-    assert now.failed == [Failed("cnn14-32k on 8 kHz, seed 1", "lost")]
-    assert now.best == (0.75, "cnn14-32k on 8 kHz, seed 2")
-    assert now.part_done == pytest.approx(0.6, rel=0.02)
+    assert standing.failed == [Failed("cnn14-32k on 8 kHz, seed 1", "lost")]
+    assert standing.best == (0.75, "cnn14-32k on 8 kHz, seed 2")
+    assert standing.part_done == pytest.approx(0.6, rel=0.02)
 
 
 def test_events_come_from_several_threads() -> None:
-    """A look at a sweep sees no event half done, while trials start and end in another thread."""
+    """A snapshot of a sweep never shows half an event, while trials start and end in another thread."""
     trials = grid(BASE, seed=range(1, 1001))
     shown = TrialProgress(trials)
     for trial in trials[:200]:
         shown.started(trial.key)
 
     def look() -> None:
-        while (now := shown.standing()).num_finished < 800:
-            assert len(now.running) in (200, 201)
+        while (standing := shown.standing()).num_finished < 800:
+            assert len(standing.running) in (200, 201)
             assert len(shown.times().running) >= 200
 
     interval_s = sys.getswitchinterval()
@@ -209,15 +215,15 @@ def test_events_come_from_several_threads() -> None:
 
 
 def test_trials_of_a_search_are_told_apart() -> None:
-    """They differ in what is searched, and have no test accuracy."""
+    """They differ in the searched fields, and have no test accuracy."""
     base = dataclasses.replace(BASE, score_on="validation")
     trials = grid(base, lr=(1.234e-4, 1e-3), batch=(16, 32))
     shown = TrialProgress(trials)
     shown.started(trials[0].key)
     shown.finished(trials[3].key, {"best_val_accuracy": 0.5, "best_epoch": 1, "epochs_run": 2})
-    now = shown.standing()
-    assert [one.name for one in now.running] == ["lr=0.000123, batch=16"]
-    assert (now.tested, now.finished) == (False, [Finished("lr=0.001, batch=32", 0.5, 1, 2, 0.0)])
+    standing = shown.standing()
+    assert [one.name for one in standing.running] == ["lr=0.000123, batch=16"]
+    assert (standing.tested, standing.finished) == (False, [Finished("lr=0.001, batch=32", 0.5, 1, 2, 0.0)])
     both = TrialProgress(grid(base, backbone=("cnn10", "cnn14"), lr=(1e-4, 1e-3)))
     assert both.standing().longest_name == "lr=0.0001, cnn10-32k on 32 kHz, seed 1"
 
@@ -237,5 +243,5 @@ def test_trials_of_a_search_are_told_apart() -> None:
     ],
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
-    """Two units at most, rounded."""
+    """They have at most two units, rounded."""
     assert duration(seconds) == text

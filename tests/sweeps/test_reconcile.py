@@ -1,4 +1,4 @@
-"""Whatever was killed, the store is brought into step with what trials committed, and a second look finds nothing."""
+"""Whatever was killed, the store is brought into step with the committed trials, and a second pass finds nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NUM_EPOCHS = 3
 
 
 def result(trial: TrialConfig = TRIAL, attempt: str = "one", **tags: str) -> Record:
-    """What a trial committed."""
+    """The result of a committed trial."""
     rows = [{"epoch": n, "val_loss": 1 / n, "val_accuracy": 0.1 * n} for n in range(1, NUM_EPOCHS + 1)]
     given = {"sweep": "toy", "variant": "", "storage": HERE, "git_commit": "c0ffee", **INPUTS, **tags}
     scores = {"test_accuracy": 0.75, "best_epoch": 3, "epochs_run": NUM_EPOCHS}
@@ -59,9 +59,9 @@ def run_of(run_id: str, status: str, trial: TrialConfig = TRIAL, storage: str = 
     return Run(run_id, "toy", run_name(trial), status, {}, {}, given, "")
 
 
-def shown(run_id: str = "r", found: Record = RESULT, storage: str = HERE, status: str = "FINISHED") -> Run:
+def shown(run_id: str = "r", committed: Record = RESULT, storage: str = HERE, status: str = "FINISHED") -> Run:
     """The run of a record."""
-    return run_of(run_id, status, storage=storage, record=found.sha256)
+    return run_of(run_id, status, storage=storage, record=committed.sha256)
 
 
 def found(runs: list[Run], records: dict[Path, Record] | None = None, deleted: tuple[str, ...] = ()) -> list[Repair]:
@@ -69,33 +69,33 @@ def found(runs: list[Run], records: dict[Path, Record] | None = None, deleted: t
 
 
 class TestRepairs:
-    """What is out of step, as a pure function of records and runs."""
+    """The needed repairs, as a pure function of records and runs."""
 
     def test_nothing_is_in_step_with_nothing(self) -> None:
-        """An empty storage and an empty store."""
+        """An empty storage matches an empty store."""
         assert found([], {}) == []
 
     def test_a_shown_record_needs_nothing(self) -> None:
-        """A finished run with the record's hash."""
+        """There is a finished run with the record's hash."""
         assert found([shown()]) == []
 
     def test_a_record_without_a_run_is_shown(self) -> None:
-        """In a new one."""
+        """It gets a new run."""
         assert found([]) == [Repair("show", TRIAL.key, FOLDER)]
 
     @pytest.mark.parametrize("status", ["RUNNING", "KILLED", "FAILED"])
     def test_a_record_is_shown_in_the_run_that_its_attempt_left(self, status: str) -> None:
-        """It is not ended first; of several it is the newest."""
+        """The run is not ended first; of several, the newest is taken."""
         runs = [run_of("old", "KILLED"), run_of("new", status), run_of("elsewhere", "KILLED", storage=THERE)]
         assert found(runs) == [Repair("show", TRIAL.key, FOLDER, runs[1])]
 
     def test_a_run_with_everything_but_its_end_is_written_again(self) -> None:
-        """Killed between the scores and FINISHED: the record's hash alone does not count."""
+        """After a kill between the scores and FINISHED, the record's hash alone does not count."""
         run = shown(status="RUNNING")
         assert found([run]) == [Repair("show", TRIAL.key, FOLDER, run)]
 
     def test_a_second_finished_run_is_superseded(self) -> None:
-        """With another record's hash, with none, or with the same a second time, whichever came first."""
+        """It has another record's hash, none, or the same one again, and may have come first."""
         for runs, extra in (
             ([shown("a"), shown("b", result(attempt="two"))], 1),
             ([shown("a", result(attempt="two")), shown("b")], 0),
@@ -105,19 +105,19 @@ class TestRepairs:
             assert found(runs) == [Repair("supersede", TRIAL.key, FOLDER, runs[extra])]
 
     def test_a_record_that_is_not_the_finished_one_is_shown(self) -> None:
-        """The record is the result: what finished beside it is set aside."""
+        """The record is the result: another finished run is set aside."""
         run = shown("a", result(attempt="two"))
         assert found([run]) == [Repair("show", TRIAL.key, FOLDER), Repair("supersede", TRIAL.key, FOLDER, run)]
 
     @pytest.mark.parametrize("name", reconcile.INPUTS)
     def test_a_run_on_other_bytes_is_another_result(self, name: str) -> None:
-        """It neither shows the record, nor is it set aside, nor taken up."""
+        """It neither shows the record, nor is set aside or taken up."""
         for run in (shown(), shown(status="KILLED")):
             other = dataclasses.replace(run, tags={**run.tags, name: "0" * 64})
             assert found([other]) == [Repair("show", TRIAL.key, FOLDER)]
 
     def test_a_deleted_run_takes_its_record_with_it(self) -> None:
-        """Its record is forgotten, not shown; an unfinished run that goes on belongs to nobody."""
+        """The record is forgotten, not shown; an unfinished run of it belongs to nobody."""
         assert found([], deleted=(RESULT.sha256,)) == [Repair("forget", TRIAL.key, FOLDER)]
         run = run_of("a", "RUNNING")
         assert found([run], deleted=(RESULT.sha256,)) == [
@@ -130,12 +130,12 @@ class TestRepairs:
         assert found([shown()], deleted=(RESULT.sha256,)) == []
 
     def test_the_deleted_run_of_another_attempt_takes_nothing_with_it(self) -> None:
-        """A record goes with its own run only."""
+        """A record is only tied to its own run."""
         assert found([shown()], deleted=(result(attempt="two").sha256,)) == []
         assert found([], deleted=(result(attempt="two").sha256,)) == [Repair("show", TRIAL.key, FOLDER)]
 
     def test_runs_of_lost_drivers_are_ended(self) -> None:
-        """Of trials and of sweeps; what has ended needs no end."""
+        """This holds for trials and sweeps; ended runs stay."""
         parent = Run("p", "toy", "toy", "RUNNING", {}, {}, {"role": "sweep", "storage": HERE}, "")
         trial = run_of("a", "RUNNING", OTHER)
         runs = [parent, trial, run_of("b", "KILLED", OTHER), run_of("c", "FAILED", OTHER)]
@@ -147,7 +147,7 @@ class TestRepairs:
         assert found(runs) == [Repair("show", TRIAL.key, FOLDER, runs[1]), Repair("end", TRIAL.key, run=runs[0])]
 
     def test_runs_of_other_storages_are_left_alone(self) -> None:
-        """Their drivers may live: they are neither ended, nor taken up, nor set aside."""
+        """Their drivers may be alive: they are neither ended, nor taken up, nor set aside."""
         parent = Run("p", "toy", "toy", "RUNNING", {}, {}, {"role": "sweep", "storage": THERE}, "")
         runs = [parent, run_of("a", "RUNNING", storage=THERE), run_of("b", "RUNNING", OTHER, storage=THERE)]
         assert found(runs, {}) == []
@@ -155,21 +155,21 @@ class TestRepairs:
         assert found([shown("a"), shown("b", result(attempt="two"), THERE)]) == []
 
     def test_of_two_storages_results_the_older_run_counts(self) -> None:
-        """Each storage sets aside its own newer run and no other's, so that they do not undo each other's repairs."""
+        """Each storage sets aside only its own newer run, so that they do not undo each other's repairs."""
         theirs, mine = shown("a", result(attempt="two"), THERE), shown("b")
         assert found([theirs, mine]) == [Repair("supersede", TRIAL.key, FOLDER, mine)]
         assert found([theirs, dataclasses.replace(mine, status="KILLED")]) == []
         assert found([theirs]) == []
 
     def test_every_repair_says_what_it_does(self) -> None:
-        """In a line that names the trial, or says that it is a sweep's."""
+        """The line names the trial, or says that it is about a sweep."""
         for kind in ("forget", "show", "supersede", "end"):
             assert str(Repair(kind, TRIAL.key)).startswith(f"trial {TRIAL.key}: ")
         assert str(Repair("end", "")).startswith("a sweep: running without a driver")
 
 
 def commit(storage: Path, trial: TrialConfig = TRIAL, attempt: str = "one") -> Record:
-    """Commits a result with its files; they stay in the attempt's folder, as a kill leaves them."""
+    """Commits a result with its files, which stay in the attempt's folder, as after a kill."""
     folder = storage / "trials" / trial.key
     place = folder / f"{record.ATTEMPT}{attempt}"
     place.mkdir(parents=True)
@@ -207,21 +207,23 @@ def points(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
-    """The folder that the store of `open_store` lies in."""
+    """The folder of the store of `open_store`."""
     return tmp_path / "results"
 
 
 def check_shown(store: Store, storage: Path, mine: Record) -> None:
-    """One finished run holds all of the record, every point once, and its artefacts."""
+    """One finished run has everything from the record, every point once, and its artefacts."""
     (run,) = [r for r in read_all(store.uri) if r.tags.get("key") == mine.key and r.status == "FINISHED"]
     assert run.tags.items() >= {**mine.tags, **mine.provenance, "record": mine.sha256, "role": "trial"}.items()
     assert "failure" not in run.tags
     assert run.params == {name: str(value) for name, value in mine.config.items()}
     assert run.name == run_name(TrialConfig(**mine.config))
     curves = {n: [(row["epoch"], row[n]) for row in mine.history] for n in mine.history[0] if n != "epoch"}
-    found = points(store, run.run_id)
-    assert {n: found.pop(n) for n in curves} == curves
-    assert {n: set(points) for n, points in found.items()} == {n: {(0, value)} for n, value in mine.scores.items()}
+    points_by_curve = points(store, run.run_id)
+    assert {n: points_by_curve.pop(n) for n in curves} == curves
+    assert {n: set(points) for n, points in points_by_curve.items()} == {
+        n: {(0, value)} for n, value in mine.scores.items()
+    }
     folder = storage / "trials" / mine.key
     assert artifact_path(run, "predictions.npz").read_bytes() == (folder / "predictions.npz").read_bytes()
     assert artifact_path(run, "confusion.png").exists()
@@ -232,10 +234,10 @@ def check_shown(store: Store, storage: Path, mine: Record) -> None:
 
 
 class TestStore:
-    """The same on a real store."""
+    """Repairs on a real store."""
 
     def test_a_record_is_shown_whole(self, open_store: Callable[..., Store], storage: Path) -> None:
-        """Params, tags, curves, scores and artefacts; the next look finds nothing to do, and changes nothing."""
+        """Params, tags, curves, scores and artefacts are there; the next pass changes nothing."""
         store = open_store()
         mine = commit(storage)
         assert into_step(store, storage) == ["show"]
@@ -247,7 +249,7 @@ class TestStore:
     def test_pictures_that_cannot_be_drawn_are_said_once(
         self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """The runs are finished with their scores, and the next look finds nothing to do."""
+        """The runs are finished with their scores, and the next pass finds nothing to do."""
         store = open_store()
         for trial in (TRIAL, OTHER):
             commit(storage, trial)
@@ -261,7 +263,7 @@ class TestStore:
     def test_what_a_lost_driver_wrote_is_completed(
         self, open_store: Callable[..., Store], storage: Path, epochs: int
     ) -> None:
-        """Its run goes on to the end, with no second point; its sweep's run is ended."""
+        """Its run is completed without repeated points; its sweep's run is ended."""
         store = open_store()
         run_id, mine = begin(store, storage), commit(storage)
         for row in mine.history[:epochs]:
@@ -272,7 +274,7 @@ class TestStore:
         assert into_step(store, storage) == []
 
     def test_a_failed_run_is_shown_without_its_failure(self, open_store: Callable[..., Store], storage: Path) -> None:
-        """What failed at first and was committed later is finished."""
+        """A trial that failed at first and was committed later is finished."""
         store = open_store()
         store.end(begin(store, storage), "FAILED", "Traceback ...")
         mine = commit(storage)
@@ -280,7 +282,7 @@ class TestStore:
         check_shown(store, storage, mine)
 
     def test_a_second_finished_run_is_set_aside(self, open_store: Callable[..., Store], storage: Path) -> None:
-        """It is KILLED, says why, and the record's stays as it was."""
+        """It is KILLED and says why, and the record's run stays unchanged."""
         store = open_store()
         mine = commit(storage)
         into_step(store, storage)
@@ -293,7 +295,7 @@ class TestStore:
         assert into_step(store, storage) == []
 
     def test_a_deleted_run_takes_its_record_with_it(self, open_store: Callable[..., Store], storage: Path) -> None:
-        """The trial runs again, and its next record is shown in a run of its own; other trials keep theirs."""
+        """The trial runs again, and its next record is shown in its own run; other trials keep theirs."""
         store = open_store()
         mine, other = commit(storage), commit(storage, OTHER)
         into_step(store, storage)
@@ -313,7 +315,7 @@ class TestStore:
     def test_a_deleted_experiment_takes_no_record_with_it(
         self, open_store: Callable[..., Store], storage: Path
     ) -> None:
-        """It is refused with its remedy; restored, it is as it was."""
+        """It is refused with its remedy; after restoring, nothing has changed."""
         store = open_store()
         mine = commit(storage)
         into_step(store, storage)
@@ -329,7 +331,7 @@ class TestStore:
     def test_lost_drivers_runs_are_ended_and_others_are_not(
         self, open_store: Callable[..., Store], storage: Path, tmp_path: Path
     ) -> None:
-        """Trial and sweep are KILLED; those of another storage in the same store go on."""
+        """Trial and sweep are KILLED; those of another storage in the same store continue."""
         store = open_store()
         begin(store, storage)
         begin(store, tmp_path / "elsewhere", OTHER)
@@ -350,19 +352,19 @@ class TestStore:
         store = open_store()
         mine = commit(storage)
         path = storage / "trials" / TRIAL.key / mine.attempt / "predictions.npz"
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + b"!")
+        intact = path.read_bytes()
+        path.write_bytes(intact[:-1] + b"!")
         if harm == "gone":
             path.unlink()
         with pytest.raises(DamagedRecord, match=r"predictions\.npz: (has sha256 .*|is missing); put back a copy"):
             into_step(store, storage)
         assert [r.status for r in read_runs(store.uri)] == []
-        (storage / "trials" / TRIAL.key / "predictions.npz").write_bytes(whole)
+        (storage / "trials" / TRIAL.key / "predictions.npz").write_bytes(intact)
         assert into_step(store, storage) == ["show"]
         check_shown(store, storage, mine)
 
     def test_all_damaged_records_are_named_at_once(self, storage: Path) -> None:
-        """Each with its own line; a folder without a record is none of them."""
+        """Each has its own line; a folder without a record is not among them."""
         for trial in (TRIAL, OTHER):
             commit(storage, trial)
             (storage / "trials" / trial.key / record.FILE).write_text("{}")
@@ -376,7 +378,7 @@ class TestStore:
     def test_a_repair_that_was_cut_off_is_done_again(
         self, open_store: Callable[..., Store], storage: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """After no write to the store, after one, two, ...: in the end one run is finished, and none is running."""
+        """It stops after zero, one, two, ... writes: in the end one run is finished, and none is running."""
         open_store()
         mine, allowed, cuts = commit(storage), 0, 0
 
@@ -411,26 +413,26 @@ def command(storage: Path, *more: str) -> int:
 
 
 class TestCommand:
-    """`python -m sweeps.engine.store.reconcile`."""
+    """The command `python -m sweeps.engine.store.reconcile`."""
 
     def test_repairs_and_says_so(
         self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """0, with a line for each repair; a second time none."""
+        """The exit code is 0, with a line for each repair; a second time there is none."""
         store = open_store()
         begin(store, storage, OTHER)
         mine = commit(storage)
         assert command(storage) == 0
-        said = capsys.readouterr().out.splitlines()
-        assert said[1] == f"trial {TRIAL.key}: committed, but not finished in the store: its run is written"
-        assert said[-1] == "1 committed trials, 3 repairs; storage and store are in step"
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1] == f"trial {TRIAL.key}: committed, but not finished in the store: its run is written"
+        assert lines[-1] == "1 committed trials, 3 repairs; storage and store are in step"
         check_shown(store, storage, mine)
         assert command(storage) == 0
         assert capsys.readouterr().out.endswith("\n1 committed trials, 0 repairs; storage and store are in step\n")
 
     @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
     def test_a_notebook_starts_it(self, open_store: Callable[..., Store], storage: Path, backend: str) -> None:
-        """With the backend that it hands to every command: the run is written, its picture drawn."""
+        """With a notebook's backend in the environment, the run is written and its picture drawn."""
         store, mine = open_store(), commit(storage)
         words = [sys.executable, "-m", "sweeps.engine.store.reconcile", "--storage", str(storage)]
         environment = {**os.environ, "MPLBACKEND": backend}
@@ -441,7 +443,7 @@ class TestCommand:
     def test_what_is_damaged_stops_it(
         self, open_store: Callable[..., Store], storage: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """2, and the file is named on stderr."""
+        """The exit code is 2, and the file is named on stderr."""
         open_store()
         commit(storage)
         (storage / "trials" / TRIAL.key / record.FILE).write_text("{}")
@@ -449,27 +451,27 @@ class TestCommand:
         assert "record.json: is damaged" in capsys.readouterr().err
 
     def test_a_store_that_cannot_be_read_stops_it(self, storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """2, and the store is named."""
+        """The exit code is 2, and the store is named."""
         commit(storage)
         (storage / "mlflow.db").write_text("something else, and long enough to be looked at " * 10)
         assert command(storage) == 2
         assert f"{storage}/mlflow.db" in capsys.readouterr().err
 
     def test_a_storage_that_cannot_be_written_stops_it(self, storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """2, and it is named: here a folder is where the lock should be."""
+        """The exit code is 2, and it is named: a folder is in the place of the lock."""
         commit(storage)
         (storage / ".driver.lock").mkdir()
         assert command(storage) == 2
         assert f"--storage {storage}: cannot be written" in capsys.readouterr().err
 
     def test_a_folder_that_is_no_storage_is_left_alone(self, storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """2, and nothing is made there."""
+        """The exit code is 2, and nothing is created there."""
         assert command(storage) == 2
         assert f"--storage {storage}: no trial has been run there" in capsys.readouterr().err
         assert not storage.exists()
 
     def test_it_waits_for_no_driver(self, storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """5 while one works there; no store is made."""
+        """The exit code is 5 while one works there; no store is made."""
         commit(storage)
         with (storage / ".driver.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -479,7 +481,7 @@ class TestCommand:
 
 
 def test_a_storage_keeps_its_id(tmp_path: Path) -> None:
-    """Two storages have two; of sixteen who ask a new one at once all get the same, twenty times."""
+    """Two storages have two ids; sixteen processes that ask a new one at once all get the same, twenty times."""
     assert reconcile.storage_id(tmp_path / "a") == reconcile.storage_id(tmp_path / "a")
     assert reconcile.storage_id(tmp_path / "a") != reconcile.storage_id(tmp_path / "b")
     for turn in range(20):
@@ -509,7 +511,7 @@ class Model:
 
     @property
     def run(self) -> Run:
-        """As `repairs` sees it."""
+        """The run as `repairs` sees it."""
         return Run(self.run_id, "toy", "", self.status, {}, {}, dict(self.tags), "")
 
 
@@ -553,7 +555,7 @@ class Sweeps(RuleBasedStateMachine):
         )
 
     def reconciled(self, storage: str) -> Iterator[None]:
-        """What `reconcile` does, a write at a time."""
+        """Does the work of `reconcile`, one write at a time."""
         records = dict(self.records[storage])
         for repair in self.out_of_step(storage):
             run = self.find(repair.run)
@@ -577,11 +579,11 @@ class Sweeps(RuleBasedStateMachine):
             yield
 
     def driver(self, number: int, storage: str) -> Iterator[None]:
-        """What a start of the sweep does: repairs, the trials that are not done, repairs."""
+        """Does the work of a start of the sweep: repairs, the trials that are not done, repairs."""
         yield from self.reconciled(storage)
         parent = self.new_run(None, storage)
         yield
-        done = {found.key for found in self.records[storage].values()}
+        done = {committed.key for committed in self.records[storage].values()}
         for trial in self.TRIALS:
             before = self.active(trial)
             if trial.key in done or "FINISHED" in {m.status for m in before}:
@@ -612,7 +614,7 @@ class Sweeps(RuleBasedStateMachine):
 
     @rule(storage=st.sampled_from([HERE, THERE]), alone=st.booleans())
     def start(self, storage: str, alone: bool) -> None:
-        """Beside a driver that lives only where locks do not work."""
+        """Starts a driver; beside a live one only where locks do not work."""
         if not alone or storage not in [other for other, _ in self.drivers.values()]:
             number = next(self.numbers)
             self.drivers[number] = storage, self.driver(number, storage)
@@ -620,7 +622,7 @@ class Sweeps(RuleBasedStateMachine):
     @precondition(lambda self: self.drivers)
     @rule(data=st.data(), steps=st.integers(1, 12))
     def go_on(self, data: st.DataObject, steps: int) -> None:
-        """One of the drivers gets so far."""
+        """Advances one of the drivers."""
         number = data.draw(st.sampled_from([*self.drivers]))
         for _ in range(steps):
             if next(self.drivers[number][1], "ended") == "ended":
@@ -630,7 +632,7 @@ class Sweeps(RuleBasedStateMachine):
     @precondition(lambda self: self.drivers)
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
-        """A driver; the worker of its trial may live on."""
+        """Kills a driver; the worker of its trial may survive."""
         number = data.draw(st.sampled_from([*self.drivers]))
         storage, _ = self.drivers.pop(number)
         if trial := self.at_work.pop(number, None):
@@ -639,7 +641,7 @@ class Sweeps(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(data=st.data())
     def commit_late(self, data: st.DataObject) -> None:
-        """A worker whose driver is dead ends its trial."""
+        """Lets a worker whose driver is dead end its trial."""
         zombie = data.draw(st.sampled_from(self.zombies))
         self.zombies.remove(zombie)
         self.commit(*zombie)
@@ -647,12 +649,12 @@ class Sweeps(RuleBasedStateMachine):
     @precondition(lambda self: any(m.status == "FINISHED" and m.key for m in self.store))
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
-        """Somebody deletes a finished run, to have its trial run again."""
+        """Deletes a finished run, to run its trial again."""
         data.draw(st.sampled_from([m for m in self.store if m.status == "FINISHED" and m.key])).deleted = True
 
     @rule()
     def settle(self) -> None:
-        """All drivers are dead, and both storages are reconciled: P1, P3, P4 for what is committed."""
+        """Kills all drivers and reconciles both storages: P1, P3 and P4 hold for the committed trials."""
         self.drivers.clear()
         self.at_work.clear()
         for storage in (HERE, THERE, HERE):
@@ -666,14 +668,14 @@ class Sweeps(RuleBasedStateMachine):
         assert "RUNNING" not in {m.status for m in self.store if not m.deleted}
 
     def teardown(self) -> None:
-        """Left alone at last, each storage's driver ends with every trial finished once, and runs none again."""
+        """Runs each storage's driver undisturbed: it ends with every trial finished once, and runs none again."""
         self.settle()
         for storage in (HERE, THERE):
             deque(self.driver(-1, storage), maxlen=0)
         self.settle()
         for trial in self.TRIALS:
             assert [m.status for m in self.active(trial)].count("FINISHED") == 1
-        records = {storage: dict(found) for storage, found in self.records.items()}
+        records = {storage: dict(committed) for storage, committed in self.records.items()}
         for storage in (HERE, THERE):
             deque(self.driver(-1, storage), maxlen=0)
         assert self.records == records

@@ -68,8 +68,8 @@ class Objects(fs.FileSystemHandler):
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
         self.asked("list", selector.base_dir)
-        found = [(n, data) for n, data in list(self.held.items()) if n.startswith(f"{selector.base_dir}/")]
-        return [fs.FileInfo(n, fs.FileType.File, size=len(data), mtime_ns=1) for n, data in found]
+        matching = [(n, data) for n, data in list(self.held.items()) if n.startswith(f"{selector.base_dir}/")]
+        return [fs.FileInfo(n, fs.FileType.File, size=len(data), mtime_ns=1) for n, data in matching]
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
         self.asked("get", path)
@@ -105,18 +105,18 @@ class Objects(fs.FileSystemHandler):
 
 @dataclass
 class World:
-    """A store, a driver's machine, and nodes."""
+    """A store, the machine of a driver, and nodes."""
 
     store: Objects
     folder: Path
     place: Place  # as a driver with a folder has it
 
     def head(self, name: str = "head") -> Remote:
-        """The store, from the machine of one driver."""
+        """The store, seen from the machine of one driver."""
         return Remote(URI, self.folder / name)
 
     def on(self, name: str) -> Place:
-        """The place on a node of its own disk, once the driver has shared it."""
+        """The place on a node with its own disk, once the driver has shared it."""
         head = self.head()
         local = {"split": head.local / "splits/s.csv", "scan": head.local / "scans" / self.place.scan.name}  # type: ignore[union-attr]
         for kind, path in local.items():
@@ -141,11 +141,11 @@ class World:
         return {name.removeprefix(top) for name in self.store.held if name.startswith(top)}
 
     def kinds(self) -> list[str]:
-        """The same without what differs from attempt to attempt."""
+        """The names of the trial's files, without the parts that differ between attempts."""
         return sorted(n.replace(n.partition("/")[0], "attempt") if "/" in n else n for n in self.there())
 
     def path(self, name: str) -> str:
-        """Of one of the trial's files in the store."""
+        """The path of one of the trial's files in the store."""
         return f"bucket/results/trials/{self.name}/{name}"
 
 
@@ -155,7 +155,7 @@ COMMITTED = [*(f"attempt/{name}" for name in FILES), "record.json"]
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Clips and a split of invented ships, and the scan that they were made from."""
+    """The clips and the split of invented ships, and the scan that they were made from."""
     root = tmp_path_factory.mktemp("ships")
     write_deepship(root / "ships", num_per_class=4, seconds=(2, 3), rate_hz=8_000)
     source = Source(root / "ships", root / "cache")
@@ -168,7 +168,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def world(prepared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A store that is empty, and no patience with it."""
+    """An empty store, without any patience."""
     store = Objects()
     real, mine = door.opened, (fs.PyFileSystem(store), "bucket/results")
     monkeypatch.setattr(door, "opened", lambda uri: mine if uri.startswith("mem:") else real(uri))
@@ -178,12 +178,12 @@ def world(prepared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 class Stop(Exception):
-    """A worker's end in the middle of a trial."""
+    """The end of a worker in the middle of a trial."""
 
 
 @dataclass
 class Heard:
-    """What a worker has reported: all epochs, and those that it trained itself."""
+    """The reports of a worker: all epochs, and those that it trained itself."""
 
     rows: list[dict[str, float]]
     trained: list[int]
@@ -215,31 +215,31 @@ def logits(folder: Path) -> np.ndarray:
 
 
 def commit(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Record]:
-    """A trial that ran and was committed: its folder on the head, and its record."""
+    """Runs and commits a trial, and returns its folder on the head and its record."""
     work(world, "node", monkeypatch)
     folder = remote.take(world.head(), world.name)
-    found = record.read(folder)
-    assert found
-    return folder, found
+    committed = record.read(folder)
+    assert committed
+    return folder, committed
 
 
 def pull(world: World, head: str = "head") -> list[str]:
-    """A start of a driver; what it said."""
-    said: list[str] = []
-    remote.pull(world.head(head), said.append)
-    return said
+    """Pulls as at a driver's start, and returns the messages."""
+    messages: list[str] = []
+    remote.pull(world.head(head), messages.append)
+    return messages
 
 
 def test_a_trial_travels_from_a_node_to_the_driver(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver has its files, verified; the store has them and the marker alone; the node has nothing left."""
+    """The driver has its files, verified; the store has them and only the marker; the node has nothing left."""
     heard = work(world, "node", monkeypatch)
     assert [row["epoch"] for row in heard.rows] == heard.trained == [1, 2, 3, 4, 5]
     assert "record.json" not in world.there()
     folder = remote.take(world.head(), world.name)
     assert world.kinds() == COMMITTED
-    found = record.read(folder)
-    assert found
-    record.check_files(folder, found)
+    committed = record.read(folder)
+    assert committed
+    record.check_files(folder, committed)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert not (world.folder / "node/work" / world.name).exists()
 
@@ -247,7 +247,7 @@ def test_a_trial_travels_from_a_node_to_the_driver(world: World, monkeypatch: py
 def test_another_node_goes_on_where_the_first_one_stopped(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It trains the epochs that are left, from the store's checkpoint alone, and ends with the same bits."""
+    """It trains the remaining epochs, only from the store's checkpoint, and ends with the same bits."""
     with pytest.raises(Stop):
         work(world, "first", monkeypatch, until=2)
     shutil.rmtree(world.folder / "first")
@@ -261,7 +261,7 @@ def test_another_node_goes_on_where_the_first_one_stopped(
 def test_at_every_moment_a_whole_checkpoint_is_there(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever the worker is killed, from the first checkpoint on, one can be resumed from, and never an older one."""
+    """Whenever the worker is killed after the first checkpoint, one can be resumed from, and never an older one."""
     work(world, "node", monkeypatch)
     newest, changes = [], 0
     for number, state in enumerate(world.store.states):
@@ -280,7 +280,7 @@ def test_at_every_moment_a_whole_checkpoint_is_there(
 
 
 def test_older_checkpoints_are_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there is what a folder would hold: two epochs and their best weights."""
+    """The store has what a folder would have: two epochs and their best weights."""
     with pytest.raises(Stop):
         work(world, "node", monkeypatch, until=3)
     here = world.folder / "node/work" / world.name
@@ -301,7 +301,7 @@ def test_a_worker_that_should_be_dead_removes_no_newer_checkpoint(world: World, 
 
 
 def test_a_store_that_takes_no_checkpoints_stops_no_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said once, and they are sent with a later epoch."""
+    """One message comes, and they are sent with a later epoch."""
     refused: list[str] = []
 
     def fails(what: str, name: str) -> bool:
@@ -333,16 +333,16 @@ def test_a_store_that_takes_no_checkpoints_stops_no_training(world: World, monke
     heard = work(world, "node", monkeypatch)
     assert heard.trained == [1, 2, 3, 4, 5]
     assert len(refused) == 2
-    (said,) = heard.said
-    assert f"{URI}: trials/{world.name}/" in said
-    assert "SLOW_DOWN" in said
-    assert "training goes on" in said
-    assert "RequestID" not in said
+    (message,) = heard.said
+    assert f"{URI}: trials/{world.name}/" in message
+    assert "SLOW_DOWN" in message
+    assert "training goes on" in message
+    assert "RequestID" not in message
     assert any(any("epoch-" in name for name in state) for state in world.store.states)
 
 
 def test_a_store_that_answers_slowly_stops_no_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All epochs are trained while the first checkpoint is still under way."""
+    """All epochs are trained while the first checkpoint is still being sent."""
     go_on = threading.Event()
     trained: list[int] = []
 
@@ -363,7 +363,7 @@ def test_a_store_that_answers_slowly_stops_no_training(world: World, monkeypatch
 
 @pytest.mark.parametrize("kind", ["best.pt", "predictions.npz", "record.json"])
 def test_a_result_is_sent_again_until_it_has_arrived(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """A store that is down when the trial ends is asked again, for a bounded time."""
+    """A store that is down when the trial ends is tried again, for a bounded time."""
     refused: list[str] = []
 
     def fails(what: str, name: str) -> bool:
@@ -381,7 +381,7 @@ def test_a_result_is_sent_again_until_it_has_arrived(world: World, monkeypatch: 
 def test_a_result_that_cannot_be_sent_fails_the_trial_and_is_not_trained_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason names address, file and remedy; the next attempt on that node sends what is there."""
+    """The reason has address, file and remedy; the next attempt on that node sends the existing files."""
     world.store.fails = lambda what, name: what == "put" and "attempt-" in name
     with pytest.raises(RemoteError, match=rf"{URI}: trials/.*cannot be written .*SLOW_DOWN.*credentials"):
         work(world, "node", monkeypatch)
@@ -395,7 +395,7 @@ def test_a_result_that_cannot_be_sent_fails_the_trial_and_is_not_trained_again(
 
 
 def test_a_trial_waits_for_a_store_that_is_down_when_it_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not fail at the first request that is not answered."""
+    """It does not fail at the first unanswered request."""
     asked: list[str] = []
     place = world.on("node")
 
@@ -411,7 +411,7 @@ def test_a_trial_waits_for_a_store_that_is_down_when_it_begins(world: World, mon
 @pytest.mark.parametrize("name", ["best.pt", "predictions.npz", "record.json"])
 @pytest.mark.parametrize("how", ["flipped", "short", "gone"])
 def test_a_damaged_result_is_refused(world: World, monkeypatch: pytest.MonkeyPatch, name: str, how: str) -> None:
-    """It does not count, nothing is marked, and it is not looked at again; the trial's next result is taken."""
+    """It does not count, nothing is marked, and it is not tried again; the trial's next result is accepted."""
     work(world, "node", monkeypatch)
     (path,) = (world.path(n) for n in world.there() if n.endswith(name))
     data = world.store.held.pop(path)
@@ -430,13 +430,13 @@ def test_a_damaged_result_is_refused(world: World, monkeypatch: pytest.MonkeyPat
 def test_a_whole_result_that_no_driver_has_seen_is_committed_at_the_next_start(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A driver died before its worker's word came: the trial counts, with no epoch more."""
+    """A driver died before its worker reported: the trial counts, without another epoch."""
     work(world, "node", monkeypatch)
     pull(world)
     folder = world.head().local / "trials" / world.name
-    found = record.read(folder)
-    assert found
-    record.check_files(folder, found)
+    committed = record.read(folder)
+    assert committed
+    record.check_files(folder, committed)
     assert world.kinds() == COMMITTED
 
 
@@ -446,19 +446,19 @@ def test_of_two_results_of_one_trial_the_first_counts(world: World, monkeypatch:
     work(world, "second", monkeypatch)
     first, second = sorted({n.partition("/")[0] for n in world.there() if n.startswith("attempt-")})
     folder = remote.take(world.head(), world.name)
-    found = record.read(folder)
-    assert found
-    assert found.attempt == first != second
+    committed = record.read(folder)
+    assert committed
+    assert committed.attempt == first != second
     assert world.kinds() == COMMITTED
     work(world, "third", monkeypatch)  # a worker that should be dead
     pull(world)
-    assert record.read(folder) == found
+    assert record.read(folder) == committed
     assert world.kinds() == COMMITTED
 
 
 def test_the_heads_disk_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new head has the record, byte for byte, and the predictions; the weights only when they are asked for."""
-    folder, found = commit(world, monkeypatch)
+    """A new head has the record, byte for byte, and the predictions; the weights only on request."""
+    folder, committed = commit(world, monkeypatch)
     (lost := world.folder / "lost").mkdir()
     folder.replace(lost / "trial")
     shutil.rmtree(world.head().local)
@@ -467,14 +467,14 @@ def test_the_heads_disk_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -
     mine = world.folder / "new/trials" / world.name
     assert (mine / "record.json").read_bytes() == (lost / "trial/record.json").read_bytes()
     assert sorted(path.name for path in mine.iterdir()) == ["predictions.npz", "record.json"]
-    record.check_files(mine, found, ("predictions.npz",))
+    record.check_files(mine, committed, ("predictions.npz",))
     remote.pull(world.head("new"), print, [CONFIG.key])
-    record.check_files(mine, found)
+    record.check_files(mine, committed)
     assert world.store.held == before
 
 
 def test_a_look_changes_nothing_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dry run knows what is committed, and neither commits nor removes."""
+    """A dry run knows the committed trials, and neither commits nor removes anything."""
     commit(world, monkeypatch)
     work(world, "late", monkeypatch)
     before = dict(world.store.held)
@@ -496,18 +496,18 @@ def test_every_head_is_one_storage_to_mlflow(world: World) -> None:
 def test_a_marker_that_a_kill_has_cut_off_is_written_again(
     world: World, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    """By a head that remembers, and by one that does not; it is the same record."""
-    _, found = commit(world, monkeypatch)
-    whole = world.store.held[world.path("record.json")]
+    """Heads with and without a local copy both do so, with the same record."""
+    _, committed = commit(world, monkeypatch)
+    intact = world.store.held[world.path("record.json")]
     for head in ("head", "new"):
-        world.store.held[world.path("record.json")] = whole[:cut]
+        world.store.held[world.path("record.json")] = intact[:cut]
         pull(world, head)
-        assert world.store.held[world.path("record.json")] == whole
-        assert record.read(world.folder / head / "trials" / world.name) == found
+        assert world.store.held[world.path("record.json")] == intact
+        assert record.read(world.folder / head / "trials" / world.name) == committed
 
 
 def test_what_was_committed_and_is_gone_is_no_trial_to_run_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that was emptied stops the driver, which still has a copy, and says so."""
+    """An emptied store stops a driver that still has a copy, with a message."""
     folder, _ = commit(world, monkeypatch)
     world.store.held.clear()
     with pytest.raises(RemoteError, match=f"{URI}: trials/{world.name} was committed, and is gone; put it back"):
@@ -516,7 +516,7 @@ def test_what_was_committed_and_is_gone_is_no_trial_to_run_again(world: World, m
 
 
 def test_committed_files_that_are_damaged_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new head takes no other bytes than the record vouches for."""
+    """A new head accepts only the bytes that the record vouches for."""
     commit(world, monkeypatch)
     (path,) = (world.path(n) for n in world.there() if n.endswith("predictions.npz"))
     world.store.held[path] = b"other"
@@ -529,30 +529,34 @@ def test_committed_files_that_are_damaged_are_refused(world: World, monkeypatch:
 def test_committed_files_there_are_compared_by_size(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, harm: str
 ) -> None:
-    """By a look and at a start, of a head that has copies and of one that has none; nothing is fetched for it."""
-    folder, found = commit(world, monkeypatch)
-    path = world.path(f"{found.attempt}/{name}")
-    whole = world.store.held.pop(path)
+    """A look and a start do so, with and without local copies; nothing is fetched for it."""
+    folder, committed = commit(world, monkeypatch)
+    path = world.path(f"{committed.attempt}/{name}")
+    intact = world.store.held.pop(path)
     if harm == "cut":
-        world.store.held[path] = whole[:-1]
-    said = rf"{URI}/trials/{world.name}/{found.attempt}/{name}: (is missing|has .* instead of .*); put back a copy"
+        world.store.held[path] = intact[:-1]
+    expected = (
+        rf"{URI}/trials/{world.name}/{committed.attempt}/{name}: (is missing|has .* instead of .*); put back a copy"
+    )
     for head in ("head", "new"):
-        with pytest.raises(DamagedRecord, match=said):
+        with pytest.raises(DamagedRecord, match=expected):
             pull(world, head)
-        assert re.match(said, remote.checker(world.head(head))(world.folder / head / "trials" / world.name, found))
-    world.store.held[path] = whole
+        assert re.match(
+            expected, remote.checker(world.head(head))(world.folder / head / "trials" / world.name, committed)
+        )
+    world.store.held[path] = intact
     assert pull(world) == pull(world, "new") == []
-    assert remote.checker(world.head())(folder, found) == ""
+    assert remote.checker(world.head())(folder, committed) == ""
 
 
 def test_a_copy_that_is_cut_here_is_fetched_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store has the whole file; a copy of the weights that is not needed here may be missing."""
-    folder, found = commit(world, monkeypatch)
+    folder, committed = commit(world, monkeypatch)
     (folder / "best.pt").unlink()
     for name in ("predictions.npz", "best.pt.sha256"):
         (folder / name).write_bytes(b"cut")
     pull(world)
-    record.check_files(folder, found, ("predictions.npz", "best.pt.sha256"))
+    record.check_files(folder, committed, ("predictions.npz", "best.pt.sha256"))
     assert not (folder / "best.pt").exists()
 
 
@@ -583,8 +587,8 @@ class TestSetAside:
             record.check_files(mine, again, ("predictions.npz",))
 
     def test_a_kill_in_between_loses_nothing(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Between two of its requests the record still counts, or is set aside; its copy is there from the first on."""
-        folder, found = commit(world, monkeypatch)
+        """Between two requests the record still counts or is set aside; its copy exists from the first on."""
+        folder, committed = commit(world, monkeypatch)
         requests = ("put", "delete", "delete")
         for number in range(len(requests)):
             left = number
@@ -599,7 +603,7 @@ class TestSetAside:
                 remote.forget(world.head(), folder)
             world.store.fails = lambda what, name: False
             pull(world)
-            assert record.read(folder) == found
+            assert record.read(folder) == committed
         remote.forget(world.head(), folder)
         pull(world)
         assert record.read(folder) is None
@@ -609,7 +613,7 @@ class TestSetAside:
 
 class TestNodes:
     def test_a_node_brings_the_split_and_the_scan(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """And builds its own clips from the corpus, which it sees."""
+        """It builds its own clips from the corpus, which it sees."""
         place = world.on("node")
         missing = replace(place, clips=world.folder / "node/cache/clips" / place.clips.name)
         node.run(CONFIG, missing, lambda row: None, lambda line: None)
@@ -618,7 +622,7 @@ class TestNodes:
         remote.take(world.head(), world.name)
 
     def test_a_node_brings_the_corpus_to_build_its_clips(self, world: World, tmp_path: Path) -> None:
-        """To where the scan has found it on the driver; also when the storage is a folder that all see."""
+        """It goes to the place of the driver's scan, even if the storage is a folder that all see."""
         assert world.place.scan
         ships, copy = world.place.scan.parents[1] / "ships", tmp_path / "corpora/ships"
         fetch.bring(Remote(ships.as_uri(), copy))
@@ -633,7 +637,7 @@ class TestNodes:
         assert record.read(place.folder)
 
     def test_a_checkpoint_to_start_from_is_brought_and_verified(self, world: World, tmp_path: Path) -> None:
-        """Wherever it lies on the driver; what is not the driver's bytes is refused, or fetched again."""
+        """It may be anywhere on the driver; other bytes are refused, or fetched again."""
         (start := tmp_path / "elsewhere.pt").write_bytes(b"weights")
         digest = node.weights.sha256(start)
         world.place = replace(world.place, weights=start, tags={"weights_sha256": digest})
@@ -647,7 +651,7 @@ class TestNodes:
         place.weights.unlink()
         (name,) = (n for n in world.store.held if "/starts/" in n)
         world.store.held[name] = b"short"
-        with pytest.raises(RemoteError, match="is not what the driver has sent"):
+        with pytest.raises(RemoteError, match="is not what the driver sent"):
             node._bring(node.storage(place), place)
 
     def test_published_weights_keep_their_name(self, world: World) -> None:
@@ -661,14 +665,14 @@ class TestNodes:
         assert (world.folder / "new/weights/Cnn14.pth").read_bytes() == b"published"
 
     def test_half_batches_are_taken_on_every_node(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One has run out of memory; the next one knows, until the trial is committed."""
+        """One node has run out of memory; the next one knows, until the trial is committed."""
         first = world.on("first")
         first.folder.mkdir(parents=True)
         node.no_room(first)
         commit(world, monkeypatch)
-        found = record.read(world.head().local / "trials" / world.name)
-        assert found
-        assert found.provenance["micro_batches"] == "2"
+        committed = record.read(world.head().local / "trials" / world.name)
+        assert committed
+        assert committed.provenance["micro_batches"] == "2"
         assert NO_ROOM not in world.there()
 
 
@@ -680,7 +684,7 @@ class TestWords:
         return commandline.options_of(parser.parse_args(words))
 
     def test_a_uri_has_one_copy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same on every node, however its end is written; another one's is elsewhere."""
+        """It is the same on every node, however the URI ends; another URI has another copy."""
         monkeypatch.setenv("SOUNDINGS_CACHE_DIR", str(tmp_path))
         options = self.parse("--storage", "s3://bucket/a/", "--data-root", "gs://bucket/corpus")
         assert (options.remote, options.data_uri) == ("s3://bucket/a", "gs://bucket/corpus")
@@ -691,14 +695,14 @@ class TestWords:
         assert self.parse("--storage", "s3://bucket/b").storage != options.storage
 
     def test_a_folder_is_no_uri(self, tmp_path: Path) -> None:
-        """Nothing is remote about it."""
+        """Nothing about it is remote."""
         options = self.parse("--storage", str(tmp_path), "--data-root", "~/DeepShip")
         assert (options.remote, options.data_uri) == ("", "")
         assert (options.storage, options.data_root) == (tmp_path, Path.home() / "DeepShip")
         assert options.object_store is None
 
     def test_the_environment_may_name_uris(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As a cluster's file does; a flag overrules it."""
+        """A cluster's file does so; a flag takes precedence."""
         monkeypatch.setenv("SOUNDINGS_STORAGE", "s3://bucket/a")
         monkeypatch.setenv("SOUNDINGS_DATA_ROOT", "s3://bucket/corpus")
         options = self.parse()
@@ -709,14 +713,14 @@ class TestWords:
         assert options.as_flags == ["--storage", str(tmp_path)]
 
     def test_a_uri_is_repeated(self) -> None:
-        """In the commands that a sweep prints."""
+        """The commands that a sweep prints contain it."""
         options = self.parse("--storage", "s3://bucket/a")
         assert options.as_flags == ["--storage", "s3://bucket/a"]
         assert self.parse(*options.as_flags) == options
 
     @pytest.mark.parametrize("word", ["s3://key:hidden@bucket/a", "s3://bucket/a?secret_key=hidden"])
     def test_a_password_is_refused(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """On the command line and in the environment, and the message does not repeat it."""
+        """That holds on the command line and in the environment, and the message does not repeat it."""
         with pytest.raises(argparse.ArgumentError, match="holds a password") as refused:
             self.parse("--storage", word)
         assert "hidden" not in str(refused.value)
@@ -728,17 +732,18 @@ class TestWords:
 def test_a_record_that_leads_out_of_its_folder_is_refused(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever can write the store can neither write nor remove files elsewhere on the head."""
-    _, found = commit(world, monkeypatch)
+    """Someone who can write to the store can neither write nor remove files elsewhere on the head."""
+    _, committed = commit(world, monkeypatch)
     more = {
-        name: {**getattr(found, name), "../../victim": getattr(found, name)["best.pt"]} for name in ("files", "sizes")
+        name: {**getattr(committed, name), "../../victim": getattr(committed, name)["best.pt"]}
+        for name in ("files", "sizes")
     }
-    evil = replace(found, **more)
-    (tmp_path / "evil" / found.attempt).mkdir(parents=True)
+    evil = replace(committed, **more)
+    (tmp_path / "evil" / committed.attempt).mkdir(parents=True)
     record.commit(tmp_path / "evil", evil)
     world.store.held[world.path("record.json")] = (tmp_path / "evil/record.json").read_bytes()
     (victim := world.folder / "new/victim").parent.mkdir()
     victim.write_text("mine")
     pull(world, "new")
     assert victim.read_text() == "mine"
-    assert record.read(world.folder / "new/trials" / world.name) == found  # what the attempt says counts
+    assert record.read(world.folder / "new/trials" / world.name) == committed  # what the attempt says counts

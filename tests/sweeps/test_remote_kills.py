@@ -48,7 +48,7 @@ TAKE = remote.take
 
 @dataclass
 class Study:
-    """A sweep whose storage is a store, and the machines that drive it."""
+    """A sweep whose storage is an object store, and the machines that drive it."""
 
     folder: Path
     data: Path
@@ -63,12 +63,12 @@ class Study:
 
     @property
     def copy(self) -> Path:
-        """The working copy of the driver's machine."""
+        """The working copy on the driver's machine."""
         with mock.patch.dict(os.environ, SOUNDINGS_CACHE_DIR=str(self.folder / self.head)):
             return located.located(self.store.as_uri(), "storage-")[1]
 
     def run(self, **environment: str) -> int:
-        """A driver's exit code; minus the signal that killed it."""
+        """Runs a driver to its exit code, or minus the signal that killed it."""
         self.starts += 1
         if not (self.copy / "mlflow.db").exists():
             self.copy.mkdir(parents=True)
@@ -77,21 +77,21 @@ class Study:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         code = 70
         try:
-            with (self.folder / "said").open("a", buffering=1) as said:
-                sys.stdout = sys.stderr = said
+            with (self.folder / "said").open("a", buffering=1) as output:
+                sys.stdout = sys.stderr = output
                 os.environ |= {**environment, "SOUNDINGS_CACHE_DIR": str(self.folder / self.head)}
                 with self.replaced():
                     words = ["--data-root", self.data.as_uri(), "--storage", self.store.as_uri()]
                     code = launch.launch(SWEEP, words)
         except BaseException:
-            with (self.folder / "said").open("a") as said:
-                traceback.print_exc(file=said)
+            with (self.folder / "said").open("a") as output:
+                traceback.print_exc(file=output)
         finally:
             os._exit(code)
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
-        """Ray and the network; and the work is written down."""
+        """Replaces Ray and the network, and logs the work."""
         train_epoch = finetune.train_epoch
 
         def train(learner: Learner, examples: Any, epoch: int, *more: Any) -> Any:
@@ -123,18 +123,18 @@ class Study:
                 listener.finished(key, "node")
 
     def elsewhere(self, place: Place) -> Place:
-        """The same place on a machine that has nothing."""
-        there = self.folder / f"node-{self.starts}"
+        """A place on an empty machine."""
+        machine = self.folder / f"node-{self.starts}"
         assert place.scan
         return replace(
             place,
-            split=there / place.split.relative_to(self.copy),
-            scan=there / place.scan.relative_to(self.copy),
-            folder=there / place.folder.relative_to(self.copy),
+            split=machine / place.split.relative_to(self.copy),
+            scan=machine / place.scan.relative_to(self.copy),
+            folder=machine / place.folder.relative_to(self.copy),
         )
 
     def work(self) -> Counter[str]:
-        """How often each epoch of each trial was trained."""
+        """The number of times that each epoch of each trial was trained."""
         log = self.folder / "work"
         return Counter(log.read_text().splitlines() if log.exists() else [])
 
@@ -148,8 +148,8 @@ def logits(folder: Path) -> np.ndarray:
 
 
 def check(study: Study) -> dict[str, np.ndarray]:
-    """One committed result for each trial, here, there and in MLflow, and nothing else; the test logits by key."""
-    found = {}
+    """Checks for one committed result per trial, in all places, and nothing else; returns the test logits by key."""
+    logits_by_key = {}
     assert len(list((study.store / "trials").iterdir())) == len(SWEEP.trials)
     for folder in (study.store / "trials").iterdir():
         here = study.copy / "trials" / folder.name
@@ -160,16 +160,16 @@ def check(study: Study) -> dict[str, np.ndarray]:
         assert (folder / "record.json").read_bytes() == (here / "record.json").read_bytes()
         names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         assert names == {"record.json", *(f"{mine.attempt}/{n}" for n in (*mine.files, "record.json"))}
-        found[mine.key] = logits(here)
+        logits_by_key[mine.key] = logits(here)
     runs = [run for run in read_all(f"sqlite:///{study.copy / 'mlflow.db'}") if "key" in run.tags]
     assert sorted(run.tags["key"] for run in runs if run.status == "FINISHED") == sorted(t.key for t in SWEEP.trials)
     assert "RUNNING" not in {run.status for run in runs}
-    return found
+    return logits_by_key
 
 
 @pytest.fixture(scope="module")
 def new_study(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Callable[[], Study]]:
-    """A function that makes a study; what every child would do again is done once, before the forks."""
+    """A function that makes a study; common work of the children is done once, before the forks."""
     ships = tmp_path_factory.mktemp("corpus") / "ships"
     write_deepship(ships, num_per_class=4, seconds=(2, 3), rate_hz=8_000)
     Figure().savefig(os.devnull, format="png")  # loads what draws, and looks for fonts
@@ -181,7 +181,7 @@ def new_study(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
 
 @pytest.fixture(scope="module")
 def alone(new_study: Callable[[], Study]) -> dict[str, np.ndarray]:
-    """The logits of the study that nothing happened to."""
+    """The logits of an undisturbed study."""
     study = new_study()
     assert study.run() == launch.COMPLETE, study.said()
     assert set(study.work().values()) == {1}
@@ -192,7 +192,7 @@ def alone(new_study: Callable[[], Study]) -> dict[str, np.ndarray]:
 def test_killed_at_every_place(
     new_study: Callable[[], Study], alone: dict[str, np.ndarray], tmp_path: Path, at: str
 ) -> None:
-    """Twice; the log shows that it was. The next start ends with the same bits, and trains no committed trial again."""
+    """Each is killed twice, as the log confirms. The next start ends with the same bits and repeats nothing."""
     study = new_study()
     fault = {"SOUNDINGS_FAULT": at, "SOUNDINGS_FAULT_TIMES": "1,2", "SOUNDINGS_FAULT_LOG": str(tmp_path)}
     codes = []
@@ -204,12 +204,12 @@ def test_killed_at_every_place(
         assert not {line.split()[0] for line in study.work() - before} & committed, "a committed trial was executed"
     assert {f"{at} 1", f"{at} 2"} <= {path.name for path in tmp_path.iterdir()}
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, launch.COMPLETE]
-    found = check(study)
-    assert all(np.array_equal(found[key], alone[key]) for key in alone)
+    logits = check(study)
+    assert all(np.array_equal(logits[key], alone[key]) for key in alone)
 
 
 def test_a_new_head_knows_what_was_trained(new_study: Callable[[], Study], tmp_path: Path) -> None:
-    """A trial that goes on from another node's checkpoint goes on in its run too, with the code that it began with."""
+    """A trial that resumes from another node's checkpoint continues in its run, with the code that it began with."""
     study = new_study()
     fault = {"SOUNDINGS_FAULT": "checkpoints are sent", "SOUNDINGS_FAULT_LOG": str(tmp_path)}
     assert study.run(**fault) == -signal.SIGKILL
@@ -221,7 +221,7 @@ def test_a_new_head_knows_what_was_trained(new_study: Callable[[], Study], tmp_p
 
 
 def test_a_new_head_runs_nothing(new_study: Callable[[], Study], alone: dict[str, np.ndarray]) -> None:
-    """The disk of the first is lost, MLflow's database with it: all is there again, and nothing is executed."""
+    """The first head's disk and MLflow's database are lost: everything is restored, and nothing is executed."""
     study = new_study()
     assert study.run() == launch.COMPLETE, study.said()
     work = study.work()
@@ -229,12 +229,12 @@ def test_a_new_head_runs_nothing(new_study: Callable[[], Study], alone: dict[str
     study.head = "new"
     assert study.run() == launch.COMPLETE, study.said()
     assert study.work() == work
-    found = check(study)
-    assert all(np.array_equal(found[key], alone[key]) for key in alone)
+    logits = check(study)
+    assert all(np.array_equal(logits[key], alone[key]) for key in alone)
 
 
 def test_a_store_that_is_down_when_results_come_is_asked_again(new_study: Callable[[], Study]) -> None:
-    """It is said, trials go on, and both are committed before the sweep ends."""
+    """A message says so, trials continue, and both are committed before the sweep ends."""
     study, asked = new_study(), []
 
     def take(there: Remote, name: str) -> Path:
@@ -245,7 +245,7 @@ def test_a_store_that_is_down_when_results_come_is_asked_again(new_study: Callab
 
     study.take = take
     assert study.run() == launch.COMPLETE, study.said()
-    assert "is down; trials go on" in study.said()
+    assert "is down; trials continue" in study.said()
     check(study)
 
 
@@ -268,7 +268,7 @@ def test_a_damaged_result_fails_its_trial_until_the_next_start(new_study: Callab
 
 
 def test_a_deleted_run_runs_again(new_study: Callable[[], Study], tmp_path: Path) -> None:
-    """As with a folder; a kill while its record is set aside changes nothing about it."""
+    """This is as with a folder; a kill while its record is set aside changes nothing."""
     study = new_study()
     assert study.run() == launch.COMPLETE, study.said()
     key = SWEEP.trials[0].key
@@ -290,7 +290,7 @@ def test_a_deleted_run_runs_again(new_study: Callable[[], Study], tmp_path: Path
 def test_reconcile_brings_a_new_head_into_step(
     new_study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`sweeps.engine.store.reconcile --storage URI` writes the runs of what is committed there, on any machine."""
+    """`sweeps.engine.store.reconcile --storage URI` writes the runs of trials committed there, on any machine."""
     study = new_study()
     assert study.run() == launch.COMPLETE, study.said()
     study.head = "laptop"

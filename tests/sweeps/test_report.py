@@ -1,4 +1,4 @@
-"""The printed plan and outcome say what is there, what will happen, and the command that comes next."""
+"""The printed plan and outcome give the state, the next steps, and the command for them."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ def situation(finished: int = 0, sweep: Sweep = SWEEP, known: bool = True, varia
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
     """The lines of a plan under their headings."""
-    found: dict[str, list[str]] = {}
+    by_heading: dict[str, list[str]] = {}
     heading = ""
     for line in capsys.readouterr().out.splitlines():
         heading = line[:9].strip() or heading
-        found.setdefault(heading, []).append(line[9:])
-    return found
+        by_heading.setdefault(heading, []).append(line[9:])
+    return by_heading
 
 
 def test_a_plan_counts_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """Planned, done and to run add up, and the cells to run are named with their seeds."""
+    """Planned, done and remaining trials add up, and the cells to run are named with their seeds."""
     print_plan(situation(finished=1), arguments())
-    said = lines_of(capsys)
-    assert said["sweep"] == ["toy"]
-    assert said["trials"] == ["4 planned, 1 done, 3 to run"]
-    assert said["to run"][:2] == ["cnn14-32k on 16 kHz, seed 1, 2", "cnn14-32k on 8 kHz, seed 2"]
+    lines = lines_of(capsys)
+    assert lines["sweep"] == ["toy"]
+    assert lines["trials"] == ["4 planned, 1 done, 3 to run"]
+    assert lines["to run"][:2] == ["cnn14-32k on 16 kHz, seed 1, 2", "cnn14-32k on 8 kHz, seed 2"]
 
 
 def test_cells_are_told_apart_by_whatever_the_study_varies(capsys: pytest.CaptureFixture[str]) -> None:
-    """A field beyond networks and rates, and a setting that only some of the trials have."""
+    """Examples are a field besides networks and rates, and a setting that only some trials have."""
     trials = grid(BASE, augment=("none", "mixup"), seed=(1, 2)) + grid(
         BASE, schedule=("steps",), **{"schedule.after": "39"}
     )
@@ -81,46 +81,46 @@ def test_cells_are_told_apart_by_whatever_the_study_varies(capsys: pytest.Captur
 
 
 def test_a_plan_says_what_a_report_must_repeat(capsys: pytest.CaptureFixture[str]) -> None:
-    """Notes of the corpus and the split, and files left out, stand under the data."""
+    """Notes on the corpus and the split, and the files left out, are below the data."""
     print_plan(situation(), arguments())
-    said = lines_of(capsys)
-    assert said["data"] == [
+    lines = lines_of(capsys)
+    assert lines["data"] == [
         "deepship in /ships: 3 recordings of Cargo, Tug",
         "a join failed",
         "balanced by clips",
         "left out: bad.wav: empty",
     ]
-    assert said["split"] == ["recording: train 7 (70 clips), validation 1 (10 clips), test 2 (20 clips)"]
+    assert lines["split"] == ["recording: train 7 (70 clips), validation 1 (10 clips), test 2 (20 clips)"]
 
 
 def test_a_plan_says_where_everything_goes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Weights, clips with their size, store and storage."""
+    """It names the weights, the clips with their size, the store and the storage."""
     print_plan(situation(variant="epochs=2"), arguments())
-    said = lines_of(capsys)
-    assert said["sweep"] == ["toy with epochs=2"]
-    assert said["weights"] == ["published, from /weights"]
-    assert said["clips"] == ["/results/cache: 0.02 GB at all rates of the plan"]
-    assert said["store"] == ["sqlite:////results/mlflow.db"]
-    assert said["storage"][0].startswith("/results: ")
+    lines = lines_of(capsys)
+    assert lines["sweep"] == ["toy with epochs=2"]
+    assert lines["weights"] == ["published, from /weights"]
+    assert lines["clips"] == ["/results/cache: 0.02 GB at all rates of the plan"]
+    assert lines["store"] == ["sqlite:////results/mlflow.db"]
+    assert lines["storage"][0].startswith("/results: ")
 
 
 def test_clips_are_counted_once_for_a_rate() -> None:
-    """Two bytes a sample, of every role, at each rate; seeds share them."""
+    """They take two bytes per sample, for every role, at each rate; seeds share them."""
     assert clip_bytes(situation()) == 2 * 100 * 5 * (8_000 + 16_000)
 
 
 def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is done depends on the data."""
+    """The done trials depend on the data."""
     print_plan(situation(known=False), arguments("--dry-run"))
-    said = lines_of(capsys)
-    assert said["trials"] == ["4 planned; how many are done is unknown: name the corpus with --data-root"]
-    assert said["clips"] == ["/results/cache: size unknown without a corpus"]
+    lines = lines_of(capsys)
+    assert lines["trials"] == ["4 planned; how many are done is unknown: name the corpus with --data-root"]
+    assert lines["clips"] == ["/results/cache: size unknown without a corpus"]
     print_plan(situation(known=False), arguments("--dry-run", "--data-root", "/ships"))
     assert "unknown: /ships was not read yet" in lines_of(capsys)["trials"][0]
 
 
 def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    """A dry run says which files will be asked for."""
+    """A dry run names the files that will be needed."""
     one, *others = (t.key for t in SWEEP.trials)
     refused = {one: "x.pth is missing", **dict.fromkeys(others, "y.pth is missing")}
     print_plan(dataclasses.replace(situation(), refused=refused), arguments("--dry-run"))
@@ -131,70 +131,72 @@ def test_trials_that_cannot_start_are_counted_by_reason(capsys: pytest.CaptureFi
     ("seeds", "text"), [([3, 1, 2], "1-3"), ([1, 2, 4], "1, 2, 4"), ([1, 2, 3, 7, 8], "1-3, 7, 8"), ([5], "5")]
 )
 def test_seeds_are_listed_briefly(seeds: list[int], text: str) -> None:
-    """A thousand of them are one word."""
+    """A thousand of them take one word."""
     assert listed(seeds) == text
 
 
 class TestTime:
     def test_is_not_invented(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Unmeasured, the operations are counted: four trials of 9.8 and 4.7 GFLOP, 35 samples and 10 clips."""
+        """Without a measurement, operations are counted: four trials of 9.8 and 4.7 GFLOP, 35 samples and 10 clips."""
         print_plan(situation(), arguments("--dry-run"))
         (line,) = lines_of(capsys)["time"]
-        assert line.startswith("of 4 trials it is not known: 334 TFLOP if none stops early; --measure finds out")
+        assert line.startswith("unknown for 4 trials: 334 TFLOP if none stops early; --measure finds out")
 
     def test_follows_an_assumed_speed(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Which is said, with the cluster, the epochs and what is not in it."""
+        """The plan says so, with the cluster, the epochs, and what is excluded."""
         options = arguments("--dry-run", "--tflops", "0.1", "--gpus", "2", "--cpus", "8")
         print_plan(estimate.predicted(situation(), options), options)
         time, basis, what = lines_of(capsys)["time"]
         assert time == "21 min (14 min to 28 min) on 2 GPUs: 0.7 GPU-hours (0.47 to 0.93)"
-        assert basis == "2 cells by their operations, at 0.1 TFLOP/s, as assumed"
+        assert basis == "2 cells from their operations, at 0.1 TFLOP/s, as assumed"
         assert what == "for 51 to 100 epochs each (early stopping), without reading and resampling the audio"
 
     def test_is_money_and_energy(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """GPUs are paid for from start to end, and take their power while they work."""
+        """GPUs cost money from start to end, and draw power while they work."""
         options = arguments("--tflops", "0.1", "--gpus", "2", "--price-per-hour", "3", "--watts", "700")
         print_plan(estimate.predicted(situation(), options), options)
-        said = lines_of(capsys)
-        assert said["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
-        assert said["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
+        lines = lines_of(capsys)
+        assert lines["cost"] == ["2.10 (1.42 to 2.78), at 3 an hour for each of 2 GPUs"]
+        assert lines["energy"] == ["0.49 kWh (0.33 to 0.65), at 700 W for each GPU that works"]
 
     def test_says_that_it_rests_on_finished_trials(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Their number, their device, and of how many cells; where all have run, early stopping is no guess."""
+        """Their number, device and cells are given; if all cells have run, early stopping is not guessed."""
         hour, basis = Span(3000, 3600, 4200), Basis(cluster=Cluster(2), ran_on="CPU (toy)", flops_per_s=Span(1, 1, 1))
         past = {t.key: Prediction(hour, num_finished=3) for t in SWEEP.trials}
         print_plan(dataclasses.replace(situation(), predictions=past, basis=basis), arguments())
-        said = lines_of(capsys)["time"]
-        assert said[0].startswith("2 h 00 min (1 h 40 min to 2 h 20 min) on 2 CPUs: 4 CPU-hours")
-        assert said[1:] == [
+        lines = lines_of(capsys)["time"]
+        assert lines[0].startswith("2 h 00 min (1 h 40 min to 2 h 20 min) on 2 CPUs: 4 CPU-hours")
+        assert lines[1:] == [
             "2 of 2 cells from 6 finished trials on CPU (toy)",
             "without reading and resampling the audio",
         ]
         mixed = past | {t.key: Prediction(hour) for t in SWEEP.trials[2:]}
         print_plan(dataclasses.replace(situation(), predictions=mixed, basis=basis), arguments())
-        said = lines_of(capsys)["time"]
-        assert said[1] == "1 of 2 cells from 3 finished trials on CPU (toy)"
-        assert said[2].startswith("1 cells by their operations")
-        assert said[3].startswith("for 51 to 100 epochs each (early stopping)")
+        lines = lines_of(capsys)["time"]
+        assert lines[1] == "1 of 2 cells from 3 finished trials on CPU (toy)"
+        assert lines[2].startswith("1 cells from their operations")
+        assert lines[3].startswith("for 51 to 100 epochs each (early stopping)")
 
     def test_needs_the_corpus(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """How many clips there are is the corpus's."""
+        """The number of clips is that of the corpus."""
         print_plan(situation(known=False), arguments("--dry-run"))
-        assert lines_of(capsys)["time"][0].startswith("not known before the corpus has been read")
+        assert lines_of(capsys)["time"][0].startswith("unknown until the corpus has been read")
 
     def test_of_nothing_is_not_said(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """All is done."""
+        """All trials are done."""
         print_plan(situation(finished=4), arguments())
         assert "time" not in lines_of(capsys)
 
 
 def test_an_outcome_says_how_wrong_the_plan_was(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the trials that finished now: two of a minute each on two cores, that took two and one."""
-    now = situation(finished=2)
+    """Two trials of a predicted minute each, on two cores, took two minutes and one."""
+    state = situation(finished=2)
     one, two, *_ = (t.key for t in SWEEP.trials)
     minute = Prediction(Span(60, 60, 90))
-    now = dataclasses.replace(now, predictions={t.key: minute for t in SWEEP.trials}, basis=Basis(cluster=Cluster(2)))
-    print_outcome(now, arguments(), {}, Spent(120.0, {one: 120.0, two: 60.0}))
+    state = dataclasses.replace(
+        state, predictions={t.key: minute for t in SWEEP.trials}, basis=Basis(cluster=Cluster(2))
+    )
+    print_outcome(state, arguments(), {}, Spent(120.0, {one: 120.0, two: 60.0}))
     assert (
         "took:   2 min, 60 s (60 s to 2 min) predicted (-50 %); 0.05 CPU-hours, "
         "0.033 CPU-hours (0.033 to 0.05) predicted (-33 %)"
@@ -208,7 +210,7 @@ def test_an_outcome_without_a_prediction_says_nothing_of_it(capsys: pytest.Captu
 
 
 def test_a_long_plan_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    """So many cells are named; the others are counted."""
+    """Some cells are named; the others are counted."""
     sweep = Sweep("long", grid(BASE, data_hz=range(8_000, 8_000 + MAX_LINES + 7)))
     print_plan(situation(sweep=sweep), arguments())
     to_run = [line for line in lines_of(capsys)["to run"] if line]
@@ -217,7 +219,7 @@ def test_a_long_plan_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_outcome_names_failures_and_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """How many are finished, why the others are not, and the table of exactly these trials."""
+    """It counts the finished trials, says why others are not, and names the table of exactly these trials."""
     options = arguments("--seeds", "1,2", "--set", "classes=Cargo,Tug")
     failed = SWEEP.trials[3]
     print_outcome(situation(finished=3), options, {failed.key: "Traceback\n  ...\nNotFinite: lower lr\n"})

@@ -1,4 +1,4 @@
-"""Runs are read from a file or a server as MLflow's own client reads them."""
+"""Runs are read from a file or a server with the same results as MLflow's own client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 
 def fill(store: Store, name: str = "toy") -> None:
-    """Two sweeps' runs of every status; numbers and texts that are hard to keep."""
+    """Fills a store with two sweeps' runs of every status, with difficult numbers and texts."""
     client = MlflowClient(tracking_uri=store.uri)
     for sweep in (name, f"{name} more"):
         parent = store.open_sweep(sweep, "", {})
@@ -49,7 +49,7 @@ def fill(store: Store, name: str = "toy") -> None:
 
 
 def by_client(uri: str) -> dict[str, Run]:
-    """What MLflow itself says of every trial's run."""
+    """The runs of all trials, read by MLflow itself."""
     client = MlflowClient(tracking_uri=uri)
     experiments = {e.experiment_id: e.name for e in client.search_experiments()}
     return {
@@ -63,6 +63,7 @@ def by_client(uri: str) -> dict[str, Run]:
             dict(r.data.tags),
             r.info.artifact_uri,
             took_s=(r.info.end_time - r.info.start_time) / 1000 if r.info.end_time else 0.0,
+            ended_unix_s=(r.info.end_time or 0) / 1000,
         )
         for r in client.search_runs(list(experiments))
         if "key" in r.data.tags
@@ -70,15 +71,16 @@ def by_client(uri: str) -> dict[str, Run]:
 
 
 def comparable(run: Run) -> tuple[object, ...]:
-    """A run whose NaN equal each other."""
+    """A run whose NaNs equal each other."""
     metrics = {name: repr(value) for name, value in run.metrics.items()}
-    return run.run_id, run.experiment, run.name, run.status, run.params, metrics, run.tags, run.artifact_uri, run.took_s
+    times = run.took_s, run.ended_unix_s
+    return run.run_id, run.experiment, run.name, run.status, run.params, metrics, run.tags, run.artifact_uri, times
 
 
-def assert_same(found: list[Run], uri: str) -> None:
+def assert_same(runs_read: list[Run], uri: str) -> None:
     expected = by_client(uri)
-    assert len(found) == len(expected) == 2 * len(STATUSES)
-    for run in found:
+    assert len(runs_read) == len(expected) == 2 * len(STATUSES)
+    for run in runs_read:
         assert comparable(run) == comparable(expected[run.run_id])
 
 
@@ -120,27 +122,27 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
 
 
 def test_a_file_is_read_as_mlflow_reads_it(open_store: Callable[..., Store]) -> None:
-    """Every param, metric, tag, status, name and place; NaN, infinities and tiny numbers too."""
+    """Every param, metric, tag, status, name and path agrees, also NaN, infinities and tiny numbers."""
     store = open_store()
     fill(store)
     assert_same(read_runs(store.uri), store.uri)
 
 
 def test_a_server_is_read_as_mlflow_reads_it(server: str) -> None:
-    """The same over REST."""
+    """The same holds over REST."""
     assert_same(read_runs(server), server)
     assert_same(read_runs(f"{server}/"), server)
 
 
 def test_all_pages_of_a_server_are_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few runs or experiments an answer holds, none is lost, and none comes twice."""
-    whole = [run.run_id for run in read_runs(server)]
+    all_ids = [run.run_id for run in read_runs(server)]
     monkeypatch.setattr(runs, "PAGE", 2)
-    assert [run.run_id for run in read_runs(server)] == whole
+    assert [run.run_id for run in read_runs(server)] == all_ids
 
 
 def test_a_nan_is_a_nan(open_store: Callable[..., Store]) -> None:
-    """The file has 0 there, and a mark."""
+    """The file has 0 there, with a flag."""
     store = open_store()
     fill(store)
     assert all(math.isnan(run.metrics["nan"]) for run in read_runs(store.uri))
@@ -148,7 +150,7 @@ def test_a_nan_is_a_nan(open_store: Callable[..., Store]) -> None:
 
 
 def test_artefacts_come_from_a_server(server: str, tmp_path: Path) -> None:
-    """What was attached there is fetched, and what was not is an error that names it."""
+    """Attached files are fetched; others give an error that names them."""
     (tmp_path / "config.json").write_text("{}")
     run = read_runs(server)[0]
     Store(server).attach(run.run_id, tmp_path / "config.json")
@@ -164,25 +166,25 @@ def test_artefacts_come_from_a_server(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "server"])
 def test_runs_come_oldest_first(kind: str, request: pytest.FixtureRequest, open_store: Callable[..., Store]) -> None:
-    """By the time of their start."""
+    """They are sorted by the time of their start."""
     if kind == "server":
-        found = read_runs(request.getfixturevalue("server"))
+        runs = read_runs(request.getfixturevalue("server"))
     else:
         store = open_store()
         fill(store)
-        found = read_runs(store.uri)
-    assert [run.name for run in found] == [f"run {n}" for n in range(len(STATUSES))] * 2
-    assert [run.experiment for run in found] == ["toy"] * 4 + ["toy more"] * 4
+        runs = read_runs(store.uri)
+    assert [run.name for run in runs] == [f"run {n}" for n in range(len(STATUSES))] * 2
+    assert [run.experiment for run in runs] == ["toy"] * 4 + ["toy more"] * 4
 
 
 def test_a_store_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:
-    """And is not made by being read."""
+    """Reading does not create it."""
     assert read_runs(f"sqlite:///{tmp_path}/none/mlflow.db") == []
     assert not list(tmp_path.iterdir())
 
 
 def test_a_store_is_read_while_it_is_written(open_store: Callable[..., Store]) -> None:
-    """Reading takes no lock that a driver would wait for, and sees what was written last."""
+    """Reading takes no lock that a driver would wait for, and sees the last write."""
     store = open_store()
     run_id = store.begin(store.open_sweep("toy", "", {}), "run", TRIAL.to_dict(), {"key": "0" * 12}, None)
     for epoch in (1, 2, 3):
@@ -201,13 +203,13 @@ def test_reading_loads_no_mlflow(empty_database: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///a", "postgresql://a/b", ""])
 def test_another_kind_of_store_is_refused(uri: str) -> None:
-    """The error says which there are."""
+    """The error lists the supported kinds."""
     with pytest.raises(StoreError, match=r"write sqlite:////absolute/path\.db, or the http"):
         read_runs(uri)
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:
-    """It is named."""
+    """The server is named."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -217,7 +219,7 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
 
 @pytest.mark.parametrize("folder", ["results", "my results", "50%20"])
 def test_a_file_is_the_one_that_mlflow_writes(open_store: Callable[..., Store], tmp_path: Path, folder: str) -> None:
-    """The address names one file for both."""
+    """The address means the same file to both."""
     store = open_store(folder)
     store.open_sweep("toy", "", {})
     assert sqlite_path(store.uri) == tmp_path / folder / "mlflow.db"
@@ -237,7 +239,7 @@ os._exit(9)
 
 
 def test_a_store_whose_driver_was_killed_while_writing_is_read_as_it_was(open_store: Callable[..., Store]) -> None:
-    """The half of a transaction that reached the file is rolled back."""
+    """The part of a transaction that reached the file is rolled back."""
     store = open_store()
     parent = store.open_sweep("toy", "", {})
     store.begin(parent, "toy", {}, {"key": "abc"}, None)
@@ -260,7 +262,7 @@ def test_a_store_whose_driver_was_killed_while_writing_is_read_as_it_was(open_st
 def test_a_server_is_told_who_reads(
     environment: dict[str, str], header: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variables that MLflow's own client reads."""
+    """The variables are those of MLflow's own client."""
     seen: list[str | None] = []
 
     class Answers(http.server.BaseHTTPRequestHandler):
@@ -272,7 +274,7 @@ def test_a_server_is_told_who_reads(
             self.wfile.write(b"{}")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
         monkeypatch.delenv(name, raising=False)

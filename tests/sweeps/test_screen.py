@@ -1,4 +1,4 @@
-"""What a terminal shows while a sweep works: a table that fits, lines above it once each, and no table at its end."""
+"""The display on a terminal: a table that fits, lines above it exactly once, and no table at the end."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ STANDING = Standing(
 )
 
 
-def lines(now: Standing, width: int, height: int) -> list[str]:
+def lines(standing: Standing, width: int, height: int) -> list[str]:
     """The table as text."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    console.print(screen.table(now, width, height))
+    console.print(screen.table(standing, width, height))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_the_table_says_how_everything_stands() -> None:
-    """Every number under its heading, and the whole below."""
+    """Every number is below its heading, with the summary at the end."""
     assert lines(STANDING, 80, 24) == [
         "",
         "running                        epoch  best val.  val. loss  s/epoch        left",
@@ -79,7 +79,7 @@ def test_the_table_says_how_everything_stands() -> None:
 
 
 def test_a_wide_terminal_has_more_numbers_and_a_narrow_one_fewer() -> None:
-    """What tells least goes first; name, epoch and score are left at 40 columns."""
+    """The least informative go first; 40 columns still show name, epoch and score."""
     assert "train loss" in lines(STANDING, 120, 24)[1]
     assert lines(STANDING, 40, 24)[1:3] == [
         "running                 epoch  best val.",
@@ -88,15 +88,15 @@ def test_a_wide_terminal_has_more_numbers_and_a_narrow_one_fewer() -> None:
 
 
 def test_before_and_after_the_trials_it_says_what_is_waited_for() -> None:
-    """With the seconds."""
+    """The line has the seconds."""
     for running in [], STANDING.running:  # at the end some may have been cut off
-        now = replace(STANDING, running=running, waiting="starting workers", waited_s=12.3)
-        assert lines(now, 80, 24)[1] == "starting workers, 12 s"
-        assert lines(now, 80, 24)[2].startswith("finished ")
+        standing = replace(STANDING, running=running, waiting="starting workers", waited_s=12.3)
+        assert lines(standing, 80, 24)[1] == "starting workers, 12 s"
+        assert lines(standing, 80, 24)[2].startswith("finished ")
 
 
 def test_a_search_is_scored_on_validation() -> None:
-    """The heading says on what."""
+    """The heading says so."""
     (heading,) = [line for line in lines(replace(STANDING, tested=False), 80, 24) if line.startswith("finished")]
     assert heading.split() == ["finished", "kept", "val.", "took"]
 
@@ -104,20 +104,20 @@ def test_a_search_is_scored_on_validation() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (40, 24), (20, 10), (80, 5), (80, 1), (1, 24), (200, 60)])
 @pytest.mark.parametrize("num_running", [0, 1, 5, 40])
 def test_it_fits_whatever_there_is_to_show(num_running: int, size: tuple[int, int]) -> None:
-    """No line is wider than the terminal, lines are left for what stands above, and none that runs is passed over."""
+    """No line is wider than the terminal, lines are left for the text above, and no running trial is ignored."""
     width, height = size
     wide = "深海の船の音をきく" * 4 + ", seed 3"
     running = [Running(name, 100, 99, 1.0, 1e9, float("nan"), 1e6, 1e6) for name in [wide, *NAMES][:num_running]]
     ended = [Finished(wide, 1.0, 100, 100, 1e6)] * 5
     failed = [Failed(wide, "\x1b[31mError\x1b[0m:\tno\r\a \udcff " * 20)] * 5
-    now = replace(STANDING, total=10_000, longest_name=wide, running=running, finished=ended, failed=failed)
-    shown = lines(now, width, height)
+    standing = replace(STANDING, total=10_000, longest_name=wide, running=running, finished=ended, failed=failed)
+    shown = lines(standing, width, height)
     assert len(shown) <= max(1, height - 1)
     assert max(map(cell_len, shown)) <= width
     assert not re.search(r"[\x00-\x1f\ud800-\udfff]", "".join(shown))
     if size == (80, 24):
         rows = [line for line in shown if " 99/100 " in line]
-        more = [int(found[1]) for line in shown if (found := re.fullmatch(r"and (\d+) more", line))]
+        more = [int(match[1]) for line in shown if (match := re.fullmatch(r"and (\d+) more", line))]
         assert len(rows) + sum(more) == num_running
         assert len(rows) >= min(num_running, 5)
         assert sum(", seed 3" in line for line in shown) >= 4
@@ -133,14 +133,14 @@ def test_it_fits_whatever_there_is_to_show(num_running: int, size: tuple[int, in
     ],
 )
 def test_a_long_name_keeps_both_ends(name: str, width: int, expected: str) -> None:
-    """The seed stands at the end."""
+    """The seed is at the end."""
     assert screen.cut(name, width) == expected
     assert cell_len(expected) == width
 
 
 @dataclass
 class Terminal:
-    """What a terminal of 80 x 24 shows after some output, with all that has scrolled out of sight."""
+    """The contents of an 80 x 24 terminal after some output, including lines that have scrolled away."""
 
     output: str
     cursor: bool = True
@@ -180,7 +180,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """The lines that are not empty; one that the terminal has wrapped is one."""
+        """The non-empty lines; a wrapped line counts as one."""
         text = "".join(row + "\n" * (n not in self.wrapped) for n, row in enumerate(self.rows))
         return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
 
@@ -199,7 +199,7 @@ shown = TrialProgress(TRIALS)
 
 
 def on_terminal(program: str, stdout: int | None = None, **environment: str) -> tuple[str, str]:
-    """What a program writes to a terminal of 80 x 24, and to its standard output if that is a pipe."""
+    """The output of a program on an 80 x 24 terminal, and on its standard output if that is a pipe."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")}
@@ -247,24 +247,24 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_lines_stand_above_once_and_the_table_goes(end: str) -> None:
-    """However the program ends: what was said is there, in order, once; the table is not, and the cursor is."""
+    """However the program ends, its lines are there, in order, once; the table is gone, and the cursor is back."""
     output, _ = on_terminal(EVENTS + ENDS[end])
     terminal = Terminal(output)
-    said = [*SAID, *["ValueError: of one line"] * (end == "a traceback")]
+    expected = [*SAID, *["ValueError: of one line"] * (end == "a traceback")]
     assert "running" in output
-    assert re.sub(r"key [0-9a-f]{12}", "key KEY", terminal.text) == "\n".join(said)
+    assert re.sub(r"key [0-9a-f]{12}", "key KEY", terminal.text) == "\n".join(expected)
     assert terminal.cursor
 
 
 def test_a_driver_that_is_killed_leaves_a_cursor() -> None:
-    """Nobody is left to show it again, so it was never hidden for long."""
+    """Nobody could show it again, so it is never hidden for long."""
     output, _ = on_terminal(EVENTS + "os.kill(os.getpid(), signal.SIGKILL)")
     assert "of 4 done" in output
     assert Terminal(output).cursor
 
 
 def test_the_table_on_a_terminal_is_the_sweeps() -> None:
-    """What has been told stands in it."""
+    """It contains the reported events."""
     output, _ = on_terminal(EVENTS + "time.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)")
     shown = Terminal(output).text.splitlines()
     assert "cnn14-32k on 32 kHz, seed 1    0/100          -          -        -           -" in shown
@@ -274,7 +274,7 @@ def test_the_table_on_a_terminal_is_the_sweeps() -> None:
 
 
 def test_ten_thousand_events_are_few_drawings() -> None:
-    """However fast events come, the terminal is written to every 0.4 s at most."""
+    """However fast events come, the terminal is written at most every 0.4 s."""
     output, _ = on_terminal(
         """
         began = time.monotonic()
@@ -292,7 +292,7 @@ def test_ten_thousand_events_are_few_drawings() -> None:
 
 
 def test_with_output_to_a_file_the_file_has_plain_lines() -> None:
-    """`python -m sweeps.x > log` has in its log what it has without a terminal, and the terminal has the table."""
+    """`python -m sweeps.x > log` logs the same as without a terminal, and the terminal has the table."""
     output, log = on_terminal(EVENTS + "shown.close()", stdout=subprocess.PIPE)
     assert log.splitlines()[0].startswith(SAID[0] + ", 2 running, 0 failed, ")
     assert "\x1b" not in log
@@ -302,7 +302,7 @@ def test_with_output_to_a_file_the_file_has_plain_lines() -> None:
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}])
 def test_a_terminal_that_cannot_show_it_has_plain_lines(environment: dict[str, str]) -> None:
-    """Without cursor control or without its signs."""
+    """It lacks cursor control or the characters."""
     output, _ = on_terminal("for _ in each('ab', 2, 'reading'): pass\n" + EVENTS + "shown.close()", **environment)
     assert "\x1b" not in output
     assert output.splitlines()[0] == "reading: 2 files"
@@ -310,7 +310,7 @@ def test_a_terminal_that_cannot_show_it_has_plain_lines(environment: dict[str, s
 
 
 def test_no_color_is_kept_to() -> None:
-    """https://no-color.org"""
+    """See https://no-color.org"""
     colours = re.compile(r"\x1b\[[\d;]*3\d(;|m)")
     assert colours.search(on_terminal(EVENTS + "shown.close()")[0])
     assert not colours.search(on_terminal(EVENTS + "shown.close()", NO_COLOR="1")[0])
@@ -324,7 +324,7 @@ def test_no_color_is_kept_to() -> None:
     ],
 )
 def test_a_bar_goes_with_its_items_or_with_an_error(handler: str, last: str) -> None:
-    """It says how far it is; an error, which holds the loop where it is until the end, leaves no bar."""
+    """It shows its progress; an error, which keeps the loop alive until the end, leaves no bar."""
     output, _ = on_terminal(
         f"""
         shown.close()

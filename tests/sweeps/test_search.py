@@ -1,4 +1,4 @@
-"""What a search proposes, and what it makes of the answers."""
+"""The proposals of a search, and its use of the results."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def search(**changes: Any) -> Search:
 
 
 def score(config: TrialConfig) -> float:
-    """The best learning rate is 1e-3."""
+    """A score whose best learning rate is 1e-3."""
     return 1 - abs(math.log10(config.lr) + 3) / 10
 
 
 def answer(number: int, config: TrialConfig) -> Evaluation:
-    """As a trial would."""
+    """The evaluation of a trial."""
     return Evaluation(number, config, {"best_val_accuracy": score(config)}, (score(config) / 2, score(config)))
 
 
 def answered(asked: Search, rounds: int = 100) -> Proposals:
-    """A search whose first rounds are answered."""
+    """A search whose first rounds have results."""
     proposals = Proposals(asked)
     for _ in range(rounds):
         if not (trials := proposals.ask()):
@@ -64,21 +64,21 @@ def answered(asked: Search, rounds: int = 100) -> Proposals:
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "grid"])
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_same_answers_give_the_same_questions(sampler: str) -> None:
-    """A search that is started again after any round goes on as if it had never stopped; another seed asks others."""
+    """A search that restarts after any round continues as if it had never stopped; another seed asks differently."""
     space = {"lr": LogUniform(1e-6, 1e-1), "head_dropout": Uniform(0, 0.9)}
     asked = search(sampler=sampler, space=space)
-    whole = [e.config for e in answered(asked).evaluations]
-    assert len(whole) == 10
+    uninterrupted = [e.config for e in answered(asked).evaluations]
+    assert len(uninterrupted) == 10
     for rounds in (1, 3):
         again = answered(asked, rounds)
-        assert again.ask() == whole[3 * rounds : 3 * rounds + 3]
-    assert [e.config for e in answered(search(sampler=sampler, space=space, seed=1)).evaluations] != whole
+        assert again.ask() == uninterrupted[3 * rounds : 3 * rounds + 3]
+    assert [e.config for e in answered(search(sampler=sampler, space=space, seed=1)).evaluations] != uninterrupted
 
 
 def test_proposals_lie_in_the_space_and_keep_the_rest() -> None:
-    """Only what is searched differs from the base, and test clips have no part in it."""
-    for found in answered(search()).evaluations:
-        config = found.config
+    """Only searched fields differ from the base, and test clips play no part."""
+    for evaluated in answered(search()).evaluations:
+        config = evaluated.config
         assert 1e-6 <= config.lr <= 1e-1
         assert 0 <= config.head_dropout <= 0.9
         assert 4 <= config.batch <= 64
@@ -93,39 +93,39 @@ def test_a_search_learns() -> None:
 
 
 def test_a_condition_holds_a_field_where_it_applies() -> None:
-    """Where it does not, the field is the base's."""
+    """Elsewhere the field is that of the base."""
     space = {"augment": Choice(("none", "mixup")), "batch": Whole(40, 64, when={"augment": "mixup"})}
-    found = [e.config for e in answered(search(space=space, num_trials=20)).evaluations]
-    assert {c["augment"] for c in found} == {"none", "mixup"}
-    assert all((c.batch >= 40) if c["augment"] == "mixup" else (c.batch == BASE.batch) for c in found)
+    configs = [e.config for e in answered(search(space=space, num_trials=20)).evaluations]
+    assert {c["augment"] for c in configs} == {"none", "mixup"}
+    assert all((c.batch >= 40) if c["augment"] == "mixup" else (c.batch == BASE.batch) for c in configs)
 
 
 def test_a_grid_is_every_point_once() -> None:
-    """In the order of the file."""
+    """The order is that of the file."""
     asked = search(space=CHOICES, sampler="grid", num_trials=6)
-    found = [(e.config.lr, e.config.weight_decay) for e in answered(asked).evaluations]
-    assert found == [tuple(point.values()) for point in points(CHOICES)]
-    assert len(set(found)) == 6
+    evaluated = [(e.config.lr, e.config.weight_decay) for e in answered(asked).evaluations]
+    assert evaluated == [tuple(point.values()) for point in points(CHOICES)]
+    assert len(set(evaluated)) == 6
 
 
 def test_the_best_went_to_its_end() -> None:
-    """One that gave up or diverged is not the best, whatever it reached; the first of equals is."""
+    """An evaluation that gave up or diverged is never the best; of equals, the first is."""
     one, two = dataclasses.replace(BASE, lr=1e-3), dataclasses.replace(BASE, lr=1e-4)
-    found = [
+    evaluations = [
         Evaluation(0, BASE, {"diverged": 1.0}, ()),
         Evaluation(1, one, {"best_val_accuracy": 0.9, "gave_up": 1.0}, (0.9,)),
         Evaluation(2, two, {"best_val_accuracy": 0.5}, (0.5,)),
         Evaluation(3, one, {"best_val_accuracy": 0.5}, (0.5,)),
     ]
-    assert [e.state for e in found] == ["FAIL", "PRUNED", "COMPLETE", "COMPLETE"]
-    assert best(search(), found) == found[2]
-    assert best(search(), found[:2]) is None
-    losses = [dataclasses.replace(e, scores={"best_val_loss": float(e.number)}) for e in found]
+    assert [e.state for e in evaluations] == ["FAIL", "PRUNED", "COMPLETE", "COMPLETE"]
+    assert best(search(), evaluations) == evaluations[2]
+    assert best(search(), evaluations[:2]) is None
+    losses = [dataclasses.replace(e, scores={"best_val_loss": float(e.number)}) for e in evaluations]
     assert best(search(metric="best_val_loss"), losses) == losses[0]
 
 
 def test_what_diverged_is_an_answer() -> None:
-    """The search goes on."""
+    """The search continues."""
     proposals = Proposals(search())
     trials = proposals.ask()
     proposals.tell([Evaluation(n, trial, {"diverged": 1.0}, ()) for n, trial in enumerate(trials)])
@@ -133,16 +133,16 @@ def test_what_diverged_is_an_answer() -> None:
 
 
 def test_the_best_is_confirmed_on_seeds_of_its_own() -> None:
-    """On test clips, with seeds that had no part in choosing it."""
+    """It is scored on test clips, with seeds that played no part in choosing it."""
     trials = search().confirmed(dataclasses.replace(BASE, lr=1e-3, score_on="validation"))
     assert [(t.seed, t.score_on, t.lr) for t in trials] == [(s, "test", 1e-3) for s in (101, 102, 103)]
 
 
 class TestStorage:
-    """The database of studies, which is tried before anything is trained."""
+    """The database of studies, which is tested before anything is trained."""
 
     def test_a_database_that_takes_studies_is_taken(self, tmp_path: Path) -> None:
-        """New, without a byte, and with studies; nothing is left of the try."""
+        """It may be new, empty, or have studies; the test leaves nothing behind."""
         path = tmp_path / "optuna.db"
         path.touch()
         for name in ("optuna.db", "new.db"):
@@ -169,7 +169,7 @@ class TestStorage:
     def test_the_store_of_mlflow_is_refused(
         self, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, written: str, exists: bool
     ) -> None:
-        """However it is written, and before it is made; no table is left in it."""
+        """That holds for any spelling, and before it exists; no table is left in it."""
         path = tmp_path / "one.db"
         monkeypatch.chdir(tmp_path)
         (tmp_path / "folder").mkdir()
@@ -185,7 +185,7 @@ class TestStorage:
         assert (path.read_bytes() if path.exists() else b"") == before
 
     def test_tables_of_others_are_left_alone(self, tmp_path: Path, empty_database: Path) -> None:
-        """MLflow's, where --store is a server that keeps them there, and anybody's."""
+        """They may be MLflow's, if --store is a server that keeps them there, or anybody's."""
         mlflow, other = tmp_path / "mlflow.db", tmp_path / "other.db"
         shutil.copy(empty_database, mlflow)
         with closing(sqlite3.connect(other)) as database, database:
@@ -212,7 +212,7 @@ class TestStorage:
         ],
     )
     def test_an_address_that_opens_nothing_is_refused(self, tmp_path: Path, uri: str, said: str) -> None:
-        """In words, with a remedy."""
+        """The refusal is in words, with a remedy."""
         uri = uri.format(tmp_path)
         with pytest.raises(StoreError) as error:
             check_storage(uri, "http://127.0.0.1:5000")
@@ -222,17 +222,17 @@ class TestStorage:
 
     @pytest.mark.parametrize("harm", ["text", "cut", "noise", "another version"])
     def test_a_damaged_database_is_refused_with_its_remedy(self, tmp_path: Path, harm: str) -> None:
-        """By the try and by a write: it may be moved away, because it is written again."""
+        """Both the test and a write refuse it: it may be moved away, because it is written again."""
         path = tmp_path / "optuna.db"
         uri = f"sqlite:///{path}"
         write_study(search(), "mine", [], uri)
-        whole = path.read_bytes()
+        intact = path.read_bytes()
         if harm == "another version":
             with closing(sqlite3.connect(path)) as database, database:
                 database.execute("UPDATE alembic_version SET version_num = 'v99'")
         else:
-            noise = whole[:100] + bytes(range(256)) * (len(whole) // 256)
-            path.write_bytes({"text": b"something else " * 99, "cut": whole[:5_000], "noise": noise}[harm])
+            noise = intact[:100] + bytes(range(256)) * (len(intact) // 256)
+            path.write_bytes({"text": b"something else " * 99, "cut": intact[:5_000], "noise": noise}[harm])
         for use in (
             lambda: check_storage(uri, "http://127.0.0.1:5000"),
             lambda: write_study(search(), "mine", [], uri),
@@ -245,7 +245,7 @@ class TestStorage:
     def test_a_search_is_refused_before_anything_is_trained(
         self, tmp_path: Path, empty_database: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """By the command, with 2: one database for --store and --optuna."""
+        """The command ends with 2 if --store and --optuna share a database."""
         shutil.copy(empty_database, tmp_path / "mlflow.db")
         (tmp_path / "data").mkdir()
         words = ["--data-root", tmp_path / "data", "--storage", tmp_path, "--optuna", f"sqlite:///{tmp_path}/mlflow.db"]
@@ -259,35 +259,35 @@ class TestStorage:
 
 
 def test_a_title_fits_into_every_database_of_optuna() -> None:
-    """Settings of any length; the digits at its end tell one from another."""
+    """Settings may have any length; the digits at its end make it unique."""
     situation = Situation(Sweep("toy", ()), "", {}, {}, [])
     assert len(study_title(search(), "classes=" + "x" * 9_000, situation)) <= 512
 
 
 def test_the_study_is_written_once_and_read_by_optuna(tmp_path: Path) -> None:
-    """After each round what is new is added; states, values, curves and keys are the trials'."""
+    """Each round adds only new trials; states, values, curves and keys are those of the trials."""
     asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
-    found = answered(asked).evaluations
-    found[4] = dataclasses.replace(found[4], scores={"best_val_accuracy": 0.1, "gave_up": 1.0})
-    found[5] = dataclasses.replace(found[5], scores={"diverged": 1.0}, curve=())
+    evaluations = answered(asked).evaluations
+    evaluations[4] = dataclasses.replace(evaluations[4], scores={"best_val_accuracy": 0.1, "gave_up": 1.0})
+    evaluations[5] = dataclasses.replace(evaluations[5], scores={"diverged": 1.0}, curve=())
     for upto in (3, 10, 10):
-        write_study(asked, "toy", found[:upto], storage)
+        write_study(asked, "toy", evaluations[:upto], storage)
     study = optuna.load_study(study_name="toy", storage=storage)
-    assert [t.user_attrs["key"] for t in study.trials] == [e.config.key for e in found]
-    assert [t.state.name for t in study.trials] == [e.state for e in found]
-    assert study.trials[0].value == found[0].scores["best_val_accuracy"]
-    assert study.trials[0].intermediate_values == dict(enumerate(found[0].curve, 1))
-    assert study.trials[0].params == {name: getattr(found[0].config, name) for name in SPACE}
+    assert [t.user_attrs["key"] for t in study.trials] == [e.config.key for e in evaluations]
+    assert [t.state.name for t in study.trials] == [e.state for e in evaluations]
+    assert study.trials[0].value == evaluations[0].scores["best_val_accuracy"]
+    assert study.trials[0].intermediate_values == dict(enumerate(evaluations[0].curve, 1))
+    assert study.trials[0].params == {name: getattr(evaluations[0].config, name) for name in SPACE}
 
 
 def test_the_objective_has_a_name_and_trials_the_times_of_their_training(tmp_path: Path) -> None:
-    """Of its first epoch's start and its last one's end; records of earlier versions have none."""
+    """They start with the first epoch and end with the last; records of earlier versions have no times."""
     asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
     (config, *_) = Proposals(asked).ask()
     epochs = [{"epoch": n, "val_accuracy": 0.5, "epoch_s": 60.0, "ended_unix_s": 1e9 + 60 * n} for n in (1, 2)]
     untimed = [{"epoch": 1, "val_accuracy": 0.5, "epoch_s": 60.0}]
-    found = [evaluation(asked, n, config, {asked.metric: 0.5}, rows) for n, rows in enumerate((epochs, untimed))]
-    write_study(asked, "toy", found, storage)
+    evaluations = [evaluation(asked, n, config, {asked.metric: 0.5}, rows) for n, rows in enumerate((epochs, untimed))]
+    write_study(asked, "toy", evaluations, storage)
     study = optuna.load_study(study_name="toy", storage=storage)
     assert study.metric_names == ["best_val_accuracy"]
     timed, other = study.trials
@@ -299,7 +299,7 @@ def test_the_objective_has_a_name_and_trials_the_times_of_their_training(tmp_pat
 
 
 def states(storage: str) -> list[tuple[str, list[float]]]:
-    """State and intermediate values of the trials of the study `toy`."""
+    """The states and intermediate values of the trials of the study `toy`."""
     trials = optuna.load_study(study_name="toy", storage=storage).trials
     return [(t.state.name, list(t.intermediate_values.values())) for t in trials]
 
@@ -324,17 +324,17 @@ def test_a_round_is_seen_while_it_runs(tmp_path: Path) -> None:
     others = [answer(0, trials[0]), dataclasses.replace(answer(2, trials[2]), scores={"diverged": 1.0})]
     write_study(asked, "toy", [others[0], one, others[1]], storage)
     assert [state for state, _ in states(storage)] == ["COMPLETE", "COMPLETE", "FAIL"]
-    found = optuna.load_study(study_name="toy", storage=storage).trials
-    assert [t.params for t in found] == [{name: getattr(t, name) for name in SPACE} for t in trials]
-    assert found[1].value == 0.5
-    for trial in found:
+    trials_seen = optuna.load_study(study_name="toy", storage=storage).trials
+    assert [t.params for t in trials_seen] == [{name: getattr(t, name) for name in SPACE} for t in trials]
+    assert trials_seen[1].value == 0.5
+    for trial in trials_seen:
         assert trial.datetime_start is not None
         assert trial.datetime_complete is not None
         assert before <= trial.datetime_start <= trial.datetime_complete <= datetime.now()
 
 
 def test_what_a_killed_driver_has_left_running_goes_on(tmp_path: Path) -> None:
-    """The next one takes the trial over, with the epochs that it has; one that was stopped in order waits."""
+    """The next driver takes the trial over, with its epochs; after an orderly stop it waits."""
     asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
     trials = Proposals(asked).ask()
     killed = Study(asked, "toy", storage)
@@ -362,7 +362,7 @@ def test_what_a_killed_driver_has_left_running_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_keeps_no_trial_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Events return at once while nothing can be written, and arrive when it can."""
+    """Events return at once while nothing can be written, and arrive later."""
     path = tmp_path / "optuna.db"
     asked, storage = search(), f"sqlite:///{path}"
     trials = Proposals(asked).ask()
@@ -376,17 +376,17 @@ def test_a_locked_database_keeps_no_trial_waiting(tmp_path: Path, capsys: pytest
             for epoch in range(1, 100):
                 display.epoch(trial.key, {"epoch": epoch, "val_accuracy": 0.5})
         assert time.monotonic() - began < 1
-        while "cannot be written" not in (said := capsys.readouterr().out):
+        while "cannot be written" not in (output := capsys.readouterr().out):
             assert time.monotonic() - began < 300
             time.sleep(0.1)
-        assert f"--optuna {storage}: cannot be written" in said
+        assert f"--optuna {storage}: cannot be written" in output
         other.rollback()
     display.close(patience_s=300)
     assert [len(curve) for _, curve in states(storage)] == [99] * 3
 
 
 def test_what_was_left_of_other_proposals_is_given_up(tmp_path: Path) -> None:
-    """Its params are not those of what is evaluated now, whose value it must not get."""
+    """Its params differ from those of the present evaluation, whose value it must not get."""
     asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"
     one, other, *_ = Proposals(asked).ask()
     Study(asked, "toy", storage).propose(0, [one])
@@ -407,13 +407,13 @@ def test_what_was_left_of_other_proposals_is_given_up(tmp_path: Path) -> None:
         ({"space": {"lr": Uniform(1, 1)}}, "low=1 must be below high=1"),
         ({"space": {"lr": LogUniform(0, 1)}}, "low=0 has no logarithm"),
         ({"space": {"lr": Choice(())}}, "name one or more different values"),
-        ({"space": {"lr": Uniform(0, 1, when={"augment": "mixup"})}}, "augment, which must stand before it"),
+        ({"space": {"lr": Uniform(0, 1, when={"augment": "mixup"})}}, "augment, which must come before it"),
         ({"space": CHOICES, "sampler": "grid"}, "has 6 points"),
         ({"sampler": "grid"}, "has 0 points"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
-    """When the study's file is read, by name."""
+    """The refusal comes when the study's file is read, and names the field."""
     with pytest.raises(ValueError, match=said):
         search(**changes)
 
@@ -428,22 +428,22 @@ PAST = [((0.1 * n, 0.12 * n, 0.13 * n, 0.14 * n), True) for n in range(1, 7)]
 
 @pytest.mark.parametrize("pruner", ["asha", "median"])
 def test_the_worse_gives_up_and_the_better_does_not(pruner: str) -> None:
-    """Held against six that are known."""
+    """They are compared with six known curves."""
     bad, good = (Judge(pruner, "maximize", "val_accuracy", PAST, 4) for _ in range(2))
     assert any(bad(rows(*(0.01,) * n)) for n in range(1, 5))
     assert not any(good(rows(*(0.9,) * n)) for n in range(1, 5))
 
 
 def test_a_resumed_trial_gives_up_where_it_would_have() -> None:
-    """The judge of a new process, shown all epochs at once, says what the first had said at the last of them."""
+    """A new judge that sees all epochs at once decides as the first did at the last of them."""
     values = (0.9, 0.9, 0.05, 0.05)
     step_by_step = Judge("median", "maximize", "val_accuracy", PAST, 4)
-    said = [step_by_step(rows(*values[:n])) for n in range(1, 5)]
+    decisions = [step_by_step(rows(*values[:n])) for n in range(1, 5)]
     for n in range(1, 5):
-        assert Judge("median", "maximize", "val_accuracy", PAST, 4)(rows(*values[:n])) == said[n - 1]
+        assert Judge("median", "maximize", "val_accuracy", PAST, 4)(rows(*values[:n])) == decisions[n - 1]
 
 
 def test_without_a_pruner_or_a_past_nobody_gives_up() -> None:
-    """The first round has nothing to be held against."""
+    """The first round has no curves to compare with."""
     assert not Judge("none", "maximize", "val_accuracy", PAST, 4)(rows(0.0))
     assert not Judge("median", "maximize", "val_accuracy", [], 4)(rows(0.0, 0.0))

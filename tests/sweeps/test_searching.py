@@ -34,19 +34,19 @@ def command(ships: Path, storage: Path) -> list[str]:
 
 
 def study(storage: Path) -> optuna.Study:
-    """What Optuna's own tools see."""
+    """The study, read by Optuna's own tools."""
     uri = f"sqlite:///{storage / 'optuna.db'}"
     (name,) = optuna.get_all_study_names(uri)
     return optuna.load_study(study_name=name, storage=uri)
 
 
 def committed(storage: Path) -> set[Path]:
-    """The records that there are."""
+    """All committed records."""
     return set((storage / "trials").glob("*/record.json"))
 
 
 def test_a_driver_shows_a_round_in_the_study_as_it_goes(open_store: Callable[..., Store], tmp_path: Path) -> None:
-    """One evaluation ends; the other has an epoch behind it when the driver stops, and waits for the next start."""
+    """One evaluation ends; the other has one epoch when the driver stops, and waits for the next start."""
     drive, storage = Drive(open_store(), tmp_path), f"sqlite:///{tmp_path / 'optuna.db'}"
     drive.close()
     search = Search("toy", drive.trials[0], {"lr": LogUniform(1e-6, 1e-2)}, num_trials=2)

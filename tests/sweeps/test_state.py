@@ -33,7 +33,7 @@ def situation(runs: Sequence[Run], inputs: dict[str, Inputs] | None = None) -> S
 
 
 def test_without_runs_all_is_to_run() -> None:
-    """An empty store means that every trial runs."""
+    """With an empty store, every trial runs."""
     assert set(situation([]).to_run) == set(SWEEP.trials)
     assert situation([]).done == set()
     assert situation([]).unfinished == {}
@@ -41,45 +41,45 @@ def test_without_runs_all_is_to_run() -> None:
 
 def test_a_finished_trial_is_done() -> None:
     """It is not run again, and the others are."""
-    now = situation([run_of(ONE)])
-    assert now.done == {ONE.key}
-    assert set(now.to_run) == {TWO, THREE, FOUR}
+    state = situation([run_of(ONE)])
+    assert state.done == {ONE.key}
+    assert set(state.to_run) == {TWO, THREE, FOUR}
 
 
 def test_a_committed_trial_is_done() -> None:
-    """Whatever the store knows of it."""
-    now = dataclasses.replace(situation([]), records={ONE.key: Record(ONE.key, {}, {}, {}, [], {}, "a", {})})
-    assert now.done == {ONE.key}
-    assert set(now.to_run) == {TWO, THREE, FOUR}
+    """The store does not matter."""
+    state = dataclasses.replace(situation([]), records={ONE.key: Record(ONE.key, {}, {}, {}, [], {}, "a", {})})
+    assert state.done == {ONE.key}
+    assert set(state.to_run) == {TWO, THREE, FOUR}
 
 
 def test_a_running_trial_is_left_to_its_driver() -> None:
-    """It is another storage's: those of this one were ended at the start. Here the trial is still to run."""
-    now = situation([run_of(ONE, "RUNNING")])
-    assert now.unfinished == {}
-    assert ONE in now.to_run
+    """It belongs to another storage, because this one's were ended at the start. Here the trial still has to run."""
+    state = situation([run_of(ONE, "RUNNING")])
+    assert state.unfinished == {}
+    assert ONE in state.to_run
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED", "SCHEDULED"])
 def test_an_unfinished_trial_is_run_again(status: str) -> None:
-    """Whatever became of it, its run is taken up."""
-    now = situation([run_of(ONE, status)])
-    assert now.done == set()
-    assert ONE in now.to_run
-    assert now.unfinished == {ONE.key: run_of(ONE, status)}
+    """Whatever its state, its run is taken up."""
+    state = situation([run_of(ONE, status)])
+    assert state.done == set()
+    assert ONE in state.to_run
+    assert state.unfinished == {ONE.key: run_of(ONE, status)}
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Inputs)])
 @pytest.mark.parametrize("status", ["FINISHED", "KILLED"])
 def test_a_run_on_other_bytes_does_not_count(field: str, status: str) -> None:
     """Other data, another split or other weights make another result; its run is neither done nor taken up."""
-    now = situation([run_of(ONE, status, inputs=dataclasses.replace(INPUTS, **{field: "0" * 64}))])
-    assert set(now.to_run) == set(SWEEP.trials)
-    assert now.unfinished == {}
+    state = situation([run_of(ONE, status, inputs=dataclasses.replace(INPUTS, **{field: "0" * 64}))])
+    assert set(state.to_run) == set(SWEEP.trials)
+    assert state.unfinished == {}
 
 
 def test_a_run_without_hashes_does_not_count() -> None:
-    """What is not known to be the same is not taken for the same."""
+    """Unknown inputs are not taken to be the same."""
     bare = dataclasses.replace(run_of(ONE), tags={"key": ONE.key})
     assert situation([bare]).done == set()
 
@@ -92,27 +92,27 @@ def test_a_run_of_no_planned_trial_is_ignored() -> None:
 
 
 def test_a_trial_whose_inputs_are_not_known_is_to_run() -> None:
-    """Without data nothing can be said to be done."""
-    now = situation([run_of(ONE), run_of(TWO)], {TWO.key: INPUTS})
-    assert set(now.done) == {TWO.key}
+    """Without data, no trial counts as done."""
+    state = situation([run_of(ONE), run_of(TWO)], {TWO.key: INPUTS})
+    assert set(state.done) == {TWO.key}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_one_finished_run_is_enough(order: tuple[int, ...]) -> None:
     """Failed attempts before or after it change nothing."""
     runs = [run_of(ONE, "FAILED", "a"), run_of(ONE, "FINISHED", "b"), run_of(ONE, "KILLED", "c")]
-    now = situation([runs[n] for n in order])
-    assert now.done == {ONE.key}
-    assert ONE not in now.to_run
+    state = situation([runs[n] for n in order])
+    assert state.done == {ONE.key}
+    assert ONE not in state.to_run
 
 
 def test_the_newest_unfinished_run_is_taken_up() -> None:
-    """Of several (runs come oldest first) it is the last."""
+    """Of several, it is the last, because runs come oldest first."""
     assert situation([run_of(ONE, "FAILED", "a"), run_of(ONE, "KILLED", "b")]).unfinished[ONE.key].run_id == "b"
 
 
 def test_the_longest_trials_run_first() -> None:
-    """By frames times epochs; trials of one length stay in the plan's order, a cell's seeds beside each other."""
+    """They are sorted by frames times epochs; equal trials keep the plan's order, with a cell's seeds together."""
     forth = situation([]).to_run
     back = dataclasses.replace(situation([]), sweep=Sweep("toy", SWEEP.trials[::-1])).to_run
     assert [(t.data_hz, t.seed) for t in forth] == [(16_000, 1), (16_000, 2), (8_000, 1), (8_000, 2)]
@@ -129,12 +129,12 @@ def test_a_folder_is_of_a_trial_on_its_inputs() -> None:
 
 
 def test_trials_at_any_rate_need_the_same_corpus() -> None:
-    """A corpus is read once for all trials that differ in what does not concern it."""
+    """A corpus is read once for all trials that differ only in other respects."""
     assert all_wanted(SWEEP.trials) == [Wanted("deepship", (), "recording", 5.0)]
 
 
 def test_classes_split_and_length_are_of_the_corpus() -> None:
-    """Another choice of them is another reading."""
+    """Another choice of them needs another reading."""
     others = [
         dataclasses.replace(BASE, **change)
         for change in ({"classes": "Cargo,Tug"}, {"split": "vessel"}, {"clip_s": 2.0}, {"corpus": "esc50"})

@@ -42,7 +42,7 @@ def all_runs(store: Store) -> list[Any]:
 
 
 def test_a_trial_is_nested_in_its_sweep(open_store: Callable[..., Store]) -> None:
-    """Both are running; the trial's params are its config, its tags what it was given."""
+    """Both are running; the trial's params are its config, its tags the given ones."""
     store = open_store()
     parent = store.open_sweep("toy", "epochs=2", {"git_commit": "c0ffee"})
     trial = client(store).get_run(begin(store, parent))
@@ -60,7 +60,7 @@ def test_a_trial_is_nested_in_its_sweep(open_store: Callable[..., Store]) -> Non
 
 
 def test_a_sweep_has_one_parent_for_the_same_settings_and_data(open_store: Callable[..., Store]) -> None:
-    """Started again it goes on under the parent it had; other settings or other data have their own."""
+    """Started again, it continues under its parent; other settings or other data have their own."""
     store = open_store()
     parent = store.open_sweep("toy", "", {"data_sha256": "d1"})
     store.end(parent, "KILLED")
@@ -74,7 +74,7 @@ def test_a_sweep_has_one_parent_for_the_same_settings_and_data(open_store: Calla
 
 
 def test_settings_of_any_length_have_one_parent(open_store: Callable[..., Store]) -> None:
-    """A class list that MLflow would cut off is still these settings and no others, that begin as it does."""
+    """A class list that MLflow would truncate still identifies these settings, and not others that begin alike."""
     store, names = open_store(), [f"species_name_{n:04d}" for n in range(560)]
     variant = f"classes={','.join(names)}"
     assert len(variant) > 8_000
@@ -85,7 +85,7 @@ def test_settings_of_any_length_have_one_parent(open_store: Callable[..., Store]
 
 
 def test_values_of_any_length_are_told_apart(open_store: Callable[..., Store]) -> None:
-    """MLflow cuts no param and no tag: one that is too long ends with its hash; those that fit are as they were."""
+    """MLflow truncates no param or tag: one that is too long ends with its hash; the others are unchanged."""
     store, long = open_store(), "x" * 20_000
     parent = store.open_sweep("toy", "", {})
     for end in ("a", "b", ""):
@@ -100,7 +100,7 @@ def test_values_of_any_length_are_told_apart(open_store: Callable[..., Store]) -
 
 
 def test_a_trial_that_goes_on_with_other_code_says_both(open_store: Callable[..., Store]) -> None:
-    """Hash and modules of the code that it began with, and of that which went on."""
+    """It has the hash and modules of the code that it began with, and of the code that resumed it."""
     store = open_store()
     before, after = (Code(digit * 64, {"trainable/finetune.py": digit * 8}) for digit in "ab")
     run_id = begin(store, **before.tags)
@@ -113,7 +113,7 @@ def test_a_trial_that_goes_on_with_other_code_says_both(open_store: Callable[...
 
 @pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])
 def test_an_unfinished_trial_goes_on_in_its_run(open_store: Callable[..., Store], status: str) -> None:
-    """The next driver takes up the run, with its curves, and makes no second one."""
+    """The next driver takes over the run, with its curves, and makes no second one."""
     first = open_store()
     run_id = begin(first)
     first.log_epoch(run_id, row(1))
@@ -146,7 +146,7 @@ def test_an_epoch_is_written_once(open_store: Callable[..., Store]) -> None:
 
 
 def test_epochs_that_wait_together_are_the_same_points(open_store: Callable[..., Store]) -> None:
-    """Several in one call, of which the curve has some and two are one epoch: each new one is a point, the first."""
+    """Several come in one call, some are known and two are the same: each new one is one point, the first."""
     store = open_store()
     run_id = begin(store)
     store.log_epoch(run_id, row(1))
@@ -158,7 +158,7 @@ def test_epochs_that_wait_together_are_the_same_points(open_store: Callable[...,
 def test_an_epoch_is_written_whole_or_not_at_all(
     open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow cuts after 1,000 numbers, wherever that is; 400 epochs of three are 1,200, and then it goes down."""
+    """MLflow splits after 1,000 numbers, anywhere; 400 epochs of three make 1,200, and then it goes down."""
     store, answers = open_store(), iter([None, StoreError("--store toy: is down")])
     run_id, write = begin(store), SqlAlchemyStore.log_batch
 
@@ -182,7 +182,7 @@ def test_an_epoch_is_written_whole_or_not_at_all(
 def test_what_a_failed_write_has_left_is_not_written_again(
     open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answer was lost: of the epochs in it none is a second point, and those that never arrived are made up for."""
+    """The answer was lost: the epochs in it are not repeated, and missing ones are made up for."""
     store, answers = open_store(), iter([None, StoreError("--store toy: its answer is lost")])
     run_id, write = begin(store), MlflowClient.log_batch
 
@@ -206,7 +206,7 @@ def curve_of(store: Store, run_id: str, name: str = "val_loss") -> list[tuple[in
 
 
 def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:
-    """It is no curve of its own."""
+    """It is not a curve itself."""
     store = open_store()
     run_id = begin(store)
     store.log_epoch(run_id, row(1, train_loss=0.25))
@@ -214,7 +214,7 @@ def test_an_epochs_number_is_the_step(open_store: Callable[..., Store]) -> None:
 
 
 def test_a_point_has_the_time_at_which_its_epoch_ended(open_store: Callable[..., Store]) -> None:
-    """Which is no curve of its own; a run that is written later has its curves where they were."""
+    """The time is not a curve itself; a run that is written later has the original times."""
     store = open_store()
     run_id = begin(store)
     store.log_epoch(run_id, row(1, ended_unix_s=1_700_000_000.5), row(2, ended_unix_s=1_700_000_060.5))
@@ -224,7 +224,7 @@ def test_a_point_has_the_time_at_which_its_epoch_ended(open_store: Callable[...,
 
 
 def test_a_trial_says_which_corpus_it_was_given(open_store: Callable[..., Store]) -> None:
-    """Its name and digest, where it lay, how many clips, and how it was split; once, however often it starts."""
+    """It has the name, digest, path, number of clips and split; once, however often it starts."""
     store = open_store()
     tags = {"corpus_root": "/ships", "corpus_recordings": "5/1/2", "corpus_clips": "50/10/20"}
     run_id = begin(store, **tags)
@@ -239,7 +239,7 @@ def test_a_trial_says_which_corpus_it_was_given(open_store: Callable[..., Store]
 
 
 def test_a_sweeps_run_has_its_settings_and_numbers(open_store: Callable[..., Store]) -> None:
-    """As params and metrics, the last numbers counting, and its trials as a table."""
+    """They are params and metrics, of which the last count, and its trials are a table."""
     store = open_store()
     parent = store.open_sweep("toy", "", {})
     for finished in (1.0, 2.0):
@@ -255,7 +255,7 @@ def test_a_sweeps_run_has_its_settings_and_numbers(open_store: Callable[..., Sto
 
 
 def test_a_param_that_later_trials_do_not_share_is_named(open_store: Callable[..., Store]) -> None:
-    """MLflow changes no param; the study's file may have another value now, or several."""
+    """MLflow never changes a param, but the study's file may now have another value, or several."""
     store = open_store()
     parent = store.open_sweep("toy", "", {})
     store.introduce(parent, {"corpus": "deepship", "lr": 1e-3, "batch": 4}, {})
@@ -280,7 +280,7 @@ def test_a_finished_run_has_its_scores(open_store: Callable[..., Store]) -> None
 
 @pytest.mark.parametrize("folder", ["results", "my results", "50% é#1 a+b"])
 def test_artefacts_are_found_again(open_store: Callable[..., Store], tmp_path: Path, folder: str) -> None:
-    """They lie beside a local store, whatever the name of its folder."""
+    """They are beside a local store, whatever the name of its folder."""
     (tmp_path / "kept file.json").write_text("{}")
     store = open_store(folder)
     run_id = begin(store)
@@ -303,12 +303,12 @@ def test_artefacts_come_before_the_end(open_store: Callable[..., Store], tmp_pat
 
 
 def test_what_is_only_for_looking_at_holds_up_nothing(open_store: Callable[..., Store], tmp_path: Path) -> None:
-    """A picture that cannot be kept is said; the run is finished, with its scores."""
-    store, said = open_store(), list[str]()
-    store.finish(begin(store), SCORES, {}, [tmp_path / "confusion.png"], said.append)
+    """A picture that cannot be kept is reported; the run is finished, with its scores."""
+    store, messages = open_store(), list[str]()
+    store.finish(begin(store), SCORES, {}, [tmp_path / "confusion.png"], messages.append)
     (run,) = read_runs(store.uri)
     assert (run.status, run.metrics) == ("FINISHED", SCORES)
-    (line,) = said
+    (line,) = messages
     assert line.startswith(f"{tmp_path}/confusion.png is not in the store (")
 
 
@@ -323,7 +323,7 @@ def test_an_artefact_that_is_gone_is_said(open_store: Callable[..., Store]) -> N
 
 
 def test_why_a_run_ended_is_kept(open_store: Callable[..., Store]) -> None:
-    """The end of a long traceback, which tells most."""
+    """The end of a long traceback is kept, because it tells most."""
     store = open_store()
     run_id = begin(store)
     store.end(run_id, "FAILED", "x" * 10_000 + "NotFinite: lower lr")
@@ -345,7 +345,7 @@ def test_a_deleted_run_does_not_count(open_store: Callable[..., Store]) -> None:
 
 
 def test_a_deleted_experiment_is_refused(open_store: Callable[..., Store]) -> None:
-    """MLflow keeps its name; the error says how to get rid of it."""
+    """MLflow keeps its name; the error says how to remove it."""
     store = open_store()
     begin(store)
     client(store).delete_experiment(all_runs(store)[0].info.experiment_id)
@@ -355,11 +355,13 @@ def test_a_deleted_experiment_is_refused(open_store: Callable[..., Store]) -> No
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    """It is named and left as it is."""
+    """It is named and left unchanged."""
     path = tmp_path / "mlflow.db"
     path.write_text("something else, and long enough to be looked at " * 10)
     for opened in (Store, read_runs):
-        with pytest.raises(StoreError, match=r"mlflow\.db: is damaged, or no MLflow store \(file is not a database\)"):
+        with pytest.raises(
+            StoreError, match=r"mlflow\.db: is damaged, or not an MLflow store \(file is not a database\)"
+        ):
             opened(f"sqlite:///{path}")
     assert path.read_text().startswith("something else")
 

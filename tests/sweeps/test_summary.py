@@ -1,4 +1,4 @@
-"""A sweep in numbers: every trial once, and no mean of a cell that is not whole."""
+"""The numbers of a sweep: every trial counts once, and incomplete cells have no mean."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def finished(number: int, test: float, validation: float = 0.5, **more: str) -> 
 
 
 def test_only_whole_cells_have_a_mean() -> None:
-    """Two of two seeds at 2 kHz, one of two at 8 kHz; what runs or has failed has no score that counts."""
+    """Two of two seeds are there at 2 kHz, one of two at 8 kHz; running or failed trials have no score."""
     runs = [finished(0, 0.5), finished(1, 0.7, 0.9), finished(2, 0.9), run(3, "FAILED", test_accuracy=1.0)]
-    found = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
-    assert found == {
+    numbers = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
+    assert numbers == {
         "trials_planned": 4,
         "trials_finished": 3,
         "trials_failed": 1,
@@ -46,21 +46,21 @@ def test_only_whole_cells_have_a_mean() -> None:
 
 
 def test_of_attempts_at_a_trial_the_finished_one_counts() -> None:
-    """Whichever began first; and what another sweep has finished is not repeated, so it counts here."""
+    """It may have begun first or last; a trial finished by another sweep is not repeated, so it counts."""
     runs = [run(0, "KILLED"), finished(0, 0.4, parent="another"), run(0, "RUNNING")]
     assert [r.status for r in summary.by_key(SWEEP, "p", runs).values()] == ["FINISHED"]
     assert summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))["trials_finished"] == 1
 
 
 def test_trials_of_earlier_starts_count_among_those_asked_for() -> None:
-    """Started again with other seeds, the sweep's run has more trials than the plan; other sweeps' are not its."""
+    """Started again with other seeds, the sweep's run has more trials than the plan, but none of other sweeps."""
     runs = [finished(0, 0.5, key="older"), finished(0, 0.5, key="foreign", parent="another")]
-    found = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
-    assert (found["trials_planned"], found["trials_finished"]) == (5, 1)
+    numbers = summary.numbers(SWEEP, summary.by_key(SWEEP, "p", runs))
+    assert (numbers["trials_planned"], numbers["trials_finished"]) == (5, 1)
 
 
 def test_the_table_has_a_row_for_each_trial() -> None:
-    """With its cell and its scores; a trial that has not finished has none."""
+    """It has the cell and the scores; an unfinished trial has no scores."""
     runs = summary.by_key(SWEEP, "p", [finished(0, 0.5), run(1, "RUNNING", test_accuracy=0.1)])
     rows = list(csv.DictReader(io.StringIO(summary.table(SWEEP, runs))))
     assert [(row["cell"], row["status"], row["test_accuracy"]) for row in rows] == [
@@ -70,7 +70,7 @@ def test_the_table_has_a_row_for_each_trial() -> None:
 
 
 def test_the_driver_gives_the_sweeps_run_its_numbers(open_store: Callable[..., Store], tmp_path: Path) -> None:
-    """As it begins, of what there is, and at its end, with the settings and a table of its trials."""
+    """It does so at its start and at its end, with the settings and a table of its trials."""
     drive = Drive(open_store(), tmp_path)
     for trial in drive.trials:
         drive.begin(trial, 2)
@@ -90,7 +90,7 @@ def test_the_driver_gives_the_sweeps_run_its_numbers(open_store: Callable[..., S
 
 
 def test_a_metrics_name_has_only_letters_that_mlflow_takes() -> None:
-    """Networks have slashes in their names, augmentations plus signs; neither is refused, nor opens a section."""
+    """Names have slashes and plus signs; neither is refused, nor starts a section."""
     trials = grid(BASE, augment=("none", "specaugment+mixup"))
     sweep = Sweep("toy", trials)
     runs = {t.key: run(0, test_accuracy=0.5, key=t.key) for t in trials}

@@ -1,4 +1,4 @@
-"""Why a trial will run: named by what differs from what there is."""
+"""The reasons why a trial will run: its differences from existing trials."""
 
 from __future__ import annotations
 
@@ -41,43 +41,45 @@ INPUTS = Inputs(NOW.scan.sha256, NOW.split.sha256, "e" * 64)
 
 
 def run_of(trial: TrialConfig, status: str = "FINISHED", inputs: Inputs = INPUTS, **tags: str) -> Run:
-    """A run of the store, its config in words, as the store keeps it."""
+    """A run of the store, with its config as text, as in the store."""
     params = {name: str(value) for name, value in trial.to_dict().items()}
-    known = {"key": trial.key, **CODE.tags, **inputs.tags, **tags}
-    return Run("r1", "toy", "n", status, params, {}, known, "")
+    all_tags = {"key": trial.key, **CODE.tags, **inputs.tags, **tags}
+    return Run("r1", "toy", "n", status, params, {}, all_tags, "")
 
 
 def situation(*runs: Run, **more: object) -> Situation:
     inputs = {t.key: INPUTS for t in SWEEP.trials}
-    now = Situation(SWEEP, "", {wanted_by(BASE): NOW}, inputs, runs)
-    return dataclasses.replace(now, **more)  # type: ignore[arg-type]
+    plan = Situation(SWEEP, "", {wanted_by(BASE): NOW}, inputs, runs)
+    return dataclasses.replace(plan, **more)  # type: ignore[arg-type]
 
 
-def told(now: Situation, storage: Path, trial: TrialConfig = ONE, code: Code = CODE) -> list[str]:
-    return reasons(trial, now, everything(now, storage), storage, code)
+def told(plan: Situation, storage: Path, trial: TrialConfig = ONE, code: Code = CODE) -> list[str]:
+    return reasons(trial, plan, everything(plan, storage), storage, code)
 
 
 def test_a_finished_trial_will_not_run(tmp_path: Path) -> None:
-    """It says where its result is."""
+    """The message says where its result is."""
     assert told(situation(run_of(ONE)), tmp_path) == ["will not run, it is finished (run r1)"]
 
 
 def test_a_new_trial_is_held_against_the_nearest(tmp_path: Path) -> None:
-    """Of what there is, that with the fewest other fields: each with its old and new value."""
+    """It is the existing trial with the fewest differing fields, each named with its old and new value."""
     far = dataclasses.replace(BASE, seed=9, lr=1e-3, batch=8)
     near = dataclasses.replace(BASE, seed=9, lr=1e-3)
     first, *others = told(situation(run_of(far), run_of(near, "KILLED")), tmp_path)
-    assert first == f"will run: it never ran; nearest to it is cnn14-32k on 32 kHz, seed 9 (key {near.key}, KILLED)"
+    assert (
+        first == f"will run: it never ran; the nearest that did is cnn14-32k on 32 kHz, seed 9 (key {near.key}, KILLED)"
+    )
     assert others == ["seed: 9 -> 1", "lr: 0.001 -> 5e-05"]
 
 
 def test_records_of_the_storage_are_looked_at_too(tmp_path: Path) -> None:
-    """The store may never have been told."""
+    """The store may never have received them."""
     other = dataclasses.replace(BASE, seed=7)
     folder = tmp_path / "trials" / f"{other.key}-1234"
     folder.mkdir(parents=True)
-    found = Record(other.key, other.to_dict(), CODE.tags, {}, [], {}, "a", {})
-    (folder / FILE).write_bytes(_encoded(found))
+    committed = Record(other.key, other.to_dict(), CODE.tags, {}, [], {}, "a", {})
+    (folder / FILE).write_bytes(_encoded(committed))
     assert told(situation(), tmp_path)[1:] == ["seed: 7 -> 1"]
 
 
@@ -87,7 +89,7 @@ def test_an_empty_store_is_said(tmp_path: Path) -> None:
 
 
 def test_other_data_name_the_recordings(tmp_path: Path) -> None:
-    """What is new, gone and changed, as far as the storage has the scan of then."""
+    """New, missing and changed ones are named, if the storage has the old scan."""
     then = prepared("Tug/1", "Tug/0", content="b")
     manifest.write(then.scan, tmp_path / "scans")
     old = dataclasses.replace(INPUTS, data_sha256=then.scan.sha256)
@@ -101,7 +103,7 @@ def test_other_data_name_the_recordings(tmp_path: Path) -> None:
 
 
 def test_another_split_names_who_has_moved(tmp_path: Path) -> None:
-    """From which role to which."""
+    """The old and the new role are given."""
     then = prepared("Tug/1", "Tug/2", role="test")
     splits.write(then.split, tmp_path / "splits")
     old = dataclasses.replace(INPUTS, split_sha256=then.split.sha256)
@@ -111,7 +113,7 @@ def test_another_split_names_who_has_moved(tmp_path: Path) -> None:
 
 
 def test_what_the_storage_no_longer_has_is_told_by_its_hash(tmp_path: Path) -> None:
-    """Other weights, and data whose scan is gone."""
+    """Examples are other weights, and data whose scan is gone."""
     old = Inputs("0" * 64, INPUTS.split_sha256, "1" * 64)
     assert told(situation(run_of(ONE, inputs=old)), tmp_path) == [
         "will run: it was finished on other data, weights",
@@ -121,7 +123,7 @@ def test_what_the_storage_no_longer_has_is_told_by_its_hash(tmp_path: Path) -> N
 
 
 def test_an_attempt_that_ended_otherwise_is_named(tmp_path: Path) -> None:
-    """With its last words, and the epoch after which it goes on."""
+    """The last line of its failure is given, and the epoch after which it resumes."""
     folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
     folder.mkdir(parents=True)
     (folder / "epoch-0003.pt").touch()
@@ -129,7 +131,7 @@ def test_an_attempt_that_ended_otherwise_is_named(tmp_path: Path) -> None:
     assert told(situation(lost), tmp_path) == [
         "will run: an attempt at it ended as KILLED",
         "the sweep was stopped",
-        "it goes on after epoch 3",
+        "it resumes after epoch 3",
     ]
 
 
@@ -142,7 +144,7 @@ def test_an_attempt_that_ended_otherwise_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_no_trial_is_its_own_nearest(status: str, verdict: str, tmp_path: Path) -> None:
-    """An attempt at it on other inputs is named as such, though no field differs; a finished one counts before it."""
+    """An attempt at it on other inputs is named as such, though no field differs; a finished one takes precedence."""
     old = dataclasses.replace(INPUTS, data_sha256="0" * 64)
     lost = run_of(ONE, status, inputs=old)
     data = f"data: sha256 000000000000 -> {NOW.scan.sha256[:12]}"
@@ -152,17 +154,17 @@ def test_no_trial_is_its_own_nearest(status: str, verdict: str, tmp_path: Path) 
 
 
 def test_an_attempt_that_seems_to_run_is_not_said_to_have_ended(tmp_path: Path) -> None:
-    """Its driver may live elsewhere."""
+    """Its driver may be alive elsewhere."""
     (verdict,) = told(situation(run_of(ONE, "RUNNING")), tmp_path)
     assert verdict == "will run: an attempt at it is RUNNING elsewhere, or its driver has died"
 
 
 def test_a_record_whose_run_was_deleted_is_no_other_input(tmp_path: Path) -> None:
-    """It lies in the storage until the next start sets it aside."""
+    """It stays in the storage until the next start sets it aside."""
     folder = tmp_path / "trials" / folder_name(ONE, INPUTS)
     folder.mkdir(parents=True)
-    found = Record(ONE.key, ONE.to_dict(), {**CODE.tags, **INPUTS.tags}, {}, [], {}, "a", {})
-    (folder / FILE).write_bytes(_encoded(found))
+    committed = Record(ONE.key, ONE.to_dict(), {**CODE.tags, **INPUTS.tags}, {}, [], {}, "a", {})
+    (folder / FILE).write_bytes(_encoded(committed))
     assert told(situation(), tmp_path) == ["will run: it was finished, and its run was deleted from the store"]
 
 
@@ -176,39 +178,39 @@ def test_a_deleted_run_is_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trial", [ONE, TWO], ids=["finished", "new"])
 def test_other_code_is_said_to_be_no_reason(trial: TrialConfig, tmp_path: Path) -> None:
-    """Users would take it for one."""
+    """Users might take it for one."""
     last = told(situation(run_of(ONE)), tmp_path, trial, Code("d" * 64, {}))[-1]
-    assert last.startswith("code: sha256 cccccccccccc -> dddddddddddd; other code alone never")
+    assert last.startswith("code: sha256 cccccccccccc -> dddddddddddd; a change of code alone never")
     before, after = (Code(d * 64, {"trainable/finetune.py": d * 8, "trainable/trial.py": "a" * 8}) for d in "bd")
     last = told(situation(run_of(ONE, **before.tags)), tmp_path, trial, after)[-1]
     assert last.startswith(
-        "code: sha256 bbbbbbbbbbbb -> dddddddddddd (trainable/finetune.py differs); other code alone"
+        "code: sha256 bbbbbbbbbbbb -> dddddddddddd (trainable/finetune.py differs); a change of code alone"
     )
 
 
 def test_another_backbone_is_no_other_code(tmp_path: Path) -> None:
-    """The nearest trial uses a file that this one does not; what both use says the same."""
+    """The nearest trial uses a file that this one does not; the files that both use are the same."""
     mine, other = (Code(d * 64, {f"{d}.py": d * 8, "trainable/trial.py": "a" * 8}) for d in "bd")
     assert told(situation(run_of(ONE, **other.tags)), tmp_path, TWO, mine)[1:] == ["seed: 1 -> 2"]
 
 
 def test_what_cannot_start_or_is_not_known_is_said(tmp_path: Path) -> None:
-    """A missing checkpoint, or a corpus that was not read."""
+    """A checkpoint is missing, or a corpus was not read."""
     blind = situation(inputs={})
-    assert told(blind, tmp_path) == ["whether it will run is not known: its corpus was not read yet (--data-root)"]
+    assert told(blind, tmp_path) == ["whether it will run is unknown: its corpus has not been read yet (--data-root)"]
     refused = dataclasses.replace(blind, refused={ONE.key: "get x.pth"})
     assert told(refused, tmp_path) == ["cannot start: get x.pth"]
 
 
 def test_a_key_may_be_shortened_and_all_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a trial for all, with its key; a key that no trial has is refused."""
-    now = situation(run_of(ONE))
-    assert explain(now, TWO.key[:6], tmp_path) == 0
+    """`all` prints one line per trial, with its key; a key that no trial has is refused."""
+    plan = situation(run_of(ONE))
+    assert explain(plan, TWO.key[:6], tmp_path) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(
-        f"{TWO.key}  cnn14-32k on 32 kHz, seed 2: will run: it never ran; nearest to it is cnn14-32k"
+        f"{TWO.key}  cnn14-32k on 32 kHz, seed 2: will run: it never ran; the nearest that did is cnn14-32k"
     )
     assert second == "              seed: 1 -> 2"
-    assert explain(now, "all", tmp_path) == 0
+    assert explain(plan, "all", tmp_path) == 0
     assert [line[:12] for line in capsys.readouterr().out.splitlines()] == [ONE.key, TWO.key]
-    assert explain(now, "nothing", tmp_path) == 2
+    assert explain(plan, "nothing", tmp_path) == 2

@@ -1,4 +1,4 @@
-"""Words that no user means well: each ends with exit code 2 and a line that names it, and leaves nothing behind."""
+"""Malicious or impossible words: each ends with exit code 2 and a line that names it, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -111,16 +111,16 @@ def test_a_study_refuses_a_word_that_cannot_be(
     data = [] if flag == "--data-root" else ["--data-root", str(ships)]
     for more in (["--dry-run"], ["--dry-run", *data], data, []):
         refused(lambda words: main(deepship_rates.SWEEP, words), [*where, *more, flag, value])
-        said = capsys.readouterr().err
-        assert named(flag, value, said), said
-        assert "Traceback" not in said
-        assert len(said) < 12_000
+        message = capsys.readouterr().err
+        assert named(flag, value, message), message
+        assert "Traceback" not in message
+        assert len(message) < 12_000
     assert {path.name for path in storage.rglob("*")} <= {".driver.lock", ".storage-id", "facts.sqlite", "cache"}
     assert {path.name for path in tmp_path.iterdir()} <= {"results"}
 
 
 def test_a_search_refuses_what_it_cannot_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its trials are proposed as it goes."""
+    """Its trials are proposed only as it runs."""
     for words in (["--budget", "1cpu-h"], ["--why", "all"]):
         refused(lambda words: main(learning_rate.SWEEP, words), [*words, "--storage", str(tmp_path)])
         assert words[0] in capsys.readouterr().err
@@ -143,7 +143,7 @@ def rate(words: Sequence[str]) -> int:
 def test_a_report_refuses_the_same_words(
     report: Callable[[Sequence[str]], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Or, of a corpus, a class or a split that there is not, says that the store has no such run."""
+    """For a missing corpus, class or split, it may say instead that the store has no such run."""
     for flag, value in [*PLAN, ("--margin", "nan"), ("--margin", "-1"), ("--margin", "inf"), ("--out", "\0")]:
         where = [] if flag == "--storage" else ["--storage", str(tmp_path)]
         refused(report, [*where, flag, value])
@@ -153,13 +153,13 @@ def test_a_report_refuses_the_same_words(
 
 @pytest.mark.parametrize("sweep", ["../x", "launch", "learning_rate", "", "\0", LONG, NOT_UTF8])
 def test_gradcam_refuses_what_is_no_sweep(sweep: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path, a module that is none, a search."""
+    """Examples are a path, a module without a sweep, and a search."""
     refused(gradcam, [sweep, "--data-root", str(tmp_path), "--storage", str(tmp_path)])
     assert "has no sweep of that name" in capsys.readouterr().err
 
 
 def test_reconcile_refuses_the_same_places(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """And a storage without trials."""
+    """It also refuses a storage without trials."""
     for value in [*FLAGS["--storage"], str(tmp_path / "new")]:
         refused(reconcile, ["--storage", value])
         assert named("--storage", value, capsys.readouterr().err)
@@ -174,7 +174,7 @@ def test_reconcile_refuses_the_same_places(capsys: pytest.CaptureFixture[str], t
 def test_verify_refuses_the_same_places(
     flag: str, value: str, ships: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a cache that remembers nothing."""
+    """It also refuses an empty cache."""
     places = {"--data-root": str(ships), "--cache-dir": str(tmp_path)} | {flag: value}
     refused(verify, ["deepship", *(word for place in places.items() for word in place)])
     assert ascii(value)[1:-1][:60] in capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_verify_refuses_the_same_places(
 
 @pytest.mark.parametrize("corpus", FIELDS["corpus"])
 def test_verify_refuses_what_is_no_corpus(corpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a study does."""
+    """It does so as a study does."""
     refused(verify, [corpus, "--data-root", str(tmp_path), "--cache-dir", str(tmp_path)])
     assert "datasets/ has no corpus of that name" in capsys.readouterr().err
 
@@ -191,12 +191,12 @@ def test_verify_refuses_what_is_no_corpus(corpus: str, tmp_path: Path, capsys: p
 def test_the_environment_is_refused_as_flags_are(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a study and in a report; by the variable's name, or the flag's."""
+    """That holds in a study and in a report; the message has the variable's name, or the flag's."""
     hostile = "https://hunter2@host" if name in ("STORE", "STORAGE", "DATA_ROOT") else LONG
     monkeypatch.setenv(f"SOUNDINGS_{name}", hostile)
     report = [] if name in ("DATA_ROOT", "CACHE_DIR", "WEIGHTS_DIR") else [rates, reconcile]
     for command in (lambda words: main(deepship_rates.SWEEP, [*words, "--dry-run"]), *report):
         refused(command, [])
-        said = capsys.readouterr().err
-        assert f"SOUNDINGS_{name}" in said or "--store" in said
-        assert "hunter2" not in said
+        message = capsys.readouterr().err
+        assert f"SOUNDINGS_{name}" in message or "--store" in message
+        assert "hunter2" not in message

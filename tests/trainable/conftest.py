@@ -1,4 +1,4 @@
-"""What every test here begins with: one thread, and a worker that has run no trial."""
+"""Fixtures for every test here: one thread, and a worker that has not run a trial."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trainable import examples
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Small networks are five times slower with two where the cores are shared."""
+    """On shared cores, small networks are five times slower with two threads."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test is given clips that another has made."""
-    monkeypatch.setattr(examples, "_made", {})
+    """No test gets clips from the cache of another."""
+    monkeypatch.setattr(examples, "_cache", {})

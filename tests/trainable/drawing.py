@@ -1,4 +1,4 @@
-"""Augmentations of batches of any shape, for tests that have no trial."""
+"""Draws augmentations for batches of any shape, for tests without a trial."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainable.learning.augmentation import Augmentation, Drawn
 def draw(
     names: str, samples: int, frames: int, mels: int, *, time_width: int, generator: torch.Generator
 ) -> Augmentation:
-    """What "specaugment+mixup", or one of them, draws for a batch."""
+    """The draws of "specaugment+mixup", or of one of them, for a batch."""
     drawn: list[Drawn] = []
     if "specaugment" in names:
         drawn.append(draw_masks(samples, frames, mels, time_width, generator))

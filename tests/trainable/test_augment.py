@@ -1,4 +1,4 @@
-"""SpecAugment and mixup have the distributions of the reference, and are replayed from what was drawn."""
+"""SpecAugment and mixup have the reference's distributions, and can be replayed from their draws."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def literal_stripes(batch: int, total: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """SpecAugment by its description: per sample two stripes, width of 0..W-1, start of 0..total-width-1."""
+    """SpecAugment by its definition: two stripes per sample, width 0..W-1, start 0..total-width-1."""
     hidden = np.zeros((batch, total), dtype=bool)
     for sample in hidden:
         for _ in range(2):
@@ -31,14 +31,14 @@ def literal_stripes(batch: int, total: int, width: int, rng: np.random.Generator
 
 
 def same_distribution(a: np.ndarray, b: np.ndarray) -> float:
-    """P value of the chi-square test that two samples of small integers come from one distribution."""
+    """The p value of a chi-square test that two samples of small integers have one distribution."""
     values = np.arange(max(a.max(), b.max()) + 1)
     table = np.array([[np.sum(x == v) for v in values] for x in (a, b)])
     return float(stats.chi2_contingency(table[:, table.sum(axis=0) >= 10]).pvalue)
 
 
 def first_hidden(masks: np.ndarray) -> np.ndarray:
-    """Place of the first hidden frame of each sample; the number of frames where none is."""
+    """The position of the first hidden frame of each sample; the number of frames if none is hidden."""
     return np.where(masks.any(axis=1), masks.argmax(axis=1), masks.shape[1])
 
 
@@ -51,29 +51,29 @@ def first_hidden(masks: np.ndarray) -> np.ndarray:
     ],
 )
 def test_time_mask_width_follows_the_rates(model_hz: int, widths: tuple[int, ...]) -> None:
-    """Every cell of the sampling-rate study has the width that its authors' code gives."""
+    """Every cell of the sampling-rate study has the width of its authors' code."""
     assert (
         tuple(time_mask_width(data_hz, model_hz) for data_hz in (2_000, 4_000, 8_000, 16_000, 32_000, 64_000)) == widths
     )
 
 
 def test_time_mask_width_is_at_least_one() -> None:
-    """A very low rate leaves a width that can be drawn from."""
+    """A very low rate still gives a width from which a stripe can be drawn."""
     assert time_mask_width(100, 32_000) == 1
 
 
 @pytest.mark.parametrize("rates", [(0, 32_000), (32_000, -1)])
 def test_time_mask_width_refuses_impossible_rates(rates: tuple[int, int]) -> None:
-    """A rate that is not positive is named."""
+    """The message names a rate that is not positive."""
     with pytest.raises(ValueError, match="rates must be above 0"):
         time_mask_width(*rates)
 
 
 @pytest.mark.parametrize(("total", "width"), [(12, 5), (32, 4), (9, 9), (6, 2)])
 def test_masked_counts_and_positions_are_the_references(total: int, width: int) -> None:
-    """How many frames are hidden, and the first and the last of them, have the distribution of the reference.
+    """The number of hidden frames, the first and the last have the distributions of the reference.
 
-    With 20,000 samples a width or a start drawn from one value more or fewer gives p below 1e-6.
+    With 20,000 samples, drawing widths or starts from one value more or fewer would give p below 1e-6.
     """
     ours = draw_masks(20_000, total, 64, width, seeded(1)).frames.numpy()
     literal = literal_stripes(20_000, total, width, np.random.default_rng(2))
@@ -83,40 +83,40 @@ def test_masked_counts_and_positions_are_the_references(total: int, width: int) 
 
 
 def test_frequency_masks_have_their_own_width() -> None:
-    """Mel bands are hidden as the reference hides them with a width of 8, whatever the width in time."""
+    """Mel bands are hidden like the reference with a width of 8, for any width in time."""
     ours = draw_masks(20_000, 200, 64, 100, seeded(3)).mels.numpy()
     literal = literal_stripes(20_000, 64, SpecAugment().mels, np.random.default_rng(4))
     assert same_distribution(ours.sum(axis=1), literal.sum(axis=1)) > 1e-3
 
 
 def test_stripes_hide_at_most_twice_the_width_less_one() -> None:
-    """The widest stripe is W - 1, it is drawn, and there are two of them each way."""
+    """The widest stripe is W - 1, it does occur, and there are two in each direction."""
     masks = draw_masks(20_000, 100, 64, 4, seeded(5))
     assert masks.frames.sum(dim=1).max() == 2 * 3
     assert masks.mels.sum(dim=1).max() == 2 * 7
 
 
 def test_samples_are_masked_apart() -> None:
-    """Samples of a batch, and the two axes, get masks of their own."""
+    """The samples of a batch have different masks, and so do the two axes."""
     masks = draw_masks(64, 64, 64, SpecAugment().mels, seeded(6))
     assert len(torch.unique(masks.frames, dim=0)) > 32
     assert not torch.equal(masks.frames, masks.mels)
 
 
 def test_width_above_the_clip_is_cut_to_it() -> None:
-    """A mask wider than the clip cannot hide all of it with one stripe, and does not fail."""
+    """A width above the clip's is no error, and one stripe cannot hide the whole clip."""
     wide, cut = (draw_masks(500, 10, 64, width, seeded(7)) for width in (64, 10))
     assert torch.equal(wide.frames, cut.frames)
     assert wide.frames.any()
 
 
 def test_width_of_one_hides_nothing() -> None:
-    """Widths are drawn from 0..W-1, so that W = 1 leaves time alone."""
+    """Widths are drawn from 0..W-1, so with W = 1 no frame is hidden."""
     assert not draw_masks(100, 32, 64, 1, seeded(8)).frames.any()
 
 
 def test_apply_masks_sets_only_what_is_hidden_to_zero() -> None:
-    """Hidden frames and bands are 0, all else is untouched."""
+    """Hidden frames and bands become 0, everything else stays the same."""
     masks = Masks(
         frames=torch.tensor([[True, False, False], [False, False, False]]), mels=torch.zeros(2, 4, dtype=torch.bool)
     )
@@ -129,18 +129,18 @@ def test_apply_masks_sets_only_what_is_hidden_to_zero() -> None:
 
 
 def test_lambdas_are_uniform() -> None:
-    """The mixing weights are Beta(1, 1)."""
+    """The mixing weights follow Beta(1, 1)."""
     assert stats.kstest(draw_lambdas(20_000, seeded(9)).numpy(), "uniform").pvalue > 1e-3
 
 
 def test_mixup_pairs_neighbours() -> None:
-    """Sample 2i has the weight lambda, sample 2i + 1 the rest."""
+    """Sample 2i has the weight lambda, and sample 2i + 1 the rest."""
     mixed = mixup(torch.tensor([1.0, 10.0, 100.0, 1000.0]).view(4, 1, 1, 1), torch.tensor([1.0, 0.25]))
     torch.testing.assert_close(mixed.flatten(), torch.tensor([1.0, 775.0]))
 
 
 def test_targets_are_mixed_as_the_inputs() -> None:
-    """A network that returns its input as logits would be right: inputs and targets get the same weights."""
+    """Inputs and targets get the same weights: an identity network would be right."""
     onehot = torch.eye(4)
     drawn = draw("mixup", 4, 1, 4, time_width=1, generator=seeded(10))
     assert torch.equal(drawn(onehot.view(4, 1, 1, 4)).view(2, 4), drawn.mix(onehot))
@@ -152,7 +152,7 @@ def test_targets_are_mixed_as_the_inputs() -> None:
     [("specaugment+mixup", True, True), ("specaugment", True, False), ("mixup", False, True), ("none", False, False)],
 )
 def test_names_choose_what_is_done(names: str, masks: bool, mixes: bool) -> None:
-    """`TrialConfig.augment` says whether there are masks, and whether pairs are mixed."""
+    """`TrialConfig.augment` decides whether masks are drawn and pairs are mixed."""
     x, onehot = torch.ones(16, 1, 32, 64), torch.eye(16)
     drawn = draw(names, 16, 32, 64, time_width=16, generator=seeded(11))
     assert bool((drawn(x) == 0).any()) == masks
@@ -160,7 +160,7 @@ def test_names_choose_what_is_done(names: str, masks: bool, mixes: bool) -> None
 
 
 def test_masking_comes_before_mixing() -> None:
-    """What is hidden in one sample of a pair shows the other, weighted."""
+    """A part that is hidden in one sample of a pair shows the other one, weighted."""
     x = torch.ones(64, 1, 32, 64)
     drawn = draw("specaugment+mixup", 64, 32, 64, time_width=16, generator=seeded(12))
     masks, lambdas = drawn.drawn
@@ -169,7 +169,7 @@ def test_masking_comes_before_mixing() -> None:
 
 
 def test_a_draw_is_replayed() -> None:
-    """The same drawn augmentation does the same again, the same seed draws it again, and the input is not changed."""
+    """The same draw and the same seed repeat the result, and the input does not change."""
     x = torch.randn(8, 1, 40, 64, generator=seeded(13))
     before = x.clone()
     drawn, again, other = (

@@ -1,4 +1,4 @@
-"""One contract for every network of every family, and the study's ten through one step of training."""
+"""The contract of networks holds for every family, and the ten networks of the study make a training step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainable.weights.weights import WrongWeights
 
 NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN), *efficientat.NAMES]
 STUDY = {trial.backbone: trial for trial in SWEEP.trials}
-TABLE_II = {  # trainable parameters with four classes; of timm's, the 128 of the input's normalisation come on top
+TABLE_II = {  # trainable parameters with four classes; networks of timm have 128 more, for the input's normalisation
     "cnn14": 79_681_988,
     "wavegram_logmel_cnn14": 79_993_860,
     "mobilenetv1": 4_260_228,
@@ -44,7 +44,7 @@ TABLE_II = {  # trainable parameters with four classes; of timm's, the 128 of th
 
 
 def config(name: str, width: float = 1 / 16, **fields: object) -> TrialConfig:
-    """A trial of a narrow network on clips of 2 s at 32 kHz."""
+    """A trial with a narrow network on clips of 2 s at 32 kHz."""
     return RATES.but(
         corpus="deepship",
         backbone=name,
@@ -65,18 +65,18 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def build(name: str, seed: int = 1) -> Backbone:
-    made: Backbone = module(name).build(config(name), 3, generator=seeded(seed))
-    return made
+    network: Backbone = module(name).build(config(name), 3, generator=seeded(seed))
+    return network
 
 
 @cache
 def network(name: str) -> Backbone:
-    """One that no test changes."""
+    """A network that no test changes."""
     return build(name)
 
 
 def clips(trial: TrialConfig, batch: int = 4) -> torch.Tensor:
-    """Noise in the shape and the range of the network's input."""
+    """Noise with the shape and range of the network's input."""
     if trial.given.waves:
         return 0.1 * torch.randn(batch, trial.num_samples, generator=seeded(0))
     return -50 + 10 * torch.randn(batch, *trial.logmel_shape, generator=seeded(0))
@@ -89,7 +89,7 @@ def convolutions(net: nn.Module) -> list[nn.Module]:
 @pytest.mark.parametrize("name", NAMES)
 class TestContract:
     def test_gives_an_embedding_and_logits(self, name: str) -> None:
-        """One row for each clip, as wide as the classifier takes and gives."""
+        """The output has a row for each clip, with the widths that the classifier takes and gives."""
         x = clips(config(name))
         with torch.no_grad():
             embedding, logits = network(name).eval().embed(x), network(name)(x)
@@ -98,7 +98,7 @@ class TestContract:
         torch.testing.assert_close(network(name).classifier(embedding), logits)
 
     def test_gradients_reach_the_first_layer(self, name: str) -> None:
-        """The first convolution of each branch learns, and every parameter has a gradient."""
+        """The first convolution of each branch gets a gradient, and so does every parameter."""
         net = build(name).train()
         net(clips(config(name))).square().sum().backward()
         first = {"wavegram_logmel_cnn14": ["pre_conv0", "conv_block1.conv1"]}.get(name)
@@ -107,7 +107,7 @@ class TestContract:
         assert [n for n, p in net.named_parameters() if p.grad is None] == []
 
     def test_evaluation_is_deterministic_and_clip_by_clip(self, name: str) -> None:
-        """The same logits again, and alone as among others."""
+        """Logits are reproducible, and do not depend on the other clips."""
         x, net = clips(config(name)), network(name).eval()
         with torch.no_grad():
             together, again, alone = net(x), net(x), net(x[2:3])
@@ -115,14 +115,14 @@ class TestContract:
         torch.testing.assert_close(alone, together[2:3], rtol=1e-4, atol=1e-4)
 
     def test_mixup_halves_the_batch(self, name: str) -> None:
-        """Whatever the input is, two clips become one."""
+        """Two clips become one sample, for any input."""
         x, trial = clips(config(name)), config(name)
         mixed = draw("specaugment+mixup", 4, *trial.logmel_shape, time_width=8, generator=seeded(2))
         with torch.no_grad():
             assert network(name).eval()(x, mixed).shape == (2, 3)
 
     def test_building_draws_from_the_generator_alone(self, name: str) -> None:
-        """The same generator gives the same weights, another others, and torch's random state is left as it was."""
+        """Weights follow from the generator, and torch's random state does not change."""
         before = torch.get_rng_state()
         states = [build(name, seed).state_dict() for seed in (1, 1, 2)]
         assert torch.equal(torch.get_rng_state(), before)
@@ -131,26 +131,26 @@ class TestContract:
         assert any(not torch.equal(states[0][n], states[2][n]) for n in drawn)
 
     def test_evaluation_leaves_the_random_state_alone(self, name: str) -> None:
-        """No dropout, no drawing."""
+        """Evaluation draws no random numbers."""
         before = torch.get_rng_state()
         network(name).eval()(clips(config(name)))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_a_runs_checkpoint_fits_whole_or_not_at_all(self, name: str, tmp_path: Path) -> None:
-        """What one network leaves gives another the same logits; one name too few is refused."""
+        """A network with another's checkpoint has the same logits; a missing name is refused."""
         x, front_end = clips(config(name)), config(name).card.front_end
         source, other = build(name, seed=1).eval(), build(name, seed=2).eval()
-        kept = {"model": source.state_dict(), "front_end": dataclasses.asdict(front_end), "key": "0123456789ab"}
-        torch.save(kept, tmp_path / "best.pt")
+        state = {"model": source.state_dict(), "front_end": dataclasses.asdict(front_end), "key": "0123456789ab"}
+        torch.save(state, tmp_path / "best.pt")
         pretrained.load(other, tmp_path / "best.pt", front_end)
         assert torch.equal(other(x), source(x))
-        kept["model"].popitem(last=False)  # type: ignore[attr-defined]
-        torch.save(kept, tmp_path / "less.pt")
+        state["model"].popitem(last=False)  # type: ignore[attr-defined]
+        torch.save(state, tmp_path / "less.pt")
         with pytest.raises(WrongWeights, match="1 missing"):
             pretrained.load(other, tmp_path / "less.pt", front_end)
 
     def test_a_new_classifier_takes_the_old_ones_place(self, name: str) -> None:
-        """Drawn from the generator alone, it gives as many logits as there are classes, and nothing else changes."""
+        """It follows from the generator, has a logit for each class, and nothing else changes."""
         net, other = build(name), build(name, seed=2)
         body = {n: p.clone() for n, p in net.state_dict().items() if not n.startswith(f"{net.head}.")}
         for each in (net, other):
@@ -160,9 +160,9 @@ class TestContract:
         assert all(torch.equal(net.state_dict()[n], value) for n, value in body.items())
 
     def test_last_features_are_a_map(self, name: str) -> None:
-        """Channels over time and frequency, or over time alone where the input is a waveform only."""
+        """The map has channels over time and frequency, or over time only for a waveform."""
         maps: list[torch.Tensor] = []
-        hook = network(name).last_features.register_forward_hook(lambda layer, given, out: maps.append(out))
+        hook = network(name).last_features.register_forward_hook(lambda layer, inputs, out: maps.append(out))
         with torch.no_grad():
             network(name).eval()(clips(config(name)))
         hook.remove()
@@ -170,7 +170,7 @@ class TestContract:
         assert maps[0].shape[0] == 4
 
     def test_the_shortest_clip_of_its_card_is_the_shortest(self, name: str) -> None:
-        """It trains on a clip of that length; where one is too short, a frame or a sample less is too short."""
+        """Clips of that length can be trained on; a frame or a sample less is too short where there is a limit."""
         card, net = config(name).card, build(name).train()
         takes_wave = "wave" in card.inputs[0]
         frames = card.front_end.num_frames(card.min_samples)
@@ -183,25 +183,25 @@ class TestContract:
 
 @pytest.mark.parametrize("name", TABLE_II)
 def test_parameter_counts_are_those_of_table_ii(name: str) -> None:
-    """As counted by the reference implementations, and as the paper prints them in millions."""
+    """The counts are those of the reference implementations and, in millions, of the paper."""
     with torch.device("meta"):
         net = module(name).build(config(name, width=1), 4, generator=torch.Generator())
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == TABLE_II[name]
 
 
 def test_the_study_has_the_papers_networks() -> None:
-    """Ten backbones, all with a count to compare with."""
+    """There are ten backbones, each with a count to compare."""
     assert set(STUDY) == set(TABLE_II)
 
 
 def at_rate(name: str, data_hz: int) -> TrialConfig:
-    """The study's trial at another data rate, narrow."""
+    """The trial of the study at another data rate, with a narrow network."""
     return dataclasses.replace(STUDY[name], weights="none", width=1 / 16, data_hz=data_hz, batch=2, lr=1e-3)
 
 
 @pytest.mark.parametrize("data_hz", [2_000, 4_000])
 def test_what_is_too_short_is_refused_in_the_plan(data_hz: int) -> None:
-    """5 s at 2 and 4 kHz leave nothing of a waveform after Res1dNet31's strides; the plan says so."""
+    """5 s at 2 and 4 kHz are too short for Res1dNet31's strides; the plan refuses them."""
     reason = f"a clip of 5 s gives {5 * data_hz} samples to res1dnet31 pre-trained at 32000 Hz, which needs 20476"
     with pytest.raises(ValueError, match=f"^data_hz={data_hz}: {reason}; raise data_hz or clip_s$"):
         at_rate("res1dnet31", data_hz)
@@ -210,7 +210,7 @@ def test_what_is_too_short_is_refused_in_the_plan(data_hz: int) -> None:
 @pytest.mark.parametrize("data_hz", [2_000, 4_000, 32_000])
 @pytest.mark.parametrize("name", TABLE_II)
 def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
-    """One step of the study's own training: a finite loss, and other weights from the first layer to the last."""
+    """A step of the study's training has a finite loss and changes all weights."""
     if (name, data_hz) in {("res1dnet31", 2_000), ("res1dnet31", 4_000)}:
         return  # the test above
     trial = at_rate(name, data_hz)
@@ -229,14 +229,14 @@ def test_all_else_trains_at_every_rate(name: str, data_hz: int) -> None:
     assert np.isfinite(finetune.predict(net, train, trial)).all()
 
 
-def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Of two tensors, relative to the second."""
-    return float((found - expected).norm() / expected.norm())
+def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The distance of two tensors, relative to the second."""
+    return float((actual - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("name", TABLE_II)
 def test_bfloat16_is_float32_within_its_digits(name: str) -> None:
-    """One cell of each backbone: logits of a network that has seen some clips, and the gradients of its loss."""
+    """For one cell of each backbone, logits after some training and gradients of the loss agree."""
     trials = [config(name, precision=precision, head_dropout=0.0) for precision in ("float32", "bfloat16")]
     net, labels = build(name).to(memory_format=torch.channels_last).train(), torch.arange(8) % 3
     with torch.no_grad():
@@ -258,20 +258,20 @@ Read = Callable[[], Mapping[str, str]]
 class TestFamilies:
     @pytest.fixture
     def read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Read]:
-        """Reads the bare names of families in a folder of its own."""
+        """Reads the bare names of families in a separate folder."""
         monkeypatch.setattr(card, "BACKBONES", tmp_path)
         card.bare_names.cache_clear()
         yield card.bare_names
         card.bare_names.cache_clear()
 
     def test_a_bare_name_is_of_the_family_that_names_it(self) -> None:
-        """Others have their family before it."""
+        """Other names have their family before a slash."""
         assert tuple(panns.NUM_PARAMETERS) == panns.NAMES
         assert {family(name) for name in panns.NAMES} == {"panns"}
         assert [family(name) for name in ("timm/x.y", "baseline/bands", "nosuch/x")] == ["timm", "baseline", "nosuch"]
 
     def test_a_new_family_is_one_file(self, tmp_path: Path, read: Read) -> None:
-        """Its file is read and not run, whichever way its names are written; those with a family are not bare."""
+        """Its file is read but not run, for any spelling of NAMES; names with a family are not bare."""
         (tmp_path / "a.py").write_text('import nosuch\nNAMES: tuple[str, ...] = ("ast", "a/b")\nNAMES_TOO = 1\n')
         (tmp_path / "b.py").write_text('NAMES = (\n    "beats",\n)\nraise SystemExit\n')
         (tmp_path / "c.py").write_text('"""NAMES = 1"""\n')
@@ -280,7 +280,7 @@ class TestFamilies:
             family("cnn14")
 
     def test_names_that_must_be_computed_are_refused(self, tmp_path: Path, read: Read) -> None:
-        """With the file and the remedy."""
+        """The message has the file and the remedy."""
         (tmp_path / "a.py").write_text("NAMES = tuple(OTHERS)\n")
         with pytest.raises(ValueError, match=r"a\.py: NAMES is read without running the file; write the names out"):
             read()

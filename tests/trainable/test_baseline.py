@@ -1,4 +1,4 @@
-"""The baseline is a backbone like any other: it is found by its name, built from a seed, and trained."""
+"""The baseline is a backbone like any other: found by its name, built from a seed, and trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRIAL = RATES.but(backbone="baseline/bands", data_hz=8_000, clip_s=1.0, weights=
 
 
 def test_follows_from_its_seed() -> None:
-    """The same seed gives the same weights, another others, and torch's random state is left as it was."""
+    """The weights follow from the seed, and torch's random state does not change."""
     before = torch.get_rng_state()
     one, same, other = (start_network(TRIAL.but(seed=seed), 3, None).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -30,7 +30,7 @@ def test_can_start() -> None:
 
 
 def test_tells_loud_from_soft() -> None:
-    """Level is all that two classes of noise differ in; it learns that in a few epochs."""
+    """Two classes of noise differ only in level, and it learns that in a few epochs."""
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(64) % 2
     inputs = torch.randn(64, *TRIAL.logmel_shape, generator=random) + 3 * labels[:, None, None] - 30
@@ -44,13 +44,13 @@ def test_tells_loud_from_soft() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"backbone": "baseline/rows"}, "there is no such baseline; there is baseline/bands"),
         ({"pretrain_hz": 44_100}, "there are front ends of 32000, 16000, 8000 Hz"),
     ],
 )
-def test_others_are_refused(fields: dict[str, object], told: str) -> None:
-    """By the names and rates that there are."""
-    with pytest.raises(ValueError, match=told):
+def test_others_are_refused(fields: dict[str, object], message: str) -> None:
+    """The message names the existing names and rates."""
+    with pytest.raises(ValueError, match=message):
         TRIAL.but(**fields)

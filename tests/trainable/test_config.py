@@ -1,4 +1,4 @@
-"""A trial is refused when it cannot work, and its key depends on what it is, never on how it was written."""
+"""An impossible trial is refused, and the key depends on the trial, never on the way it is written."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BASE = RATES
 
 @dataclass(frozen=True)
 class Toy(Part):
-    """An average of nothing."""
+    """An average that does nothing."""
 
 
 Toy.__module__ = "trainable.averages.toy"
 
-KEY = "3972239c3a8a"  # of BASE; it may never change: stores are full of such keys
+KEY = "3972239c3a8a"  # the key of BASE, which must never change, because stores are full of such keys
 OTHER: dict[str, Any] = {  # another value for every field
     "corpus": "esc50",
     "backbone": "panns/toy",
@@ -65,12 +65,12 @@ OTHER: dict[str, Any] = {  # another value for every field
 
 
 def test_key_is_pinned() -> None:
-    """The key of the study's base config is this one, in every version."""
+    """The key of the study's base config is the same in every version."""
     assert BASE.key == KEY
 
 
 def test_defaults_are_pinned() -> None:
-    """A default never changes: a changed one would give the keys of old results to new behaviour."""
+    """A default never changes, because old keys would then stand for new behaviour."""
     defaults = {f.name: f.default for f in dataclasses.fields(TrialConfig) if f.default is not dataclasses.MISSING}
     assert defaults == {
         "classes": "",
@@ -99,7 +99,7 @@ def test_defaults_are_pinned() -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrialConfig)])
 def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another value of any one field is another trial."""
+    """A different value of any field is a different trial."""
     monkeypatch.setitem(panns.MIN_FRAMES, "toy", 32)
     monkeypatch.setitem(panns.NUM_PARAMETERS, "toy", 1)
     monkeypatch.setitem(panns.CHECKPOINTS, ("toy", 32_000), panns.CHECKPOINTS["cnn14", 32_000])
@@ -117,19 +117,19 @@ def test_key_depends_on_every_field(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_networks_own_input_is_one_trial_however_it_is_said() -> None:
-    """And another network, put in its place, is given its own."""
+    """Naming the network's own input does not change the trial; another network then gets its own input."""
     assert BASE.but(input="logmel") == BASE
     assert BASE.but(input="logmel").but(backbone="res1dnet31", augment="mixup").given.name == "wave"
 
 
 def test_an_input_that_a_network_cannot_take_is_refused() -> None:
-    """With what it takes."""
+    """The message names the inputs that it takes."""
     with pytest.raises(ValueError, match="input='wave': cnn14 takes logmel; choose that, or own"):
         BASE.but(input="wave")
 
 
 def test_a_later_field_changes_no_key() -> None:
-    """A field that is added with the old behaviour as its default changes no old key; other values make new ones."""
+    """A new field with the old behaviour as its default changes no old key; other values make new keys."""
 
     @dataclass(frozen=True, kw_only=True)
     class Later(TrialConfig):
@@ -176,12 +176,12 @@ def test_classes_are_a_set(text: str) -> None:
 
 
 def test_key_does_not_depend_on_the_order_of_fields() -> None:
-    """Keywords in any order make one trial."""
+    """Keywords in any order make the same trial."""
     assert TrialConfig(**dict(reversed(BASE.to_dict().items()))).key == KEY  # type: ignore[arg-type]
 
 
 def test_a_clip_is_a_whole_number_of_samples() -> None:
-    """Otherwise clips would drift against their recording."""
+    """Otherwise clips would drift along their recording."""
     with pytest.raises(ValueError, match=r"clip_s=1.00001: not a whole number of samples at data_hz=32000"):
         dataclasses.replace(BASE, clip_s=1.00001)
 
@@ -194,7 +194,7 @@ def test_a_clip_is_a_whole_number_of_samples() -> None:
     batch=st.integers(1, 10**6),
 )
 def test_a_config_survives_being_written_as_text(**fields: Any) -> None:
-    """What the store keeps as text is read back as the same trial, to the last bit of a float."""
+    """A trial is read back from the text in the store, to the last bit of a float."""
     config = dataclasses.replace(BASE, **fields)
     words = [f"{name}={value}" for name, value in config.to_dict().items()]
     again = TrialConfig(**parse_fields(words))  # type: ignore[arg-type]
@@ -204,7 +204,7 @@ def test_a_config_survives_being_written_as_text(**fields: Any) -> None:
 
 @given(st.integers(2**53 - 4, 2**53 + 4), st.integers(2**53 - 4, 2**53 + 4))
 def test_different_seeds_never_share_a_key(one: int, other: int) -> None:
-    """A seed too large to be held exactly is refused, not rounded to its neighbour."""
+    """A seed that is too large for an exact float is refused, not rounded."""
 
     def key(seed: int) -> str | None:
         try:
@@ -222,7 +222,7 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"augment": "specaug"}, r"augment='specaug': choose one of .*mixup.* with \+ between them, or none"),
         ({"scale": "max"}, "scale='max': choose one of minmax, pcm"),
@@ -255,11 +255,11 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"lr": float("inf")}, "lr=inf: must be of type float"),
         ({"epochs": float("inf")}, "epochs=inf: must be of type int"),
         ({"corpus": 3}, "corpus=3: must be of type str"),
-        ({"corpus": "../x"}, "corpus='../x': is no such name; write the name of a file of datasets/"),
+        ({"corpus": "../x"}, "corpus='../x': is not a valid name; write the name of a file of datasets/"),
         ({"corpus": "x\n"}, r"corpus='x\\n': must be of type str, text in UTF-8 without control characters"),
-        ({"backbone": "timm/../../x"}, "backbone='timm/../../x': is no such name; write a network's name"),
-        ({"backbone": 99 * "x"}, r"backbone='x{79}\.\.\. \(101 characters\): is no such name"),
-        ({"split": ""}, "split='': is no such name; write recording, published"),
+        ({"backbone": "timm/../../x"}, "backbone='timm/../../x': is not a valid name; write a network's name"),
+        ({"backbone": 99 * "x"}, r"backbone='x{79}\.\.\. \(101 characters\): is not a valid name"),
+        ({"split": ""}, "split='': is not a valid name; write recording, published"),
         ({"data_hz": 10**15}, "data_hz=1000000000000000: must be at least 1 and at most 10,000,000"),
         ({"clip_s": 1e12}, "clip_s=1000000000000.0: must be at least 1e-06 and at most 3,600"),
         ({"width": 1e300, "weights": "none"}, r"width=1e\+300: must be at least 0.0009765625 and at most 16"),
@@ -272,21 +272,21 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"lr": None}, "lr=None: must be of type float"),
     ],
 )
-def test_impossible_values_are_refused(fields: dict[str, Any], told: str) -> None:
+def test_impossible_values_are_refused(fields: dict[str, Any], message: str) -> None:
     """The error names the field, the value and the remedy."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(BASE, **fields)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHOICES.items() for value in values])
 def test_every_choice_is_accepted(name: str, value: str) -> None:
-    """What the error offers is possible."""
+    """Every choice in an error message is possible."""
     fields: dict[str, Any] = {"augment": "none", name: value}
     assert getattr(dataclasses.replace(BASE, **fields), name) == value
 
 
 def test_the_shortest_clip_is_just_long_enough() -> None:
-    """The number of frames is refused below the backbone's least, and not at it."""
+    """The backbone's smallest number of frames is accepted, one less is refused."""
     just, needed = BASE.card.min_samples, 32
     assert dataclasses.replace(BASE, data_hz=just, clip_s=1).num_frames == needed
     with pytest.raises(ValueError, match=f"gives {needed - 1} frames"):
@@ -294,7 +294,7 @@ def test_the_shortest_clip_is_just_long_enough() -> None:
 
 
 def test_a_clip_is_as_long_as_half_a_window_of_any_network() -> None:
-    """Its front end reflects half a window (512 samples) at both ends, however few frames the network needs."""
+    """The front end reflects half a window (512 samples) at both ends, however few frames are needed."""
     timm = dataclasses.replace(BASE, backbone="timm/regnety_320.tv2_in1k", data_hz=513, clip_s=1)
     assert timm.num_samples == timm.card.front_end.window // 2 + 1
     with pytest.raises(ValueError, match=r"gives 512 samples to timm/regnety_320.tv2_in1k .* which needs 513"):
@@ -302,13 +302,13 @@ def test_a_clip_is_as_long_as_half_a_window_of_any_network() -> None:
 
 
 def test_a_config_cannot_be_changed() -> None:
-    """A trial that has a key keeps its values."""
+    """A trial with a key keeps its values."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         BASE.seed = 2  # type: ignore[misc]
 
 
 def test_fields_are_parsed_to_their_types() -> None:
-    """Text becomes what the field holds, in the form that the config holds it in."""
+    """Text becomes a value of the field's type, in canonical form."""
     parsed = parse_fields(["lr=1e-3", "batch=8", "classes=Tug, Cargo", "weights=run:0123456789ab", "seed=7.0"])
     assert parsed == {
         "lr": 0.001,
@@ -321,7 +321,7 @@ def test_fields_are_parsed_to_their_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "message"),
     [
         ("lr", "'lr': write field=value"),
         ("learning_rate=1", "TrialConfig has no field 'learning_rate'; it has corpus, backbone"),
@@ -330,20 +330,20 @@ def test_fields_are_parsed_to_their_types() -> None:
         ("lr=", "lr='': must be of type float"),
     ],
 )
-def test_words_that_are_no_fields_are_refused(word: str, told: str) -> None:
-    """A misspelt field or value is named."""
-    with pytest.raises(ValueError, match=told):
+def test_words_that_are_no_fields_are_refused(word: str, message: str) -> None:
+    """The message names a misspelt field or value."""
+    with pytest.raises(ValueError, match=message):
         parse_fields([word])
 
 
 def test_a_linear_probe_augments_nothing() -> None:
-    """Its embeddings are made once: an augmentation would be drawn once, and the same in every epoch."""
+    """Its embeddings are made once, so an augmentation would be the same in every epoch."""
     with pytest.raises(ValueError, match=r"augment='mixup'.*choose augment=none, or trained=everything"):
         dataclasses.replace(BASE, trained="head", augment="mixup")
 
 
 def test_a_linear_probe_trains_no_normalisation() -> None:
-    """A network whose input's normalisation is not pre-trained would be fed decibels."""
+    """Without a pre-trained normalisation of its input, a network would get decibels."""
     timm = {"backbone": "timm/resnet50.a1_in1k", "trained": "head", "augment": "none"}
     with pytest.raises(ValueError, match=r"input_norm='batch': .* choose input_norm=standard or none"):
         dataclasses.replace(BASE, **timm)  # type: ignore[arg-type]
@@ -352,17 +352,17 @@ def test_a_linear_probe_trains_no_normalisation() -> None:
 
 class TestChanges:
     def test_every_field_says_what_it_changes(self) -> None:
-        """No field changes nothing."""
+        """Every field declares at least one aspect."""
         assert all(field.metadata["changes"] for field in FIELDS.values())
 
     def test_only_asks_by_it(self) -> None:
-        """Each kind gives its fields, in their order; together with all others they are all."""
+        """Each aspect gives its fields in order; with `all_but` they make up all fields."""
         assert dict(BASE.only(DATA, CLIPS)) == {"corpus": "deepship", "classes": "", "clip_s": BASE.clip_s}
         assert dict(BASE.only(START)).keys() == {"backbone", "pretrain_hz", "weights"}
         assert dict([*BASE.only(DATA, CHANCE), *BASE.all_but(DATA, CHANCE)]) == BASE.to_dict()
 
     def test_seeds_share_all_but_chance(self) -> None:
-        """What is asked by `only` is a key for trials that share something."""
+        """The result of `only` can be a key for trials that share something."""
         other = dataclasses.replace(BASE, seed=BASE.seed + 1)
         assert other.all_but(CHANCE) == BASE.all_but(CHANCE)
         assert other.only(CHANCE) != BASE.only(CHANCE)

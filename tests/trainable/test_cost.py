@@ -1,4 +1,4 @@
-"""The table of operations says what torch counts, and loads nothing heavy."""
+"""The table of operations agrees with torch's count, and reading it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("backbone", "width", "clip_s", "within"),
     [
-        ("cnn14", 1 / 4, 2.5, 1e-4),  # where the table was made
+        ("cnn14", 1 / 4, 2.5, 1e-4),  # where the table was counted
         ("cnn14", 1 / 8, 5.0, 0.02),
         ("mobilenetv1", 1.0, 5.0, 0.02),
         ("res1dnet31", 1 / 16, 10.0, 1e-4),  # on waveforms
@@ -27,19 +27,19 @@ ROOT = Path(__file__).resolve().parents[2]
     ],
 )
 def test_the_table_is_what_torch_counts(backbone: str, width: float, clip_s: float, within: float) -> None:
-    """A network that changes needs `python -m benchmarks.flops`."""
+    """If a network changes, `python -m benchmarks.flops` must be run."""
     config = trial(backbone, width, clip_s)
     assert forward_flops(config) == pytest.approx(count(config), rel=within)
 
 
 def test_an_uncounted_network_has_no_number() -> None:
-    """Any name of timm's, of which the table knows nothing."""
+    """Networks of timm that are not in the table have no number."""
     assert forward_flops(trial("timm/vit_tiny_patch16_224.augreg_in21k")) is None
     assert epoch_flops(trial("timm/vit_tiny_patch16_224.augreg_in21k"), 10, 1) is None
 
 
 def test_an_epoch_trains_on_samples_and_predicts_clips() -> None:
-    """Three times a forward pass for each sample, and one for each clip of validation; mixup halves the samples."""
+    """A sample costs three forward passes, a validation clip one; mixup halves the samples."""
     plain = trial("cnn14")
     forward = forward_flops(plain)
     assert forward == pytest.approx(19.9e9, rel=0.01)
@@ -48,7 +48,7 @@ def test_an_epoch_trains_on_samples_and_predicts_clips() -> None:
 
 
 def test_a_plan_may_ask_without_torch() -> None:
-    """The table is read by the standard library."""
+    """The table is read with the standard library."""
     fields = trial("cnn14").to_dict()
     program = (
         "import sys; from trainable.config import TrialConfig; from trainable.cost.cost import forward_flops\n"

@@ -1,4 +1,4 @@
-"""The other way to a depthwise convolution's gradients gives the plain one's, and is taken where it pays."""
+"""Our gradients of a depthwise convolution equal the plain ones, and are used where they are faster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASES = [  # channels, kernel, stride, padding, rows and columns, bias
 
 
 def pair(case: tuple) -> tuple[nn.Module, nn.Module, torch.Tensor]:
-    """A plain convolution, ours of the same weights, and an input."""
+    """A plain convolution, ours with the same weights, and an input."""
     channels, kernel, stride, padding, size, bias = case
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=bias))
@@ -37,7 +37,7 @@ def pair(case: tuple) -> tuple[nn.Module, nn.Module, torch.Tensor]:
 
 
 def gradients(network: nn.Module, x: torch.Tensor, precision: torch.dtype) -> tuple[torch.Tensor, ...]:
-    """Output and gradients of input and parameters, as a training step takes them."""
+    """Output and gradients of input and parameters in a training step."""
     network.zero_grad()
     x = x.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
@@ -50,25 +50,27 @@ def gradients(network: nn.Module, x: torch.Tensor, precision: torch.dtype) -> tu
 
 @pytest.mark.parametrize("case", CASES)
 def test_float32_is_the_plain_convolution(case: tuple) -> None:
-    """Output and all gradients, to the order of the sums."""
+    """Output and gradients agree, up to the order of the sums."""
     plain, ours, x = pair(case)
-    for mine, other in zip(gradients(ours, x, torch.float32), gradients(plain, x, torch.float32), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-4)
+    for our_gradient, plain_gradient in zip(
+        gradients(ours, x, torch.float32), gradients(plain, x, torch.float32), strict=True
+    ):
+        torch.testing.assert_close(our_gradient, plain_gradient, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_bfloat16_is_as_near_to_float32_as_the_plain_convolution(case: tuple) -> None:
-    """Its gradients have the plain one's error, and no more."""
+    """Its gradients have no larger errors than the plain ones."""
     plain, ours, x = pair(case)
     true = gradients(plain, x, torch.float32)
-    found = (gradients(network, x, torch.bfloat16) for network in (ours, plain))
-    for mine, other, exact in zip(*found, true, strict=True):
-        error, usual = (torch.linalg.norm(gradient.float() - exact) for gradient in (mine, other))
+    rounded = (gradients(network, x, torch.bfloat16) for network in (ours, plain))
+    for our_gradient, plain_gradient, exact in zip(*rounded, true, strict=True):
+        error, usual = (torch.linalg.norm(gradient.float() - exact) for gradient in (our_gradient, plain_gradient))
         assert error <= 1.1 * usual + 1e-6
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
-    """In double precision, where a plain convolution is of no help."""
+    """This holds in double precision, without using a plain convolution."""
     _, ours, _ = pair(CASES[3])
     ours = ours.double()
     assert torch.autograd.gradcheck(ours, torch.randn(2, 16, 4, 5, dtype=torch.double, requires_grad=True))
@@ -79,7 +81,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 @pytest.mark.parametrize("frozen", ["0.weight", "0.bias"])
 def test_a_frozen_parameter_has_no_gradient(frozen: str) -> None:
-    """And the other has the same as before."""
+    """The other parameter has the same gradient as before."""
     plain, ours, x = pair(CASES[0])
     ours.get_parameter(frozen).requires_grad_(False)
     gradients(ours, x, torch.float32)
@@ -101,14 +103,14 @@ def test_a_frozen_parameter_has_no_gradient(frozen: str) -> None:
     ],
 )
 def test_others_are_left_alone(conv: nn.Conv2d) -> None:
-    """They are as they were, in themselves."""
+    """Other convolutions stay the same objects."""
     network = nn.Sequential(conv)
     use_fast_gradients(network)
     assert network[0] is conv
 
 
 def test_a_trials_network_has_them_on_a_cpu() -> None:
-    """Each of ConvNeXtV2's 18 blocks, with the names and the parameters that a checkpoint has."""
+    """They replace those of ConvNeXtV2's 18 blocks, with the names and parameters of a checkpoint."""
     config = trial("timm/convnextv2_tiny.fcmae", width=0.125)
     network = start_network(config, 4, None)
     before = dict(network.state_dict(keep_vars=True))

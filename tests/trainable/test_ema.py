@@ -1,4 +1,4 @@
-"""The moving average of the weights: by hand, scored, kept, and taken up again where a trial was cut off."""
+"""The moving average of the weights: computed by hand, scored, kept, and continued after an interruption."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ CONFIG = RATES.but(
 
 
 class Stopped(Exception):
-    """The end of an attempt."""
+    """Ends an attempt."""
 
 
 def toy(clips: int) -> Examples:
-    """Noise about a level that tells the class."""
+    """Noise around a level that depends on the class."""
     labels = torch.arange(clips) % 2
     noise = torch.randn(clips, *CONFIG.logmel_shape, generator=torch.Generator().manual_seed(0))
-    return Examples((-30 + 5 * labels[:, None, None] + noise).half(), labels, np.zeros(clips), np.zeros(clips))
+    return Examples(
+        (-30 + 5 * labels[:, None, None] + noise).half(), labels, np.zeros(clips), np.zeros(clips, dtype=int)
+    )
 
 
 def trained(folder: Path, average: str | Ema, stop_after: int = 0) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """The validation losses of a trial, and the weights that it leaves."""
+    """The validation losses of a trial, and its final weights."""
 
     def report(row: Row) -> None:
         if row["epoch"] == stop_after:
@@ -54,19 +56,19 @@ def trained(folder: Path, average: str | Ema, stop_after: int = 0) -> tuple[list
 
 
 def test_a_weight_is_its_average_so_far_and_its_value() -> None:
-    """From the first step's: 1, then 0.9 * 1 + 0.1 * 2, then 0.9 * 1.1 + 0.1 * 4."""
+    """From the first step on: 1, then 0.9 * 1 + 0.1 * 2, then 0.9 * 1.1 + 0.1 * 4."""
     network = torch.nn.Linear(1, 1, bias=False)
     average = Ema(decay=0.9).ready(network)  # type: ignore[arg-type]
-    found = []
+    averages = []
     for value in (1.0, 2.0, 4.0):
         torch.nn.init.constant_(network.weight, value)
         average.step()
-        found.append(average.network.weight.item())
-    assert found == pytest.approx([1.0, 1.1, 1.39])
+        averages.append(average.network.weight.item())
+    assert averages == pytest.approx([1.0, 1.1, 1.39])
 
 
 def test_the_average_is_scored_and_kept(tmp_path: Path) -> None:
-    """With a decay of 0 it is the last step's network, and with another it is not."""
+    """With a decay of 0 it is the last step's network; with another decay it is not."""
     (plain, weights), (same, equal), (losses, averaged) = (
         trained(tmp_path / str(n), average) for n, average in enumerate(["none", Ema(decay=0), Ema(decay=0.5)])
     )
@@ -77,7 +79,7 @@ def test_the_average_is_scored_and_kept(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_cut_off_ends_with_the_same_average(tmp_path: Path) -> None:
-    """Bit for bit, after any epoch."""
+    """The average is the same bit for bit, after an interruption in any epoch."""
     losses, weights = trained(tmp_path / "whole", Ema(decay=0.5))
     for epoch in (1, 2):
         with pytest.raises(Stopped):
@@ -88,6 +90,6 @@ def test_a_trial_that_was_cut_off_ends_with_the_same_average(tmp_path: Path) -> 
 
 
 def test_decay_has_limits() -> None:
-    """Of 1 nothing would be learned."""
+    """With a decay of 1, nothing would be learnt."""
     with pytest.raises(ValueError, match=r"average\.decay=1: must be at least 0 and below 1"):
         CONFIG.but(**{"average.decay": 1})

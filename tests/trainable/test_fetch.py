@@ -1,4 +1,4 @@
-"""A checkpoint has its name when it is whole and proved; what a machine cannot get, it says how to get elsewhere."""
+"""A checkpoint gets its name once it is complete and verified; where there is no network, commands are printed."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def copying(source: Path) -> str:
     return f"{shlex.quote(sys.executable)} -c {shlex.quote(COPY)} {shlex.quote(str(source))} {{path}}"
 
 
-def test_a_file_is_got_and_proved(source: Path, tmp_path: Path) -> None:
-    """It has the name that studies look for, and nothing lies beside it."""
+def test_a_file_is_downloaded_and_verified(source: Path, tmp_path: Path) -> None:
+    """It has the name that studies look for, and nothing else is left in the folder."""
     path = fetch.fetch(published(copying(source)), tmp_path / "weights of mine")
     assert path.read_bytes() == BYTES
     assert [p.name for p in path.parent.iterdir()] == ["mn04_as_mAP_432.pt"]

@@ -1,4 +1,4 @@
-"""The loop gives the same bits whenever it is stopped, selects on validation, and stops when it should."""
+"""The loop gives the same bits after any interruption, selects on validation, and stops when it should."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ NUM_FRAMES = CONFIG.num_frames
 
 
 class Stopped(Exception):
-    """What ends a trial in the midst."""
+    """Ends a trial in the middle."""
 
 
 def toy(clips: int = 21, seed: int = 0, shift: int = 0) -> Examples:
-    """Noise about a level that tells the class; `shift` gives each clip the label of another class."""
+    """Noise around a level that depends on the class; `shift` gives each clip the label of another class."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(clips) % NUM_CLASSES
     level = torch.linspace(-1, 1, NUM_CLASSES)[labels, None, None]
@@ -56,7 +56,7 @@ def toy(clips: int = 21, seed: int = 0, shift: int = 0) -> Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """All that a trial leaves but the time it took."""
+    """The results of a trial without its times."""
 
     history: list[Row]
     weights: dict[str, Tensor]
@@ -100,7 +100,7 @@ def stop_after(epoch: int) -> Callable[[Row], None]:
 
 
 def stop_at_pass(number: int, network: nn.Module) -> nn.Module:
-    """The network, which ends the trial at the given one of its forward passes."""
+    """The network, which ends the trial at the given forward pass."""
     passes = itertools.count(1)
 
     def hook(module: nn.Module, args: Any) -> None:
@@ -113,19 +113,19 @@ def stop_at_pass(number: int, network: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """The trial that never stopped."""
+    """The outcome of a trial that was not interrupted."""
     return run(CONFIG, tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_the_same_config_gives_the_same_bits(tmp_path: Path, undisturbed: Outcome) -> None:
-    """History, weights and logits are equal, whatever torch's own random state is."""
+    """History, weights and logits do not depend on torch's random state."""
     torch.manual_seed(4711)
     assert run(CONFIG, tmp_path) == undisturbed
 
 
 @pytest.mark.parametrize("field", [{"seed": 2}, {"lr": 5e-3}, {"augment": "mixup"}, {"head_dropout": 0.4}])
 def test_another_config_gives_other_bits(tmp_path: Path, undisturbed: Outcome, field: dict[str, Any]) -> None:
-    """Equality above means something."""
+    """Otherwise the equality above would mean nothing."""
     assert run(dataclasses.replace(CONFIG, **field), tmp_path) != undisturbed
 
 
@@ -133,7 +133,7 @@ def test_another_config_gives_other_bits(tmp_path: Path, undisturbed: Outcome, f
 def test_a_trial_stopped_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, undisturbed: Outcome, epoch: int
 ) -> None:
-    """A new process goes on after that epoch, reports all epochs in order, and ends as if it had never stopped."""
+    """A new process continues after that epoch, reports all epochs in order, and ends the same way."""
     with pytest.raises(Stopped):
         run(CONFIG, tmp_path, stop_after(epoch))
     rows: list[Row] = []
@@ -150,14 +150,14 @@ def test_a_trial_stopped_after_any_epoch_ends_with_the_same_bits(
 def test_a_trial_stopped_within_an_epoch_ends_with_the_same_bits(
     tmp_path: Path, undisturbed: Outcome, forward_pass: int
 ) -> None:
-    """An epoch that was cut off, in training or in validation, is done again from its start."""
+    """An epoch that was interrupted, in training or validation, starts over."""
     with pytest.raises(Stopped):
         run(CONFIG, tmp_path, network=stop_at_pass(forward_pass, fresh(CONFIG)))
     assert run(CONFIG, tmp_path) == undisturbed
 
 
 def test_a_trial_stopped_again_and_again_ends_with_the_same_bits(tmp_path: Path, undisturbed: Outcome) -> None:
-    """Each attempt may get no further than one epoch."""
+    """Each attempt may complete only one epoch."""
     for epoch in range(1, CONFIG.epochs + 1):
         with pytest.raises(Stopped):
             run(CONFIG, tmp_path, stop_after(epoch))
@@ -165,23 +165,26 @@ def test_a_trial_stopped_again_and_again_ends_with_the_same_bits(tmp_path: Path,
 
 
 def test_bfloat16_resumes_with_the_same_bits_and_differs_from_float32(tmp_path: Path, undisturbed: Outcome) -> None:
-    """It is another precision of the products alone: weights and logits are float32, and so is what resumes."""
+    """Only products are in bfloat16: weights and logits are float32, and so is the checkpoint."""
     half = dataclasses.replace(CONFIG, precision="bfloat16")
-    whole = run(half, tmp_path / "whole")
+    uninterrupted = run(half, tmp_path / "whole")
     with pytest.raises(Stopped):
         run(half, tmp_path / "stopped", stop_after(2))
-    assert run(half, tmp_path / "stopped") == whole != undisturbed
-    assert {value.dtype for value in whole.weights.values()} == {torch.float32, torch.int64}  # and a counter of batches
-    assert whole.logits.dtype == np.float32
+    assert run(half, tmp_path / "stopped") == uninterrupted != undisturbed
+    assert {value.dtype for value in uninterrupted.weights.values()} == {
+        torch.float32,
+        torch.int64,
+    }  # and a counter of batches
+    assert uninterrupted.logits.dtype == np.float32
 
 
-@pytest.mark.parametrize("what", ["epoch", "best"])
+@pytest.mark.parametrize("prefix", ["epoch", "best"])
 @pytest.mark.parametrize("epoch", [1, 3, 5])
-def test_a_damaged_checkpoint_costs_time_only(tmp_path: Path, undisturbed: Outcome, epoch: int, what: str) -> None:
-    """Where the last epoch, or the best weights, cannot be read, the trial goes on earlier, to the same bits."""
+def test_a_damaged_checkpoint_costs_time_only(tmp_path: Path, undisturbed: Outcome, epoch: int, prefix: str) -> None:
+    """If the last epoch or the best weights are damaged, the trial resumes earlier, with the same result."""
     with pytest.raises(Stopped):
         run(CONFIG, tmp_path, stop_after(epoch))
-    damaged = max(tmp_path.glob(f"{what}-*.pt"))
+    damaged = max(tmp_path.glob(f"{prefix}-*.pt"))
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 4
     damaged.write_bytes(bytes(data))
@@ -189,14 +192,14 @@ def test_a_damaged_checkpoint_costs_time_only(tmp_path: Path, undisturbed: Outco
 
 
 def test_two_epochs_and_their_best_are_kept_on_disk(tmp_path: Path) -> None:
-    """A long trial takes no more room than a short one."""
+    """A long trial needs no more disk space than a short one."""
     run(dataclasses.replace(CONFIG, epochs=4), tmp_path)
     assert [p.name for p in sorted(tmp_path.glob("epoch-*.pt"))] == ["epoch-0003.pt", "epoch-0004.pt"]
     assert len(list(tmp_path.glob("best-*.pt"))) <= 2
 
 
 def test_the_epoch_before_can_be_gone_back_to(tmp_path: Path) -> None:
-    """It stays with the best weights of its own time, also where the last epoch is the best of all."""
+    """The previous epoch keeps its own best weights, even if the last epoch is the best of all."""
     network, history = fresh(CONFIG), rows([0.1, 0.2, 0.3], [3.0, 2.0, 1.0])
     learner = ready_learner(CONFIG, network)
     for epoch in (1, 2, 3):
@@ -208,14 +211,14 @@ def test_the_epoch_before_can_be_gone_back_to(tmp_path: Path) -> None:
 
 
 def test_torchs_random_state_is_left_alone(tmp_path: Path) -> None:
-    """The caller's random numbers go on as if nothing had been trained."""
+    """The caller's random numbers continue as if nothing had been trained."""
     before = torch.get_rng_state()
     run(dataclasses.replace(CONFIG, epochs=1), tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    """Classes that differ in level are told apart, on clips that were not trained on."""
+    """Classes that differ in level are told apart on clips that were not trained on."""
     config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=12, batch=16, lr=3e-3, width=1 / 32)
     outcome = run(config, tmp_path, train=toy(120), validation=toy(30, seed=1))
     assert max(row["val_accuracy"] for row in outcome.history) > 0.8
@@ -230,7 +233,7 @@ def rows(accuracies: list[float], losses: list[float]) -> list[Row]:
 
 
 def test_the_first_of_the_best_epochs_is_kept() -> None:
-    """The epoch is the one of largest accuracy, or of least loss, and the earlier one of two that are equal."""
+    """It is the epoch with the largest accuracy or smallest loss, and the earlier one of two equal ones."""
     history = rows([0.5, 0.7, 0.6, 0.7], [0.9, 0.8, 0.3, 0.3])
     assert kept_epoch(history, CONFIG) == 2
     assert kept_epoch(history, dataclasses.replace(CONFIG, keep_by="loss")) == 3
@@ -243,7 +246,7 @@ def test_the_first_of_the_best_epochs_is_kept() -> None:
     [(1, "loss", 3), (2, "loss", 4), (3, "loss", None), (1, "accuracy", 2), (2, "accuracy", 5), (3, "accuracy", 6)],
 )
 def test_training_stops_when_patience_is_out(patience: int, stop_by: str, stops_after: int | None) -> None:
-    """Patience counts epochs since `stop_by` was last better than ever before; as good as before is not better."""
+    """Patience counts epochs since `stop_by` last improved on its best; equalling it is no improvement."""
     history = rows([0.5, 0.5, 0.6, 0.6, 0.6, 0.6], [0.9, 0.8, 0.9, 0.8, 0.7, 0.9])
     config = dataclasses.replace(CONFIG, patience=patience, stop_by=stop_by)
     stopped = [n for n in range(len(history) + 1) if has_stopped(history[:n], config)]
@@ -252,7 +255,7 @@ def test_training_stops_when_patience_is_out(patience: int, stop_by: str, stops_
 
 @pytest.mark.parametrize("patience", [1, 2])
 def test_a_trial_that_does_not_improve_ends_early(tmp_path: Path, patience: int) -> None:
-    """With labels that contradict the training's the loss rises from some epoch on; the trial ends, again and again."""
+    """With labels that contradict training, the loss rises after some epoch; the trial ends reproducibly."""
     config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=30, patience=patience)
     wrong = toy(10, seed=1, shift=1)
     outcome = run(config, tmp_path, validation=wrong, train=toy(60))
@@ -263,22 +266,22 @@ def test_a_trial_that_does_not_improve_ends_early(tmp_path: Path, patience: int)
 
 @pytest.mark.parametrize("keep_by", ["accuracy", "loss"])
 def test_the_network_is_left_with_the_kept_epochs_weights(tmp_path: Path, keep_by: str) -> None:
-    """They are those of a trial that was given only so many epochs, and they are not the last."""
+    """They equal those of a trial with only that many epochs, and are not the last ones."""
     config = dataclasses.replace(CONFIG, keep_by=keep_by, augment="none", head_dropout=0, epochs=6)
     wrong = toy(10, seed=1, shift=1)
     outcome = run(config, tmp_path / "whole", validation=wrong)
-    kept = kept_epoch(outcome.history, config)
-    assert kept < config.epochs
-    shorter = dataclasses.replace(config, epochs=kept)
+    best = kept_epoch(outcome.history, config)
+    assert best < config.epochs
+    shorter = dataclasses.replace(config, epochs=best)
     network = fresh(shorter)
     finetune(shorter, network, toy(), wrong, tmp_path / "shorter", lambda row: None)
     assert all(torch.equal(value, outcome.weights[name]) for name, value in network.state_dict().items())
-    row = outcome.history[kept - 1]
+    row = outcome.history[best - 1]
     assert row["val_accuracy"] == np.mean(outcome.logits.argmax(axis=1) == wrong.labels.numpy())
 
 
 class Ledger(nn.Module):
-    """Learns nothing; notes which clips it is given, each of which holds its own number."""
+    """Learns nothing, but notes its clips, each of which contains its own number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -308,7 +311,7 @@ def steps_of(config: TrialConfig, clips: int, epoch: int = 1) -> list[list[int]]
     [(1, [1]), (2, [2]), (4, [4]), (5, [5]), (7, [4, 3]), (8, [4, 4]), (9, [4, 5]), (18, [4] * 4 + [2])],
 )
 def test_an_epoch_shows_every_clip_once(clips: int, sizes: list[int]) -> None:
-    """In batches of which the last may be small, but a single clip joins the batch before it."""
+    """The last batch may be small, but a single clip joins the batch before it."""
     config = dataclasses.replace(CONFIG, augment="none")
     steps = steps_of(config, clips)
     assert sorted(itertools.chain(*steps)) == list(range(clips))
@@ -319,16 +322,16 @@ def test_an_epoch_shows_every_clip_once(clips: int, sizes: list[int]) -> None:
     ("clips", "sizes"), [(2, [2]), (3, [2]), (8, [8]), (9, [8]), (10, [10]), (19, [8, 10]), (20, [8, 8, 4])]
 )
 def test_mixup_draws_pairs(clips: int, sizes: list[int]) -> None:
-    """With mixup a step takes twice the batch; of an odd number of clips another one waits in other epochs."""
+    """With mixup a step takes twice the batch; with an odd number of clips, each epoch leaves out another one."""
     config = dataclasses.replace(CONFIG, augment="mixup")
-    shown = [list(itertools.chain(*steps_of(config, clips, epoch))) for epoch in range(1, 9)]
-    assert all(len(set(clip)) == len(clip) == clips - clips % 2 for clip in shown)
-    assert set(itertools.chain(*shown)) == set(range(clips))
+    clips_of_epoch = [list(itertools.chain(*steps_of(config, clips, epoch))) for epoch in range(1, 9)]
+    assert all(len(set(clip)) == len(clip) == clips - clips % 2 for clip in clips_of_epoch)
+    assert set(itertools.chain(*clips_of_epoch)) == set(range(clips))
     assert [len(step) for step in steps_of(config, clips)] == sizes
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    """No two epochs, and no two seeds, show the clips in one order."""
+    """No two epochs and no two seeds have the same order of clips."""
     config = dataclasses.replace(CONFIG, augment="none")
     orders = [
         steps_of(dataclasses.replace(config, seed=seed), 19, epoch) for seed in (1, 2, 3) for epoch in (1, 2, 3, 4)
@@ -338,7 +341,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 @pytest.mark.parametrize("fields", [{"data_hz": 4_000, "clip_s": 0.8}, {"pretrain_hz": 16_000, "data_hz": 16_000}])
 def test_trials_of_one_seed_are_paired(fields: dict[str, Any]) -> None:
-    """At any rates one seed starts from one classifier and shows the clips in one order; another seed does not."""
+    """At any rates, a seed has one classifier at the start and one order of clips; other seeds differ."""
     other = dataclasses.replace(CONFIG, **fields)
     seeded = dataclasses.replace(CONFIG, seed=2)
     heads = [start_network(config, NUM_CLASSES, None).classifier for config in (CONFIG, other, seeded)]
@@ -352,33 +355,29 @@ def test_trials_of_one_seed_are_paired(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize("augment", ["specaugment+mixup", "specaugment", "mixup", "none"])
 @pytest.mark.parametrize("clips", [3, 9, 18])
 def test_any_number_of_clips_can_be_trained_on(tmp_path: Path, augment: str, clips: int) -> None:
-    """Odd or even, fewer than a batch or more, with one clip left over: the losses are finite."""
+    """The losses are finite for odd or even numbers, fewer than a batch or more, with one clip left over."""
     config = dataclasses.replace(CONFIG, augment=augment, epochs=2, batch=4)
     outcome = run(config, tmp_path, train=toy(clips))
     assert all(math.isfinite(value) for row in outcome.history for value in row.values())
 
 
 def test_a_batch_larger_than_the_data_is_one_step() -> None:
-    """All clips there are."""
+    """The step has all clips."""
     assert [len(step) for step in steps_of(dataclasses.replace(CONFIG, batch=1_000), 18)] == [18]
 
 
 def test_prediction_does_not_depend_on_the_batch(tmp_path: Path) -> None:
-    """Logits of all clips are those of each clip alone, in order."""
+    """The logits of all clips are those of each clip alone, in order."""
     network, examples = fresh(CONFIG), toy(230)  # 97 clips at once
-    alone = [
-        predict(
-            network, dataclasses.replace(examples, inputs=examples.inputs[[n]], labels=examples.labels[[n]]), CONFIG
-        )
-        for n in (0, 96, 97, 193, 229)
-    ]
+    parts = (examples.inputs, examples.labels, examples.recording, examples.number)
+    alone = [predict(network, Examples(*(part[[n]] for part in parts)), CONFIG) for n in (0, 96, 97, 193, 229)]
     np.testing.assert_allclose(
         predict(network, examples, CONFIG)[[0, 96, 97, 193, 229]], np.concatenate(alone), atol=1e-5
     )
 
 
 def test_three_steps_give_the_pinned_losses() -> None:
-    """A change of the loop, the augmentation or the network's first weights shows here before it shows in a table."""
+    """A change to the loop, the augmentation or the initial weights shows here first."""
     network = fresh(CONFIG)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -389,7 +388,7 @@ def test_three_steps_give_the_pinned_losses() -> None:
 
 @pytest.mark.parametrize("clip", [0, 7, 17])
 def test_a_training_loss_that_is_not_finite_is_located(tmp_path: Path, clip: int) -> None:
-    """Epoch and step are those in which a NaN came in."""
+    """The message has the epoch and step of the first NaN."""
     config = dataclasses.replace(CONFIG, augment="none")
     train = toy(18)
     train.inputs[clip, 0, 0] = math.nan
@@ -399,7 +398,7 @@ def test_a_training_loss_that_is_not_finite_is_located(tmp_path: Path, clip: int
 
 
 def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None:
-    """A trial never ends with a NaN for a score, and an epoch that diverged is no checkpoint."""
+    """A trial never ends with a NaN as a score, and a diverged epoch leaves no checkpoint."""
     validation = toy(10, seed=1)
     validation.inputs[3, 0, 0] = math.nan
     with pytest.raises(NotFinite, match=r"the validation loss is nan after epoch 1; lower lr \(0.01\)"):
@@ -408,7 +407,7 @@ def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None
 
 
 def test_a_huge_learning_rate_is_an_error(tmp_path: Path) -> None:
-    """A trial that diverges says so, and does not go on."""
+    """A trial that diverges says so and stops."""
     with pytest.raises(NotFinite, match="lower lr"):
         run(dataclasses.replace(CONFIG, lr=1e30), tmp_path)
 
@@ -418,7 +417,7 @@ class TestHalfBatches:
     @pytest.mark.parametrize("samples", [1, 2, 3, 4, 7, 32])
     @pytest.mark.parametrize("num_parts", [1, 2, 5])
     def test_parts_are_the_batch(self, num_parts: int, samples: int, unit: int) -> None:
-        """In its order, no pair torn, and two samples at least in a part of a batch that has four."""
+        """Parts keep the order, split no pair, and have at least two samples if the batch has four."""
         drawn = torch.arange(samples * unit)
         parts = split_batch(drawn, num_parts, unit)
         assert torch.equal(torch.cat(parts), drawn)
@@ -426,7 +425,7 @@ class TestHalfBatches:
         assert len(parts) == max(1, min(num_parts, samples // 2))
 
     def test_gradients_add_up_to_those_of_the_batch(self) -> None:
-        """Of a network whose clips do not see each other, one step in two or three parts leaves the same weights."""
+        """If clips do not affect each other, a step in two or three parts gives the same weights."""
         config = dataclasses.replace(CONFIG, augment="none", batch=9)
         start, ended = Ledger().state_dict(), []
         for parts in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""Focal loss by hand, and cross-entropy where its gamma is 0."""
+"""Focal loss computed by hand, and cross-entropy for a gamma of 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def loss(gamma: float, logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def test_gamma_of_0_is_cross_entropy() -> None:
-    """Of mixed targets too."""
+    """This holds for mixed targets too."""
     logits, targets = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.eye(3).repeat(2, 1)
     mixed = 0.25 * targets + 0.75 * targets.roll(1, 0)
     torch.testing.assert_close(loss(0, logits, mixed), F.cross_entropy(logits, mixed))
@@ -33,6 +33,6 @@ def test_what_is_right_counts_little() -> None:
 
 
 def test_gamma_has_limits() -> None:
-    """The trial refuses what cannot be."""
+    """The trial refuses impossible values."""
     with pytest.raises(ValueError, match=r"objective\.gamma=-1: must be at least 0 and at most 100"):
         TRIAL.but(**{"objective.gamma": -1})

@@ -1,4 +1,4 @@
-"""The front end gives librosa's numbers, at every rate and length, whatever the batch and the precision around it."""
+"""The front end gives librosa's numbers at every rate and length, for any batch size and precision around it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def noise(num_clips: int, num_samples: int, seed: int = 0) -> torch.Tensor:
 
 
 def librosa_logmel(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """Log-mel in float64 by librosa's defaults (Slaney's bands, Hann window), reflected at the ends."""
+    """The log-mel in float64 by librosa's defaults (Slaney's bands, Hann window), reflected at the ends."""
     power = librosa.feature.melspectrogram(
         y=wave.astype(np.float64),
         sr=front_end.rate_hz,
@@ -36,10 +36,10 @@ def librosa_logmel(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 @pytest.mark.parametrize("front_end", [*FRONT_ENDS.values(), PRIMATES], ids=lambda f: f"{f.rate_hz}-{f.window}")
 @pytest.mark.parametrize("num_samples", [10_000, 16_001, 31_999])
 def test_equals_librosa(front_end: FrontEnd, num_samples: int) -> None:
-    """Within 1e-3 dB, also where the last hop is not full."""
+    """The two agree within 1e-3 dB, even if the last hop is incomplete."""
     wave = noise(2, num_samples)
-    found = logmel(wave, front_end)
-    for clip, of_clip in zip(wave, found, strict=True):
+    actual = logmel(wave, front_end)
+    for clip, of_clip in zip(wave, actual, strict=True):
         np.testing.assert_allclose(of_clip.numpy(), librosa_logmel(clip.numpy(), front_end), rtol=0, atol=1e-3)
 
 
@@ -55,16 +55,16 @@ def test_equals_librosa(front_end: FrontEnd, num_samples: int) -> None:
 def test_equals_torchlibrosa_on_tones(
     front_end: FrontEnd, mean: float, std: float, highest: float, loudest_mel: int
 ) -> None:
-    """Two tones give the statistics of torchlibrosa 0.1.0; near the floor float32 implementations differ by 0.06 dB."""
+    """Two tones match torchlibrosa 0.1.0; near the floor, float32 implementations differ by 0.06 dB."""
     t = np.arange(front_end.rate_hz) / front_end.rate_hz
     wave = (0.5 * np.sin(2 * np.pi * 440 * t) + 0.25 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
-    found = logmel(torch.from_numpy(wave)[None], front_end)
-    assert found.shape == (1, front_end.num_frames(len(wave)), 64)
-    assert found.mean().item() == pytest.approx(mean, abs=2e-3)
-    assert found.std().item() == pytest.approx(std, abs=2e-3)
-    assert found.max().item() == pytest.approx(highest, abs=1e-3)
-    assert found.min().item() == pytest.approx(-100, abs=1e-4)
-    assert found.mean(dim=(0, 1)).argmax().item() == loudest_mel
+    actual = logmel(torch.from_numpy(wave)[None], front_end)
+    assert actual.shape == (1, front_end.num_frames(len(wave)), 64)
+    assert actual.mean().item() == pytest.approx(mean, abs=2e-3)
+    assert actual.std().item() == pytest.approx(std, abs=2e-3)
+    assert actual.max().item() == pytest.approx(highest, abs=1e-3)
+    assert actual.min().item() == pytest.approx(-100, abs=1e-4)
+    assert actual.mean(dim=(0, 1)).argmax().item() == loudest_mel
 
 
 def test_silence_is_the_floor() -> None:
@@ -74,7 +74,7 @@ def test_silence_is_the_floor() -> None:
 
 @pytest.mark.parametrize("num_samples", [2_000, 10_000, 320_000])
 def test_a_clip_does_not_depend_on_its_batch(num_samples: int) -> None:
-    """Clips give the same alone and in a batch that is cut into blocks unevenly."""
+    """Clips are the same alone and in a batch that is split into uneven blocks."""
     front_end = FRONT_ENDS[8_000]
     per_block = BLOCK_SAMPLES["cpu"] // (front_end.num_frames(num_samples) * front_end.window)
     wave = noise(max(1, per_block) + 1, num_samples)
@@ -83,15 +83,15 @@ def test_a_clip_does_not_depend_on_its_batch(num_samples: int) -> None:
 
 
 def test_num_frames_is_what_the_card_says() -> None:
-    """The plan's count of frames is the tensor's, at every rate and at lengths around a hop."""
+    """The plan's number of frames is the tensor's, at every rate and for lengths around a hop."""
     for front_end in FRONT_ENDS.values():
         for num_samples in (front_end.hop * 40 - 1, front_end.hop * 40, front_end.hop * 40 + 1):
-            found = logmel(noise(1, num_samples), front_end)
-            assert found.shape == (1, front_end.num_frames(num_samples), front_end.num_mels)
+            frames = logmel(noise(1, num_samples), front_end)
+            assert frames.shape == (1, front_end.num_frames(num_samples), front_end.num_mels)
 
 
 def test_audio_of_another_rate_is_fed_as_it_is() -> None:
-    """A tone at f in 2 kHz audio falls into the band of f * 32 / 2 kHz of a 32 kHz front end."""
+    """In a 32 kHz front end, a tone at f in 2 kHz audio falls into the band of f * 32 / 2."""
     front_end = FRONT_ENDS[32_000]
 
     def loudest_mel(tone_hz: float, rate_hz: int) -> int:
@@ -102,15 +102,15 @@ def test_audio_of_another_rate_is_fed_as_it_is() -> None:
 
 
 def test_autocast_does_not_reach_it() -> None:
-    """Within bfloat16 autocast the log-mel keeps its precision: bfloat16 would be off by 0.1 to 1 dB."""
+    """Under bfloat16 autocast the log-mel keeps its precision; bfloat16 would be off by 0.1 to 1 dB."""
     wave, front_end = noise(2, 16_000), FRONT_ENDS[16_000]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = logmel(wave, front_end)
-    assert torch.equal(found, logmel(wave, front_end))
+        actual = logmel(wave, front_end)
+    assert torch.equal(actual, logmel(wave, front_end))
 
 
 def test_serves_training_after_evaluation() -> None:
-    """What was made first in inference mode lets gradients through to the wave afterwards."""
+    """Constants that were first made in inference mode let gradients reach the wave later."""
     front_end = FrontEnd(rate_hz=8_000, window=128, hop=64, f_min_hz=0, f_max_hz=4_000, num_mels=8)
     with torch.inference_mode():
         logmel(noise(1, 1_000), front_end)
@@ -122,10 +122,10 @@ def test_serves_training_after_evaluation() -> None:
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=lambda f: f.rate_hz)
 def test_mel_matrix_is_slaneys(front_end: FrontEnd) -> None:
-    """The mel bands are librosa's, and none is empty."""
+    """The mel bands are librosa's, and none of them is empty."""
     expected = librosa.filters.mel(
         sr=front_end.rate_hz, n_fft=front_end.window, n_mels=64, fmin=front_end.f_min_hz, fmax=front_end.f_max_hz
     ).T
-    found = mel_matrix(front_end).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * expected.max())
-    assert found.any(axis=0).all()
+    matrix = mel_matrix(front_end).numpy()
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-4 * expected.max())
+    assert matrix.any(axis=0).all()

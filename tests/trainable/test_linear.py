@@ -1,4 +1,4 @@
-"""A linear probe trains what a frozen network's classifier would learn, from embeddings that are made once."""
+"""A linear probe trains the classifier of a frozen network, on embeddings that are made once."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ NUM_CLASSES = 3
 
 
 class Stopped(Exception):
-    """What ends a trial in the midst."""
+    """Ends a trial in the middle."""
 
 
 def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
-    """Noise about a level that tells the class."""
+    """Noise around a level that depends on the class."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(clips) % NUM_CLASSES
-    none = np.zeros(clips)
+    none = np.zeros(clips, dtype=int)
     if not config.given.spectrogram:
         wave = torch.randint(-9_000, 9_000, (clips, config.num_samples), generator=random).to(torch.int16)
         return Examples(wave, labels, none, none, Scale(0.0, 1 / 32767))
@@ -71,7 +71,7 @@ def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
 
 
 def fresh(config: TrialConfig = CONFIG) -> Backbone:
-    """The network that a trial starts from, with normalisations that have seen some clips."""
+    """The network from which a trial starts, with normalisations that have seen some clips."""
     network = start_network(config, NUM_CLASSES, None).to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.random.fork_rng():
         network.train()(toy(config).batch(slice(0, 8)))
@@ -79,14 +79,14 @@ def fresh(config: TrialConfig = CONFIG) -> Backbone:
 
 
 class Outcome(NamedTuple):
-    """What training leaves: its numbers but the times, and the network's weights."""
+    """The results of training: its numbers without the times, and the weights of the network."""
 
     history: list[Row]
     weights: dict[str, Tensor]
 
 
 def run(folder: Path, report: Callable[[Row], None] = lambda row: None, config: TrialConfig = CONFIG) -> Outcome:
-    """A linear probe on toys."""
+    """Trains a linear probe on toys."""
     network = fresh(config)
     part, (train, validation) = config.trained.ready(config, network, (toy(config), toy(config, 10, seed=1)))
     history = finetune.finetune(config, part, train, validation, folder, report)
@@ -99,33 +99,35 @@ def timeless(history: list[Row]) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """The probe that never stopped."""
+    """The outcome of a probe that was not interrupted."""
     return run(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.parametrize("config", [CONFIG, MOBILENET, WAVE], ids=lambda config: config.backbone)
 def test_embeddings_are_what_feeds_the_classifier(config: TrialConfig) -> None:
-    """In evaluation mode, of every clip in order, in single precision."""
+    """They are those of every clip in order, in evaluation mode and single precision."""
     network, clips, fed = fresh(config), toy(config), []
     network.classifier.register_forward_pre_hook(lambda module, args: fed.append(args[0]))
-    found = embedded(config, network, clips)
+    embeddings = embedded(config, network, clips)
     assert fed == []
     with torch.no_grad():
-        for start in range(0, 21, 4):  # in other batches than it is embedded in
+        for start in range(0, 21, 4):  # in different batches from those of the embedding
             network.eval()(clips.batch(slice(start, start + 4)))
-    whole = torch.cat(fed)
-    assert (found.inputs.shape, found.inputs.dtype) == ((21, network.classifier.in_features), torch.float32)
-    torch.testing.assert_close(found.inputs, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
-    assert torch.equal(found.batch(slice(None)), found.inputs)  # a waveform's scale is not of its embedding
-    assert torch.equal(found.labels, clips.labels)
-    assert float(found.inputs.std(0).max()) > 0
+    expected = torch.cat(fed)
+    assert (embeddings.inputs.shape, embeddings.inputs.dtype) == ((21, network.classifier.in_features), torch.float32)
+    torch.testing.assert_close(embeddings.inputs, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    assert torch.equal(
+        embeddings.batch(slice(None)), embeddings.inputs
+    )  # the scale of a waveform does not apply to its embedding
+    assert torch.equal(embeddings.labels, clips.labels)
+    assert float(embeddings.inputs.std(0).max()) > 0
 
 
 def frozen(config: TrialConfig) -> Outcome:
-    """The plain way: every epoch passes every clip through the network, of which only the classifier learns."""
+    """Trains in the plain way: every epoch passes every clip through the network, but only the classifier learns."""
     network, train, validation = fresh(config), toy(config), toy(config, 10, seed=1)
     optimizer = torch.optim.Adam(network.classifier.parameters(), lr=config.lr)
-    history, kept = [], {}
+    history, best_weights = [], {}
     for epoch in range(1, config.epochs + 1):
         network.eval()
         network.head_dropout.train()
@@ -147,13 +149,13 @@ def frozen(config: TrialConfig) -> Outcome:
             "val_accuracy": (logits.argmax(1) == validation.labels).double().mean().item(),
         }
         if row["val_accuracy"] > max((r["val_accuracy"] for r in history), default=-1):
-            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         history.append(row)
-    return Outcome(history, kept)
+    return Outcome(history, best_weights)
 
 
 def test_it_is_fine_tuning_of_a_frozen_network(undisturbed: Outcome) -> None:
-    """Losses, accuracies and weights are those of a network that is in evaluation mode but for its last dropout."""
+    """Losses, accuracies and weights equal those of a network in evaluation mode, except its last dropout."""
     plain = frozen(CONFIG)
     for row, other in zip(undisturbed.history, plain.history, strict=True):
         assert row == pytest.approx(other, rel=1e-5, abs=1e-5)
@@ -162,7 +164,7 @@ def test_it_is_fine_tuning_of_a_frozen_network(undisturbed: Outcome) -> None:
 
 
 def test_the_classifier_alone_is_trained(undisturbed: Outcome) -> None:
-    """All else keeps its bits, the moments of its normalisations too."""
+    """All other weights keep their bits, including the moments of normalisations."""
     start = fresh().state_dict()
     differ = {name for name, value in undisturbed.weights.items() if not torch.equal(value, start[name])}
     assert differ == {"fc_audioset.weight", "fc_audioset.bias"}
@@ -170,7 +172,7 @@ def test_the_classifier_alone_is_trained(undisturbed: Outcome) -> None:
 
 @pytest.mark.parametrize("field", [{"head_dropout": 0.4}, {"head_dropout": 0.0}, {"seed": 2}, {"lr": 1e-3}])
 def test_the_recipe_counts(tmp_path: Path, undisturbed: Outcome, field: dict[str, Any]) -> None:
-    """Dropout on the embedding, the order of the clips and the learning rate are the config's."""
+    """Dropout on the embedding, the order of the clips and the learning rate follow the config."""
     assert run(tmp_path, config=dataclasses.replace(CONFIG, **field)).history != undisturbed.history
 
 
@@ -178,7 +180,7 @@ def test_the_recipe_counts(tmp_path: Path, undisturbed: Outcome, field: dict[str
 def test_a_probe_stopped_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, undisturbed: Outcome, epoch: int
 ) -> None:
-    """It embeds the clips again, and goes on with the classifier."""
+    """It embeds the clips again and continues with the classifier."""
 
     def stop(row: Row) -> None:
         if row["epoch"] == epoch:
@@ -193,7 +195,7 @@ def test_a_probe_stopped_after_any_epoch_ends_with_the_same_bits(
 
 
 def test_a_network_that_is_fine_tuned_is_left_as_it_is() -> None:
-    """Another mode trains the whole of it, on its clips."""
+    """Without a probe, the whole network is trained on its clips."""
     config = dataclasses.replace(CONFIG, trained="everything")
     network, clips = fresh(config), toy(config)
     part, roles = config.trained.ready(config, network, (clips,))
@@ -211,7 +213,7 @@ class Material(NamedTuple):
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """An invented ESC-50, cut into clips of 1 s."""
+    """A synthetic ESC-50, cut into clips of 1 s."""
     root = tmp_path_factory.mktemp("esc50")
     write_esc50(root / "audio", num_classes=NUM_CLASSES, rate_hz=16_000)
     source = Source(root / "audio", root / "cache")
@@ -223,75 +225,75 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 def whole_trial(material: Material, folder: Path, num_devices: int = 1) -> record.Record:
     """The record of a trial on clips of sounds."""
     trial.run(CONFIG, Place(*material, None, folder, num_devices=num_devices), lambda row: None)
-    found = record.read(folder)
-    assert found is not None
-    return found
+    committed = record.read(folder)
+    assert committed is not None
+    return committed
 
 
 @pytest.fixture(scope="module")
-def left(material: Material, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, record.Record]:
-    """A trial, and its folder."""
+def finished(material: Material, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, record.Record]:
+    """A finished trial, and its folder."""
     folder = tmp_path_factory.mktemp("trial")
     return folder, whole_trial(material, folder)
 
 
-def test_a_trial_leaves_the_whole_network(left: tuple[Path, record.Record], material: Material) -> None:
-    """best.pt, in the published layout, predicts what was stored; its classifier is not the one that it began with."""
-    folder, found = left
-    kept, network = checkpoint.load(folder / "best.pt")["model"], start_network(CONFIG, NUM_CLASSES, None)
+def test_a_trial_leaves_the_whole_network(finished: tuple[Path, record.Record], material: Material) -> None:
+    """best.pt, in the published layout, gives the stored predictions, and its classifier has changed."""
+    folder, committed = finished
+    weights, network = checkpoint.load(folder / "best.pt")["model"], start_network(CONFIG, NUM_CLASSES, None)
     start = network.state_dict()
-    assert {n for n, t in kept.items() if not torch.equal(t, start[n])} == {"fc_audioset.weight", "fc_audioset.bias"}
-    network.load_state_dict(kept)
+    assert {n for n, t in weights.items() if not torch.equal(t, start[n])} == {"fc_audioset.weight", "fc_audioset.bias"}
+    network.load_state_dict(weights)
     test = examples.load(CONFIG, trial.open_clips(material.clips), splits.read(material.split), "test", CPU)
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
         logits = finetune.predict(network.to(memory_format=torch.channels_last), test, CONFIG)
         assert (stored["logits"] == logits).all()
-    assert found.scores["epochs_run"] == CONFIG.epochs
+    assert committed.scores["epochs_run"] == CONFIG.epochs
 
 
-def test_its_parameters_are_those_of_the_classifier(left: tuple[Path, record.Record]) -> None:
-    """A weight for each of 64 features, and a bias, of three classes."""
-    assert left[1].scores["num_parameters"] == 3 * (64 + 1)
+def test_its_parameters_are_those_of_the_classifier(finished: tuple[Path, record.Record]) -> None:
+    """Each of three classes has a weight for each of 64 features, and a bias."""
+    assert finished[1].scores["num_parameters"] == 3 * (64 + 1)
 
 
 @pytest.mark.parametrize(("score_on", "afterwards"), [("test", ["test"]), ("validation", [])])
 def test_test_clips_are_taken_up_after_the_last_epoch(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_on: str, afterwards: list[str]
 ) -> None:
-    """Neither loaded nor embedded before; and by a trial of a search never."""
+    """They are neither loaded nor embedded before, and never in a trial of a search."""
     happened: list[str] = []
     load = examples.load
-    monkeypatch.setattr(examples, "load", lambda *given: happened.append(given[3]) or load(*given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(examples, "load", lambda *args: happened.append(args[3]) or load(*args))  # type: ignore[func-returns-value]
     config = dataclasses.replace(CONFIG, score_on=score_on)
     trial.run(config, Place(*material, None, tmp_path), lambda row: happened.append("epoch"))
     assert happened == ["train", "validation", *CONFIG.epochs * ["epoch"], *afterwards]
 
 
-def test_two_devices_end_as_one(left: tuple[Path, record.Record], material: Material, tmp_path: Path) -> None:
-    """Each embeds the training clips, and takes its share of every batch."""
+def test_two_devices_end_as_one(finished: tuple[Path, record.Record], material: Material, tmp_path: Path) -> None:
+    """Each device embeds the training clips and takes its share of every batch."""
     shared = whole_trial(material, tmp_path, num_devices=2)
     assert shared.provenance["num_devices"] == "2"
-    for row, other in zip(timeless(shared.history), timeless(left[1].history), strict=True):
+    for row, other in zip(timeless(shared.history), timeless(finished[1].history), strict=True):
         assert row == pytest.approx(other, rel=1e-5)
 
 
 class TestCost:
     def test_a_probe_s_network_embeds_and_makes_no_step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is measured of its steps and predictions is the classifier's; the network's is of what is done once."""
+        """Steps and predictions are measured for the classifier; the network counts once per clip."""
         monkeypatch.setattr(measure, "ROUND_S", 0.0)
-        seen: list[tuple[str, bool]] = []
+        events: list[tuple[str, bool]] = []
         hook = nn.modules.module.register_module_forward_pre_hook(
-            lambda module, args: seen.append((type(module).__name__, module.training))
+            lambda module, args: events.append((type(module).__name__, module.training))
         )
         try:
             measure.measure(dataclasses.replace(CONFIG, trained="head"), 1, tmp_path)
         finally:
             hook.remove()
-        assert ("ConvBlock", False) in seen
-        assert {name for name, training in seen if training} == {"LinearProbe", "Dropout", "Linear"}
+        assert ("ConvBlock", False) in events
+        assert {name for name, training in events if training} == {"LinearProbe", "Dropout", "Linear"}
 
     def test_a_probe_is_measured_on_what_it_trains(self) -> None:
-        """The classifier, on as many embeddings as there are clips, without embedding them."""
+        """The classifier is measured on as many embeddings as there are clips, without embedding them."""
         network, clips = fresh(), toy(CONFIG)
         network.register_forward_pre_hook(lambda module, args: pytest.fail("embeds clips"))
         part, embeddings = measure.trained_part(CONFIG, network, clips)
@@ -299,7 +301,7 @@ class TestCost:
         assert embeddings.inputs.shape == (21, 64)
 
     def test_a_probe_is_a_cell_of_its_own(self) -> None:
-        """It is not predicted from what a fine-tuning took."""
+        """Its time is not predicted from fine-tuning."""
         assert cell_of(CONFIG) != cell_of(dataclasses.replace(CONFIG, trained="everything"))
 
     def test_a_probe_s_operations_are_of_no_epoch(self) -> None:

@@ -1,4 +1,4 @@
-"""A process that runs trials keeps what a step has freed, and gives it back after a trial."""
+"""A process that runs trials keeps the memory that a step has freed, and returns it after a trial."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(kept, again, resident())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of GNU's C library")
 class TestMemory:
     def figures(self, settings: dict[str, str]) -> tuple[int, int, int]:
-        """Bytes held after 256 MB were freed, page faults of taking them again, and bytes held after giving back."""
+        """Bytes held after freeing 256 MB, page faults when taking them again, and bytes held after giving back."""
         plain = {name: value for name, value in os.environ.items() if name != VARIABLE}
         ran = subprocess.run(
             [sys.executable, "-c", PROGRAM],
@@ -53,27 +53,27 @@ class TestMemory:
         return kept, again, given_back
 
     def test_what_was_freed_is_kept_for_the_next_step(self) -> None:
-        """And is not cleared by the system again, page for page."""
+        """The system does not clear the memory again, page by page."""
         kept, faults, _ = self.figures(environment())
         assert kept > SIZE
         assert faults < 100
 
     def test_it_is_given_back_after_a_trial(self) -> None:
-        """All but what Python itself holds."""
+        """All memory is returned except what Python itself holds."""
         kept, _, given_back = self.figures(environment())
         assert given_back < kept - 0.9 * SIZE
 
     def test_without_the_settings_each_step_would_take_it_anew(self) -> None:
-        """As malloc does by itself: the first test could fail."""
+        """This is malloc's default, so the first test can fail."""
         kept, faults, _ = self.figures({})
         assert kept < SIZE
         assert faults > 100
 
 
 def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And ours are there once, however often they are asked for."""
+    """Our settings appear once, however often they are added."""
     monkeypatch.setenv(VARIABLE, "glibc.rtld.optional_static_tls=4096:glibc.malloc.arena_max=8")
-    found = environment()[VARIABLE]
-    assert found.startswith("glibc.rtld.optional_static_tls=4096:glibc.malloc.arena_max=1:")
-    monkeypatch.setenv(VARIABLE, found)
-    assert environment()[VARIABLE] == found
+    settings = environment()[VARIABLE]
+    assert settings.startswith("glibc.rtld.optional_static_tls=4096:glibc.malloc.arena_max=1:")
+    monkeypatch.setenv(VARIABLE, settings)
+    assert environment()[VARIABLE] == settings

@@ -1,4 +1,4 @@
-"""Scores are those of scikit-learn, and of a hand's arithmetic."""
+"""Scores equal scikit-learn's and those computed by hand."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_cross_entropy_by_hand() -> None:
 
 
 def test_probabilities_sum_to_one_however_large_the_logits() -> None:
-    """Logits that overflow exp() are no trouble."""
+    """Logits that would overflow exp() are handled."""
     extreme = np.array([[1e4, -1e4, 0], [-1e30, 1e30, 0]], dtype=np.float32)
     np.testing.assert_allclose(np.exp(log_softmax(extreme)).sum(axis=1), 1, rtol=1e-15)
     assert cross_entropy(extreme, np.array([1, 1])) == pytest.approx(1e4)
 
 
 def test_log_softmax_is_in_double_precision() -> None:
-    """Half of a million almost certain clips would otherwise cost exactly nothing."""
+    """Otherwise half of a million almost certain clips would cost exactly nothing."""
     assert log_softmax(np.array([[20, 0]], dtype=np.float32))[0, 0] == pytest.approx(-math.exp(-20), rel=1e-6)
 
 
 def test_recordings_vote_by_mean_probability() -> None:
-    """One clip that is sure outweighs two that hardly lean the other way."""
+    """One certain clip outweighs two that only lean the other way."""
     sure, lean = np.log([0.02, 0.98]), np.log([0.6, 0.4])
     logits = np.array([sure, lean, lean, lean])
     recording = np.array(["b", "b", "b", "a"])
@@ -59,7 +59,7 @@ def test_recordings_vote_by_mean_probability() -> None:
 
 
 def test_recordings_do_not_vote_by_log_probability() -> None:
-    """One clip that is sure does not outweigh two that clearly say otherwise, as it would in a product."""
+    """One certain clip does not outweigh two that are clearly against it, as it would in a product."""
     logits = np.log([[0.02, 0.98], [0.75, 0.25], [0.75, 0.25]])
     assert recording_accuracy(logits, np.array([0, 0, 0]), np.array(["a"] * 3)) == 1.0
 
@@ -72,7 +72,7 @@ def test_recording_accuracy_counts_recordings() -> None:
 
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_clips_does_not_matter(seed: int) -> None:
-    """Clips of recordings may be mixed in any order."""
+    """The clips of recordings may be in any order."""
     logits, labels_of = drawn(seed)
     recording = np.random.default_rng(seed).integers(9, size=50)
     labels = labels_of[recording]
@@ -82,6 +82,6 @@ def test_the_order_of_clips_does_not_matter(seed: int) -> None:
 
 
 def test_one_clip_recordings_give_the_clip_accuracy() -> None:
-    """Where each clip is a recording, both accuracies are one."""
+    """If each clip is a recording, both accuracies agree."""
     logits, labels = drawn(1)
     assert recording_accuracy(logits, labels, np.arange(50)) == accuracy(logits, labels)

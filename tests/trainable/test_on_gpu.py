@@ -1,4 +1,4 @@
-"""The layers that are computed in another way on a GPU give the plain ones' values and gradients, on any device."""
+"""The fast layers for GPUs give the plain ones' values and gradients, on any device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYERS = {  # and the size of a sample
 
 
 def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
-    """Output, gradients of input and parameters, and what the layer remembers."""
+    """Output, gradients of input and parameters, and the state of the layer."""
     y = layer(x)
     weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (y * weights.to(y)).sum().backward()
@@ -35,26 +35,26 @@ def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_the_plain_one(name: str) -> None:
-    """In double precision, with an odd end and whatever stands beside it."""
+    """They agree in double precision, with an odd size and any memory layout."""
     plain, size = LAYERS[name]
     plain = deepcopy(plain).double().to(DEVICE).train()
     ours = nn.Sequential(deepcopy(plain))
     use_fast_layers(ours)
     assert type(ours[0]) in FAST.values()
     x = torch.randn(4, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(DEVICE)
-    given = [x.clone().requires_grad_() for _ in range(2)]
-    for mine, other in zip(gradients(ours, given[0]), gradients(plain, given[1]), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    for our_value, plain_value in zip(gradients(ours, inputs[0]), gradients(plain, inputs[1]), strict=True):
+        torch.testing.assert_close(our_value, plain_value, rtol=1e-12, atol=1e-12)
 
 
 def test_a_convolution_of_a_waveform_is_the_plain_one() -> None:
-    """Whose input needs no gradient: a product with its frames."""
+    """Its input needs no gradient, so it is a product with frames."""
     plain = nn.Conv1d(1, 5, 11, stride=5, padding=5).double().to(DEVICE)
     ours = nn.Sequential(deepcopy(plain))
     use_fast_layers(ours)
     x = torch.randn(4, 1, 203, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    for mine, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+    for our_value, plain_value in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        torch.testing.assert_close(our_value, plain_value, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_convolution_of_a_waveform_is_the_plain_one() -> None:
     ids=str,
 )
 def test_what_the_fast_layers_cannot_do_is_left_alone(layer: nn.Module) -> None:
-    """Overlap, padding that counts, and padding with anything but zeros."""
+    """This includes overlap, padding that counts, and padding with other values than zeros."""
     kind, network = type(layer), nn.Sequential(layer)
     use_fast_layers(network)
     assert type(network[0]) is kind
@@ -88,17 +88,17 @@ def test_what_the_fast_layers_cannot_do_is_left_alone(layer: nn.Module) -> None:
     ],
 )
 def test_a_network_learns_the_same(backbone: str, kinds: set[type]) -> None:
-    """Its logits and all its gradients are the plain one's; the names of its weights are as they were."""
+    """Its logits and gradients are the plain ones, and its weights keep their names."""
     config = trial(backbone, width=1 / 32)
     plain = start_network(config, 4, None).double().to(DEVICE).train()
     for module in plain.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0  # or each would draw in the order of its own memory
+            module.p = 0.0  # else each would draw in the order of its memory layout
     ours = deepcopy(plain)
     use_fast_layers(ours)
     assert {type(module) for module in ours.modules()} & set(FAST.values()) == kinds
     assert list(ours.state_dict()) == list(plain.state_dict())
     x = torch.randn(2, *config.given.shape(config), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x = x.to(DEVICE)
-    for mine, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-9)
+    for our_value, plain_value in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        torch.testing.assert_close(our_value, plain_value, rtol=1e-6, atol=1e-9)

@@ -1,10 +1,11 @@
-"""How the PANNs behave: initialisation, input, augmentation, dropout. What they compute: `test_panns_reference`."""
+"""Behaviour of the PANNs: initialisation, input, augmentation, dropout. `test_panns_reference` checks their outputs."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ def small(
 
 
 def lively(backbone: str) -> Pann:
-    """In evaluation mode, with statistics and normalisations that are not the identity, so that nothing is 0."""
+    """A network in evaluation mode with statistics and normalisations that are not the identity, so no output is 0."""
     network = small(backbone, width=1 / 16).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -64,13 +65,13 @@ def inputs(backbone: str, batch: int = 4) -> torch.Tensor:
 
 
 def halves(batch: int) -> Augmentation:
-    """Mixup alone, a quarter of the one and three quarters of the other."""
+    """Mixup only, with a quarter of one clip and three quarters of the other."""
     return Augmentation((Lambdas(torch.full((batch // 2,), 0.25)),))
 
 
 @dataclass(frozen=True)
 class Spy(Augmentation):
-    """Changes nothing, and keeps what it is shown."""
+    """Changes nothing, but keeps its input."""
 
     called: list[torch.Tensor] = field(default_factory=list)
     mixed: list[torch.Tensor] = field(default_factory=list)
@@ -85,7 +86,7 @@ class Spy(Augmentation):
 
 
 def test_building_draws_from_the_generator_alone() -> None:
-    """The same generator state gives the same network; torch's global state is neither used nor changed."""
+    """The network follows from the generator; torch's global state is neither used nor changed."""
     before = torch.get_rng_state()
     first, again, other = small(seed=1), small(seed=1), small(seed=2)
     first.replace_classifier(5, seeded(3))
@@ -97,7 +98,7 @@ def test_building_draws_from_the_generator_alone() -> None:
 
 @pytest.mark.parametrize("backbone", ALL)
 def test_initialisation_is_the_published_one(backbone: str) -> None:
-    """Weights are Xavier-uniform, biases 0, normalisations the identity, but 0 at the end of a residual block."""
+    """Weights are Xavier-uniform, biases 0, normalisations the identity, or 0 at the end of residual blocks."""
     network = small(backbone)
     ends = [module.bn2 for module in network.modules() if isinstance(module, ResidualBlock)]
     for module in network.modules():
@@ -117,7 +118,7 @@ def test_initialisation_is_the_published_one(backbone: str) -> None:
 
 
 def test_new_classifier_has_pytorchs_default_initialisation() -> None:
-    """Bit for bit what nn.Linear draws from a generator in the same state."""
+    """It equals an nn.Linear drawn from a generator in the same state, bit for bit."""
     network = small()
     network.replace_classifier(7, seeded(5))
     with torch.random.fork_rng():
@@ -137,27 +138,27 @@ def test_channel_axis_is_optional(backbone: str) -> None:
 
 @pytest.mark.parametrize("size", [(8, 6), (9, 6), (8, 7), (101, 64), (2, 3)])
 def test_mobilenets_first_convolution_pools_too(size: tuple[int, int]) -> None:
-    """It has the output and the gradients of a convolution with a pooling after it."""
-    ours, theirs = HalvingConv2d(3, 5), nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.AvgPool2d(2))
-    theirs[0].weight = nn.Parameter(ours.weight.detach().clone())
+    """It has the output and the gradients of a convolution and a pooling."""
+    ours, plain = HalvingConv2d(3, 5), nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.AvgPool2d(2))
+    plain[0].weight = nn.Parameter(ours.weight.detach().clone())
     x = torch.randn(2, 3, *size, generator=seeded(0))
-    mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    pooled, expected = ours(mine), theirs(other)
+    our_x, plain_x = x.clone().requires_grad_(), x.clone().requires_grad_()
+    pooled, expected = ours(our_x), plain(plain_x)
     torch.testing.assert_close(pooled, expected)
     weights = torch.randn(expected.shape, generator=seeded(1))
     (pooled * weights).sum().backward()
     (expected * weights).sum().backward()
-    torch.testing.assert_close(mine.grad, other.grad)
-    torch.testing.assert_close(ours.weight.grad, theirs[0].weight.grad, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(our_x.grad, plain_x.grad)
+    torch.testing.assert_close(ours.weight.grad, plain[0].weight.grad, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("backbone", ALL)
 def test_embedding_is_made_of_the_last_features(backbone: str) -> None:
-    """Their mean over mels, its mean and maximum over time together, and `fc1`: a class activation map explains it."""
-    network, seen = lively(backbone), []
-    network.last_features.register_forward_hook(lambda module, args, out: seen.append(out))
+    """It is their mean over mels, mean plus maximum over time, and `fc1`, so class activation maps work."""
+    network, maps = lively(backbone), []
+    network.last_features.register_forward_hook(lambda module, args, out: maps.append(out))
     embedding = network.embed(inputs(backbone))
-    (features,) = seen
+    (features,) = maps
     assert features.min() >= 0
     pooled = features.flatten(3).mean(dim=3) if features.ndim == 4 else features
     expected = F.relu(network.fc1(pooled.mean(dim=2) + pooled.max(dim=2).values))
@@ -166,14 +167,14 @@ def test_embedding_is_made_of_the_last_features(backbone: str) -> None:
 
 
 def test_logits_are_the_classifier_of_the_embedding() -> None:
-    """In evaluation the head dropout does nothing, and `embed` is what the classifier sees."""
+    """In evaluation the head dropout does nothing, and `embed` is the classifier's input."""
     network, x = small(head_dropout=0.5).eval(), clips()
     assert torch.equal(network(x), network.classifier(network.embed(x)))
 
 
 @pytest.mark.parametrize(("backbone", "pretrain_hz"), panns.CHECKPOINTS)
 def test_shortest_clip_of_the_card_is_the_shortest_that_works(backbone: str, pretrain_hz: int) -> None:
-    """The card's minimum passes all poolings in training, one sample less does not."""
+    """The card's minimum passes all poolings in training; one sample less does not."""
     card, network = panns.card(backbone, pretrain_hz), small(backbone).train()
 
     def run(num_samples: int) -> torch.Tensor:
@@ -187,18 +188,18 @@ def test_shortest_clip_of_the_card_is_the_shortest_that_works(backbone: str, pre
 
 @pytest.mark.parametrize("backbone", [*OF_LOGMELS, WAVEGRAM])
 def test_mel_bands_are_normalised_apart_before_augmentation(backbone: str) -> None:
-    """The augmentation sees each mel band with mean 0 and variance 1 over batch and frames."""
+    """The augmentation gets each mel band with mean 0 and variance 1 over batch and frames."""
     spy, logmels = Spy(), clips(16) * torch.linspace(1, 9, 64) + torch.linspace(-80, 0, 64)
     small(backbone).train()(logmels if backbone in OF_LOGMELS else waves(16), spy)
-    (seen,) = spy.called
-    assert seen.shape == (16, 1, 40 if backbone in OF_LOGMELS else 65, 64)
-    torch.testing.assert_close(seen.mean(dim=(0, 1, 2)), torch.zeros(64), rtol=0, atol=1e-4)
-    torch.testing.assert_close(seen.std(dim=(0, 1, 2)), torch.ones(64), rtol=0, atol=1e-2)
+    (normalised,) = spy.called
+    assert normalised.shape == (16, 1, 40 if backbone in OF_LOGMELS else 65, 64)
+    torch.testing.assert_close(normalised.mean(dim=(0, 1, 2)), torch.zeros(64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(normalised.std(dim=(0, 1, 2)), torch.ones(64), rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize("backbone", ALL)
 def test_augmentation_halves_the_batch(backbone: str) -> None:
-    """Mixup inside the network gives logits for pairs, and gradients to every parameter."""
+    """Mixup inside the network gives logits for pairs, and gradients for every parameter."""
     network, x = small(backbone).train(), inputs(backbone, 8)
     frames = FRONT_END.num_frames(x.shape[1]) if backbone in OF_WAVES else 40
     logits = network(x, draw("specaugment+mixup", 8, frames, 64, time_width=16, generator=seeded(1)))
@@ -209,15 +210,15 @@ def test_augmentation_halves_the_batch(backbone: str) -> None:
 
 @pytest.mark.parametrize(("head_dropout", "zero_share"), [(0.0, 0.0), (0.5, 0.5)])
 def test_head_dropout_is_before_the_classifier(head_dropout: float, zero_share: float) -> None:
-    """In training the classifier sees the embedding with that share of it dropped, none by default."""
+    """In training that share of the classifier's input is dropped; the default is none."""
     network = small(head_dropout=head_dropout, width=1 / 8).train()
-    nn.init.constant_(network.fc1.bias, 100.0)  # so that ReLU makes no zeros of its own
-    seen: list[torch.Tensor] = []
-    network.classifier.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    nn.init.constant_(network.fc1.bias, 100.0)  # so that ReLU adds no zeros
+    inputs: list[torch.Tensor] = []
+    network.classifier.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network(clips(16))
-    assert (seen[0] == 0).float().mean().item() == pytest.approx(zero_share, abs=0.05)
+    assert (inputs[0] == 0).float().mean().item() == pytest.approx(zero_share, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_head_dropout_is_before_the_classifier(head_dropout: float, zero_share: 
     }.items(),
 )
 def test_published_dropout_is_active_in_training(backbone: str, expected: list[float]) -> None:
-    """0.2 after each block, 0.1 inside a residual one and 0.5 before fc1, as published."""
+    """Dropout is 0.2 after blocks, 0.1 in residual blocks and 0.5 before fc1, as published."""
     network, shares = small(backbone, width=1 / 8).train(), []
 
     def note(module: nn.Dropout, args: tuple[torch.Tensor], out: torch.Tensor) -> None:
@@ -252,15 +253,16 @@ def test_published_dropout_is_active_in_training(backbone: str, expected: list[f
 
 @pytest.mark.parametrize("backbone", ALL)
 def test_channels_last_changes_nothing(backbone: str) -> None:
-    """The memory layout that trials use gives the same logits."""
+    """The memory layout of trials gives the same logits."""
     network, x = lively(backbone), inputs(backbone)
     expected = network(x)
     torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", ["cnn14", "resnet22", "mobilenetv1", "res1dnet31"])
-def test_the_forward_pass_is_one_graph(backbone: str) -> None:
-    """A compiler can take the whole network with its augmentation; no step waits for the host."""
+def test_the_forward_pass_is_one_graph(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler can take the whole network with its augmentation, and no step waits for the host."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # no compiler can take the tests' look at shapes
     network, x = small(backbone).train(), inputs(backbone, 8)
     drawn = draw("specaugment+mixup", 8, 40, 64, time_width=16, generator=seeded(1))
     compiled = torch.compile(network.embed, backend="eager", fullgraph=True)
@@ -268,18 +270,18 @@ def test_the_forward_pass_is_one_graph(backbone: str) -> None:
         torch.manual_seed(0)
         expected = network.embed(x, drawn)
         torch.manual_seed(0)
-        found = compiled(x, drawn)
-    torch.testing.assert_close(found, expected)
+        logits = compiled(x, drawn)
+    torch.testing.assert_close(logits, expected)
 
 
 class TestRes1dNet:
     def test_mixup_is_of_the_waveforms(self) -> None:
-        """Mixing inside is mixing before."""
+        """Mixing inside the network equals mixing before it."""
         network, x, mixup = lively("res1dnet31"), waves(), halves(4)
         assert torch.equal(network(x, mixup), network(mixup.mix(x)))
 
     def test_nothing_is_masked(self) -> None:
-        """A waveform has no mel bands."""
+        """A waveform has no mel bands to mask."""
         network, x = lively("res1dnet31"), waves()
         masks = draw_masks(4, 65, 64, time_width=64, generator=seeded(0))
         assert torch.equal(network(x, Augmentation((masks,))), network(x))
@@ -287,23 +289,23 @@ class TestRes1dNet:
 
 class TestWavegram:
     def test_log_mel_is_of_the_clean_waveform_and_normalised(self) -> None:
-        """The augmentation is called on what the front end makes of each clip, mel bands normalised."""
+        """The augmentation gets the log-mel of each clip with normalised bands."""
         network, spy, x = lively(WAVEGRAM), Spy(), waves()
         network(x, spy)
-        (seen,) = spy.called
+        (normalised,) = spy.called
         mels = logmel(x, FRONT_END)[:, None].transpose(1, 3)
-        assert torch.equal(seen, network.get_submodule("bn0")(mels).transpose(1, 3))
+        assert torch.equal(normalised, network.get_submodule("bn0")(mels).transpose(1, 3))
 
     def test_mixup_is_of_the_wavegrams(self) -> None:
-        """The authors mix the learnt maps, not the waveforms that they are made of."""
+        """The authors mix the learnt maps, not the waveforms."""
         network, spy, x = lively(WAVEGRAM), Spy(), waves()
         network(x, spy)
-        (seen,) = spy.mixed
-        assert seen.shape == (4, 4, 32, 32)
-        assert torch.equal(seen, network.wavegram(x))
+        (wavegram,) = spy.mixed
+        assert wavegram.shape == (4, 4, 32, 32)
+        assert torch.equal(wavegram, network.wavegram(x))
 
     def test_masks_are_of_the_log_mel_alone(self) -> None:
-        """With all of the log-mel hidden the wavegram is still seen."""
+        """With the whole log-mel hidden, the wavegram still has an effect."""
         hidden = Masks(torch.ones(4, 65, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool))
         network = lively(WAVEGRAM)
         blind = network(waves(), Augmentation((hidden,)))
@@ -313,13 +315,13 @@ class TestWavegram:
     @pytest.mark.parametrize("lengths", [range(9_920, 10_260), range(48_000, 48_660)])
     @torch.inference_mode()
     def test_every_length_works(self, lengths: range) -> None:
-        """The published network fails where the branches differ by a frame, which is for half of all lengths."""
+        """The published network fails for half of all lengths, where its branches differ by a frame."""
         network, x = small(WAVEGRAM).eval(), waves(1, lengths[-1])
         assert all(network(x[:, :num_samples]).isfinite().all() for num_samples in lengths)
 
     @torch.inference_mode()
     def test_only_what_does_not_line_up_is_padded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """At every length of a period, padding is asked for exactly where the branches would have other sizes."""
+        """At every length of a period, padding is used exactly if the branches would differ in size."""
         network, x = small(WAVEGRAM).eval(), waves(1, 20_480)
         lengths, needed = range(19_840, 20_480), []
         padded = [network.padding(num_samples) > 0 for num_samples in lengths]
@@ -335,7 +337,7 @@ class TestWavegram:
     def test_a_length_that_lines_up_is_computed_as_published(
         self, num_samples: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Bit for bit what comes out when nothing is ever padded."""
+        """The result equals that without any padding, bit for bit."""
         network, x = lively(WAVEGRAM), waves(2, num_samples)
         expected = network(x)
         monkeypatch.setattr(network, "padding", lambda num_samples: 0)
@@ -343,13 +345,13 @@ class TestWavegram:
 
     @pytest.mark.parametrize("num_samples", [48_320, 48_635])
     def test_other_lengths_are_reflected_at_their_end(self, num_samples: int) -> None:
-        """Up to the next even multiple of the hop, 640 samples, before the wavegram."""
+        """They are padded to the next even multiple of the hop, 640 samples, before the wavegram."""
         network, x = lively(WAVEGRAM), waves(2, num_samples)
         longer = torch.cat((x, x[:, :-1].flip(1)), dim=1)[:, :48_640]
         assert torch.equal(network.wavegram(x), network.wavegram(longer))
 
     def test_masks_fit_every_length(self) -> None:
-        """The log-mel has the clip's own frames, for which masks are drawn, also where the wavegram needs padding."""
+        """The log-mel has the clip's own number of frames, for which masks are drawn, even with padding."""
         network, spy = lively(WAVEGRAM), Spy()
         network(waves(2, 48_320), spy)
         assert spy.called[0].shape[2] == FRONT_END.num_frames(48_320) == 152

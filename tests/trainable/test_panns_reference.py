@@ -1,4 +1,4 @@
-"""The PANNs compute what their authors' do, and have the published names, shapes and sizes."""
+"""The PANNs compute the same as their authors' code, and have the published names, shapes and sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from trainable.network.frontend import logmel
 from trainable.network.panns import models
 from trainable.network.panns.rates import FRONT_ENDS
 
-REFERENCE = json.loads(Path(__file__).with_name("panns_reference.json").read_text())  # says itself what it holds
+REFERENCE = json.loads(
+    Path(__file__).with_name("panns_reference.json").read_text()
+)  # the file describes its own content
 MODELS: dict[str, Any] = REFERENCE["models"]
 KEYS = {model["backbone"]: model["keys"] for model in MODELS.values() if "keys" in model}
 # Parameters with 527, 5 and 4 classes. The papers that fine-tune with 5 and 4 print the same, in millions.
@@ -42,7 +44,7 @@ def build(backbone: str, num_classes: int, width: float) -> Backbone:
 
 @pytest.fixture(scope="module", params=COUNTS)
 def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
-    """A network with 527 classes and the weights that the reference outputs were computed with; built once."""
+    """A network with 527 classes and the weights of the reference outputs; built once."""
     network = build(request.param, 527, width=1).eval()
     for key, value in network.state_dict().items():
         if not value.is_floating_point():
@@ -60,10 +62,10 @@ def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
 
 @torch.inference_mode()
 def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> None:
-    """From the waveform to embedding and class probabilities, as near to the published network's outputs as float32 is.
+    """From waveform to embedding and probabilities, outputs are as close to the published ones as float32 allows.
 
-    Within 1e-5 on the processor where the reference was computed; others add up in another order, and differ by 4e-5 in
-    an embedding of up to 34, and by 1.5e-5 of a logit.
+    The error is below 1e-5 on the processor that computed the reference. Others add up in another order, and differ by
+    4e-5 in an embedding of up to 34, and by 1.5e-5 in a logit.
     """
     backbone, network = published
     for reference in [model for model in MODELS.values() if model["backbone"] == backbone]:
@@ -77,20 +79,20 @@ def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> N
         assert embedding.std().item() == pytest.approx(reference["embedding_std"], rel=1e-5)
         clipwise = np.array(reference["clipwise_first8"])
         np.testing.assert_allclose(logits.sigmoid()[:, :8], clipwise, rtol=0, atol=1e-5)
-        inner = (clipwise > 1e-30) & (clipwise < 0.99)  # nearer to 0 or 1, float32 does not tell the logit
+        inner = (clipwise > 1e-30) & (clipwise < 0.99)  # closer to 0 or 1, float32 cannot resolve the logit
         expected = np.log(clipwise[inner] / (1 - clipwise[inner]))
         np.testing.assert_allclose(logits[:, :8][inner], expected, rtol=3e-5)
 
 
 def test_state_dict_is_the_published_one(published: tuple[str, Backbone]) -> None:
-    """Same names, in the same order, and same shapes, without the fixed front end."""
+    """Names, order and shapes are the same, without the fixed front end."""
     backbone, network = published
-    found = {key: list(value.shape) for key, value in network.state_dict().items()}
-    assert list(found.items()) == list(KEYS[backbone].items())
+    shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
+    assert list(shapes.items()) == list(KEYS[backbone].items())
 
 
 def test_parameter_counts(published: tuple[str, Backbone]) -> None:
-    """The counts of the published network, and of those that the papers fine-tune."""
+    """The counts are those of the published networks and of those that the papers fine-tune."""
     backbone, network = published
     head = sum(p.numel() for p in network.classifier.parameters())
     body = sum(p.numel() for p in network.parameters()) - head
@@ -101,21 +103,21 @@ def test_parameter_counts(published: tuple[str, Backbone]) -> None:
 
 @pytest.mark.parametrize("backbone", COUNTS)
 def test_width_scales_every_layer(backbone: str) -> None:
-    """A quarter of the width is a quarter of every layer's published channels."""
-    given = {1, 3, 5, 11}  # the input's channel, and sizes of kernels
-    found = build(backbone, 3, 1 / 4).state_dict()
+    """At a quarter of the width, every layer has a quarter of its published channels."""
+    fixed_sizes = {1, 3, 5, 11}  # the input's channel, and sizes of kernels
+    narrow = build(backbone, 3, 1 / 4).state_dict()
     for key, shape in KEYS[backbone].items():
-        expected = [size if size in given else size // 4 for size in shape]
+        expected = [size if size in fixed_sizes else size // 4 for size in shape]
         if key.startswith("fc_audioset"):
             expected[0] = 3
         elif key.startswith("bn0") and backbone != "res1dnet31":
             expected = shape  # mel bands
-        assert list(found[key].shape) == expected, key
+        assert list(narrow[key].shape) == expected, key
 
 
 @pytest.mark.parametrize("backbone", COUNTS)
 def test_minute_width_leaves_one_channel(backbone: str) -> None:
-    """One in each layer, but for the one whose channels become the wavegram's 32 mels."""
+    """Each layer has one channel, except the layer whose channels become the wavegram's 32 mels."""
     network = build(backbone, 3, 1e-6)
     outputs = {name: m.out_channels for name, m in network.named_modules() if isinstance(m, nn.Conv1d | nn.Conv2d)}
     assert {name: n for name, n in outputs.items() if n != 1} == (

@@ -1,4 +1,4 @@
-"""Several devices end as one does; and when one of them is lost the trial ends too, with the reason."""
+"""Several devices give the result of one, and if one of them is lost, the trial ends with the reason."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ NUM_CLASSES = 3
 
 
 class Stopped(Exception):
-    """What ends a trial in the midst."""
+    """Ends a trial in the middle."""
 
 
 def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
-    """Noise about a level that tells the class."""
+    """Noise around a level that depends on the class."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(clips) % NUM_CLASSES
     level = torch.linspace(-1, 1, NUM_CLASSES)[labels, None, None]
@@ -65,8 +65,8 @@ def toy(config: TrialConfig, clips: int = 21, seed: int = 0) -> Examples:
 def precise(config: TrialConfig) -> Backbone:
     """A network in double precision.
 
-    In single precision one device's own normalisation is off by 2e-5 where channels are last, and three epochs of
-    Adam make 3 % of the loss of that: as much as between one thread and two.
+    In single precision, the normalisation of one device is off by 2e-5 in the channels_last layout, which three epochs
+    of Adam turn into 3 % of the loss: as much as the difference between one thread and two.
     """
     network = start_network(config, NUM_CLASSES, None).double().to(memory_format=torch.channels_last)
     network.register_forward_pre_hook(lambda module, args: (args[0].double(), *args[1:]))
@@ -80,7 +80,7 @@ def follow(config: TrialConfig, folder: Path, micro_batches: int, team: Team) ->
 
 
 class Outcome(NamedTuple):
-    """What a trial leaves: its losses, and its weights."""
+    """The results of a trial: its losses and its weights."""
 
     losses: list[float]
     weights: dict[str, Tensor]
@@ -101,7 +101,7 @@ def run(
 
 
 def assert_same(one: Outcome, other: Outcome) -> None:
-    """But for what the losses, which are in single precision, are rounded."""
+    """Asserts equality up to the rounding of losses, which are in single precision."""
     assert one.losses == pytest.approx(other.losses, rel=1e-6)
     for name, value in one.weights.items():
         torch.testing.assert_close(value, other.weights[name], rtol=1e-6, atol=1e-8)
@@ -114,30 +114,30 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 def test_two_devices_end_as_one(tmp_path: Path, two: Outcome) -> None:
-    """Losses and weights are those of one process, with every dropout, mask and mixture; another seed's are not."""
+    """Losses and weights are those of one process, with all dropout, masks and mixtures; another seed differs."""
     assert_same(two, run(CNN14, tmp_path / "one", 1))
     assert run(dataclasses.replace(CNN14, seed=2), tmp_path / "other", 1).losses != pytest.approx(two.losses, rel=1e-3)
 
 
 def test_batches_need_not_divide(tmp_path: Path, two: Outcome) -> None:
-    """Three devices share batches of 4, 4 and 2 samples: in the last step one of them has nothing of its own."""
+    """Three devices share batches of 4, 4 and 2 samples, so one of them has no own sample in the last step."""
     assert_same(run(CNN14, tmp_path, 3), two)
 
 
 def test_a_network_of_timm_is_shared_too(tmp_path: Path) -> None:
-    """Its normalisations are not torch's layers; batches of 8, 8 and 5."""
+    """Its normalisations are not torch's layers; the batches have 8, 8 and 5 samples."""
     assert_same(run(MOBILENET, tmp_path / "two", 2), run(MOBILENET, tmp_path / "one", 1))
 
 
 def test_half_batches_are_shared(tmp_path: Path, two: Outcome) -> None:
-    """Each half is normalised as one device would have, and that is another training than with whole batches."""
+    """Each half is normalised as on one device, which differs from training with whole batches."""
     halves = run(CNN14, tmp_path / "two", 2, micro_batches=2)
     assert_same(halves, run(CNN14, tmp_path / "one", 1, micro_batches=2))
     assert halves.losses != pytest.approx(two.losses, rel=1e-4)
 
 
 def test_a_trial_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, two: Outcome) -> None:
-    """All its devices go on after the last epoch that was kept."""
+    """All its devices continue after the last saved epoch."""
 
     def stop(row: Row) -> None:
         if row["epoch"] == 2:
@@ -153,7 +153,7 @@ def test_a_trial_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, two: O
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 @pytest.mark.parametrize("num_samples", [1, 2, 3, 7, 32])
 def test_shares_are_the_batch(num_samples: int, size: int) -> None:
-    """In its order and about equal; each device has something to compute, though it may be counted elsewhere."""
+    """Shares are in order and about equal; each device has a sample, even if another one counts it."""
     shares = [Team(rank, size).share(num_samples) for rank in range(size)]
     counted = [share for share in shares if share.num_counted]
     rows = [row for share in counted for row in range(2 * num_samples)[share.rows(2 * num_samples)]]
@@ -166,7 +166,7 @@ def test_shares_are_the_batch(num_samples: int, size: int) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("each", [1, 3])
 def test_dropout_is_that_of_the_batch(layout: torch.memory_format, each: int) -> None:
-    """Shares drop what the whole batch drops, of one row a sample or of several."""
+    """Shares drop the same as the whole batch, with one row per sample or several."""
     x = torch.rand(5 * each, 4, 6, 2).to(memory_format=layout) + 1
 
     def seeded(draw: Callable[[], Tensor]) -> Tensor:
@@ -176,13 +176,13 @@ def test_dropout_is_that_of_the_batch(layout: torch.memory_format, each: int) ->
 
     shares = [Team(rank, 3).share(5) for rank in range(3)]
     parts = [seeded(partial(together.dropout, share, x[share.rows(len(x))], 0.4)) for share in shares]
-    whole = seeded(partial(F.dropout, x, 0.4))
-    assert torch.equal(torch.cat(parts), whole)
-    assert 0.2 < (whole == 0).double().mean() < 0.6
+    expected = seeded(partial(F.dropout, x, 0.4))
+    assert torch.equal(torch.cat(parts), expected)
+    assert 0.2 < (expected == 0).double().mean() < 0.6
 
 
 def test_what_was_drawn_is_cut_into_the_shares() -> None:
-    """Masks are of clips and mixtures of pairs of them; where nothing was drawn there is nothing to cut."""
+    """Masks belong to clips and mixtures to pairs; without draws there is nothing to share."""
     drawn = draw("specaugment+mixup", 10, 20, 16, time_width=9, generator=torch.Generator().manual_seed(0))
     x = torch.rand(10, 1, 20, 16)
     shares = [Team(rank, 2).share(5) for rank in range(2)]
@@ -192,7 +192,7 @@ def test_what_was_drawn_is_cut_into_the_shares() -> None:
 
 
 def test_one_device_is_left_alone() -> None:
-    """No process, no group, and the functions of torch are torch's."""
+    """There is no other process and no group, and torch's functions are unchanged."""
     with lead(1, fails) as team:
         assert team is ALONE
         assert not dist.is_initialized()
@@ -226,7 +226,7 @@ def hangs(team: Team) -> None:
 
 
 def led(follow: Callable[[Team], None], then: Callable[[Team], None], hang_s: float = 60) -> None:
-    """Two devices make a step, and the leader does something more."""
+    """Makes a step on two devices; then the leader does something more."""
     with lead(2, follow, hang_s) as team:
         team.begin(1)
         dist.all_reduce(torch.ones(1))
@@ -243,7 +243,7 @@ def led(follow: Callable[[Team], None], then: Callable[[Team], None], hang_s: fl
     ],
 )
 def test_a_lost_device_ends_the_trial_with_its_reason(follow: Callable[[Team], None], reason: str) -> None:
-    """One that fails before the training or in it, is killed, or makes no step any more; nothing is left of it."""
+    """A device may fail before training or in it, be killed or hang; no process is left."""
     with pytest.raises(LostDevice, match=reason):
         led(follow, lambda team: None, hang_s=6 if follow is hangs else 300)
     assert not multiprocessing.active_children()
@@ -251,7 +251,7 @@ def test_a_lost_device_ends_the_trial_with_its_reason(follow: Callable[[Team], N
 
 
 def test_a_device_lost_in_an_epoch_is_missed_at_its_end() -> None:
-    """Though a GPU that is freed from waiting for it gives numbers: they are worth nothing."""
+    """A GPU that stops waiting for it returns worthless numbers, so this must be an error."""
 
     def lose_it(team: Team) -> None:
         (other,) = multiprocessing.active_children()
@@ -268,7 +268,7 @@ def test_a_device_lost_in_an_epoch_is_missed_at_its_end() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("mine"), RuntimeError("mine"), KeyboardInterrupt()])
 def test_the_leaders_own_error_is_its_own(error: BaseException) -> None:
-    """It is passed on as it is, and the others end with it."""
+    """It is raised unchanged, and the others end too."""
 
     def fail(team: Team) -> None:
         raise error
@@ -281,7 +281,7 @@ def test_the_leaders_own_error_is_its_own(error: BaseException) -> None:
 
 
 def test_the_others_end_with_a_leader_that_is_killed() -> None:
-    """A worker that Ray ends leaves no process on the node, whatever that one waits for."""
+    """A worker that Ray kills leaves no process on the node, whatever those wait for."""
     program = (
         "import multiprocessing, time\n"
         "from tests.trainable.test_parallel import hangs, lead\n"
@@ -302,7 +302,7 @@ def test_the_others_end_with_a_leader_that_is_killed() -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """Whether the process exists and has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -310,19 +310,19 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_trial_on_two_devices_says_so(tmp_path: Path) -> None:
-    """From the cache to the record, whose scores are those of one device's trial but for rounding."""
+    """The scores in its record are those of a trial on one device, up to rounding."""
     config = dataclasses.replace(CNN14, corpus="esc50", split="published", clip_s=1.0, width=1 / 64, batch=8, epochs=1)
     write_esc50(tmp_path / "audio", num_classes=2, rate_hz=16_000)
     source = Source(tmp_path / "audio", tmp_path / "cache")
     prepared = prepare.prepare(Wanted("esc50", (), "published", config.clip_s), source)
     (clips,) = prepare.clips(prepared, [config.data_hz], config.clip_s, source).values()
     split = splits.write(prepared.split, tmp_path / "splits")
-    found: list[Any] = []
+    records: list[Any] = []
     for num_devices in (1, 2):
         place = Place(clips, split, None, tmp_path / str(num_devices), num_devices=num_devices)
         scores = trial.run(config, place, lambda row: None)
         committed = record.read(place.folder)
         assert committed
         assert committed.provenance["num_devices"] == str(num_devices)
-        found.append((scores["test_loss"], committed.history[0]["train_loss"]))
-    assert found[1] == pytest.approx(found[0], rel=1e-3)
+        records.append((scores["test_loss"], committed.history[0]["train_loss"]))
+    assert records[1] == pytest.approx(records[0], rel=1e-3)

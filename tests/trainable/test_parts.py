@@ -1,4 +1,4 @@
-"""Parts of a trial: found by their names, flat for outsiders, and the same however they were written."""
+"""Parts of a trial: found by name, flat for outsiders, and the same however they are written."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def clips_of(labels: torch.Tensor) -> Examples:
-    """Clips that have labels and nothing to hear."""
+    """Clips with labels but without sound."""
     none = np.zeros(len(labels), dtype=int)
     return Examples(torch.zeros(len(labels), 1), labels, none, none)
 
 
 @pytest.mark.parametrize(("slot", "folder", "name"), FILES)
 def test_a_name_is_a_module(slot: str, folder: str, name: str) -> None:
-    """Every file of a slot's folder is a part of its name, with a docstring, and a default for every setting."""
+    """Every file in a slot's folder is a part of that name, with a docstring and defaults."""
     part = part_class(slot, folder, name)()
     assert part.name == str(part) == name
     assert type(part).__doc__
@@ -52,12 +52,12 @@ def test_a_name_is_a_module(slot: str, folder: str, name: str) -> None:
 
 @pytest.mark.parametrize("slot", [slot for slot, _, _ in SLOTS if FIELDS[slot].default is not dataclasses.MISSING])
 def test_a_default_is_in_one_form(slot: str) -> None:
-    """As `to_dict` writes it, or it would count for the key."""
+    """Defaults have the form of `to_dict`, or they would change the key."""
     assert BASE[slot] == FIELDS[slot].default
 
 
 def test_a_slot_takes_a_name_or_a_part() -> None:
-    """Both make one trial; a part of another slot is none."""
+    """Both make the same trial; a part of another slot is refused."""
     assert dataclasses.replace(BASE, sampler=Balanced()) == dataclasses.replace(BASE, sampler="balanced")
     with pytest.raises(ValueError, match="schedule=Shuffled"):
         dataclasses.replace(BASE, schedule=Shuffled())
@@ -65,19 +65,19 @@ def test_a_slot_takes_a_name_or_a_part() -> None:
 
 @pytest.mark.parametrize("words", ["mixup+specaugment", [Mixup(), SpecAugment()], ("mixup", "specaugment")])
 def test_augmentations_are_a_set(words: Any) -> None:
-    """In whichever order they are named they are one trial, and masks come before mixtures."""
+    """In any order they are the same trial, and masks come before mixtures."""
     same = dataclasses.replace(BASE, augment=words)
     assert (same, same.key, same["augment"]) == (BASE, BASE.key, "specaugment+mixup")
     assert [part.name for part in same.augment] == ["specaugment", "mixup"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"sampler": "shufled"}, "sampler='shufled': choose one of .*shuffled"),
         ({"objective": "../x"}, "objective='../x': choose one of .*cross_entropy"),
         ({"trained": 3}, "trained=3: choose one of .*everything"),
-        ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part stands there twice; name each once"),
+        ({"augment": "mixup+mixup"}, r"augment=mixup\+mixup: a part is named twice; name each once"),
         ({"augment": 3}, r"augment=3: write names with \+ between them, or none"),
         ({"schedule.nosuch": 1}, "schedule.nosuch: constant has no such setting; it has none"),
         ({"schedule": "steps", "schedule.drop": "x"}, "schedule.drop='x': must be of type float"),
@@ -91,9 +91,9 @@ def test_augmentations_are_a_set(words: Any) -> None:
         ({"augment": "mixup", "augment.specaugment.mels": 4}, "augment.specaugment: augment=mixup has no such part"),
     ],
 )
-def test_what_cannot_be_is_refused(fields: dict[str, Any], told: str) -> None:
+def test_what_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
     """The error names the field, the value and the remedy."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         BASE.but(**fields)
 
 
@@ -101,7 +101,7 @@ class TestFlat:
     TRIAL = BASE.but(schedule=Steps(after="30,45"), **{"augment.specaugment.frames": 16})
 
     def test_settings_stand_beside_their_part(self) -> None:
-        """Those that differ from their defaults, with a dot; others only when they are asked for."""
+        """Settings that are not the default appear with a dot; the others only on request."""
         fields = self.TRIAL.to_dict()
         assert fields["schedule"] == "steps"
         assert fields["schedule.after"] == "30,45"
@@ -110,19 +110,19 @@ class TestFlat:
         assert self.TRIAL["schedule.drop"] == 0.1
 
     def test_the_way_back(self) -> None:
-        """What a store has of a trial is the trial, as text too."""
+        """The store's fields give back the trial, also as text."""
         assert TrialConfig.of(self.TRIAL.to_dict()) == self.TRIAL
         assert TrialConfig.of({name: str(value) for name, value in self.TRIAL.to_dict().items()}) == self.TRIAL
         with pytest.raises(TypeError, match=r"nosuch\.field"):
             TrialConfig.of({**BASE.to_dict(), "nosuch.field": 1})
 
     def test_settings_count_for_the_key(self) -> None:
-        """Another setting is another trial; a setting at its default is none."""
+        """Another setting is another trial; an explicit default is not."""
         assert len({BASE.key, self.TRIAL.key, self.TRIAL.but(**{"schedule.drop": 0.5}).key}) == 3
         assert BASE.but(**{"augment.specaugment.frames": 64}).key == BASE.key
 
     def test_grids_and_the_command_line_name_them(self) -> None:
-        """A setting is an axis as any field is, and a word of --set."""
+        """A setting can be an axis like any field, and a word of --set."""
         trials = grid(BASE, schedule=("steps",), **{"schedule.after": ("30", "45"), "seed": (1, 2)})
         assert [(t["schedule.after"], t.seed) for t in trials] == [("30", 1), ("30", 2), ("45", 1), ("45", 2)]
         words = parse_fields(["schedule=steps", "schedule.after=30"])
@@ -131,12 +131,12 @@ class TestFlat:
             parse_fields(["seed.after=3"])
 
     def test_defaults_change_no_key(self) -> None:
-        """A slot that nobody fills leaves a trial what it was."""
+        """A slot with its default leaves the trial's key as it was."""
         assert dataclasses.replace(BASE, average=NoAverage(), schedule=Constant(), sampler=Shuffled()).key == BASE.key
 
 
 def test_a_setting_added_later_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the old behaviour as its default."""
+    """Its default is the old behaviour."""
     module = ModuleType("trainable.samplers.toy")
 
     @dataclasses.dataclass(frozen=True)
@@ -161,14 +161,14 @@ class TestSamplers:
     CLIPS = clips_of(LABELS)
 
     def test_shuffled_takes_every_clip_once(self) -> None:
-        """In an order that follows from the generator."""
+        """The order follows from the generator."""
         first, again, other = (Shuffled().order(self.CLIPS, seeded(seed)) for seed in (1, 1, 2))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
         assert first.sort().values.tolist() == list(range(18))
 
     def test_balanced_takes_each_class_as_often(self) -> None:
-        """An epoch is as long as it was; a class's clips all come before one of them comes again."""
+        """An epoch keeps its length; all clips of a class appear before any is repeated."""
         order = Balanced().order(self.CLIPS, seeded(1))
         assert self.LABELS[order].view(-1, 3).tolist() == [[0, 1, 2]] * 6
         counts = order.bincount(minlength=18)
@@ -178,20 +178,20 @@ class TestSamplers:
         assert not torch.equal(order, Balanced().order(self.CLIPS, seeded(2)))
 
     def test_balanced_is_as_long_where_classes_do_not_divide_it(self) -> None:
-        """Seven clips of two classes are seven."""
+        """Seven clips of two classes give seven."""
         order = Balanced().order(clips_of(torch.tensor([0, 0, 0, 0, 0, 1, 1])), seeded(1))
         assert len(order) == 7
 
 
 class TestObjectives:
     def test_cross_entropy_is_torchs(self) -> None:
-        """Of mixed targets, the sum over classes of what each would cost."""
+        """For mixed targets it is the weighted sum over their classes."""
         logits, targets = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.25, 0.75]])
         (loss,) = CrossEntropy().ready(BASE, torch.nn.Linear(1, 1))(logits, targets).values()  # type: ignore[arg-type]
         assert float(loss) == pytest.approx(0.25 * 0.126928 + 0.75 * 2.126928, abs=1e-5)
 
     def test_binary_cross_entropy_is_of_each_class(self) -> None:
-        """The mean of -t log s(x) - (1 - t) log(1 - s(x)), by hand: s(2) = 0.880797, s(0) = 0.5."""
+        """By hand, the mean of -t log s(x) - (1 - t) log(1 - s(x)): s(2) = 0.880797, s(0) = 0.5."""
         logits, targets = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.25, 0.75]])
         ready = BinaryCrossEntropy().ready(BASE, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
         (loss,) = ready(logits, targets).values()
@@ -200,14 +200,14 @@ class TestObjectives:
 
 
 def test_steps_drop_after_their_epochs() -> None:
-    """The rate follows from the number of the epoch alone."""
+    """The rate depends only on the number of the epoch."""
     schedule = Steps(after="2,4", drop=0.1)
     assert [schedule.factor(epoch, 6) for epoch in range(1, 7)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert Constant().factor(99, 100) == 1
 
 
 def test_a_plan_with_parts_loads_no_torch() -> None:
-    """The top of a part's module is for plans."""
+    """The top of a part's module must be usable in plans."""
     import subprocess
 
     program = (

@@ -1,4 +1,4 @@
-"""A checkpoint gets into a network whole or not at all, and cannot run code."""
+"""A checkpoint is loaded into a network completely or not at all, and cannot run code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def small(num_classes: int = 3, seed: int = 1, width: float = 1 / 64) -> Backbon
 
 
 def literal_stft(front_end: FrontEnd) -> tuple[torch.Tensor, torch.Tensor]:
-    """The published files' windowed DFT: exp(-2 pi i k n / N) times a Hann window, (bins, 1, samples)."""
+    """The windowed DFT of the published files: exp(-2 pi i k n / N) times a Hann window, (bins, 1, samples)."""
     n, size = np.arange(front_end.window), front_end.window
     k = np.arange(size // 2 + 1)[:, None, None]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / size)
@@ -40,7 +40,7 @@ def literal_stft(front_end: FrontEnd) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def published(network: Backbone, front_end: FrontEnd) -> dict[str, torch.Tensor]:
-    """The state dict with its front end, as the published files hold it."""
+    """The state dict with its front end, as in the published files."""
     real, imag = literal_stft(front_end)
     return {
         "spectrogram_extractor.stft.conv_real.weight": real,
@@ -67,14 +67,14 @@ def front_end() -> FrontEnd:
 
 @pytest.mark.parametrize("num_classes", [527, 3, 1])
 def test_published_layout_gives_the_weights(tmp_path: Path, front_end: FrontEnd, num_classes: int) -> None:
-    """Every weight arrives, the fixed matrices are left out, and the classifier has the checkpoint's size."""
+    """All weights are loaded without the fixed matrices, and the classifier has the checkpoint's size."""
     source, network = small(num_classes, seed=1), small(4, seed=2)
     pretrained.load(network, write(tmp_path / "x.pth", published(source, front_end)), front_end)
     assert same_weights(network, source)
 
 
 def test_own_layout_gives_the_weights(tmp_path: Path, front_end: FrontEnd) -> None:
-    """A run's checkpoint holds no front end, or names it."""
+    """A run's checkpoint has no front end, or only names it."""
     source = small(seed=1)
     for entries in ({}, {"front_end": dataclasses.asdict(front_end), "epoch": 3}):
         network = small(seed=2)
@@ -84,7 +84,7 @@ def test_own_layout_gives_the_weights(tmp_path: Path, front_end: FrontEnd) -> No
 
 @pytest.mark.parametrize("numpy_core", [b"numpy._core", b"numpy.core"])
 def test_numpy_numbers_beside_the_model_are_read(tmp_path: Path, front_end: FrontEnd, numpy_core: bytes) -> None:
-    """As in the published 16 kHz file: the old format, a sampler's arrays, numpy 1's or 2's names."""
+    """The published 16 kHz file has the old format, a sampler's arrays, and names of numpy 1 or 2."""
     source, network, path = small(seed=1), small(seed=2), tmp_path / "x.pth"
     sampler = {"indexes": np.arange(5), "pointer": np.int64(3), "share": np.float64(0.5), "used": np.bool_(True)}
     checkpoint = {"iteration": np.int64(7), "model": published(source, front_end), "sampler": sampler}
@@ -96,22 +96,22 @@ def test_numpy_numbers_beside_the_model_are_read(tmp_path: Path, front_end: Fron
 
 @pytest.mark.parametrize("hz", [16_000, 32_000])
 def test_file_of_another_rate_is_refused(tmp_path: Path, front_end: FrontEnd, hz: int) -> None:
-    """By the shape of its STFT; the error tells which rate it probably has."""
+    """The shape of its STFT shows it, and the error names the probable rate."""
     path = write(tmp_path / "x.pth", published(small(), FRONT_ENDS[hz]))
-    with pytest.raises(WrongWeights, match=f"not to that of 8000 Hz: .*probably Cnn14, {hz} Hz"):
+    with pytest.raises(WrongWeights, match=f"another front end than that of 8000 Hz: .*probably Cnn14, {hz} Hz"):
         pretrained.load(small(), path, front_end)
 
 
 @pytest.mark.parametrize("changed", [{"f_min_hz": 60}, {"f_max_hz": 3_500}, {"rate_hz": 8_200}])
 def test_other_mel_bands_are_refused(tmp_path: Path, front_end: FrontEnd, changed: dict[str, Any]) -> None:
-    """By value, where all shapes agree."""
+    """Their values show it, although all shapes agree."""
     path = write(tmp_path / "x.pth", published(small(), dataclasses.replace(front_end, **changed)))
     with pytest.raises(WrongWeights, match=r"values of logmel_extractor\.melW differ"):
         pretrained.load(small(), path, front_end)
 
 
 def test_other_window_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
-    """A Hamming window in the fixed STFT is not ours."""
+    """An STFT with a Hamming window is refused."""
     state = published(small(), front_end)
     state["spectrogram_extractor.stft.conv_real.weight"] *= 0.92
     with pytest.raises(WrongWeights, match=r"values of .*conv_real\.weight differ"):
@@ -119,7 +119,7 @@ def test_other_window_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
 
 
 def test_run_of_another_front_end_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
-    """A run's checkpoint that names another front end does not start a trial of this one."""
+    """A run's checkpoint that names another front end cannot start a trial with this one."""
     other = dataclasses.asdict(FRONT_ENDS[16_000])
     path = write(tmp_path / "best.pt", small().state_dict(), front_end=other)
     with pytest.raises(WrongWeights, match="16000"):
@@ -138,7 +138,7 @@ def test_another_network_is_refused_with_the_first_differences(tmp_path: Path, f
 
 
 def test_another_width_is_refused_with_shapes(tmp_path: Path, front_end: FrontEnd) -> None:
-    """Both shapes of the first weights that differ are told."""
+    """The message has both shapes of the first weights that differ."""
     path = write(tmp_path / "x.pth", small(width=1 / 32).state_dict())
     with pytest.raises(
         WrongWeights, match=r"of another shape \(conv_block1.conv1.weight \(2, 1, 3, 3\) instead of \(1,"
@@ -147,7 +147,7 @@ def test_another_width_is_refused_with_shapes(tmp_path: Path, front_end: FrontEn
 
 
 def test_a_refused_file_changes_nothing(tmp_path: Path, front_end: FrontEnd) -> None:
-    """Neither weights nor classifier are touched by a checkpoint with one bad value."""
+    """A checkpoint with one bad value changes neither weights nor classifier."""
     state = small(527, seed=1).state_dict()
     state["fc1.bias"][0] = float("nan")
     network = small(3, seed=2)
@@ -157,11 +157,11 @@ def test_a_refused_file_changes_nothing(tmp_path: Path, front_end: FrontEnd) -> 
 
 
 def flipped(value: torch.Tensor, bit: int) -> torch.Tensor:
-    """The same with one bit of its first number flipped, as damage on the way leaves it."""
-    found = value.clone()
+    """The checkpoint with one bit of its first number flipped, as by damage in transit."""
+    damaged = value.clone()
     mask = torch.tensor(-(2**31) if bit == 31 else 1 << bit, dtype=torch.int32)
-    found.view(-1)[:1].view(torch.int32).bitwise_xor_(mask)
-    return found
+    damaged.view(-1)[:1].view(torch.int32).bitwise_xor_(mask)
+    return damaged
 
 
 IMPOSSIBLE: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], str]] = {
@@ -180,18 +180,18 @@ IMPOSSIBLE: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], str]] =
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 def test_what_no_trained_network_has_is_refused(tmp_path: Path, front_end: FrontEnd, case: str) -> None:
-    """By name, in the published files' old format, before anything is changed."""
-    name, change, told = IMPOSSIBLE[case]
+    """Bad values are named, even in the published files' old format, before anything changes."""
+    name, change, message = IMPOSSIBLE[case]
     state, network = small(seed=1).state_dict(), small(seed=2)
     state[name] = change(state[name])
     torch.save({"model": state}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(WrongWeights, match=rf"x\.pth: {name} .*{told}"):
+    with pytest.raises(WrongWeights, match=rf"x\.pth: {name} .*{message}"):
         pretrained.load(network, tmp_path / "x.pth", front_end)
     assert same_weights(network, small(seed=2))
 
 
 def test_what_trained_networks_have_is_accepted(tmp_path: Path, front_end: FrontEnd) -> None:
-    """Large and vanishing variances, dead channels, half precision, many batches."""
+    """Large and vanishing variances, dead channels, half precision and many batches are accepted."""
     state = small(seed=1).state_dict()
     state["bn0.running_var"][:3] = torch.tensor([0, 1e-30, 1e9])
     state["bn0.num_batches_tracked"] += 10**9
@@ -200,18 +200,18 @@ def test_what_trained_networks_have_is_accepted(tmp_path: Path, front_end: Front
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "truncated"),
         (b"<!DOCTYPE html><html>Not found</html>", "it is a web page"),
         (b"RIFF....WAVEfmt ", "truncated or damaged"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, front_end: FrontEnd, content: bytes, told: str) -> None:
-    """Empty files, web pages and anything else are named, with a guess at what happened."""
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, front_end: FrontEnd, content: bytes, message: str) -> None:
+    """Empty files, web pages and others are named, with the probable cause."""
     path = tmp_path / "x.pth"
     path.write_bytes(content)
-    with pytest.raises(WrongWeights, match=told):
+    with pytest.raises(WrongWeights, match=message):
         pretrained.load(small(), path, front_end)
 
 
@@ -229,7 +229,7 @@ def test_a_state_dict_alone_is_a_checkpoint(tmp_path: Path, front_end: FrontEnd)
 
 @pytest.mark.parametrize("saved", [[1, 2], {}, {"state_dict": {}}, {"model": 3}, {"model": 3, "x": torch.ones(1)}])
 def test_another_layout_is_refused(tmp_path: Path, front_end: FrontEnd, saved: object) -> None:
-    """A checkpoint without a state dict under "model" is told how to be saved."""
+    """For a checkpoint without a state dict under "model", the message says how to save it."""
     torch.save(saved, tmp_path / "x.pth")
     with pytest.raises(WrongWeights, match="no state dict under"):
         pretrained.load(small(), tmp_path / "x.pth", front_end)
@@ -237,10 +237,10 @@ def test_another_layout_is_refused(tmp_path: Path, front_end: FrontEnd, saved: o
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
 def test_truncated_file_is_refused(tmp_path: Path, front_end: FrontEnd, zipped: bool) -> None:
-    """At any of 40 lengths, in torch's zip format and the published files' old one."""
-    whole, cut = tmp_path / "whole.pth", tmp_path / "cut.pth"
-    torch.save({"model": small().state_dict()}, whole, _use_new_zipfile_serialization=zipped)
-    content = whole.read_bytes()
+    """This holds at any of 40 lengths, in torch's zip format and the published files' old one."""
+    complete, cut = tmp_path / "whole.pth", tmp_path / "cut.pth"
+    torch.save({"model": small().state_dict()}, complete, _use_new_zipfile_serialization=zipped)
+    content = complete.read_bytes()
     for length in np.linspace(0, len(content) - 1, 40).astype(int):
         cut.write_bytes(content[:length])
         with pytest.raises(WrongWeights):
@@ -248,7 +248,7 @@ def test_truncated_file_is_refused(tmp_path: Path, front_end: FrontEnd, zipped: 
 
 
 def test_flipped_bit_is_never_read_as_weights(tmp_path: Path, front_end: FrontEnd) -> None:
-    """In torch's zip format: refused by its checksum, or outside of what is read; never another weight."""
+    """In torch's zip format a flip is refused by its checksum, or lies outside the weights."""
     source, path = small(seed=1), tmp_path / "x.pth"
     content = write(path, source.state_dict()).read_bytes()
     refused, rng = 0, np.random.default_rng(0)
@@ -268,7 +268,7 @@ def test_flipped_bit_is_never_read_as_weights(tmp_path: Path, front_end: FrontEn
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
 def test_malicious_file_runs_nothing(tmp_path: Path, front_end: FrontEnd, zipped: bool) -> None:
-    """A pickle that would run a command is refused, the command is named, and its mark is not there."""
+    """A pickle that would run a command is refused, the command is named, and it has no effect."""
     mark, path = tmp_path / "mark", tmp_path / "x.pth"
 
     class Evil:
@@ -282,7 +282,7 @@ def test_malicious_file_runs_nothing(tmp_path: Path, front_end: FrontEnd, zipped
 
 
 def test_pickled_network_is_refused(tmp_path: Path, front_end: FrontEnd) -> None:
-    """A whole network, which would need its code to be run, is not read; nor is a plain pickle."""
+    """A pickled network, which would need its code, is refused, and so is a plain pickle."""
     torch.save(small(), tmp_path / "whole.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps({"model": np.ones(3)}))
     for name in ("whole.pth", "plain.pth"):
@@ -291,7 +291,7 @@ def test_pickled_network_is_refused(tmp_path: Path, front_end: FrontEnd) -> None
 
 
 def test_every_published_front_end_is_its_own_file(tmp_path: Path) -> None:
-    """The matrices of each rate's file pass for that rate's front end."""
+    """The matrices of each rate's file are accepted for that rate's front end."""
     cards: list[Card] = [panns.card("cnn14", hz) for hz in FRONT_ENDS]
     for card in cards:
         path = write(tmp_path / f"{card.pretrain_hz}.pth", published(small(), card.front_end))

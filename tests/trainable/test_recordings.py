@@ -1,4 +1,4 @@
-"""The sampler of recordings: each as often, in an order that follows from the generator."""
+"""The sampler of recordings draws each equally often, in an order that follows from the generator."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def order(seed: int) -> torch.Tensor:
 
 
 def test_each_recording_comes_as_often() -> None:
-    """Fifteen clips of three recordings: five of each, one of each in every round."""
+    """Fifteen clips of three recordings give five of each, one in every round."""
     rounds = RECORDING[order(1).numpy()].reshape(5, 3)
     assert [sorted(row) for row in rounds] == [["long", "one", "short"]] * 5
 
 
 def test_a_recordings_clips_take_turns() -> None:
-    """None of a long recording's comes twice; a short one's come as evenly as they can."""
+    """No clip of a long recording appears twice; those of a short one appear as evenly as possible."""
     counts = order(1).bincount(minlength=15)
     assert counts[:12].max() == 1
     assert sorted(counts[12:14].tolist()) == [2, 3]
@@ -31,6 +31,6 @@ def test_a_recordings_clips_take_turns() -> None:
 
 
 def test_an_epoch_follows_from_its_generator() -> None:
-    """The same seed gives the same order, another another."""
+    """The same seed gives the same order, another seed another order."""
     assert torch.equal(order(1), order(1))
     assert not torch.equal(order(1), order(2))

@@ -1,4 +1,4 @@
-"""A process that makes no step is ended, wherever it hangs, and says where that was; one that makes steps lives."""
+"""A process that makes no steps is ended wherever it hangs, and says where; one that makes steps survives."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("hang", HANGS)
 def test_a_process_that_hangs_is_ended(hang: str, tmp_path: Path) -> None:
-    """It exits with 1, whatever it hangs in, and the file names the function."""
+    """It exits with code 1, wherever it hangs, and the file names the function."""
     stacks = tmp_path / "trial" / "stacks.txt"
     ended = run(PROGRAM.format(hang=HANGS[hang]), stacks)
     assert ended.returncode == 1, ended.stderr
@@ -57,7 +57,7 @@ def test_a_process_that_hangs_is_ended(hang: str, tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_stopped_is_killed(tmp_path: Path) -> None:
-    """It cannot end itself, nor say where it stands; the file says that."""
+    """It can neither end itself nor write its stacks; the file says so."""
     program = PROGRAM.replace("beat, watch\n", "beat, watch\nimport os, signal, trainable.device.watchdog\n", 1)
     program = program.replace("with watch", "trainable.device.watchdog.GRACE_S = 0.2\nwith watch")
     stacks = tmp_path / "stacks.txt"
@@ -67,7 +67,7 @@ def test_a_process_that_is_stopped_is_killed(tmp_path: Path) -> None:
 
 
 def test_every_thread_is_in_the_file(tmp_path: Path) -> None:
-    """The one that hangs need not be the one that watches: a trial is a thread of its worker."""
+    """The hanging thread may differ from the watched one: a trial is a thread of its worker."""
     in_a_thread = PROGRAM.replace("    where_it_hangs()", "    threading.Thread(target=where_it_hangs).start()")
     stacks = tmp_path / "stacks.txt"
     ended = run(in_a_thread.format(hang="time.sleep(60)") + "    time.sleep(60)\n", stacks)
@@ -77,7 +77,7 @@ def test_every_thread_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_process_that_makes_steps_lives(tmp_path: Path) -> None:
-    """Ten times as long as it may be silent; then nothing is armed, and no file is left."""
+    """It runs ten times as long as the limit; then nothing is armed, and no file is left."""
     program = (
         "import pathlib, sys, time\nfrom trainable.device.watchdog import beat, watch\n"
         "with watch(0.3, pathlib.Path(sys.argv[1])):\n"
@@ -93,7 +93,7 @@ def test_a_process_that_makes_steps_lives(tmp_path: Path) -> None:
 
 
 def test_nothing_is_armed_after_an_error(tmp_path: Path) -> None:
-    """A trial that fails leaves a worker that may take the next one, and no file that looks like a hang."""
+    """After a failed trial, the worker can take the next one, and no file looks like a hang."""
     with pytest.raises(ValueError, match="its own"), watch(0.1, tmp_path / "stacks.txt"):
         raise ValueError("its own")
     beat()
@@ -103,7 +103,7 @@ def test_nothing_is_armed_after_an_error(tmp_path: Path) -> None:
 
 
 def test_an_older_hang_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    """What an attempt before has left is gone as soon as the next is watched."""
+    """The file of an earlier attempt is removed when the next watch starts."""
     stacks = tmp_path / "stacks.txt"
     stacks.write_text("Timeout (0:30:00)!")
     with watch(5, stacks):
@@ -111,7 +111,7 @@ def test_an_older_hang_is_not_taken_for_this_one(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    """A late attempt at the same trial may have removed it: the result is not lost for that."""
+    """A late attempt may have removed it; the result must not be lost for that."""
     with watch(5, tmp_path / "stacks.txt"):
         (tmp_path / "stacks.txt").unlink()
 

@@ -1,4 +1,4 @@
-"""A checkpoint is found or asked for, is refused unless it is the right one, and cannot run code."""
+"""A checkpoint is found or asked for, refused unless it is the right one, and cannot run code."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def config(weights: str = "published", **fields: Any) -> TrialConfig:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Makes a small file the published one of CNN14 at 32 kHz, and returns its bytes."""
+def published(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Makes a small file the published checkpoint of CNN14 at 32 kHz, and returns its bytes."""
     content = b"the right file"
     published_file = ("net.pth", len(content), hashlib.sha256(content).hexdigest())
     monkeypatch.setitem(panns.CHECKPOINTS, ("cnn14", 32_000), published_file)
@@ -42,53 +42,53 @@ def known(monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 class TestLocate:
     def test_random_weights_need_no_file(self, tmp_path: Path) -> None:
-        """weights=none has no checkpoint."""
+        """With weights=none there is no checkpoint."""
         assert weights.locate(config("none"), tmp_path, tmp_path) is None
 
-    def test_published_file_is_found_by_its_name(self, tmp_path: Path, known: bytes) -> None:
+    def test_published_file_is_found_by_its_name(self, tmp_path: Path, published: bytes) -> None:
         """The right bytes under the published name are accepted."""
-        (tmp_path / "net.pth").write_bytes(known)
+        (tmp_path / "net.pth").write_bytes(published)
         assert weights.locate(config(), tmp_path, tmp_path) == tmp_path / "net.pth"
 
     def test_missing_file_says_all_that_is_needed(self, tmp_path: Path) -> None:
-        """File, source, size, digest, licence and the folder stand in the error."""
+        """The error has file, source, size, digest, licence and folder."""
         passport = CONFIG.card.passport
         with pytest.raises(MissingWeights) as caught:
             weights.locate(config(), tmp_path, tmp_path)
-        wanted = (passport.file, passport.source, "327,428,481 bytes", passport.sha256, passport.licence, tmp_path)
-        assert all(str(word) in str(caught.value) for word in wanted)
+        facts = (passport.file, passport.source, "327,428,481 bytes", passport.sha256, passport.licence, tmp_path)
+        assert all(str(word) in str(caught.value) for word in facts)
 
     @pytest.mark.parametrize(
-        ("content", "told"),
+        ("content", "message"),
         [(b"too short", "has 9 bytes instead of 14"), (b"the wrong file", "has sha256 .* instead of")],
     )
     def test_another_file_under_the_name_is_refused(
-        self, tmp_path: Path, known: bytes, content: bytes, told: str
+        self, tmp_path: Path, published: bytes, content: bytes, message: str
     ) -> None:
-        """A size or digest that differs from the passport's is refused with both values."""
+        """If size or digest differ from the passport, the error has both values."""
         (tmp_path / "net.pth").write_bytes(content)
-        with pytest.raises(WrongWeights, match=told):
+        with pytest.raises(WrongWeights, match=message):
             weights.locate(config(), tmp_path, tmp_path)
 
     def test_run_is_found_by_its_key(self, tmp_path: Path) -> None:
-        """run:KEY is what the finished trial left; a file in the weights folder goes before it."""
+        """run:KEY is the finished trial's checkpoint, unless the weights folder has a file for it."""
         weights_dir, runs_dir = tmp_path / "weights", tmp_path / "runs"
-        left = runs_dir / f"{KEY}-0a1b2c3d" / "best.pt"
-        for path in (left, weights_dir / f"{KEY}.pt"):
+        checkpoint = runs_dir / f"{KEY}-0a1b2c3d" / "best.pt"
+        for path in (checkpoint, weights_dir / f"{KEY}.pt"):
             path.parent.mkdir(parents=True)
-        left.touch()
-        assert weights.locate(config(f"run:{KEY}"), weights_dir, runs_dir) == left
+        checkpoint.touch()
+        assert weights.locate(config(f"run:{KEY}"), weights_dir, runs_dir) == checkpoint
         (weights_dir / f"{KEY}.pt").touch()
         assert weights.locate(config(f"run:{KEY}"), weights_dir, runs_dir) == weights_dir / f"{KEY}.pt"
 
     def test_unfinished_run_is_missing(self, tmp_path: Path) -> None:
-        """A trial that left no best.pt is asked for by its key."""
+        """A trial without best.pt is named by its key."""
         (tmp_path / f"{KEY}-0a1b2c3d").mkdir()
         with pytest.raises(MissingWeights, match=f"run:{KEY}"):
             weights.locate(config(f"run:{KEY}"), tmp_path, tmp_path)
 
     def test_run_on_several_inputs_is_ambiguous(self, tmp_path: Path) -> None:
-        """Two checkpoints of one key are both named, and none is chosen."""
+        """Two checkpoints with one key are both named, and none is chosen."""
         for inputs in ("0a1b2c3d", "4e5f6071"):
             (tmp_path / f"{KEY}-{inputs}").mkdir()
             (tmp_path / f"{KEY}-{inputs}" / "best.pt").touch()
@@ -97,16 +97,16 @@ class TestLocate:
 
 
 class TestCheck:
-    def test_gives_the_file_of_every_trial(self, tmp_path: Path, known: bytes) -> None:
-        """By the trial's key, None for random weights."""
-        (tmp_path / "net.pth").write_bytes(known)
+    def test_gives_the_file_of_every_trial(self, tmp_path: Path, published: bytes) -> None:
+        """Files are returned by the trial's key, with None for random weights."""
+        (tmp_path / "net.pth").write_bytes(published)
         assert weights.check([config(), config("none")], tmp_path, tmp_path) == {
             config().key: tmp_path / "net.pth",
             config("none").key: None,
         }
 
     def test_tells_all_problems_at_once_and_each_once(self, tmp_path: Path) -> None:
-        """Nine trials that need three missing files and one wrong one give four lines."""
+        """Nine trials with three missing files and one wrong one give four lines."""
         (tmp_path / CONFIG.card.passport.file).write_bytes(b"cut off")
         trials = [config(pretrain_hz=hz, seed=s) for hz in (8_000, 16_000, 32_000) for s in (1, 2)]
         trials += [config(f"run:{KEY}", seed=s) for s in (1, 2, 3)]
@@ -116,48 +116,48 @@ class TestCheck:
         assert ["instead of" in line for line in lines[:4]] == [False, False, True, False]
         assert [line.split()[0] for line in lines[5:]] == ["mkdir", "curl", "curl", "echo"]
 
-    def test_only_wrong_files_are_wrong_weights(self, tmp_path: Path, known: bytes) -> None:
-        """Where nothing is missing the error is of the other kind."""
+    def test_only_wrong_files_are_wrong_weights(self, tmp_path: Path, published: bytes) -> None:
+        """If nothing is missing, the error has the other type."""
         (tmp_path / "net.pth").write_bytes(b"the wrong file")
         with pytest.raises(WrongWeights):
             weights.check([config(), config("none")], tmp_path, tmp_path)
 
 
 class TestCommands:
-    """What gets a missing checkpoint, as a shell reads it."""
+    """The commands for a missing checkpoint, as a shell reads them."""
 
     @staticmethod
     def commands(trial: TrialConfig, weights_dir: Path) -> list[list[str]]:
         with pytest.raises(MissingWeights) as caught:
             weights.locate(trial, weights_dir, weights_dir)
-        told = [line.strip() for line in str(caught.value).splitlines()]
-        assert told[-len(caught.value.commands) :] == list(caught.value.commands)
+        lines = [line.strip() for line in str(caught.value).splitlines()]
+        assert lines[-len(caught.value.commands) :] == list(caught.value.commands)
         return [shlex.split(command, comments=True) for command in caught.value.commands]
 
     def test_a_pann_comes_from_its_record(self, tmp_path: Path) -> None:
-        """Folder, download and check, also where the folder's name has a space and a quote."""
+        """Folder, download and check work even if the folder has a space and a quote in its name."""
         folder, file = tmp_path / "it's here", "Cnn14_mAP=0.431.pth"
-        made, got, checked = self.commands(config(), folder)
-        assert made == ["mkdir", "-p", str(folder)]
+        mkdir, download, check = self.commands(config(), folder)
+        assert mkdir == ["mkdir", "-p", str(folder)]
         url = "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1"
-        assert got == ["curl", "-L", "--fail", "--continue-at", "-", "-o", str(folder / file), url]
-        assert checked == ["echo", f"{CONFIG.card.passport.sha256}  {folder / file}", "|", "sha256sum", "--check"]
+        assert download == ["curl", "-L", "--fail", "--continue-at", "-", "-o", str(folder / file), url]
+        assert check == ["echo", f"{CONFIG.card.passport.sha256}  {folder / file}", "|", "sha256sum", "--check"]
 
     @pytest.mark.parametrize(("backbone", "hz"), panns.CHECKPOINTS)
     def test_every_pann_has_one(self, tmp_path: Path, backbone: str, hz: int) -> None:
-        """The address ends with the file's name; there is no check where no digest is published."""
+        """The address ends with the file's name; without a published digest there is no check."""
         trial = config(backbone=backbone, pretrain_hz=hz)
-        _, got, *checked = self.commands(trial, tmp_path)
-        assert unquote(got[-1]).removesuffix("?download=1").endswith(f"/files/{trial.card.passport.file}")
+        _, download, *checked = self.commands(trial, tmp_path)
+        assert unquote(download[-1]).removesuffix("?download=1").endswith(f"/files/{trial.card.passport.file}")
         assert len(checked) == (trial.card.passport.sha256 is not None)
 
     def test_a_network_of_timm_comes_through_the_hubs_cache(self, tmp_path: Path) -> None:
-        """Where the name of its file is its digest."""
-        wanted = [["hf", "download", "timm/resnet50.a1_in1k", "model.safetensors"]]
-        assert self.commands(config(backbone="timm/resnet50.a1_in1k"), tmp_path) == wanted
+        """The name of its file there is its digest."""
+        expected = [["hf", "download", "timm/resnet50.a1_in1k", "model.safetensors"]]
+        assert self.commands(config(backbone="timm/resnet50.a1_in1k"), tmp_path) == expected
 
     def test_one_that_lies_elsewhere_comes_through_timm(self, tmp_path: Path) -> None:
-        """What timm loads, saved where it is looked for."""
+        """timm loads it, and the command saves it to the expected place."""
         _, (python, _, program, path) = self.commands(config(backbone="timm/legacy_seresnet18.in1k"), tmp_path)
         assert (python, path) == (sys.executable, str(tmp_path / "legacy_seresnet18.in1k.safetensors"))
         compile(program, "command", "exec")
@@ -182,7 +182,7 @@ class TestCommands:
 
 
 class TestFirstUse:
-    """A file that no publisher vouches for keeps the digest that it had at its first use."""
+    """A file without a published digest keeps the one from its first use."""
 
     CNN6 = config(backbone="cnn6")
 
@@ -200,12 +200,12 @@ class TestFirstUse:
         weights.remember([trial], {trial.key: file}, file.parent, file.parents[1] / "storage" / "trials")
 
     def test_looking_writes_nothing(self, file: Path) -> None:
-        """A dry run only looks."""
+        """A dry run only reads."""
         assert self.locate(file) == file
         assert [path.name for path in file.parent.iterdir()] == [file.name]
 
     def test_every_flipped_bit_is_refused_afterwards(self, file: Path) -> None:
-        """With both digests and the remedies; what is as it was is accepted."""
+        """The error has both digests and the remedies; an unchanged file is accepted."""
         self.remember(file)
         content, rng = file.read_bytes(), np.random.default_rng(0)
         for second, place in enumerate(rng.integers(0, len(content), size=60), start=1):
@@ -223,14 +223,14 @@ class TestFirstUse:
         assert self.locate(file) == file
 
     def test_sha256sum_reads_it(self, file: Path) -> None:
-        """The digest lies beside the file."""
+        """The digest is in a file beside it."""
         self.remember(file)
         command = ["sha256sum", "--check", f"{file.name}.sha256"]
         run = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=True)
         assert run.stdout == f"{file.name}: OK\n"
 
     def test_where_the_folder_is_only_read_the_storage_remembers(self, file: Path) -> None:
-        """The digest holds there as well."""
+        """A digest in the storage is checked too."""
         (blocked := file.with_name(f"{file.name}.sha256")).mkdir()
         self.remember(file)
         memory = file.parents[1] / "storage" / "weights" / blocked.name
@@ -241,7 +241,7 @@ class TestFirstUse:
             self.locate(file)
 
     def test_the_first_use_counts(self, file: Path) -> None:
-        """A later one writes nothing, and a digest that its publisher hands out beside the file is taken as it is."""
+        """A later use writes nothing, and a digest that the publisher puts beside the file is used as it is."""
         memory = file.with_name(f"{file.name}.sha256")
         text = f"SHA256 ({file.name}) = {weights.sha256(file).upper()}\n"
         memory.write_text(text)
@@ -250,16 +250,16 @@ class TestFirstUse:
         assert memory.read_text() == text
 
     def test_a_digest_that_is_none_is_refused(self, file: Path) -> None:
-        """With what to do."""
+        """The message has the remedy."""
         memory = file.with_name(f"{file.name}.sha256")
         memory.write_text("not found\n")
         with pytest.raises(WrongWeights, match=f"{memory}: holds no sha256; remove it"):
             self.locate(file)
 
-    def test_published_digests_need_no_memory(self, file: Path, known: bytes) -> None:
-        """The passport is asked every time."""
+    def test_published_digests_need_no_memory(self, file: Path, published: bytes) -> None:
+        """The passport is checked every time."""
         path = file.with_name("net.pth")
-        path.write_bytes(known)
+        path.write_bytes(published)
         self.remember(path, config())
         assert {path.name for path in file.parent.iterdir()} == {file.name, "net.pth"}
 
@@ -274,13 +274,13 @@ class TestFirstUse:
 
 
 def test_a_damaged_run_starts_no_other(tmp_path: Path) -> None:
-    """What a trial committed is compared with its record, which may be damaged itself."""
+    """A trial's files are compared with its record, which may be damaged itself."""
     folder = tmp_path / f"{KEY}-0a1b2c3d"
     (attempt := folder / "attempt-1").mkdir(parents=True)
     (attempt / "best.pt").write_bytes(b"weights")
     files = {"best.pt": weights.sha256(attempt / "best.pt")}
-    mine = record.Record(KEY, {}, {}, {}, [], {}, attempt.name, files, {"best.pt": len(b"weights")})
-    record.put_in_place(folder, record.commit(folder, mine))
+    committed = record.Record(KEY, {}, {}, {}, [], {}, attempt.name, files, {"best.pt": len(b"weights")})
+    record.put_in_place(folder, record.commit(folder, committed))
     trial, best = config(f"run:{KEY}"), folder / "best.pt"
     assert weights.locate(trial, tmp_path, tmp_path) == best
     weights.remember([trial], {trial.key: best}, tmp_path, tmp_path / "trials")
@@ -296,7 +296,7 @@ def test_a_damaged_run_starts_no_other(tmp_path: Path) -> None:
 
 
 def test_sha256_follows_the_file(tmp_path: Path) -> None:
-    """The digest is the content's, also after other content of the same size has taken its place."""
+    """The digest follows the content, even if the new content has the same size."""
     path = tmp_path / "file"
     for second, content in enumerate((b"one", b"two"), start=1):
         path.write_bytes(content)
@@ -305,6 +305,6 @@ def test_sha256_follows_the_file(tmp_path: Path) -> None:
 
 
 def test_import_loads_no_torch() -> None:
-    """A plan can ask for its files in milliseconds."""
+    """A plan can find its files in milliseconds."""
     code = "import sys, trainable.weights.weights, trainable.backbones.panns; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mixup(Part):
-    """Mixes neighbours, (0, 1), (2, 3) and so on, each pair with a weight of its own.
+    """Mixes neighbours, (0, 1), (2, 3) and so on; each pair has its own weight.
 
     Source:
         Zhang et al. 2018, paired as PANNs do (Kong et al. 2020).
     """
 
-    stage = 1  # after a sample's own changes
+    stage = 1  # after the changes to single samples
     clips_per_sample = 2
 
     def draw(self, config: TrialConfig, samples: int, generator: torch.Generator) -> Lambdas:
-        """Draws the weight of each pair's first clip, Beta(1, 1): uniform.
+        """Draws the weight of each pair's first clip from Beta(1, 1), which is uniform.
 
         Raises:
             ValueError: if a sample has no partner.
@@ -46,23 +46,23 @@ class Lambdas(Drawn):
     lambdas: Float[Tensor, " pairs"]
 
     def mix(self, x: Float[Tensor, "samples ..."]) -> Float[Tensor, "pairs ..."]:
-        """Inputs and one-hot targets alike."""
+        """Mixes the pairs of a batch: of inputs, or of one-hot targets."""
         return mixup(x, self.lambdas)
 
     def part(self, rows: Rows) -> Lambdas:
-        """Those of some of the samples."""
+        """The weights of some of the samples."""
         return Lambdas(self.lambdas[rows(len(self.lambdas))])
 
 
 def draw_lambdas(pairs: int, generator: torch.Generator) -> Float[Tensor, " pairs"]:
-    """Lambdas between 0 and 1, all equally likely, on the generator's device."""
+    """Weights drawn uniformly between 0 and 1, on the generator's device."""
     import torch
 
     return torch.rand(pairs, generator=generator, device=generator.device)
 
 
 def mixup(x: Float[Tensor, "samples ..."], lambdas: Float[Tensor, " pairs"]) -> Float[Tensor, "pairs ..."]:
-    """Mixes neighbours, (0, 1), (2, 3) and so on; inputs and one-hot targets alike."""
+    """Mixes neighbours, (0, 1), (2, 3) and so on: of inputs, or of one-hot targets."""
     import torch
 
     weight = lambdas.to(x.device, x.dtype, non_blocking=True).view(-1, *[1] * (x.ndim - 1))

@@ -1,4 +1,4 @@
-"""SpecAugment: stripes of frames and of mel bands that are hidden."""
+"""SpecAugment: hides stripes of frames and of mel bands."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpecAugment(Part):
-    """Hides stripes of each sample, whose widths and places are drawn anew for every batch.
+    """Hides stripes of each sample; their widths and positions are drawn anew for every batch.
 
     Source:
         Park et al. 2019, with the distributions of torchlibrosa 0.1.0.
     """
 
-    frames: int = 64  # the widest stripe, where the audio has the rate of the front end; see `time_mask_width`
-    mels: int = 8  # the widest stripe
-    stripes: int = 2  # each way
+    frames: int = 64  # a stripe has fewer frames, if the audio has the rate of the front end; see `time_mask_width`
+    mels: int = 8  # a stripe has fewer mel bands
+    stripes: int = 2  # of each kind
 
     stage = 0  # before samples are mixed
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses widths of which nothing can be drawn, and inputs that it cannot hide a part of.
+        """Refuses widths from which nothing can be drawn, and inputs of which nothing can be hidden.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
@@ -53,22 +53,22 @@ class SpecAugment(Part):
             )
 
     def draw(self, config: TrialConfig, samples: int, generator: torch.Generator) -> Masks:
-        """Draws what is hidden of each sample, on the generator's device."""
+        """Draws the hidden parts of each sample, on the generator's device."""
         frames, mels = config.logmel_shape
         width = time_mask_width(config.data_hz, config.pretrain_hz, self.frames)
         return draw_masks(samples, frames, mels, width, generator, self.mels, self.stripes)
 
 
 def time_mask_width(data_hz: int, model_hz: int, base_frames: int = SpecAugment.frames) -> int:
-    """Width of SpecAugment's time masks for audio at `data_hz` before a front end built for `model_hz`.
+    """The width of SpecAugment's time masks for audio at `data_hz` in a front end built for `model_hz`.
 
     Args:
         data_hz: rate of the waveform [Hz].
-        model_hz: rate the backbone was pre-trained at [Hz].
-        base_frames: width when the two agree [frames].
+        model_hz: rate at which the backbone was pre-trained [Hz].
+        base_frames: width if the two rates agree [frames].
 
     Returns:
-        Width [frames], at least 1; a stripe is always narrower.
+        The width [frames], at least 1; every stripe is narrower.
 
     Raises:
         ValueError: if a rate is not positive.
@@ -83,22 +83,22 @@ def time_mask_width(data_hz: int, model_hz: int, base_frames: int = SpecAugment.
 
 @dataclass(frozen=True)
 class Masks(Drawn):
-    """What SpecAugment hides of each sample; True is hidden."""
+    """The frames and mel bands of each sample that SpecAugment hides; True is hidden."""
 
     frames: Bool[Tensor, "batch frames"]
     mels: Bool[Tensor, "batch mels"]
 
     def __call__(self, x: Float[Tensor, "batch 1 frames mels"]) -> Float[Tensor, "batch 1 frames mels"]:
-        """Sets what is hidden to 0, the mean of a network's normalised input."""
-        # Two products, the second in place: a masked_fill where either mask hides takes a CPU three times as long, 1.8
-        # ms and not 0.6 with mixup for 128 clips of 126 frames (benchmarks/augment.py).
-        frames, mels = (shown.to(x.device, non_blocking=True) for shown in (~self.frames, ~self.mels))
+        """Sets the hidden parts to 0, the mean of a network's normalised input."""
+        # Two products, the second in place. On a CPU, one masked_fill of the combined masks takes three times as long:
+        # 1.8 instead of 0.6 ms with mixup for 128 clips of 126 frames (benchmarks/augment.py).
+        frames, mels = (visible.to(x.device, non_blocking=True) for visible in (~self.frames, ~self.mels))
         return (x * frames[:, None, :, None]).mul_(mels[:, None, None, :])
 
     def part(self, rows: Rows) -> Masks:
-        """Those of some of the samples."""
-        mine = rows(len(self.frames))
-        return Masks(self.frames[mine], self.mels[mine])
+        """The masks of some of the samples."""
+        indices = rows(len(self.frames))
+        return Masks(self.frames[indices], self.mels[indices])
 
 
 def draw_masks(
@@ -113,8 +113,9 @@ def draw_masks(
     """Draws stripes of frames and of mel bands for each sample, on the generator's device.
 
     Args:
-        time_width: the widest stripe of frames has one frame less; so with `mel_width`.
-        stripes: of each kind.
+        time_width: upper limit of a stripe's width, which is smaller [frames].
+        mel_width: upper limit of a stripe's width, which is smaller [mel bands].
+        stripes: number of stripes of each kind.
     """
     return Masks(
         frames=_draw_stripes((batch, stripes, 1), frames, time_width, generator),
@@ -125,12 +126,12 @@ def draw_masks(
 def _draw_stripes(
     size: tuple[int, int, int], total: int, width: int, generator: torch.Generator
 ) -> Bool[Tensor, "batch total"]:
-    """Stripes of 0 to `width` - 1, each starting at 0 to `total` - its width - 1, all equally likely."""
+    """Stripes with widths of 0 to `width` - 1 that start at 0 to `total` - their width - 1, all equally likely."""
     import torch
 
     device = generator.device
     widths = torch.randint(0, min(width, total), size, generator=generator, device=device)
-    # randint cannot draw from a range that differs from stripe to stripe; float64 is fine enough to be even over it.
+    # randint needs the same range for all stripes, so starts are drawn as fractions; float64 makes them even enough.
     uniform = torch.rand(size, generator=generator, device=device, dtype=torch.float64)
     starts = (uniform * (total - widths)).long()
     positions = torch.arange(total, device=device)

@@ -16,22 +16,22 @@ class NoAverage(Part):
     """The weights of the last step."""
 
     def ready(self, network: Backbone) -> Average:
-        """What follows the weights of `network` through its steps."""
+        """The object that follows the weights of `network` through its steps."""
         return Average(network)
 
 
 class Average:
-    """The weights that are scored and kept beside those that are trained; here they are the same."""
+    """The weights that are scored and kept; here they are the trained ones."""
 
     def __init__(self, network: Backbone) -> None:
         self.network = network  # with the weights that are scored
 
     def step(self) -> None:
-        """Is called after every step of the optimizer."""
+        """Updates the average after a step of the optimizer; here it does nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, beside the weights that are trained."""
+        """The state that a checkpoint keeps beside the trained weights; here it is empty."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint."""
+        """Continues from the state in a checkpoint; here it does nothing."""

@@ -1,1 +1,1 @@
-"""The networks. One file a family; `build(config, num_classes)` makes one."""
+"""The networks: one file for each family; its `build(config, num_classes)` makes one."""

@@ -1,4 +1,4 @@
-"""EfficientAT (Schmid et al. 2023): MobileNetV3 of six widths, taught on AudioSet by transformers.
+"""EfficientAT (Schmid et al. 2023): MobileNetV3 in six widths, trained on AudioSet with a transformer as teacher.
 
 `trainable.network.mobilenetv3` builds them: that loads torch.
 """
@@ -25,8 +25,8 @@ NAMES = (
     "efficientat/mn30_as",
     "efficientat/mn40_as",
 )
-# Of each network: width against MobileNetV3-Large, mean average precision on AudioSet in thousandths, which its file's
-# name tells, and parameters with 527 classes.
+# Of each network: width against MobileNetV3-Large, mean average precision on AudioSet in thousandths, which is in its
+# file's name, and parameters with 527 classes.
 NETWORKS = {
     "mn04_as": (0.4, 432, 983_599),
     "mn05_as": (0.5, 443, 1_431_239),
@@ -76,14 +76,14 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         pretrain_hz=pretrain_hz,
         inputs=("kaldi_mel",),
         front_end=FRONT_END,
-        min_samples=1,  # one frame: strides keep it
+        min_samples=1,  # one frame, which strided layers keep
         num_parameters=num_parameters,
         bytes_per_cell=round(BYTES_PER_CELL * width),
-        input_norms=("none",),  # its input is normalised by constants
+        input_norms=("none",),  # its input is normalised already
         passport=Passport(
             file,
             SOURCE,
-            "AudioSet, 527 classes, taught by PaSST",
+            "AudioSet, 527 classes, with PaSST as teacher",
             "MIT",
             num_bytes,
             sha256,
@@ -101,7 +101,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
 
 
 def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published state dict under the names of the network, its kernels turned so that frames are rows."""
+    """The published state dict under the names of the network, its kernels transposed so that frames are rows."""
     from trainable.network import mobilenetv3
 
     return mobilenetv3.renamed(state)

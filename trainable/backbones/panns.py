@@ -1,4 +1,4 @@
-"""PANNs (Kong et al. 2020): cards of the networks, which `trainable.network.panns` builds: that loads torch."""
+"""PANNs (Kong et al. 2020): the cards of the networks. `trainable.network.panns` builds them, and loads torch."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ NAMES = (
     "wavegram_logmel_cnn14",
 )
 SOURCE = "zenodo.org/records/3987831"
-URL = "https://zenodo.org/record/3987831/files/{}?download=1"  # as PANNs' own readme gives it
-# The file of each checkpoint, its size and its digest, where a public record states them.
+URL = "https://zenodo.org/record/3987831/files/{}?download=1"  # as in the readme of the PANNs
+# The file of each checkpoint, with its size and digest if a public record states them.
 CHECKPOINTS: dict[tuple[str, int], tuple[str, int | None, str | None]] = {
     ("cnn14", 32_000): (
         "Cnn14_mAP=0.431.pth",
@@ -61,7 +61,7 @@ NUM_PARAMETERS = {  # with 527 classes
     "res1dnet31": 80_464_463,
     "wavegram_logmel_cnn14": 81_065_487,
 }
-MIN_FRAMES = {  # every pooling by two halves them, and one must be left
+MIN_FRAMES = {  # every pooling by two halves the frames, and one must be left
     "cnn14": 32,
     "cnn10": 16,
     "cnn6": 16,
@@ -71,8 +71,8 @@ MIN_FRAMES = {  # every pooling by two halves them, and one must be left
     "wavegram_logmel_cnn14": 32,
 }
 RES1DNET31_SAMPLES = 20_476  # a stride of 5 and six poolings by 4 leave one
-# Of CNN14: 64 channels of six float32 tensors at full resolution, and as much again for all the smaller ones. The
-# others keep less.
+# CNN14 keeps 64 channels of six float32 tensors at full resolution, and as much again for all the smaller ones. The
+# other networks keep less.
 BYTES_PER_CELL = 64 * 6 * 4 * 2
 INPUTS = {"res1dnet31": "wave", "wavegram_logmel_cnn14": "wave_logmel"}
 
@@ -81,7 +81,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     """The card of a PANN.
 
     Raises:
-        ValueError: if there is no such network, or no checkpoint of it at `pretrain_hz`.
+        ValueError: if there is no such network, or no checkpoint of it for `pretrain_hz`.
     """
     if backbone not in NUM_PARAMETERS:
         raise ValueError(f"backbone={backbone!r}: there is no such PANN; there are {', '.join(NUM_PARAMETERS)}")
@@ -108,13 +108,13 @@ def card(backbone: str, pretrain_hz: int) -> Card:
 
 @functools.cache
 def _command(file: str) -> str:
-    """Downloads a file, and goes on with what an interrupted download has left."""
+    """The shell command that downloads a file, and resumes an interrupted download."""
     return f"curl -L --fail --continue-at - -o {{path}} {shlex.quote(URL.format(quote(file)))}"
 
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
     """A PANN with random weights drawn from `generator`; loads torch."""
-    from trainable.network.panns import models  # here, so that a plan needs no torch
+    from trainable.network.panns import models  # imported here so that a plan needs no torch
 
     return models.build(
         config.backbone,
@@ -127,5 +127,5 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
 
 
 def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published state dict as it is: the networks bear its names, and loading removes its front end."""
+    """The published state dict, unchanged: the networks use its names, and loading removes its front end."""
     return state

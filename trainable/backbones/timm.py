@@ -1,4 +1,4 @@
-"""Every network of timm (PyTorch Image Models) by its full name, `timm/<name>.<tag>`, on a log-mel of one channel."""
+"""The networks of timm (PyTorch Image Models), by full name `timm/<name>.<tag>`; a log-mel is a one-channel picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.engine.words.suggest import nearest
 from trainable.network.card import HUB_FILE, BackboneError, Card, Passport
-from trainable.network.panns.rates import FRONT_ENDS  # Mohammadi et al. 2024 feed image networks what PANNs hear
+from trainable.network.panns.rates import FRONT_ENDS  # Mohammadi et al. 2024 feed image networks the same log-mels
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
     from trainable.network.backbone import Backbone
 
-# What a plan should know without loading timm: pre-trained on what, the licence of the weights, trainable parameters as
-# published, and the fewest frames (at 64 mel bands) that leave something of the picture. Of other networks the check
-# before the first trial finds out.
+# Facts that a plan should know without loading timm: the pre-training data, the licence of the weights, the published
+# number of trainable parameters, and the fewest frames (at 64 mel bands) that survive all poolings. For other networks,
+# the check before the first trial finds out.
 KNOWN = {
     "convnextv2_tiny.fcmae": ("ImageNet-1k, masked autoencoder without labels", "CC BY-NC 4.0", 27_866_496, 32),
     "regnety_320.tv2_in1k": ("ImageNet-1k, torchvision's second recipe", "BSD-3-Clause", 145_046_770, 1),
@@ -33,41 +33,41 @@ KNOWN = {
     "mobilenetv3_large_100.ra_in1k": ("ImageNet-1k, RandAugment", "Apache-2.0", 5_483_032, 1),
     "resnet50.a1_in1k": ("ImageNet-1k, recipe A1 of ResNet strikes back", "Apache-2.0", 25_557_032, 1),
 }
-BYTES_PER_CELL = 64 * 6 * 4 * 2  # as CNN14; most begin at a quarter of the resolution, and keep less
-# Names whose weights are in no repository timm/<name>.<tag> of the hub: timm 1.0.31 takes these 72 from elsewhere.
+BYTES_PER_CELL = 64 * 6 * 4 * 2  # as for CNN14; most networks begin at a quarter of the resolution, and keep less
+# Names whose weights are not in a repository timm/<name>.<tag> of the hub: timm 1.0.31 takes these 72 from elsewhere.
 ELSEWHERE = re.compile(
     r"(cspnext|gcvit|legacy|rdnet|vitamin)_.*|davit_.*_fl\..*|fastvit_mci[012]\.apple_mclip|.*_lingbot\..*|"
     r"vit_base_mci_224\.apple_mclip(_lt)?|.*_ijepa|.*_quickgelu_.*"
 )
-ASK_TIMM = (  # which knows the place
+ASK_TIMM = (  # timm knows where they are
     "import sys, timm; from safetensors.torch import save_model; "
     "save_model(timm.create_model({!r}, pretrained=True), sys.argv[1])"
 )
 
 
 def more_names() -> list[str]:
-    """The names of all networks of the installed timm that are pre-trained, but for a few dozen that it computes.
+    """The names of all pre-trained networks of the installed timm, except a few dozen that it computes.
 
-    Its files are read and not run, because loading it takes seconds, and torch.
+    Its files are read but not run, because importing it takes seconds and loads torch.
     """
     spec = importlib.util.find_spec("timm")
     files = sorted((Path(spec.origin).parent / "models").glob("*.py")) if spec and spec.origin else []
     pattern = re.compile(r"""^\s+['"]([a-z0-9_]+\.[a-z0-9_]+)['"]:""", re.MULTILINE)
-    found = dict.fromkeys(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
-    return [f"timm/{name}" for name in found if not name.endswith(".untrained")]
+    network_names = dict.fromkeys(name for file in files for name in pattern.findall(file.read_text(encoding="utf-8")))
+    return [f"timm/{name}" for name in network_names if not name.endswith(".untrained")]
 
 
 def card(backbone: str, pretrain_hz: int) -> Card:
     """The card of a timm network; `pretrain_hz` chooses the front end, because pictures have no rate.
 
     Raises:
-        ValueError: if the name has no tag, or there is no front end of that rate.
+        ValueError: if the name has no tag, or there is no front end for that rate.
     """
     name = backbone.removeprefix("timm/")
     if not re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", name):
         raise ValueError(
-            f"backbone={backbone!r}: write timm/<name>.<tag>, such as timm/resnet50.a1_in1k: which weights a name "
-            "without a tag means changes with timm's version"
+            f"backbone={backbone!r}: write timm/<name>.<tag>, such as timm/resnet50.a1_in1k: the weights of a name "
+            "without a tag depend on timm's version"
         )
     if pretrain_hz not in FRONT_ENDS:
         raise ValueError(f"pretrain_hz={pretrain_hz}: there are front ends of {', '.join(map(str, FRONT_ENDS))} Hz")
@@ -97,7 +97,7 @@ def _passport(name: str, pretrained_on: str, licence: str) -> Passport:
 
 
 def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) -> Backbone:
-    """The network with weights that timm draws from `generator`; torch's global random state is left as it was.
+    """The network with weights that timm draws from `generator`; torch's global random state does not change.
 
     Raises:
         BackboneError: if timm has no such network, or cannot make it for clips of this length.
@@ -106,7 +106,7 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
     from trainable.randomness import drawn, torch_seeded
 
     with torch_seeded(drawn(generator)):  # timm draws from torch's global state
-        trunk: Any = create(config, num_classes=0)  # without a classifier: it gives its embedding
+        trunk: Any = create(config, num_classes=0)  # without a classifier its output is the embedding
         return ImageBackbone(
             trunk,
             last_features=trunk.feature_info[-1]["module"],
@@ -119,23 +119,24 @@ def build(config: TrialConfig, num_classes: int, *, generator: torch.Generator) 
 
 
 def from_published(config: TrialConfig, network: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A published file's weights as timm itself loads them, strictly, its stem summed over the three colours.
+    """The weights of a published file as timm itself loads them, strictly, with the stem summed over three colours.
 
-    What pictures do not have is the network's own: the normalisation of its input, and the classifier.
+    The normalisation of the input and the classifier stay as in `network`: networks for pictures lack the one, and the
+    other has different classes.
     """
     import torch
 
     options = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": state}}
-    # All of the file must fit, its classifier too: with another number of classes timm would no longer be strict.
+    # Every tensor must fit, including the classifier: with another number of classes timm would not be strict.
     num_classes = pictures(config.backbone).num_classes
     with torch.random.fork_rng(devices=[]):
         filled = create(config, num_classes=num_classes, **options)
-    own, theirs = network.state_dict(), filled.state_dict()
-    return {n: theirs[n.removeprefix("trunk.")] if n.startswith("trunk.") else value for n, value in own.items()}
+    initial, loaded = network.state_dict(), filled.state_dict()
+    return {n: loaded[n.removeprefix("trunk.")] if n.startswith("trunk.") else value for n, value in initial.items()}
 
 
 def create(config: TrialConfig, **options: Any) -> torch.nn.Module:
-    """timm's network for one channel and, where it must know, for the size of the trial's log-mels.
+    """The network of timm for one channel and, if its size is fixed, for the size of the trial's log-mels.
 
     Raises:
         BackboneError: if timm has no such network, or cannot make it for that size.
@@ -159,7 +160,7 @@ def create(config: TrialConfig, **options: Any) -> torch.nn.Module:
 
 
 def pictures(backbone: str) -> PretrainedCfg:
-    """What timm tells of a network's weights: the pictures and classes that they were trained with, among others.
+    """The facts that timm states about a network's weights, such as the size of the pictures and number of classes.
 
     Raises:
         BackboneError: if timm has no such network.
@@ -168,26 +169,26 @@ def pictures(backbone: str) -> PretrainedCfg:
 
     name = backbone.removeprefix("timm/")
     architecture = name.partition(".")[0]
-    known = timm.list_pretrained(f"{architecture}.*")
-    cfg = timm.get_pretrained_cfg(name) if name in known else None
+    tagged_names = timm.list_pretrained(f"{architecture}.*")
+    cfg = timm.get_pretrained_cfg(name) if name in tagged_names else None
     if cfg is None:
-        near = known or nearest(timm.list_pretrained(), name)
+        near = tagged_names or nearest(timm.list_pretrained(), name)
         raise BackboneError(
             f"backbone={backbone!r}: timm {timm.__version__} has no such network; "
-            f"near to it are {', '.join(near[:6]) or 'none'}"
+            f"similar names are {', '.join(near[:6]) or 'none'}"
         )
     return cfg
 
 
 def narrowed(architecture: str, width: float) -> Callable[..., torch.nn.Module]:
-    """What makes a network of `KNOWN` with `width` times its channels, in the multiples of 8 that they ask for."""
+    """The function that makes a network of `KNOWN` with `width` times its channels, rounded to multiples of 8."""
     import timm
     from timm.models import mobilenetv3
 
     def channels(*published: int) -> tuple[int, ...]:
         return tuple(8 * max(1, round(width * number / 8)) for number in published)
 
-    if architecture == "mobilenetv3_large_100":  # its public door takes no multiplier
+    if architecture == "mobilenetv3_large_100":  # its public function takes no multiplier
         return partial(mobilenetv3._gen_mobilenet_v3, architecture, width)
     options: dict[str, dict[str, Any]] = {
         "convnextv2_tiny": {"dims": channels(96, 192, 384, 768)},

@@ -1,1 +1,1 @@
-"""What a trial costs, counted and measured."""
+"""The cost of a trial, counted and measured."""

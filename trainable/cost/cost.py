@@ -1,6 +1,6 @@
-"""What a trial costs, as far as its config tells: the arithmetic of its network, and what is measured of its cell.
+"""The cost of a trial as far as its config determines it: the arithmetic of its network, and measurements of its cell.
 
-Nothing here imports torch, so that a plan can ask for it.
+Nothing here imports torch, so that a plan can use it.
 """
 
 from __future__ import annotations
@@ -19,55 +19,55 @@ BACKWARD = 2  # a backward pass has twice the arithmetic of a forward pass
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a cell on one device.
+    """The measurements of a cell on one device.
 
-    Seconds are wall time; but on one core they are CPU time, and `load` is how much longer the clock on the wall says:
-    what else a machine does comes and goes while a cell is measured, and would be taken for the cell's.
+    Seconds are wall time, except on one core: there they are CPU time, and `load` is the ratio of wall time to it.
+    Other work on the machine comes and goes during the measurement, and wall time would include it.
     """
 
-    step_s: tuple[float, ...]  # of a whole batch, one for each round
-    eval_s: tuple[float, ...]  # of a clip, one for each round
-    load_s: float  # log-mel of a clip, and of a linear probe its embedding: what is done once for each clip
-    save_s: float  # an epoch's checkpoint
-    build_s: float  # a network with random weights, on the device, once more
-    start_s: float  # a worker's imports, and what its first network takes longer; once for each worker
-    peak_gb: float  # that the network takes on its device beside the clips
+    step_s: tuple[float, ...]  # a training step on a whole batch, for each round
+    eval_s: tuple[float, ...]  # the prediction of a clip, for each round
+    load_s: float  # the work done once per clip: its log-mel and, for a linear probe, its embedding
+    save_s: float  # the checkpoint of an epoch
+    build_s: float  # a network with random weights, on the device, after the first one
+    start_s: float  # a worker's imports, and the extra time for its first network; once per worker
+    peak_gb: float  # memory of the network on its device, without the clips
     load: float = 1.0  # wall time over CPU time, on one core
 
 
 def cell_of(trial: TrialConfig) -> str:
-    """What a step's time and memory depend on, in words; the same for all seeds."""
+    """The fields that determine the time and memory of a step, as text; the same for all seeds."""
     return " ".join(f"{name}={value}" for name, value in trial.only(CLIPS, INPUT, NETWORK, STEP))
 
 
 def forward_flops(trial: TrialConfig) -> float | None:
-    """Operations (a multiplication and an addition are two) of one clip's forward pass; None where nobody has counted.
+    """Operations of one clip's forward pass (a multiply-add is two); None if they have not been counted.
 
-    None of a linear probe too: its network runs once, not in every epoch, and a measurement alone tells how long.
+    It is also None for a linear probe: its network runs once instead of every epoch, so only a measurement helps.
 
-    Exact for 2.5 and 10 s of 32 kHz at widths 1, 1/4 and 1/16. Elsewhere, between 0.7 and 40 s, it is off by 9 % at
-    most, for ConvNeXt by 15 % and for RegNetY, whose stages round their channels, by 21 %.
+    The number is exact for 2.5 and 10 s of 32 kHz at widths 1, 1/4 and 1/16. Elsewhere, between 0.7 and 40 s, the error
+    is at most 9 %, but 15 % for ConvNeXt and 21 % for RegNetY, whose stages round their channels.
     """
     if trial.trained.embeds or (terms := _table().get(trial.backbone)) is None:
         return None
     size = trial.given.length(trial)
-    return sum((fixed + each * size) * trial.width**power for power, (fixed, each) in enumerate(terms))
+    return sum((fixed + per_step * size) * trial.width**power for power, (fixed, per_step) in enumerate(terms))
 
 
 def epoch_flops(trial: TrialConfig, num_train: int, num_validation: int) -> float | None:
-    """Operations of one epoch over so many clips."""
+    """Operations of one epoch over these numbers of clips; None if they have not been counted."""
     if (forward := forward_flops(trial)) is None:
         return None
     return forward * ((1 + BACKWARD) * num_samples(trial, num_train) + num_validation)
 
 
 def num_samples(trial: TrialConfig, num_train: int) -> int:
-    """Samples that an epoch trains on: fewer than clips, where an augmentation mixes them."""
+    """The number of samples in an epoch: fewer than clips if an augmentation mixes them."""
     return num_train // trial.clips_per_sample
 
 
 @functools.cache
 def _table() -> dict[str, Sequence[tuple[float, float]]]:
-    """By backbone, for each power of the width: operations of a clip, and of each of its frames or samples."""
-    found: dict[str, Sequence[tuple[float, float]]] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return found
+    """By backbone, for each power of the width: operations per clip, and per frame or sample of it."""
+    table: dict[str, Sequence[tuple[float, float]]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table

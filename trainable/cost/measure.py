@@ -1,6 +1,6 @@
-"""Measures what a trial of one cell costs on this process's device: its own steps, on clips of random numbers.
+"""Measures the cost of a cell's trials on the device of this process: their real steps, on clips of random numbers.
 
-Time and memory depend on the clips' shape and number, and not on what can be heard in them, so that no audio is needed.
+Time and memory depend on the number and shape of the clips but not on their sound, so no audio is needed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], float]
 NUM_CLASSES = 4
-ROUNDS = 5  # of five measurements, the least and the most hold the median in 94 of 100 cases, whatever their spread
-ROUND_S = 0.3  # that a round takes at least, if the cell's clips are few enough
-LIMIT_S = 20.0  # after which no further round begins
-MAX_STEPS = 16  # of a round
+ROUNDS = 5  # the median lies between the least and the greatest of five in 94 of 100 cases, for any distribution
+ROUND_S = 0.3  # a round takes about this long at least, unless MAX_STEPS ends it
+LIMIT_S = 20.0  # no further round begins after this time
+MAX_STEPS = 16  # in a round
 MAX_CLIP_BYTES = 2**28
 
 
@@ -42,7 +42,7 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
     """Measures a cell.
 
     Args:
-        folder: on the disk that checkpoints are written to.
+        folder: a folder on the disk to which checkpoints are written.
 
     Raises:
         torch.OutOfMemoryError: if the device has no room for a batch.
@@ -54,9 +54,9 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
     before_gb = _held_gb(device)
     with tempfile.TemporaryDirectory(dir=folder, prefix="measure-") as name:
         place = Path(name)
-        here = Place(Path(), Path(), None, place, num_threads)
-        first_s, build_s = (_seconds(lambda _: ready_network(config, here, NUM_CLASSES, clips), 1) for _ in range(2))
-        network = ready_network(config, here, NUM_CLASSES, clips)
+        start = Place(Path(), Path(), None, place, num_threads)
+        first_s, build_s = (_seconds(lambda _: ready_network(config, start, NUM_CLASSES, clips), 1) for _ in range(2))
+        network = ready_network(config, start, NUM_CLASSES, clips)
         began_s, worked_s = time.perf_counter(), clock()
         embed_s = embed_seconds(config, network, clips, clock)
         part, clips = trained_part(config, network, clips)
@@ -65,7 +65,7 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
         eval_s = evaluations(config, part, clips, clock)
         load = (time.perf_counter() - began_s) / (clock() - worked_s)
         peak_gb = max(0.0, _peak_gb(device) - before_gb)
-        epoch = {"epoch": 1.0, **{f"val_{score.name}": 0.0 for score in config.scores}}  # any, for a checkpoint
+        epoch = {"epoch": 1.0, **{f"val_{score.name}": 0.0 for score in config.scores}}  # any values, for a checkpoint
         save_s = _seconds(lambda _: finetune.save(place, learner, [epoch]), 1)
     return Measured(
         step_s=step_s,
@@ -80,12 +80,12 @@ def measure(config: TrialConfig, num_threads: int, folder: Path) -> Measured:
 
 
 def embed_seconds(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> float:
-    """Of one clip's embedding, where it is made once; nothing where every epoch makes it."""
+    """Seconds of one clip's embedding if it is made once; 0 if every epoch makes it."""
     return statistics.median(evaluations(config, network, clips, clock)) if config.trained.embeds else 0.0
 
 
 def trained_part(config: TrialConfig, network: Backbone, clips: Examples) -> tuple[Backbone, Examples]:
-    """What a trial's epochs train, and on what; a linear probe's embeddings are noise too, and cost nothing here."""
+    """The network that the epochs train, and its clips; for a linear probe, embeddings of noise that cost nothing."""
     if not config.trained.embeds:
         return network, clips
     size = (len(clips.labels), network.classifier.in_features)
@@ -93,10 +93,10 @@ def trained_part(config: TrialConfig, network: Backbone, clips: Examples) -> tup
 
 
 def steps(learner: Learner, clips: Examples) -> Callable[[int], float]:
-    """What makes so many training steps."""
+    """A function that makes a given number of training steps."""
 
     def train(num_steps: int) -> float:
-        some = _first(clips, num_steps * _drawn(learner.config))
+        some = clips.first(num_steps * _drawn(learner.config))
         terms = finetune.train_epoch(learner, some, epoch=1)
         return sum(float(losses.sum()) for losses in terms.values())  # waits for the device
 
@@ -104,18 +104,18 @@ def steps(learner: Learner, clips: Examples) -> Callable[[int], float]:
 
 
 def evaluations(config: TrialConfig, network: Backbone, clips: Examples, clock: Clock) -> tuple[float, ...]:
-    """Seconds of predicting a clip, from each round, with as many at once as a trial takes."""
+    """Seconds of predicting a clip, for each round, with batches as large as in a trial."""
     chunk = max(1, finetune.FRAMES_AT_ONCE[clips.labels.device.type] // config.num_frames)
     chunk = min(chunk, len(clips.labels))
 
     def predict(num_chunks: int) -> float:
-        return float(finetune.predict(network, _first(clips, num_chunks * chunk), config).sum())
+        return float(finetune.predict(network, clips.first(num_chunks * chunk), config).sum())
 
     return tuple(seconds / chunk for seconds in rounds(predict, len(clips.labels) // chunk, clock))
 
 
 def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -> Examples:
-    """So many clips of the trial's shape, or as many as are not too much: noise at the level of ships."""
+    """Clips of the trial's shape with noise at the level of ships; fewer than `num_clips` if memory would be short."""
     random = torch.Generator(device).manual_seed(0)
     shape, dtype = config.given.shape(config), getattr(torch, config.given.dtype)
     least = 2 * config.batch
@@ -126,31 +126,31 @@ def random_examples(config: TrialConfig, num_clips: int, device: torch.device) -
     else:
         inputs.normal_(-30, 7.6, generator=random)
     labels = torch.arange(num_clips, device=device) % NUM_CLASSES
-    none = np.zeros(num_clips)
+    none = np.zeros(num_clips, dtype=int)
     return Examples(inputs, labels, none, none, Scale(0.0, 1 / 32767) if config.given.waves else None)
 
 
 def rounds(work: Callable[[int], object], most: int, clock: Clock) -> tuple[float, ...]:
-    """Seconds of one unit of `work`, from each of a few rounds of several units, after one unit to warm up.
+    """Seconds of one unit of `work`, for each of a few rounds of several units, after one unit to warm up.
 
     Args:
-        work: does so many units.
-        most: units that a round may have.
-        clock: whose seconds they are; the limits are of the clock on the wall.
+        work: does a given number of units.
+        most: maximum number of units in a round.
+        clock: the clock of the returned seconds; the limits apply to wall time.
     """
     began = time.perf_counter()
     first_s = _seconds(work, 1, clock)
-    if time.perf_counter() - began < LIMIT_S / 2:  # the first is slower: memory is asked for, and kernels are chosen
+    if time.perf_counter() - began < LIMIT_S / 2:  # the first is slower: it allocates memory and chooses kernels
         first_s = _seconds(work, 1, clock)
     num = max(1, min(most, MAX_STEPS, round(ROUND_S / max(first_s, 1e-6))))
-    found = [first_s] if num == 1 else []
-    while len(found) < ROUNDS and (not found or time.perf_counter() - began < LIMIT_S):
-        found.append(_seconds(work, num, clock) / num)
-    return tuple(found)
+    unit_s = [first_s] if num == 1 else []
+    while len(unit_s) < ROUNDS and (not unit_s or time.perf_counter() - began < LIMIT_S):
+        unit_s.append(_seconds(work, num, clock) / num)
+    return tuple(unit_s)
 
 
 def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> float:
-    """Of what is made of one clip before the first epoch; next to nothing for a waveform."""
+    """Seconds of turning one clip into an input before the first epoch; 0 for a waveform."""
     num = min(examples.CLIPS_AT_ONCE, max(1, 2**22 // config.num_samples))
     wave = torch.randint(-10_000, 10_000, (num, config.num_samples), dtype=torch.int16, device=device)
     scale = Scale(0.0, 1 / 32767)
@@ -162,12 +162,8 @@ def load_seconds(config: TrialConfig, device: torch.device, clock: Clock) -> flo
 
 
 def _drawn(config: TrialConfig) -> int:
-    """Clips of a step."""
+    """The number of clips in a step."""
     return config.batch * config.clips_per_sample
-
-
-def _first(clips: Examples, num: int) -> Examples:
-    return replace(clips, inputs=clips.inputs[:num], labels=clips.labels[:num])
 
 
 def _seconds(work: Callable[[int], object], num: int, clock: Clock = time.perf_counter) -> float:
@@ -177,14 +173,14 @@ def _seconds(work: Callable[[int], object], num: int, clock: Clock = time.perf_c
 
 
 def _held_gb(device: torch.device) -> float:
-    """What this process holds on the device."""
+    """The memory of this process on the device [GB]."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device) / 1e9
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e9
 
 
 def _peak_gb(device: torch.device) -> float:
-    """The most that it has held so far."""
+    """The peak memory of this process on the device so far [GB]."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

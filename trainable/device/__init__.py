@@ -1,1 +1,1 @@
-"""What keeps a trial going where it runs: its devices, its memory, its place."""
+"""The surroundings of a running trial: its devices, its memory, its place, and its watchdog."""

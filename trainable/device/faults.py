@@ -1,11 +1,11 @@
-"""Named places at which a test can stop a process dead. Unless one is switched on, reaching a place does nothing.
+"""Named places in the code at which a test can make a process fail. Unless one is enabled, reaching it does nothing.
 
     SOUNDINGS_FAULT="record is committed"  SOUNDINGS_FAULT_TIMES=1,2  SOUNDINGS_FAULT_LOG=/a/folder
 
-kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place; with
-SOUNDINGS_FAULT_HOW="out of memory" it raises what a device without room raises. The folder holds one file for every
-time it was reached, so that a test can show that its fault happened. With SOUNDINGS_FAULT_HOW="wait 0.2" it waits so
-many seconds every time, so that a trial is still under way when a busy machine gets round to disturbing it.
+kills the process with SIGKILL the first and the second time that any process of the sweep reaches the place. With
+SOUNDINGS_FAULT_HOW="out of memory" it raises a MemoryError instead. With SOUNDINGS_FAULT_HOW="wait 0.2" it waits 0.2
+seconds every time, so that a trial is still running when a test on a busy machine disturbs it. The folder gets one file
+for every time the place is reached, so that a test can show that its fault happened.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PLACES = (
     "scores are in the store",
     "run is finished",
 )
-AT_A_URI = (  # reached where the storage is an object store
+AT_A_URI = (  # places that are only reached if the storage is an object store
     "files are sent",
     "checkpoint is half sent",
     "checkpoints are sent",
@@ -46,10 +46,10 @@ AT_A_URI = (  # reached where the storage is an object store
 
 
 def reach(place: str) -> None:
-    """Says that the process is at `place`, one of `PLACES` or `AT_A_URI`."""
+    """Marks that the process is at `place`, one of `PLACES` or `AT_A_URI`, and fails if a test wants it to."""
     if os.environ.get("SOUNDINGS_FAULT") != place:
         return
-    how, _, wait_s = os.environ.get("SOUNDINGS_FAULT_HOW", "").partition("wait ")
+    fault, _, wait_s = os.environ.get("SOUNDINGS_FAULT_HOW", "").partition("wait ")
     log, times = Path(os.environ["SOUNDINGS_FAULT_LOG"]), os.environ.get("SOUNDINGS_FAULT_TIMES", "1").split(",")
     for number in range(1, 10_000):
         try:
@@ -60,7 +60,7 @@ def reach(place: str) -> None:
             time.sleep(float(wait_s))
         if wait_s or str(number) not in times:
             return
-        if how == "out of memory":
+        if fault == "out of memory":
             raise MemoryError(f"out of memory, as asked, at: {place}")
         os.kill(os.getpid(), signal.SIGKILL)
         return

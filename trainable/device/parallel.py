@@ -1,8 +1,8 @@
-"""One trial on several devices of a machine: each takes a share of every batch, and all end as one alone would.
+"""Runs one trial on several devices of a machine; each takes a share of every batch, and the result stays the same.
 
-The first leads: it runs the trial as one alone does, and is the only one that predicts, keeps and reports. Each other
-device has a process that follows it through the epochs' steps. All hold the same network, because they start from the
-same files and add up their gradients before every step.
+The first device leads: it runs the trial like a single device, and only it predicts, saves and reports. Each other
+device has a process that follows the leader through the steps of the epochs. All devices hold the same network, because
+they start from the same files and add up their gradients before every step.
 """
 
 from __future__ import annotations
@@ -33,27 +33,32 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-# Of the time after which a worker counts as hung: the leader must be there to say which of the others was it.
+# The other devices use this fraction of the time after which a worker counts as hung, so that the leader still runs
+# and can say which of them hung.
 PATIENCE = 0.9
-LAST_WORDS_S = 5.0  # that the others have to say why, once the leader has noticed that something is wrong
+LAST_WORDS_S = 5.0  # time for the others to send their reasons once the leader has noticed a fault
 
 
 class LostDevice(RuntimeError):
-    """A device's process that failed, died or hung, and with it the trial."""
+    """The process of a device failed, died or hung, and the trial with it."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """The devices of one trial, as one of them sees it; alone, each method leaves everything as it is."""
+    """The devices of one trial, as seen by one of them; for a single device, no method changes anything."""
 
     rank: int = 0  # 0 leads
     size: int = 1
-    pipes: tuple[Connection, ...] = ()  # the leader's to all others; another's to the leader
-    meeting: Path = Path()  # a folder of their own
+    pipes: tuple[Connection, ...] = ()  # of the leader, to all others; of another device, to the leader
+    meeting: Path = Path()  # a folder for the team alone
     hang_s: float = 1_800
 
     def begin(self, epoch: int) -> None:
-        """Has the others train an epoch, once they are ready; what the leader does itself must follow."""
+        """Makes the others train an epoch once they are ready; the leader must train it too, after this call.
+
+        Raises:
+            LostDevice: if another device failed before its first epoch.
+        """
         if self.size > 1 and not dist.is_initialized():
             for rank, pipe in enumerate(self.pipes, start=1):
                 while not pipe.poll(1):
@@ -65,7 +70,7 @@ class Team:
             pipe.send(epoch)
 
     def epochs(self) -> Iterator[int]:
-        """The epochs that the leader begins, until it has no more."""
+        """Yields the epochs that the leader begins, until there are no more."""
         (leader,) = self.pipes
         leader.send("")  # ready
         self._meet()
@@ -76,44 +81,44 @@ class Team:
                 yield leader.recv()
 
     def share(self, num_samples: int) -> Share:
-        """What this device takes of so many samples; shares differ by one sample at most."""
+        """The share of this device in a batch of `num_samples`; shares differ by at most one sample."""
         first, end = (num_samples * rank // self.size for rank in (self.rank, self.rank + 1))
         if first < end:
             return Share(first, end, num_samples, end - first, self.size)
-        first = min(first, num_samples - 1)  # fewer samples than devices: it takes one that another counts
+        first = min(first, num_samples - 1)  # fewer samples than devices: take one that another device counts
         return Share(first, first + 1, num_samples, 0, self.size)
 
     def add_gradients(self, network: nn.Module) -> None:
-        """Puts the sum of all devices' gradients in the place of this one's."""
+        """Replaces the gradients of this device by their sum over all devices."""
         if self.size == 1:
             return
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        total = torch.cat([gradient.flatten() for gradient in gradients])  # one message: hundreds would each take time
+        total = torch.cat([gradient.flatten() for gradient in gradients])  # one message is faster than hundreds
         dist.all_reduce(total)
         for gradient, summed in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
 
     def add_up(self, losses: Tensor) -> Tensor:
-        """The sum of all devices' losses, when every step that led to them has been made everywhere.
+        """The sum of the losses of all devices, once all of them have made every step.
 
         Raises:
-            ConnectionError: if one of the others is lost: what has been computed since is worth nothing.
+            ConnectionError: if another device is lost: the results since then are worthless.
         """
         if self.size == 1:
             return losses
         dist.all_reduce(losses)
-        found = losses.cpu()  # waits for the device
-        if self.rank == 0 and any(pipe.poll() for pipe in self.pipes):  # they speak only when they fail
+        total = losses.cpu()  # waits for the device
+        if self.rank == 0 and any(pipe.poll() for pipe in self.pipes):  # they send something only when they fail
             raise ConnectionError("another device is lost")
-        return found
+        return total
 
     def _meet(self) -> None:
         dist.init_process_group(
             "nccl" if torch.cuda.is_available() else "gloo",
-            store=dist.FileStore(str(self.meeting / "store"), self.size),  # a TCP store would listen to the network
+            store=dist.FileStore(str(self.meeting / "store"), self.size),  # a TCP store would listen on the network
             rank=self.rank,
             world_size=self.size,
-            timeout=timedelta(seconds=2 * self.hang_s),  # the watchdogs come first: they say more
+            timeout=timedelta(seconds=2 * self.hang_s),  # the watchdogs act first, because they say more
         )
 
 
@@ -122,15 +127,15 @@ ALONE = Team()
 
 @contextmanager
 def lead(size: int, follow: Callable[[Team], None], hang_s: float = 1_800) -> Iterator[Team]:
-    """The team of `size` devices whose leader this process is, until the end of the block.
+    """Starts a team of `size` devices, led by this process until the end of the block.
 
     Args:
-        follow: what each of the others does, in a process of its own; it can be pickled, and goes through
+        follow: the work of each other device, in a separate process; it must be picklable, and goes through
             `Team.epochs`.
-        hang_s: one of them that makes no step for about so long is ended.
+        hang_s: a device that makes no step for about this long is ended [s].
 
     Raises:
-        LostDevice: if one of them fails, dies or hangs, with what it said or where it stood.
+        LostDevice: if another device fails, dies or hangs, with its error or its stack.
     """
     if size == 1:
         yield ALONE
@@ -139,21 +144,21 @@ def lead(size: int, follow: Callable[[Team], None], hang_s: float = 1_800) -> It
         os.environ.setdefault(f"{backend}_SOCKET_IFNAME", "lo")  # they are on one machine
     context, over = multiprocessing.get_context("spawn"), threading.Event()
     with tempfile.TemporaryDirectory(prefix="soundings-") as folder:
-        ours, theirs = zip(*(context.Pipe() for _ in range(1, size)), strict=True)
+        leader_ends, member_ends = zip(*(context.Pipe() for _ in range(1, size)), strict=True)
         others: list[BaseProcess] = []
-        for rank, pipe in enumerate(theirs, start=1):
+        for rank, pipe in enumerate(member_ends, start=1):
             team = Team(rank, size, (pipe,), Path(folder), hang_s)
             others.append(context.Process(target=_member, args=(team, follow), daemon=True))
             others[-1].start()
-            pipe.close()  # so that nothing is left to read from once its process has ended
+            pipe.close()  # so that the pipe ends when its process ends
         guard = threading.Thread(target=_abort_when_one_ends, args=(others, over), daemon=True)
         guard.start()
         try:
-            yield Team(0, size, ours, Path(folder), hang_s)
+            yield Team(0, size, leader_ends, Path(folder), hang_s)
         except LostDevice:
             raise
         except (RuntimeError, OSError, EOFError) as error:
-            if words := _last_words(ours, others, Path(folder)):
+            if words := _last_words(leader_ends, others, Path(folder)):
                 raise LostDevice("\n".join(words)) from error
             raise
         finally:
@@ -163,7 +168,7 @@ def lead(size: int, follow: Callable[[Team], None], hang_s: float = 1_800) -> It
 
 
 def _member(team: Team, follow: Callable[[Team], None]) -> None:
-    """The whole life of a process that follows."""
+    """Runs a following process from start to end."""
     threading.Thread(target=_end_with_leader, daemon=True).start()
     if torch.cuda.is_available():
         torch.cuda.set_device(team.rank)
@@ -179,18 +184,18 @@ def _end_with_leader() -> None:
     leader = multiprocessing.parent_process()
     assert leader
     leader.join()
-    os._exit(1)  # a process that waits for the leader's device cannot be asked
+    os._exit(1)  # a process that waits for the leader's device cannot end in another way
 
 
 def _abort_when_one_ends(others: list[BaseProcess], over: threading.Event) -> None:
-    """Frees the leader from what it waits for: a GPU waits for a dead one's share until the time is up."""
+    """Aborts the leader's waiting as soon as another process ends; else it would wait until the timeout."""
     connection.wait([process.sentinel for process in others])
     if not over.is_set():
         _abort()
 
 
 def _last_words(pipes: tuple[Connection, ...], others: list[BaseProcess], folder: Path) -> list[str]:
-    """What went wrong with the others, of each one that failed or ended; empty if it was not they."""
+    """The fault of each other device that failed or ended; empty if none did."""
     deadline, words = time.monotonic() + LAST_WORDS_S, dict[int, str]()
     while time.monotonic() < deadline and len(words) < len(others):
         for rank, (pipe, process) in enumerate(zip(pipes, others, strict=True), start=1):
@@ -203,23 +208,23 @@ def _last_words(pipes: tuple[Connection, ...], others: list[BaseProcess], folder
                 stacks = _stacks(folder, rank)
                 stood = f"; it hung here:\n{text}" if stacks.exists() and (text := stacks.read_text()) else ""
                 words[rank] = f"device {rank} of {len(others) + 1} ended with exit code {process.exitcode}{stood}"
-            if words:  # what the others say now follows from it
+            if words:  # later faults follow from the first
                 deadline = min(deadline, time.monotonic() + 1)
         time.sleep(0.05)
     return [words[rank] for rank in sorted(words)]
 
 
 def _disband(others: list[BaseProcess]) -> None:
-    if _abort():  # alone: to take leave of each other they would all have to be there
+    if _abort():  # abort first, because an orderly shutdown would need every process
         dist.destroy_process_group()
     for process in others:
-        process.kill()  # they have nothing to keep
+        process.kill()  # they have nothing to save
         process.join()
         process.close()
 
 
 def _abort() -> bool:
-    """Ends what this process waits for from the others' devices; whether they had met."""
+    """Aborts this process's waiting for the other devices; returns whether the group existed."""
     if not (dist.is_initialized() and (group := dist.group.WORLD)):
         return False
     group.abort()

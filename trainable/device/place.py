@@ -1,4 +1,4 @@
-"""Where a trial finds what it needs and leaves what it makes. None of it is part of a trial's identity."""
+"""The place of a trial: where its inputs and results are, and how it runs. This is not part of a trial's identity."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # Files in a trial's folder.
-NO_ROOM = "out-of-memory"  # an attempt at it has run out of memory
+NO_ROOM = "out-of-memory"  # exists if an attempt has run out of memory
 
-STACKS = "stacks.txt"  # a worker that hung has written where it stood
+STACKS = "stacks.txt"  # the stacks of a worker that hung
 
 
 @dataclass(frozen=True)
 class Place:
-    """Absolute paths, because a worker runs in a folder of its own."""
+    """The paths and limits of a trial; paths are absolute, because a worker runs in a separate folder."""
 
     clips: Path  # an entry of the node's clip cache, at the trial's data rate
     split: Path  # a split manifest
     weights: Path | None  # a checkpoint; None for random weights
-    folder: Path  # the trial's own
-    num_threads: int = 1  # another number gives other bits on the CPU, so it is set, and recorded
-    tags: Mapping[str, str] = field(default_factory=dict)  # what the record says of sweep, inputs, corpus and code
-    hang_s: float = 1_800  # a worker that makes no step for so long is ended, and the trial tried again
-    scan: Path | None = None  # from which the entry of the clip cache is built on a node that lacks it
-    corpus: str = ""  # URI of what the scan has found, if it is to be brought here before that
-    remote: str = ""  # URI of the storage, if it is an object store: `folder` is then this node's own
-    epochs: int = 0  # whose checkpoints were in that store when the sweep began
-    num_devices: int = 1  # that share every batch of the trial
-    gives_up: Callable[[list[dict[str, float]]], bool] | None = None  # whether a search wants no further epoch of it
+    folder: Path  # of this trial alone
+    num_threads: int = 1  # results on the CPU depend on it, so it is set and recorded
+    tags: Mapping[str, str] = field(default_factory=dict)  # sweep, inputs, corpus and code, for the record
+    hang_s: float = 1_800  # a worker that makes no step for this long is ended, and the trial tried again [s]
+    scan: Path | None = None  # the stored scan, from which a node without the entry of the clip cache builds it
+    corpus: str = ""  # URI of the scanned files, if they must be fetched before that
+    remote: str = ""  # URI of the storage, if it is an object store; `folder` then belongs to this node alone
+    epochs: int = 0  # the number of epochs whose checkpoints were in that store when the sweep began
+    num_devices: int = 1  # devices that share every batch of the trial
+    gives_up: Callable[[list[dict[str, float]]], bool] | None = None  # whether a search wants no further epochs
 
     @property
     def micro_batches(self) -> int:
-        """Parts that a batch is taken in: two once the device has had no room for a whole one."""
+        """The number of parts of a batch: two once the device has been too small for a whole batch."""
         return 2 if (self.folder / NO_ROOM).exists() else 1

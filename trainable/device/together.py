@@ -1,6 +1,6 @@
-"""What sees a whole batch though it is shared out among devices: batch normalisation, and the draws of dropout.
+"""Batch normalisation and dropout over a whole batch that is divided among devices.
 
-Every other operation takes each sample for itself.
+Every other operation treats each sample separately.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share:
-    """What one device takes of a batch: the samples from `first` up to `end`."""
+    """The share of one device in a batch: the samples from `first` up to `end`, exclusive."""
 
     first: int
     end: int
-    num_samples: int  # of the batch
-    num_counted: int  # of this device's; 0 where there are more devices than samples
+    num_samples: int  # in the whole batch
+    num_counted: int  # samples that this device contributes; 0 if its sample is counted by another device
     num_devices: int
 
     def rows(self, total: int) -> slice:
-        """Where its rows are among `total`, which may be several for each sample."""
-        each = total // self.num_samples
-        return slice(self.first * each, self.end * each)
+        """The position of its rows among `total` rows; each sample may have several."""
+        per_sample = total // self.num_samples
+        return slice(self.first * per_sample, self.end * per_sample)
 
     def of(self, drawn: Augmentation) -> Augmentation:
-        """Its part of what was drawn for the batch."""
+        """The part for this device of the augmentations drawn for the batch."""
         return drawn.part(self.rows)
 
     def as_one_batch(self) -> AbstractContextManager[Any]:
-        """While this lasts, a network computes what it would in the midst of the whole batch."""
+        """A context in which a network computes the same as it would in the whole batch."""
         return nullcontext() if self.num_devices == 1 else _AsOneBatch(self)
 
 
 class _AsOneBatch(TorchFunctionMode):
-    """Replaces two functions of torch, whichever layer calls them: timm's do not all derive from torch's."""
+    """Replaces two functions of torch for every layer that calls them: not all layers of timm derive from torch's."""
 
     def __init__(self, share: Share) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class _AsOneBatch(TorchFunctionMode):
 def dropout(
     share: Share, x: Float[Tensor, "rows ..."], p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Float[Tensor, "rows ..."]:
-    """`F.dropout` with the numbers that the whole batch would have drawn."""
+    """Applies `F.dropout` with the random numbers that the whole batch would have drawn."""
     if not training or p == 0:
         return F.dropout(x, p, training, inplace)
     total = len(x) // (share.end - share.first) * share.num_samples
-    # Laid out in memory as the whole batch would be: numbers are drawn in that order.
+    # The memory layout is that of the whole batch, because numbers are drawn in that order.
     strides = (x[0].numel(), *torch.empty_like(x[0], device="meta").stride())
-    kept = torch.empty_strided((total, *x.shape[1:]), strides, dtype=x.dtype, device=x.device).fill_(1)
-    return x * F.dropout(kept, p)[share.rows(total)]
+    ones = torch.empty_strided((total, *x.shape[1:]), strides, dtype=x.dtype, device=x.device).fill_(1)
+    return x * F.dropout(ones, p)[share.rows(total)]
 
 
 def batch_norm(
@@ -84,9 +84,9 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Float[Tensor, "rows channels ..."]:
-    """`F.batch_norm` by the moments of the whole batch.
+    """Applies `F.batch_norm` with the moments of the whole batch.
 
-    torch's own SyncBatchNorm runs on GPUs only, and its conversion overlooks layers that are not torch's.
+    The SyncBatchNorm of torch runs on GPUs only, and its conversion overlooks layers of other packages.
     """
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -102,13 +102,13 @@ def batch_norm(
 def _moments(
     share: Share, x: Float[Tensor, "rows channels ..."]
 ) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"], Float[Tensor, " 1"]]:
-    """Mean and variance of each channel over all devices, and of how many values they are."""
+    """Mean and variance of each channel over all devices, and the number of values."""
     var, mean = torch.var_mean(x, _axes(x), correction=0)
     count = x.numel() // x.shape[1] if share.num_counted else 0
-    mine = torch.cat([mean, var, torch.full_like(mean[:1], count)]).double()
-    everyones = [torch.empty_like(mine) for _ in range(share.num_devices)]
-    dist.all_gather(everyones, mine)
-    means, variances, counts = torch.stack(everyones).split([len(mean), len(mean), 1], dim=1)
+    own_moments = torch.cat([mean, var, torch.full_like(mean[:1], count)]).double()
+    all_moments = [torch.empty_like(own_moments) for _ in range(share.num_devices)]
+    dist.all_gather(all_moments, own_moments)
+    means, variances, counts = torch.stack(all_moments).split([len(mean), len(mean), 1], dim=1)
     weights = counts / counts.sum()
     mean64 = (weights * means).sum(0)
     var64 = (weights * (variances + (means - mean64).square())).sum(0)
@@ -116,7 +116,7 @@ def _moments(
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / deviation * weight + bias, whose moments depend on every device's x."""
+    """Computes (x - mean) / deviation * weight + bias, where the moments depend on the x of every device."""
 
     @staticmethod
     def forward(
@@ -137,7 +137,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, mean, var, count = ctx.saved_tensors
-        # As if the moments were constants; those of weight and bias are sums over this device's rows.
+        # These treat the moments as constants; the gradients of weight and bias are sums over this device's rows.
         grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
         )
@@ -149,8 +149,8 @@ class _Normalise(torch.autograd.Function):
             slope, offset = -scale * inverse * sums[0] / count, -scale * sums[1] / count
             shape = [1, -1, *[1] * (x.ndim - 2)]
             grad_x.addcmul_(x, slope.view(shape)).add_((offset - slope * mean).view(shape))
-        given = (None, None) if weight is None else (grad_weight, grad_bias)
-        return grad_x, *given, None, None, None, None, None
+        grad_affine = (None, None) if weight is None else (grad_weight, grad_bias)
+        return grad_x, *grad_affine, None, None, None, None, None
 
 
 def _axes(x: Tensor) -> list[int]:

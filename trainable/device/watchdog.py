@@ -1,4 +1,4 @@
-"""Ends a worker that makes no step any more, once it has written where each of its threads stands."""
+"""Ends a worker that makes no more steps, after it has written the stacks of its threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-GRACE_S = 10.0  # that a process has for writing where it stands, before it is taken for one that does not run at all
-# A process of its own, because one that is stopped cannot end itself. It ends with its standard input.
+GRACE_S = 10.0  # time for a process to write its stacks, before it counts as one that does not run at all
+# A separate process, because one that is stopped cannot end itself. It ends when its standard input closes.
 GUARD = """
 import os, select, signal, sys
 while select.select([0], [], [], float(sys.argv[2]))[0]:
@@ -25,15 +25,15 @@ os.kill(int(sys.argv[1]), signal.SIGKILL)
 
 Item = TypeVar("Item")
 
-_watch: tuple[float, TextIO, int] | None = None  # of this process: a worker has one trial at a time
+_watch: tuple[float, TextIO, int] | None = None  # one for the process, because a worker has one trial at a time
 
 
 @contextmanager
 def watch(seconds: float, stacks: Path) -> Iterator[None]:
-    """From now until the end of the block, the process must `beat` at least every so many seconds.
+    """Requires the process to `beat` at least every `seconds` seconds until the end of the block.
 
-    If it does not, it writes the stacks of all its threads into the file and exits with 1, whatever it hangs in. One
-    that cannot even do that is killed some seconds later.
+    If it does not, it writes the stacks of all its threads to the file and exits with code 1, wherever it hangs. If it
+    cannot even do that, it is killed some seconds later.
     """
     global _watch
     stacks.parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +52,16 @@ def watch(seconds: float, stacks: Path) -> Iterator[None]:
 
 
 def beat() -> None:
-    """Says that a step was made; does nothing where nobody watches."""
+    """Tells the watchdog that a step was made; does nothing without a watchdog."""
     if _watch:
         seconds, file, guard = _watch
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
-        with suppress(BlockingIOError, BrokenPipeError):  # the guard has enough to read, or was ended
+        with suppress(BlockingIOError, BrokenPipeError):  # the pipe to the guard is full, or the guard has ended
             os.write(guard, b".")
 
 
 def each_beats(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """The same items; each one that comes is a step."""
+    """Yields the items, with a `beat` for each."""
     for item in items:
         beat()
         yield item

@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogMel(Part):
-    """Frames and mel bands, made once a trial and kept in half precision.
+    """Frames and mel bands, made once per trial and kept in half precision.
 
-    That holds it to 0.03 dB, against a spread of 7.6 dB over a corpus, in half the memory.
+    Half precision saves half the memory; its error is 0.03 dB, while a corpus has a spread of 7.6 dB.
     """
 
     waves = False  # whether it is a waveform, which is scaled batch by batch
     spectrogram = True  # whether the network sees frames and bands, which can be hidden
     normalised = False  # whether 0 is its mean
-    dtype = "float16"  # of torch, as it is kept
+    dtype = "float16"  # of torch, for the stored inputs
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:
-        """Of a clip: (frames, mels)."""
+        """The shape of a clip: (frames, mels)."""
         return config.logmel_shape
 
     def length(self, config: TrialConfig) -> int:
-        """Steps along time [frames], with which a network's arithmetic grows."""
+        """The length in time [frames], with which the arithmetic of a network grows."""
         return config.num_frames
 
     def min_samples(self, config: TrialConfig) -> int:
-        """Of a clip that it can be made of: half a window is reflected at both ends."""
+        """The shortest clip [samples]: half a window is reflected at both ends."""
         return config.card.front_end.window // 2 + 1
 
     def made(
         self, wave: Int16[Tensor, "clips samples"], config: TrialConfig, scale: Scale
     ) -> Float32[Tensor, "clips ..."]:
-        """Of clips as they were read."""
+        """The log-mels of clips with 16-bit samples, which `scale` turns into input for the front end."""
         from trainable.network.frontend import logmel
 
         return logmel(scale(wave.float()), config.card.front_end)

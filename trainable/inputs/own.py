@@ -1,4 +1,4 @@
-"""What the network was pre-trained on, as its card says: the input of a trial that names no other."""
+"""The input that the network was pre-trained on, according to its card; the default of a trial."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from trainable.learning.part import Part
 
 @dataclass(frozen=True)
 class Own(Part):
-    """A word for the first input of the network's card; `TrialConfig.given` is that input."""
+    """Stands for the first input on the network's card; `TrialConfig.given` is that input."""

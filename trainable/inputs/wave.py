@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wave(Part):
-    """Samples as they were read, in 16 bits; they are scaled when a batch is made."""
+    """The 16-bit samples of the file; they are scaled when a batch is made."""
 
     waves = True
     spectrogram = False
@@ -25,19 +25,19 @@ class Wave(Part):
     dtype = "int16"
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:
-        """Of a clip: (samples,)."""
+        """The shape of a clip: (samples,)."""
         return (config.num_samples,)
 
     def length(self, config: TrialConfig) -> int:
-        """Steps along time [samples], with which a network's arithmetic grows."""
+        """The length in time [samples], with which the arithmetic of a network grows."""
         return config.num_samples
 
     def min_samples(self, config: TrialConfig) -> int:
-        """Of a clip: its network alone says."""
+        """The shortest clip [samples]: no limit, because only the network has one."""
         return 0
 
     def made(
         self, wave: Int16[Tensor, "clips samples"], config: TrialConfig, scale: Scale
     ) -> Int16[Tensor, "clips samples"]:
-        """The same."""
+        """The clips, unchanged; `scale` is applied when a batch is made."""
         return wave

@@ -1,4 +1,4 @@
-"""The waveform of a clip, of which the network makes a log-mel too."""
+"""The waveform of a clip, from which the network also makes a log-mel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WaveLogMel(Wave):
-    """A waveform whose network sees frames and mel bands as well."""
+    """A waveform for a network that also sees frames and mel bands."""
 
     spectrogram = True
 
     def min_samples(self, config: TrialConfig) -> int:
-        """Of a clip that a log-mel can be made of: half a window is reflected at both ends."""
+        """The shortest clip for a log-mel [samples]: half a window is reflected at both ends."""
         return config.card.front_end.window // 2 + 1

@@ -1,1 +1,1 @@
-"""What is learnt with: the parts of a trial, and what holds them together while it trains."""
+"""The tools of learning: the parts of a trial, and the learner that combines them in training."""

@@ -1,4 +1,4 @@
-"""What augmentations draw for a batch, apart from applying it, so that an augmentation can be replayed."""
+"""The random draws of augmentations for a batch, separate from their application, so that they can be replayed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
     from trainable.config import TrialConfig
 
-Rows = Callable[[int], slice]  # where some samples' rows are among so many
+Rows = Callable[[int], slice]  # from the total number of rows to the rows of some samples
 
 
 class Drawn:
-    """What one augmentation drew for a batch. The classes of `trainable/augmentations/` derive from it."""
+    """The draws of one augmentation for a batch. The classes of `trainable/augmentations/` derive from it."""
 
     def __call__(self, x: Float[Tensor, "samples 1 frames mels"]) -> Float[Tensor, "batch 1 frames mels"]:
-        """Applied where a network's input is normalised."""
+        """Changes the normalised input of a network."""
         return self.mix(x)
 
     def mix(self, x: Float[Tensor, "samples ..."]) -> Float[Tensor, "batch ..."]:
-        """Applied to what has no frames to hide: targets, and waveforms."""
+        """Mixes data without frames to hide: targets or waveforms."""
         return x
 
     def part(self, rows: Rows) -> Self:
-        """The same for some of the samples."""
+        """The draws for some of the samples."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """All that was drawn for one batch; called on a network's normalised log-mel."""
+    """All draws for one batch; called on the normalised log-mel of a network."""
 
     drawn: tuple[Drawn, ...] = ()
 
@@ -44,13 +44,13 @@ class Augmentation:
         return x
 
     def mix(self, x: Float[Tensor, "samples ..."]) -> Float[Tensor, "batch ..."]:
-        """Of targets, and of waveforms, which have no frames to hide."""
+        """Mixes data without frames to hide: targets or waveforms."""
         for each in self.drawn:
             x = each.mix(x)
         return x
 
     def part(self, rows: Rows) -> Augmentation:
-        """The same for some of the samples."""
+        """The draws for some of the samples."""
         return Augmentation(tuple(each.part(rows) for each in self.drawn))
 
 
@@ -61,6 +61,6 @@ def draw(config: TrialConfig, samples: int, generator: torch.Generator) -> Augme
     """Draws a trial's augmentations for a batch, on the generator's device.
 
     Args:
-        samples: clips that go in; fewer may come out (`TrialConfig.clips_per_sample`).
+        samples: number of clips before mixing; there may be fewer afterwards (`TrialConfig.clips_per_sample`).
     """
     return Augmentation(tuple(part.draw(config, samples, generator) for part in config.augment))

@@ -1,4 +1,4 @@
-"""What the epochs of a trial work with: a network, its optimizer, and the parts that were made ready for it."""
+"""The learner of a trial: a network, its optimizer, and the parts that have been prepared for them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Learner:
-    """A network in training. `config` says how: its sampler, schedule and augmentations hold no state."""
+    """A network in training. The sampler, schedule and augmentations are in `config`, because they have no state."""
 
     config: TrialConfig
     network: Backbone
     optimizer: torch.optim.Optimizer
     objective: Callable[[Tensor, Tensor], dict[str, Tensor]]  # the terms of a loss, from logits and targets
-    average: Any  # whose `network` is scored and kept
+    average: Any  # its `network` is scored and kept
 
     def begin(self, epoch: int) -> None:
         """Sets the learning rate of an epoch, counted from 1."""
@@ -31,16 +31,16 @@ class Learner:
             group["lr"] = self.config.lr * self.config.schedule.factor(epoch, self.config.epochs)
 
     def step(self) -> None:
-        """Takes a step along the gradients."""
+        """Makes a step along the gradients."""
         self.optimizer.step()
         self.average.step()
 
 
 def ready_learner(config: TrialConfig, network: Backbone, optimizer: torch.optim.Optimizer | None = None) -> Learner:
-    """A network ready for its first epoch.
+    """The learner of a network, ready for the first epoch.
 
     Args:
-        optimizer: of its weights; Adam, as the trial has it, if none is given.
+        optimizer: an optimizer of its weights; None for Adam with the trial's settings.
     """
     if optimizer is None:
         optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)

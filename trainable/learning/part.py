@@ -1,7 +1,7 @@
-"""A part of a trial: what a paper varies beyond the tuple, as a frozen dataclass in the module of its name.
+"""A part of a trial, such as its objective: a frozen dataclass in a module of the same name.
 
 `objective="cross_entropy"` is the part in `trainable/objectives/cross_entropy.py`: a name is a module, and there is no
-register. The module's top loads no torch, so that a plan can ask a part; what works on tensors imports it inside.
+register. The top of the module does not import torch, so that a plan can use a part; functions on tensors import it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 Value = str | int | float
-NONE = "none"  # what a trial is said to have in a setting that none of its parts has
+NONE = "none"  # the value of a setting that none of a trial's parts has
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -31,11 +31,11 @@ ROOT = Path(__file__).resolve().parents[1]
 class Part:
     """One choice for a slot of a trial; its fields are its settings.
 
-    A setting is a text, a number or a whole number, and has a default; a setting that is added later has the old
-    behaviour as its default, so that no key changes.
+    A setting is a string, a float or an integer, and has a default. The default of a setting that is added later must
+    be the old behaviour, so that no key changes.
 
     Raises:
-        ValueError: if a setting is of another type.
+        ValueError: if a setting has the wrong type.
     """
 
     def __post_init__(self) -> None:
@@ -45,20 +45,22 @@ class Part:
 
     @property
     def name(self) -> str:
-        """That of its module."""
+        """The name of its module."""
         return type(self).__module__.rpartition(".")[2]
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses a trial that this part cannot be a part of.
+        """Refuses a trial that this part cannot belong to.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
         """
 
     def settings(self, whole: bool = False) -> dict[str, Value]:
-        """The settings that differ from their defaults; all of them with `whole`."""
-        found = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
-        return {name: value for name, (value, default) in found.items() if whole or value != default}
+        """The settings that differ from their defaults; with `whole`, all settings."""
+        settings_and_defaults = {
+            field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)
+        }
+        return {name: value for name, (value, default) in settings_and_defaults.items() if whole or value != default}
 
     def __str__(self) -> str:
         return self.name
@@ -69,33 +71,33 @@ class Twice(ValueError):
 
 
 class Parts(tuple[Part, ...]):
-    """Several parts of one slot, none twice; in whichever order they were named they are the same."""
+    """Several parts of one slot, each at most once; the order in which they are named does not matter."""
 
     def __new__(cls, parts: Any = ()) -> Parts:
-        """Sorts them by when they act.
+        """Sorts the parts by stage.
 
         Raises:
-            Twice: if a part is there twice.
+            Twice: if a part is named twice.
         """
-        found = super().__new__(cls, sorted(parts, key=lambda part: (getattr(part, "stage", 0), part.name)))
-        if len({part.name for part in found}) < len(found):
-            raise Twice(f"{found}: a part stands there twice")
-        return found
+        ordered = super().__new__(cls, sorted(parts, key=lambda part: (getattr(part, "stage", 0), part.name)))
+        if len({part.name for part in ordered}) < len(ordered):
+            raise Twice(f"{ordered}: a part is named twice")
+        return ordered
 
     def __str__(self) -> str:
         return "+".join(part.name for part in self) or "none"
 
 
 def named(slot: str, folder: str, word: object, many: bool = False) -> Part:
-    """The part of a slot that a word names, with its settings as they are by default; a part is taken as it is.
+    """The part of a slot with the name `word` and default settings; a part is returned unchanged.
 
     Args:
         slot: the field of `TrialConfig`, for messages.
-        folder: of `trainable/`, in which the module lies.
-        many: whether the slot takes several, for messages.
+        folder: the folder of `trainable/` with the module.
+        many: whether the slot takes several parts, for messages.
 
     Raises:
-        ValueError: if there is no such part; names those there are.
+        ValueError: if there is no such part; names those that exist.
     """
     if isinstance(word, Part) and type(word).__module__ == f"trainable.{folder}.{word.name}":
         return word
@@ -103,7 +105,11 @@ def named(slot: str, folder: str, word: object, many: bool = False) -> Part:
 
 
 def several(slot: str, folder: str, words: object) -> Parts:
-    """The parts that a text such as "specaugment+mixup" names, or that are given; "none" is none."""
+    """The parts in a string such as "specaugment+mixup", or in a collection; "none" means no parts.
+
+    Raises:
+        ValueError: if there is no such part, or one is named twice.
+    """
     if isinstance(words, str):
         words = [] if words == "none" else words.split("+")
     if isinstance(words, Part):
@@ -117,48 +123,52 @@ def several(slot: str, folder: str, words: object) -> Parts:
 
 
 def flat(slot: str, value: Part | Parts, whole: bool = False) -> Iterator[tuple[str, Value]]:
-    """A slot as outsiders see it: its name, and every setting that is not the default, `objective.layer`.
+    """The flat form of a slot: its name, and every setting that is not the default, such as `schedule.after`.
 
     Args:
         slot: the field of `TrialConfig`.
-        value: what it holds.
-        whole: whether settings that are as by default are wanted too.
+        value: the part or parts in it.
+        whole: whether to include the settings that are the default.
     """
     yield slot, str(value)
     for part in value if isinstance(value, Parts) else [value]:
-        own = f"{slot}.{part.name}" if isinstance(value, Parts) else slot
-        yield from ((f"{own}.{name}", setting) for name, setting in part.settings(whole).items())
+        prefix = f"{slot}.{part.name}" if isinstance(value, Parts) else slot
+        yield from ((f"{prefix}.{name}", setting) for name, setting in part.settings(whole).items())
 
 
 def setting_names(slot: str, folder: str, many: bool) -> Iterator[str]:
-    """The settings that the parts of a slot can have, as `flat` names them; `several` of them have their part's name.
+    """The names of all settings that the parts of a slot can have, in the form of `flat`.
 
     Args:
         slot: the field of `TrialConfig`.
-        folder: of `trainable/`, in which the modules lie.
-        many: whether the slot holds several parts.
+        folder: the folder of `trainable/` with the modules.
+        many: whether the slot holds several parts; the names then include the part.
     """
-    found: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for name in names(folder):
-        own = f"{slot}.{name}" if many else slot
-        found |= dict.fromkeys(f"{own}.{field.name}" for field in dataclasses.fields(part_class(slot, folder, name)))
-    yield from found
+        prefix = f"{slot}.{name}" if many else slot
+        unique |= dict.fromkeys(
+            f"{prefix}.{field.name}" for field in dataclasses.fields(part_class(slot, folder, name))
+        )
+    yield from unique
 
 
 def names(folder: str) -> list[str]:
-    """The parts that there are for a slot, sorted.
+    """The names of all parts for a slot, sorted.
 
     Args:
-        folder: of `trainable/`, in which the modules lie.
+        folder: the folder of `trainable/` with the modules.
     """
     return sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
 
 
 def with_settings(slot: str, value: Part | Parts, settings: Mapping[str, object]) -> Part | Parts:
-    """The same with some settings changed.
+    """A copy of a part or parts with some settings changed.
 
     Args:
-        settings: by what follows the slot and a dot: `layer`, or with several parts `mixup.alpha`.
+        slot: the field of `TrialConfig`, for messages.
+        settings: the new values, by the name after the slot and its dot: `after` or, with several parts,
+            `specaugment.mels`.
 
     Raises:
         ValueError: if there is no such part or setting, or it cannot have that value.
@@ -167,8 +177,8 @@ def with_settings(slot: str, value: Part | Parts, settings: Mapping[str, object]
         return _changed(slot, value, settings)
     of_part: dict[str, dict[str, object]] = {}
     for path, setting in settings.items():
-        name, _, own = path.partition(".")
-        of_part.setdefault(name, {})[own] = setting
+        name, _, setting_name = path.partition(".")
+        of_part.setdefault(name, {})[setting_name] = setting
     if unknown := sorted(of_part.keys() - {part.name for part in value}):
         near = did_you_mean([part.name for part in value], unknown[0])
         raise ValueError(f"{slot}.{unknown[0]}: {slot}={value} has no such part{near}")
@@ -176,10 +186,10 @@ def with_settings(slot: str, value: Part | Parts, settings: Mapping[str, object]
 
 
 def _changed(slot: str, part: Part, settings: Mapping[str, object]) -> Part:
-    known = [field.name for field in dataclasses.fields(part)]
-    if unknown := sorted(settings.keys() - set(known)):
-        there, near = ", ".join(known) or "none", did_you_mean(known, unknown[0])
-        raise ValueError(f"{slot}.{unknown[0]}: {part.name} has no such setting; it has {there}{near}")
+    setting_names = [field.name for field in dataclasses.fields(part)]
+    if unknown := sorted(settings.keys() - set(setting_names)):
+        choices, near = ", ".join(setting_names) or "none", did_you_mean(setting_names, unknown[0])
+        raise ValueError(f"{slot}.{unknown[0]}: {part.name} has no such setting; it has {choices}{near}")
     try:
         return dataclasses.replace(part, **settings)
     except ValueError as error:
@@ -188,35 +198,36 @@ def _changed(slot: str, part: Part, settings: Mapping[str, object]) -> Part:
 
 @cache
 def part_class(slot: str, folder: str, word: object, many: bool = False) -> type[Part]:
-    """The class of the part that a word names.
+    """The class of the part with the name `word`.
 
     Raises:
-        ValueError: if there is no such part; names those there are.
+        ValueError: if there is no such part; names those that exist.
     """
     full = f"trainable.{folder}.{word}"
     if isinstance(word, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", word):
         try:
             module = importlib.import_module(full)
         except ModuleNotFoundError as error:
-            if error.name != full:  # the part is there and lacks something itself
+            if error.name != full:  # the part exists, but one of its own imports fails
                 raise
         else:
-            found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == full]
-            for each in found:
-                if issubclass(each, Part):
-                    return each
-    there, how = names(folder), ", with + between them, or none" * many
-    raise ValueError(f"{slot}={shown(word)}: choose one of {', '.join(there)}{how}{did_you_mean(there, word)}")
+            classes = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == full]
+            for candidate in classes:
+                if issubclass(candidate, Part):
+                    return candidate
+    choices, grammar = names(folder), ", with + between them, or none" * many
+    raise ValueError(f"{slot}={shown(word)}: choose one of {', '.join(choices)}{grammar}{did_you_mean(choices, word)}")
 
 
 def coerced(name: str, kind: str, value: object) -> Value:
-    """`value` as the field's type and in one form, so that equal configs have one key; a lossy change is refused.
+    """`value` as the field's type, in a canonical form, so that equal configs have one key; nothing may get lost.
 
     Args:
+        name: the field, for messages.
         kind: "str", "int" or "float".
 
     Raises:
-        ValueError: naming the field, the value and what it must be.
+        ValueError: naming the field, the value and the required type.
     """
     try:
         if kind == "str" and isinstance(value, str) and not UNWRITABLE.search(value):
@@ -225,9 +236,9 @@ def coerced(name: str, kind: str, value: object) -> Value:
             number = float(value)
             if kind == "float" and math.isfinite(number):
                 return number + 0.0  # -0.0 is 0.0
-            if kind == "int" and number == int(number) and abs(number) < 2**53:  # above, floats skip numbers
+            if kind == "int" and number == int(number) and abs(number) < 2**53:  # above that, floats skip integers
                 return int(number)
     except (ValueError, OverflowError):
         pass
-    wanted = {"str": "text in UTF-8 without control characters", "int": "a whole number below 2**53"}
-    raise ValueError(f"{name}={shown(value)}: must be of type {kind}, {wanted.get(kind, 'a finite number')}")
+    requirements = {"str": "text in UTF-8 without control characters", "int": "a whole number below 2**53"}
+    raise ValueError(f"{name}={shown(value)}: must be of type {kind}, {requirements.get(kind, 'a finite number')}")

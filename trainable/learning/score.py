@@ -1,4 +1,4 @@
-"""What trials are judged by: the base of the parts in `trainable/scores/`."""
+"""Scores, by which trials are judged: the base of the parts in `trainable/scores/`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score(Part):
-    """A number of some clips' logits."""
+    """A number computed from the logits of clips."""
 
-    title: ClassVar[str]  # in a sentence, and with `heading` above a column
+    title: ClassVar[str]  # its name in a sentence; `heading` is its name above a column
     higher_is_better: ClassVar[bool]
     is_share: ClassVar[bool]  # printed in percent
-    each_epoch: ClassVar[bool]  # taken of the validation clips after every epoch, so that epochs can be chosen by it
-    stage: ClassVar[int]  # its place among a trial's scores; by the first the sweep is listed
+    each_epoch: ClassVar[bool]  # computed on validation after every epoch, so that it can choose the epoch
+    stage: ClassVar[int]  # its position among a trial's scores; the first one ranks the sweep
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of these clips.
+        """The score of these clips.
 
         Args:
-            recording: of each clip.
+            recording: the recording of each clip.
         """
         raise NotImplementedError
 
@@ -39,39 +39,39 @@ class Score(Part):
         return f"{self.title[0].upper()}{self.title[1:]}"
 
     def best(self, values: Iterable[float]) -> float:
-        """Of one or more values of this score."""
+        """The best of one or more values of this score."""
         return max(values) if self.higher_is_better else min(values)
 
 
 @dataclass(frozen=True)
 class ClipScore(Score):
-    """The mean of a value of each clip: such a score can be taken again of some recordings, drawn with their clips."""
+    """A score that is the mean of a value of each clip, so that it can be computed for resampled recordings too."""
 
-    recordings_by: ClassVar[str] = "the mean over recordings of the mean of their clips"  # how `of_recordings` is taken
+    recordings_by: ClassVar[str] = "the mean over recordings of the mean of their clips"  # describes `of_recordings`
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of these clips.
+        """The score of these clips.
 
         Args:
-            recording: of each clip; it has no say.
+            recording: the recording of each clip; it is not used.
         """
         return float(self.of_clips(logits, labels).mean())
 
     def of_clips(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
     ) -> Float[np.ndarray, " clips"]:
-        """Of each clip."""
+        """The value of each clip, whose mean is the score."""
         raise NotImplementedError
 
     def of_recordings(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of recordings, each of which counts alike.
+        """The score of recordings, which all have the same weight.
 
         Args:
-            recording: of each clip.
+            recording: the recording of each clip.
         """
         import numpy as np
 

@@ -1,1 +1,1 @@
-"""What every network is made of, whichever family it belongs to."""
+"""The base of all networks, whatever their family."""

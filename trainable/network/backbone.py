@@ -1,4 +1,4 @@
-"""What every backbone is: an embedding, a dropout and a linear classifier, whichever family it belongs to."""
+"""The base of every backbone, whatever its family: an embedding, a dropout and a linear classifier."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Backbone(nn.Module):
     """A network that a trial fine-tunes.
 
-    Its input x is what its card says: log-mels (samples, frames, mels) or waveforms (samples, samples of a clip).
+    Its card determines its input x: log-mels (samples, frames, mels) or waveforms (samples, samples of a clip).
 
     Args:
-        head_dropout: on the embedding, before the classifier; 0 is the published network.
+        head_dropout: dropout on the embedding, before the classifier; the published network has 0.
     """
 
     head = "fc"  # the classifier's name among the modules, as published
@@ -35,8 +35,8 @@ class Backbone(nn.Module):
     @property
     def classifier(self) -> nn.Linear:
         """The last layer; its `in_features` is the size of the embedding."""
-        found: nn.Linear = self.get_submodule(self.head)  # type: ignore[assignment]
-        return found
+        layer: nn.Linear = self.get_submodule(self.head)  # type: ignore[assignment]
+        return layer
 
     @property
     def last_features(self) -> nn.Module:
@@ -46,33 +46,33 @@ class Backbone(nn.Module):
     def embed(
         self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """What feeds the classifier, before any dropout on it.
+        """The embedding, which is the classifier's input, without dropout on it.
 
         Args:
-            augment: applied where the network's input is normalised; with mixup the batch is half the samples.
+            augment: augmentations of the normalised input; with mixup, the batch is half as large as x.
         """
         raise NotImplementedError
 
     def forward(
         self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch classes"]:
-        """Logits; arguments as in `embed`."""
+        """The logits; the arguments are those of `embed`."""
         logits: Tensor = self.classifier(self.head_dropout(self.embed(x, augment)))
         return logits
 
     def fixed_matrices(self, front_end: FrontEnd) -> dict[str, Tensor]:
-        """What published files hold of a front end beside the weights, by name, as it must be for `front_end`."""
+        """The matrices of a front end in published files, by name, with the values for `front_end`."""
         return {}
 
     def probably(self, state: Mapping[str, object]) -> str:
-        """A guess at which published file a state dict is of; empty where nobody can tell."""
+        """A guess from which published file a state dict is; empty if there is none."""
         return ""
 
     def fit_input(self, mean: float, std: float) -> None:
-        """Takes the mean and standard deviation of the training clips' inputs, where the network has a use for them."""
+        """Sets the mean and standard deviation of the training inputs, if the network uses them."""
 
     def replace_classifier(self, num_classes: int, generator: torch.Generator) -> None:
-        """Puts a new classifier in place, with PyTorch's default initialisation drawn from a CPU `generator`."""
+        """Replaces the classifier; the new one has PyTorch's default initialisation, drawn from a CPU `generator`."""
         old = self.classifier
         new = nn.utils.skip_init(nn.Linear, old.in_features, num_classes)
         nn.init.kaiming_uniform_(new.weight, a=math.sqrt(5), generator=generator)

@@ -1,6 +1,6 @@
-"""What a plan must know of a backbone without loading it: its rates, its front end, its shortest input, its checkpoint.
+"""Cards: the facts about a backbone that a plan needs, such as its front end, its shortest input and its checkpoint.
 
-Nothing here imports torch, so that a grid of ten thousand trials is checked in milliseconds.
+Nothing here imports torch, so that a grid of ten thousand trials can be checked without loading it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from datasets.engine.refusal import Refusal
 
 BACKBONES = Path(__file__).resolve().parents[1] / "backbones"
-HUB_FILE = "model.safetensors"  # in a repository of the Hugging Face hub, as its libraries name it
+HUB_FILE = "model.safetensors"  # the usual name in a repository of the Hugging Face hub
 
 
 class BackboneError(Refusal, ValueError):
@@ -28,62 +28,62 @@ class BackboneError(Refusal, ValueError):
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """A log-mel front end, fixed by the rate a backbone was pre-trained at.
+    """A log-mel front end, fixed by the rate at which a backbone was pre-trained.
 
-    Audio at another rate is fed to it as it is (Mohammadi et al. 2024, section III): a window of `window` samples then
-    lasts longer or shorter, and a mel band nominally at f covers f * data_hz / rate_hz.
+    Audio at another rate is fed to it without resampling (Mohammadi et al. 2024, section III): a window of `window`
+    samples then lasts longer or shorter, and a mel band nominally at f covers f * data_hz / rate_hz.
     """
 
     rate_hz: int
-    window: int  # samples, and FFT size
+    window: int  # samples; also the FFT size
     hop: int  # samples
     f_min_hz: float
     f_max_hz: float
     num_mels: int
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames that a clip of `num_samples` gives, centred and reflected at both ends."""
+        """The number of frames in `num_samples`; frames are centred, and a clip is reflected at both ends."""
         return num_samples // self.hop + 1
 
     def decibels(self, logmel: Any) -> Any:
-        """A log-mel as a figure shows it [dB]."""
+        """The log-mel in decibels, for figures."""
         return logmel
 
 
 @dataclass(frozen=True)
 class KaldiFrontEnd(FrontEnd):
-    """A log-mel of a pre-emphasised waveform in Kaldi's mel bands, normalised by two constants.
+    """A log-mel of a pre-emphasised waveform in Kaldi's mel bands, normalised with two constants.
 
-    Its frames are `taper` samples long and stand in the middle of the `window` that is transformed.
+    A frame is `taper` samples long, centred in the `window` of the FFT.
     """
 
     taper: int  # samples of the symmetric Hann window
-    pre_emphasis: float  # of the sample before, which is taken off each
+    pre_emphasis: float  # the factor of the previous sample, which is subtracted
     floor: float  # added to the mel power before its natural logarithm
-    mean: float  # of the logarithm, taken off
-    spread: float  # that it is divided by
+    mean: float  # subtracted from the logarithm
+    spread: float  # by which the difference is divided
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a clip: the first sample has none before it, so that one is lost."""
+        """Frames of a clip; pre-emphasis drops the first sample, which has no previous one."""
         return (num_samples - 1) // self.hop + 1
 
     def decibels(self, logmel: Any) -> Any:
-        """A log-mel as a figure shows it [dB], its normalisation undone."""
+        """The log-mel in decibels, for figures: its normalisation is undone."""
         return (logmel * self.spread + self.mean) * (10 / math.log(10))
 
 
 @dataclass(frozen=True)
 class Passport:
-    """A published checkpoint: which file, where from, how to know it, under which licence."""
+    """A published checkpoint: its file, source, size, hash and licence."""
 
     file: str
     source: str
     pretrained_on: str
     licence: str
-    num_bytes: int | None = None  # None where no public record states it
+    num_bytes: int | None = None  # None if no public record states it
     sha256: str | None = None
-    hub_id: str = ""  # repository of the Hugging Face hub whose cache on this disk may hold the file, as "owner/name"
-    command: str = ""  # of a shell, that gets the file and writes it to {path}; empty where none is known
+    hub_id: str = ""  # repository on the Hugging Face hub, "owner/name"; the local cache of the hub may hold the file
+    command: str = ""  # the shell command that gets the file and writes it to {path}; empty if none is known
 
 
 @dataclass(frozen=True)
@@ -92,33 +92,33 @@ class Card:
 
     backbone: str
     pretrain_hz: int
-    inputs: tuple[str, ...]  # parts of trainable/inputs/ that it can be given, its own first
-    front_end: FrontEnd  # of a network that takes waveforms alone only the rate counts
-    min_samples: int  # shortest clip
-    num_parameters: int | None  # as published, its classifier included; None where nobody has told
+    inputs: tuple[str, ...]  # parts of trainable/inputs/ that it can take, its own first
+    front_end: FrontEnd  # only the rate matters for a network that takes nothing but waveforms
+    min_samples: int  # the shortest clip
+    num_parameters: int | None  # of the published network with its classifier; None if unknown
     passport: Passport
-    bytes_per_cell: int  # of activations that a step keeps for each frame and band of a clip's log-mel, at most
-    input_norms: tuple[str, ...] = ("batch",)  # values of `TrialConfig.input_norm` that it has a use for
-    dense: bool = False  # whether its convolutions are of all channels, none depthwise or in groups
+    bytes_per_cell: int  # maximum bytes of activations in a step, for each frame and band of a clip's log-mel
+    input_norms: tuple[str, ...] = ("batch",)  # values of `TrialConfig.input_norm` that it supports
+    dense: bool = False  # whether all its convolutions are over all channels, without depthwise or grouped ones
     scalable: bool = True  # whether `TrialConfig.width` can differ from 1
 
 
 def family(backbone: str) -> str:
-    """The module of `trainable.backbones` that a name belongs to: `timm/x` is timm's, `cnn14` of whoever names it.
+    """The module of `trainable.backbones` for a network: `timm` for `timm/x`; for `cnn14`, the one with it in `NAMES`.
 
     Raises:
-        ValueError: if no family has such a bare name; names those there are.
+        ValueError: if no family has this bare name; names those that exist.
     """
     if "/" in backbone:
         return backbone.partition("/")[0]
-    found = bare_names()
-    if backbone not in found:
-        others = [name for name in families() if name not in found.values()]
+    family_of = bare_names()
+    if backbone not in family_of:
+        others = [name for name in families() if name not in family_of.values()]
         raise ValueError(
-            f"backbone={backbone!r}: there is no such network; there are {', '.join(found)}, and family/name of "
+            f"backbone={backbone!r}: there is no such network; there are {', '.join(family_of)}, and family/name of "
             f"{', '.join(others)}"
         )
-    return found[backbone]
+    return family_of[backbone]
 
 
 def families() -> list[str]:
@@ -128,18 +128,18 @@ def families() -> list[str]:
 
 @functools.cache
 def bare_names() -> Mapping[str, str]:
-    """The family of each network that is called by its name alone: those in `NAMES` at the top of the family's file.
+    """The family of each network whose name has no family in it; such names are in `NAMES` at the top of a file.
 
-    The files are read and not run, because a trial loads no family but its own (`sweeps.engine.modules` counts them).
+    The files are read but not run, because a trial loads no family but its own (`sweeps.engine.modules` counts them).
 
     Raises:
-        ValueError: if the names of a family must be computed.
+        ValueError: if `NAMES` of a family would have to be computed.
     """
     return {name: stem for stem in families() for name in _names(BACKBONES / f"{stem}.py") if "/" not in name}
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """What a family's file gives `NAMES` at its top; nothing where it does not."""
+    """The value of `NAMES` at the top of a family's file; empty if it has none."""
     for node in ast.parse(path.read_bytes(), path.name).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and re.match("NAMES( =|:)", ast.unparse(node)):
             try:
@@ -150,25 +150,25 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def module(backbone: str) -> ModuleType:
-    """The family's module: one file, in which nothing that stands at its top loads torch.
+    """The module of a network's family: one file, which does not import torch at its top.
 
     It has `card(backbone, pretrain_hz) -> Card`; `build(config, num_classes, *, generator) -> Backbone`, the network
-    with random weights; and `from_published(config, network, state) -> state dict`, a published file's tensors under
-    the names of that network. It may have `NAMES`, a tuple of texts: its networks that are called by a name alone; and
-    `TITLE`, what papers call its networks, where that is not the file's name in capitals.
+    with random weights; and `from_published(config, network, state) -> state dict`, the tensors of a published file
+    under the names of that network. It may have `NAMES`, a tuple with its networks, where names without `family/` are
+    allowed; and `TITLE`, the name of its networks in papers, if that is not the name of the file in capitals.
 
     Raises:
-        ValueError: if there is no such family, or none with a network of that name alone.
+        ValueError: if there is no such family, or no family has a network with this bare name.
     """
-    found = family(backbone)
-    name = f"trainable.backbones.{found}"
-    unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{found}.py")
-    if not re.fullmatch("[A-Za-z0-9]+", found):  # another folder
+    family_name = family(backbone)
+    name = f"trainable.backbones.{family_name}"
+    unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{family_name}.py")
+    if not re.fullmatch("[A-Za-z0-9]+", family_name):  # it could lead to another folder
         raise unknown
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # the family is there and lacks something itself
+        if error.name != name:  # the family exists, but one of its own imports fails
             raise
         raise unknown from None
 
@@ -177,7 +177,7 @@ def card(backbone: str, pretrain_hz: int) -> Card:
     """The card of `backbone` pre-trained at `pretrain_hz`.
 
     Raises:
-        ValueError: if there is no such family, no such network in it, or none at that rate; names those there are.
+        ValueError: if there is no such family, network or rate; names those that exist.
     """
-    found: Card = module(backbone).card(backbone, pretrain_hz)
-    return found
+    loaded: Card = module(backbone).card(backbone, pretrain_hz)
+    return loaded

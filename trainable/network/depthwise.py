@@ -1,8 +1,8 @@
-"""Depthwise convolutions on a CPU: their gradients in ways that are fast there, where PyTorch's own is not.
+"""Faster gradients of depthwise convolutions on a CPU, where PyTorch's own are slow.
 
-What PyTorch 2.14 (oneDNN 3.12) lacks fast code for: the gradient of a kernel's weights if it has more than three
-columns, which took a quarter of ConvNeXtV2's training step; and in bfloat16 the gradient of the input of a convolution
-with a stride, which made MobileNetV3's step slower than in float32. `benchmarks/layers.py` shows both.
+PyTorch 2.14 (oneDNN 3.12) lacks fast code for two gradients. One is that of the weights of a kernel with more than
+three columns, which took a quarter of ConvNeXtV2's training step. The other, in bfloat16, is that of the input of a
+convolution with a stride, which made MobileNetV3's step slower than in float32. `benchmarks/layers.py` shows both.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.autograd.function import once_differentiable
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-STRIP = 3  # columns of a kernel that there is fast code for
+STRIP = 3  # the maximum number of kernel columns for which there is fast code
 
 
 def use_fast_gradients(network: nn.Module) -> None:
-    """Has each depthwise convolution of `network` whose gradients would be slow on a CPU take them in another way.
+    """Changes the gradients of the depthwise convolutions in `network` that would be slow on a CPU to a faster way.
 
-    Parameters, names and results are as before, but for the order in which gradients are added up.
+    Parameters, names and results stay the same, except for the order in which gradients are added up.
     """
     for module in network.modules():
         if is_slow(module):
@@ -31,9 +31,9 @@ def use_fast_gradients(network: nn.Module) -> None:
 
 
 def is_slow(module: nn.Module) -> bool:
-    """Whether a module is a plain depthwise convolution, each channel for itself, whose kernel is wide or steps."""
+    """Whether a module is a plain depthwise convolution with a wide kernel or a stride."""
     return (
-        type(module) is nn.Conv2d  # not a subclass: it may pad in its own way
+        type(module) is nn.Conv2d  # not a subclass, which may pad in another way
         and module.groups == module.in_channels == module.out_channels
         and (module.kernel_size[1] > STRIP or module.stride != (1, 1))
         and module.dilation == (1, 1)
@@ -43,10 +43,12 @@ def is_slow(module: nn.Module) -> bool:
 
 
 class Depthwise(nn.Conv2d):
-    """A depthwise convolution whose gradients are `_Convolution`'s."""
+    """A depthwise convolution with the gradients of `_Convolution`."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.is_autocast_enabled(input.device.type) and input.dtype != torch.float64:  # as PyTorch's own does
+        if (
+            torch.is_autocast_enabled(input.device.type) and input.dtype != torch.float64
+        ):  # like PyTorch's own convolution
             to = torch.get_autocast_dtype(input.device.type)
             input, weight, bias = input.to(to), weight.to(to), None if bias is None else bias.to(to)
         convolved: Tensor = _Convolution.apply(input, weight, bias, self.stride, self.padding)
@@ -76,7 +78,7 @@ class _Convolution(torch.autograd.Function):
             of_x = _input_gradient(grad, x, weight, ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
             of_weight = _weight_gradient(grad, x, weight, ctx.stride, ctx.padding)
-        if ctx.needs_input_grad[2]:  # in PyTorch's own way it would cost the whole kernel's gradient again
+        if ctx.needs_input_grad[2]:  # PyTorch's own way would cost the gradient of the whole kernel again
             of_bias = grad.sum((0, 2, 3))
         return of_x, of_weight, of_bias, None, None
 
@@ -84,34 +86,34 @@ class _Convolution(torch.autograd.Function):
 def _input_gradient(
     grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
 ) -> Tensor:
-    """The gradient of the input; with a stride never in bfloat16, which is slower than float32 by far."""
+    """The gradient of the input; with a stride it is never in bfloat16, which is far slower than float32."""
     exact = x.dtype if stride == (1, 1) else torch.promote_types(x.dtype, torch.float32)
-    grad, given, weight = grad.to(exact), x.to(exact), weight.to(exact)
-    return _gradients(grad, given, weight, stride, padding, of_weight=False)[0].to(x.dtype)
+    grad, exact_x, weight = grad.to(exact), x.to(exact), weight.to(exact)
+    return _gradients(grad, exact_x, weight, stride, padding, of_weight=False)[0].to(x.dtype)
 
 
 def _weight_gradient(
     grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
 ) -> Tensor:
-    """The gradient of the weights: each strip of columns is that of a kernel of its own, on the columns it meets."""
+    """The gradient of the weights: each strip of columns is a separate kernel on the input columns that it meets."""
     if weight.shape[3] <= STRIP:
         return _gradients(grad, x, weight, stride, padding, of_weight=True)[1]
     padded = F.pad(x, (padding[1], padding[1]))
     reach = (grad.shape[3] - 1) * stride[1]
-    found = []
+    strips = []
     for number, strip in enumerate(weight.split(STRIP, dim=3)):
         first = number * STRIP
         met = padded[..., first : first + reach + strip.shape[3]].contiguous(memory_format=torch.channels_last)
-        found.append(_gradients(grad, met, strip, stride, (padding[0], 0), of_weight=True)[1])
-    return torch.cat(found, dim=3)
+        strips.append(_gradients(grad, met, strip, stride, (padding[0], 0), of_weight=True)[1])
+    return torch.cat(strips, dim=3)
 
 
 def _gradients(
     grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], of_weight: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """PyTorch's own gradients of a depthwise convolution: the first, of its input, or the second, of its weights."""
+    """PyTorch's own gradients of a depthwise convolution: of the input at index 0, or of the weights at index 1."""
     needs = (not of_weight, of_weight, False)
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
         grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), needs
     )
-    return found
+    return gradients

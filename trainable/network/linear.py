@@ -1,4 +1,4 @@
-"""What a linear probe trains: a network's classifier on the embeddings of clips."""
+"""Linear probes: the classifier of a network, trained on the embeddings of clips."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class LinearProbe(Backbone):
-    """The dropout and the classifier of a network, whose input is an embedding.
+    """The dropout and the classifier of a network; the input is an embedding.
 
-    The classifier is the network's own: to train the one is to train the other.
+    The probe and the network share the classifier, so training the probe trains the network.
     """
 
     def __init__(self, network: Backbone) -> None:
@@ -32,18 +32,18 @@ class LinearProbe(Backbone):
     def embed(
         self, x: Float[Tensor, "batch features"], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """The embedding as it is."""
+        """The embedding, unchanged."""
         return x
 
 
 def embedded(config: TrialConfig, network: Backbone, clips: Examples) -> Examples:
-    """The same clips, each as what `network` feeds its classifier: (clips, features), in single precision."""
+    """The clips with their embeddings by `network` as inputs: (clips, features), in single precision."""
     embeddings = torch.from_numpy(predict(_Embedder(network), clips, config))
     return replace(clips, inputs=embeddings.to(clips.labels.device), scale=None)
 
 
 class _Embedder(Backbone):
-    """A network that ends with its embedding, so that it is embedded as it is predicted."""
+    """A network whose output is its embedding, so that `predict` can embed clips."""
 
     def __init__(self, network: Backbone) -> None:
         super().__init__(head_dropout=0)

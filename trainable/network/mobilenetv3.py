@@ -1,6 +1,6 @@
 """MobileNetV3 (Howard et al. 2019) on log-mels, as EfficientAT (Schmid et al. 2023) trained it on AudioSet.
 
-Frames are rows and mel bands are columns, as in every network here; published kernels have them the other way round.
+Frames are rows and mel bands are columns, as in every network here; published kernels have them swapped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 STEM, LAST, HIDDEN = 16, 6, 1280  # channels; how often the last block's; size of the embedding, at width 1
-BLOCKS = (  # kernel, channels inside, channels out, squeeze and excitation, Hardswish instead of ReLU, stride
+BLOCKS = (  # kernel, channels inside, channels out, whether it has squeeze-and-excitation, Hardswish instead of ReLU, stride
     (3, 16, 16, False, False, 1),
     (3, 64, 24, False, False, 2),
     (3, 72, 24, False, False, 1),
@@ -39,7 +39,7 @@ RENAMED = {".conc_se_layers.0.": ".", "classifier.2.": "hidden.", "classifier.5.
 
 
 def eighths(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, and not more than a tenth below what was asked for."""
+    """The nearest multiple of 8, at least 8, and at most a tenth less than `channels`."""
     found = max(8, int(channels + 4) // 8 * 8)
     return found + 8 if found < 0.9 * channels else found
 
@@ -60,7 +60,7 @@ def convolution(
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by what two layers make of their means."""
+    """Weights channels by two layers on their means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widens, convolves each channel for itself, and narrows; adds what came in where that has the same shape."""
+    """Widens, convolves each channel by itself, and narrows; adds its input if the shapes agree."""
 
     def __init__(
         self, in_channels: int, kernel: int, inside: int, out_channels: int, excited: bool, hard: bool, stride: int
@@ -155,7 +155,7 @@ def build(width: float, num_classes: int, *, head_dropout: float, generator: tor
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A published state dict under the names of `MobileNetV3`, its kernels turned so that frames are rows."""
+    """A published state dict under the names of `MobileNetV3`, its kernels transposed so that frames are rows."""
     found = {}
     for name, value in state.items():
         for theirs, ours in RENAMED.items():

@@ -1,4 +1,4 @@
-"""The network that a trial starts from, and the check that all those of a plan can start before any trial does."""
+"""The network from which a trial starts, and a check, before any trial starts, that all networks of a plan can."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WIDE = 10_000_000  # parameters
 
 
 def start_network(config: TrialConfig, num_classes: int, checkpoint: Path | None) -> Backbone:
-    """The network that a trial starts from, on the CPU: pre-trained or random, with a new classifier.
+    """The network from which a trial starts, on the CPU: pre-trained or random, with a new classifier.
 
-    Trials with one seed start from one classifier, whatever their rates: their comparison is paired.
+    Trials with the same seed start from the same classifier, whatever their rates, so that comparisons are paired.
 
     Raises:
         BackboneError: if there is no such network, or it cannot be built for the trial's clips.
-        WrongWeights: if the checkpoint is damaged, or of another network or front end.
+        WrongWeights: if the checkpoint is damaged, or belongs to another network or front end.
     """
     family = module(config.backbone)
     network: Backbone = family.build(config, num_classes, generator=generator(config.seed, "weights"))
@@ -42,12 +42,12 @@ def start_network(config: TrialConfig, num_classes: int, checkpoint: Path | None
 
 
 def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Backbone:
-    """The network on its device, its weights in the order and its gradients in the ways that are fastest there."""
+    """The network on its device, with the memory layout and the layers that are fastest there."""
     if device.type == "cpu":
         use_fast_gradients(network)
     else:
         use_fast_layers(network)
-    # On a CPU channels last makes narrow and depthwise convolutions up to twice as fast, but wide dense ones a tenth
+    # On a CPU, channels_last makes narrow and depthwise convolutions up to twice as fast, but wide dense ones a tenth
     # slower (benchmarks/network.py).
     wide = (config.card.num_parameters or 0) * config.width**2 > WIDE
     if device.type == "cpu" and config.card.dense and wide:
@@ -56,14 +56,14 @@ def laid_out(network: Backbone, config: TrialConfig, device: torch.device) -> Ba
 
 
 def check_starts(trials: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None]) -> None:
-    """Builds each different network once, loads the checkpoint that it is for, and shows it the shape of its clips.
+    """Builds each different network once, loads its checkpoint, and runs it on the shape of its clips.
 
     Args:
-        checkpoints: the file of each trial, by key.
+        checkpoints: the checkpoint of each trial, by key.
 
     Raises:
-        BackboneError: if one does not exist, or cannot take such clips; all are named at once.
-        WrongWeights: if a checkpoint is damaged, or of another network or front end; all are named at once.
+        BackboneError: if a network does not exist or cannot take its clips; all such networks are named.
+        WrongWeights: if a checkpoint is damaged or belongs to another network or front end; all of them are named.
     """
     problems: dict[str, type[ValueError]] = {}
     for trial in starts(trials, checkpoints):
@@ -79,15 +79,15 @@ def _show(network: Backbone, config: TrialConfig) -> None:
     """Runs the network on shapes alone, which costs no arithmetic.
 
     Raises:
-        BackboneError: if it cannot take clips of that length.
+        BackboneError: if it cannot take clips of this length.
     """
     shape = config.given.shape(config)
     try:
         network.to("meta")(torch.empty(2, *shape, device="meta"))
     except (AssertionError, RuntimeError) as error:
-        given = " x ".join(map(str, shape))
+        size = " x ".join(map(str, shape))
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BackboneError(
             f"backbone={config.backbone!r}: cannot take a clip of {config.clip_s:g} s at data_hz={config.data_hz}, "
-            f"{given}: {reason}; choose another data_hz, clip_s or backbone"
+            f"{size}: {reason}; choose another data_hz, clip_s or backbone"
         ) from error

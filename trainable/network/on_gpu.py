@@ -1,8 +1,8 @@
-"""Layers on a GPU, computed in ways that are fast there where PyTorch's own are not; values are the same.
+"""Faster layers for a GPU, where PyTorch's own are slow; their values are the same.
 
-What PyTorch 2.11 lacks fast code for (`benchmarks/gpu.py` shows it): the gradient of an average pooling, which took a
-fifth of CNN14's step; one-dimensional layers, which it computes channel by channel in memory and cuDNN turns round at
-every convolution; and the gradient of a convolution of one channel, the first of a network that takes waveforms.
+PyTorch 2.11 lacks fast code for three things (`benchmarks/gpu.py` shows them): the gradient of an average pooling,
+which took a fifth of CNN14's step; one-dimensional layers, whose memory layout cuDNN transposes at every convolution;
+and the gradient of a convolution with one input channel, which is the first layer of a network for waveforms.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 
 def use_fast_layers(network: nn.Module) -> None:
-    """Has the layers of `network` that would be slow on a GPU computed in another way.
+    """Replaces the computation of the layers in `network` that would be slow on a GPU.
 
-    Parameters, names and results are as before, but for the order in which numbers are added up.
+    Parameters, names and results stay the same, except for the order in which numbers are added up.
     """
     for module in network.modules():
         if (kind := FAST.get(type(module))) and is_plain(module):
             module.__class__ = kind  # it stays the same object, with its parameters, names and hooks
-            if isinstance(module, LineConv):  # in the order in which it is used, as `channels_last` does for planes
+            if isinstance(
+                module, LineConv
+            ):  # the memory layout in which it is used, like `channels_last` in two dimensions
                 module.weight.data = module.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a layer pads with zeros, or pools without overlap and padding: all that the fast ones can do."""
+    """Whether a layer is simple enough for a fast one: it pads with zeros, or pools without overlap or padding."""
     if isinstance(module, nn.Conv1d):
         return module.padding_mode == "zeros" and not isinstance(module.padding, str)
     if isinstance(module, nn.AvgPool2d):
@@ -43,27 +45,27 @@ def is_plain(module: nn.Module) -> bool:
 
 
 class FastPool(nn.AvgPool2d):
-    """An average pooling without overlap whose gradient is spread in one pass."""
+    """An average pooling without overlap; its gradient takes one pass."""
 
     def forward(self, x: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch channels *pooled"]:
-        """The mean of each field; an unfinished one at the end is dropped."""
+        """The mean of each window; an incomplete one at the end is dropped."""
         pooled: Tensor = _Pool.apply(x, _pair(self.kernel_size))
         return pooled
 
 
 class LinePool(nn.AvgPool1d):
-    """The same along one axis."""
+    """An average pooling along one axis without overlap; its gradient takes one pass."""
 
     def forward(self, x: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch channels pooled"]:
-        """The mean of each field; an unfinished one at the end is dropped."""
+        """The mean of each window; an incomplete one at the end is dropped."""
         pooled: Tensor = _Pool.apply(x.unsqueeze(2), (1, _single(self.kernel_size)))
         return pooled.squeeze(2)
 
 
 class LineConv(nn.Conv1d):
-    """A convolution along one axis as one of a plane of one row, with the channels of a sample beside each other.
+    """A convolution along one axis, computed in two dimensions on a plane with one row, in channels_last layout.
 
-    Of one channel, it is a product with the frames of the waveform.
+    With one input channel it is a matrix product with the frames of the waveform.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -78,19 +80,19 @@ class LineConv(nn.Conv1d):
 
 
 class LineNorm(nn.BatchNorm1d):
-    """A batch normalisation along one axis as one of a plane of one row, whose channels may lie beside each other."""
+    """A batch normalisation along one axis, computed on a plane with one row, in any memory layout."""
 
     def forward(self, input: Float[Tensor, "batch channels *samples"]) -> Float[Tensor, "batch channels *samples"]:
-        """Normalised, and in training the running moments updated."""
+        """The normalised input; in training the running moments are updated."""
         if input.ndim == 2:
             return super().forward(input)
-        found = super().forward(input.unsqueeze(2))
-        # Autograd would copy a view thrice for the ReLU that changes it in place, and this is not one to it.
-        line: Tensor = torch.ops.aten._unsafe_view(found, input.shape)
+        normalised = super().forward(input.unsqueeze(2))
+        # The ReLU changes the result in place. Autograd would copy a view three times for that; this is not a view.
+        line: Tensor = torch.ops.aten._unsafe_view(normalised, input.shape)
         return line
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Takes a plane too."""
+        """Accepts a plane too."""
 
 
 FAST: dict[type[nn.Module], type[nn.Module]] = {
@@ -112,13 +114,13 @@ class _Pool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Float[Tensor, "batch channels pooled_rows pooled_columns"]) -> tuple[Tensor, None]:
-        """Every input of a field has the same share of its gradient; written with channels last."""
+        """Every input of a window gets the same share of its gradient; the memory layout is channels_last."""
         (high, wide), (batch, channels, rows, columns) = ctx.size, ctx.given
-        each = (grad / (high * wide)).permute(0, 2, 3, 1)
-        num_rows, num_columns = each.shape[1] * high, each.shape[2] * wide
+        shares = (grad / (high * wide)).permute(0, 2, 3, 1)
+        num_rows, num_columns = shares.shape[1] * high, shares.shape[2] * wide
         of_x = grad.new_empty(batch, rows, columns, channels)
-        fields = of_x[:, :num_rows, :num_columns].unflatten(2, (-1, wide)).unflatten(1, (-1, high))
-        fields.copy_(each[:, :, None, :, None])
+        windows = of_x[:, :num_rows, :num_columns].unflatten(2, (-1, wide)).unflatten(1, (-1, high))
+        windows.copy_(shares[:, :, None, :, None])
         of_x[:, num_rows:] = 0
         of_x[:, :, num_columns:] = 0
         return of_x.permute(0, 3, 1, 2), None

@@ -1,4 +1,4 @@
-"""Any network that turns a picture of one channel into an embedding, as a backbone: the log-mel is the picture."""
+"""Turns any network that embeds pictures with one channel into a backbone: the log-mel is the picture."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 
 class ImageBackbone(Backbone):
-    """Normalises a log-mel, hands it to a `trunk` that was made for pictures, and classifies the trunk's embedding.
+    """Normalises a log-mel, embeds it with a `trunk` that was made for pictures, and classifies the embedding.
 
-    Nothing is resized: a mel band is a column of the picture, a frame a row.
+    Nothing is resized: a mel band is a column of the picture, and a frame is a row.
 
     Args:
-        trunk: from (batch, 1, frames, mels) to (batch, features).
+        trunk: a network from (batch, 1, frames, mels) to (batch, features).
         last_features: the name of its layer whose output is the last map, (batch, channels, rows, columns).
+        features: size of the embedding.
         input_norm: see `TrialConfig`.
-        num_mels: bands of the log-mel.
+        num_mels: number of mel bands.
     """
 
     def __init__(
@@ -44,34 +45,34 @@ class ImageBackbone(Backbone):
 
     @property
     def last_features(self) -> nn.Module:
-        """The trunk's last layer that still has rows and columns."""
+        """The last layer of the trunk whose output has rows and columns."""
         return self.trunk.get_submodule(self._last_features)
 
     def embed(
         self, x: Float[Tensor, "samples *channel frames mels"], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """What feeds the classifier: the trunk's pooled output."""
+        """The embedding, which is the classifier's input: the pooled output of the trunk."""
         x = x if x.ndim == 4 else x.unsqueeze(1)
         embedding: Tensor = self.trunk(augment(self.norm(x)))
         return embedding
 
     def fit_input(self, mean: float, std: float) -> None:
-        """Takes the training clips' mean and standard deviation [dB], for the normalisation "standard"."""
+        """Sets the mean and standard deviation of the training clips [dB], for the normalisation "standard"."""
         if isinstance(self.norm, Standard):
             self.norm.mean.fill_(mean)
             self.norm.std.fill_(std)
 
 
 class MelBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of each mel band, with weights of its own, as PANNs begin with."""
+    """Batch normalisation of each mel band, with its own weights, like the first layer of PANNs."""
 
     def forward(self, x: Float[Tensor, "batch 1 frames mels"]) -> Float[Tensor, "batch 1 frames mels"]:
-        """Bands with mean 0 and deviation 1 over the batch, or over what the training batches were."""
+        """Normalises each band: in training by the moments of the batch, later by the running moments."""
         return super().forward(x.transpose(1, 3)).transpose(1, 3)
 
 
 class Standard(nn.Module):
-    """(x - mean) / std, with the mean and the standard deviation of all training clips."""
+    """Computes (x - mean) / std, with the mean and the standard deviation of all training clips."""
 
     mean: Tensor
     std: Tensor

@@ -1,4 +1,4 @@
-"""Cross-entropy of each class's sigmoid, as networks for several labels at once are trained."""
+"""Cross-entropy of the sigmoid of each class, the usual objective for clips with several labels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Part):
-    """Mean binary cross-entropy over samples and classes [nat]; a mixed sample has two labels in part.
+    """Mean binary cross-entropy over samples and classes [nat]; a mixed sample has two partial labels.
 
     Source:
         Kong et al. 2020 (PANNs), Eq. (1).
     """
 
     def ready(self, config: TrialConfig, network: Backbone) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
-        """What gives the terms of a batch's loss, from its logits and targets, both (samples, classes)."""
+        """The function from logits and targets, both (samples, classes), to the terms of a batch's loss."""
         import torch.nn.functional as F
 
         return lambda logits, targets: {

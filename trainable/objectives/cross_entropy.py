@@ -20,9 +20,9 @@ class CrossEntropy(Part):
     """Mean cross-entropy over the samples [nat]."""
 
     def ready(self, config: TrialConfig, network: Backbone) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
-        """What gives the terms of a batch's loss, from its logits and targets, both (samples, classes).
+        """The function from logits and targets, both (samples, classes), to the terms of a batch's loss.
 
-        Their sum is lowered; where there are several, each is a curve of the run.
+        Training minimises their sum; if there are several, each is a curve of the run.
         """
         import torch.nn.functional as F
 

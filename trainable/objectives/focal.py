@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy in which clips that are right already count little."""
+"""Focal loss: a cross-entropy in which clips that are already classified well count little."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Focal(Part):
-    """Mean over samples of -(1 - p)^gamma log p, p the probability of the label [nat]; of a mixture, by its shares.
+    """Mean over samples of -(1 - p)^gamma log p, where p is the probability of the label [nat].
+
+    A mixture has this loss for each of its labels, weighted by its share.
 
     Source:
-        Lin et al. 2017, Eq. (4), of the softmax and without weights of classes.
+        Lin et al. 2017, Eq. (4), for the softmax and without class weights.
     """
 
     gamma: float = 2.0  # 0 is cross-entropy
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses a gamma that would favour what is right already.
+        """Refuses a negative gamma, which would favour clips that are already right, and an extreme one.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
@@ -35,12 +37,12 @@ class Focal(Part):
             raise ValueError(f"objective.gamma={self.gamma:g}: must be at least 0 and at most 100")
 
     def ready(self, config: TrialConfig, network: Backbone) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
-        """What gives the terms of a batch's loss, from its logits and targets, both (samples, classes)."""
+        """The function from logits and targets, both (samples, classes), to the terms of a batch's loss."""
         import torch.nn.functional as F
 
         def terms(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
             log_p = F.log_softmax(logits, dim=1)
-            each = -targets * (1 - log_p.exp()).pow(self.gamma) * log_p
-            return {"focal": each.sum(dim=1).mean()}
+            losses = -targets * (1 - log_p.exp()).pow(self.gamma) * log_p
+            return {"focal": losses.sum(dim=1).mean()}
 
         return terms

@@ -1,1 +1,1 @@
-"""What a trial leaves: its record, its scores, and what it took."""
+"""The result of a trial: its record, its scores, and the resources it used."""

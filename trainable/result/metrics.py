@@ -1,4 +1,4 @@
-"""Scores of logits: what a trial reports. Everything else is computed later from its stored predictions."""
+"""Scores of logits, which a trial reports. Everything else is computed later from its stored predictions."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 
 class NotFinite(FloatingPointError):
-    """A loss that is NaN or infinite, with the epoch and the step at which it first was."""
+    """A loss that is NaN or infinite; the message names the epoch and the step at which this happened first."""
 
 
 def hits(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> Float[np.ndarray, " clips"]:
-    """1 for each clip whose largest logit is the label's, 0 for the others."""
-    found: np.ndarray = (logits.argmax(axis=1) == labels).astype(np.float64)
-    return found
+    """For each clip, 1 if the largest logit is the label's, else 0."""
+    is_hit: np.ndarray = (logits.argmax(axis=1) == labels).astype(np.float64)
+    return is_hit
 
 
 def accuracy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
-    """Share of clips whose largest logit is the label's."""
+    """The share of clips whose largest logit is the label's."""
     return float(np.mean(hits(logits, labels)))
 
 
 def costs(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> Float[np.ndarray, " clips"]:
     """Negative log-likelihood of each clip's label [nat]."""
-    found: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
-    return found
+    cost: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
+    return cost
 
 
 def cross_entropy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]) -> float:
@@ -39,7 +39,7 @@ def cross_entropy(logits: Float[np.ndarray, "clips classes"], labels: Int[np.nda
 def recording_accuracy(
     logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
 ) -> float:
-    """Share of recordings whose mean clip probability is largest for the label."""
+    """The share of recordings whose label has the largest mean probability over their clips."""
     _, first, member = np.unique(recording, return_index=True, return_inverse=True)
     total = np.zeros((len(first), logits.shape[1]))
     np.add.at(total, member, np.exp(log_softmax(logits)))
@@ -47,17 +47,17 @@ def recording_accuracy(
 
 
 def log_softmax(logits: Float[np.ndarray, "clips classes"]) -> Float[np.ndarray, "clips classes"]:
-    """Logarithms of the probabilities, in double precision."""
+    """The logarithms of the probabilities, in double precision."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
 
 
 def mean_loss(losses: Float32[np.ndarray, " steps"], epoch: int) -> float:
-    """Mean over the steps of an epoch.
+    """The mean over the steps of an epoch.
 
     Raises:
-        NotFinite: naming the first step whose loss is not.
+        NotFinite: naming the first step whose loss is not finite.
     """
     values = losses.astype(np.float64)
     if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""What a result was computed with: versions, device, threads, machine."""
+"""The provenance of a result: versions, device, threads and machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("torch", "torchaudio", "timm", "numpy", "soxr", "soundfile", "ray", 
 
 
 def describe() -> dict[str, str]:
-    """Of the process that calls it."""
+    """The provenance of results from the calling process."""
     import torch
 
     on_gpu = torch.cuda.is_available()
@@ -29,7 +29,7 @@ def describe() -> dict[str, str]:
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """The interpreter, and the version here of every package that requirements.txt pins."""
+    """The version of the interpreter, and the installed version of every package that requirements.txt pins."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pinned = [name for line in lines if (name := line.partition("==")[0]) != line and re.fullmatch(r"[\w.-]+", name)]
     return {"python": platform.python_version(), **{p: _version(p) for p in pinned if _version(p)}}

@@ -1,8 +1,8 @@
-"""The record that commits a trial's result: there is one or none, it is whole, and it is never written again.
+"""The record that commits a trial's result: there is one or none, it is complete, and it is never overwritten.
 
-A trial writes its weights and predictions into a folder of its attempt, then links its record into place. A link is
-exclusive where a rename is not (racing attempts with kills: 0 of 375 trials committed twice by links, 34 of 225 by
-renames), so of two attempts at one trial the first counts, whatever the second does.
+A trial writes its weights and predictions to the folder of its attempt, then links its record into place. Unlike a
+rename, a link fails if the record exists (in races of killed attempts, links committed 0 of 375 trials twice, renames
+34 of 225). So if there are two attempts at one trial, the first one counts, whatever the second does.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from trainable.device import faults
 from trainable.device.place import NO_ROOM
 
 FILE = "record.json"
-ATTEMPT = "attempt-"  # with which the names of attempts' folders begin
+ATTEMPT = "attempt-"  # the prefix of the names of attempts' folders
 
 
 class DamagedRecord(Refusal, ValueError):
-    """A record, or a file that it vouches for, whose bytes are not those that were committed."""
+    """A record, or a file listed in it, whose bytes are not those that were committed."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A committed result: everything that a store shows, and which files belong to it."""
+    """A committed result: everything that a store shows, and the files that belong to it."""
 
     key: str
     config: dict[str, Any]
     tags: dict[str, str]  # the sweep, the hashes of data, split and weights, the corpus, the code
     scores: dict[str, float]
-    history: list[dict[str, float]]  # one row an epoch
+    history: list[dict[str, float]]  # one row per epoch
     provenance: dict[str, str]
-    attempt: str  # the folder that the files were written into
+    attempt: str  # the folder to which the files were written
     files: dict[str, str]  # name -> SHA-256
-    sizes: dict[str, int] = field(default_factory=dict)  # name -> bytes, which cost no reading to compare
+    sizes: dict[str, int] = field(default_factory=dict)  # name -> bytes, which can be compared without reading files
 
     def __post_init__(self) -> None:
         if self.files.keys() != self.sizes.keys():
@@ -49,7 +49,7 @@ class Record:
 
     @property
     def sha256(self) -> str:
-        """Of its content. No two attempts share it: each has a folder, and times, of its own."""
+        """The hash of its content. It differs between attempts, because each has its own folder and times."""
         return _digest(asdict(self))
 
 
@@ -57,10 +57,10 @@ FIELDS = {f.name for f in fields(Record)}
 
 
 def commit(folder: Path, record: Record) -> Record:
-    """Makes `record` the trial's result, on the disk when this returns, unless there is one already.
+    """Makes `record` the trial's result, unless there is one already; it is on the disk when this returns.
 
     Returns:
-        The record that counts.
+        The committed record.
     """
     part = folder / record.attempt / FILE
     with part.open("wb") as file:
@@ -71,41 +71,43 @@ def commit(folder: Path, record: Record) -> Record:
     try:
         os.link(part, folder / FILE)
     except FileExistsError:
-        found = read(folder)
-        assert found is not None
-        return found
+        committed = read(folder)
+        assert committed is not None
+        return committed
     _sync(folder)
     faults.reach("record is committed")
     return record
 
 
 def read(folder: Path) -> Record | None:
-    """The trial's record; None if it has none.
+    """The trial's record; None if there is none.
 
     Raises:
         DamagedRecord: if its bytes are not those that were committed, or if another version of this code wrote it.
     """
-    path, what = folder / FILE, "is damaged; put back a copy"
+    path, fault = folder / FILE, "is damaged; put back a copy"
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DamagedRecord(f"{path}: cannot be read ({error.strerror}); {_remedy(folder)}") from None
-    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # all that damaged bytes can do
+    with suppress(
+        ValueError, TypeError, KeyError, AttributeError, RecursionError
+    ):  # any error that damaged bytes cause
         stored = json.loads(data)["record"]
         if stored.keys() != FIELDS and _document(stored) == data:
-            what = "is whole, but another version of this code wrote it; use that version"
+            fault = "is complete, but another version of this code wrote it; use that version"
         record = Record(**stored)
-        if _encoded(record) == data:  # bytes, because 1e-05 and 1E-05 are one number
+        if _encoded(record) == data:  # bytes are compared, because 1e-05 and 1E-05 are the same number
             return record
-    raise DamagedRecord(f"{path}: {what}, or remove {folder} and delete its run in MLflow: then the trial runs again")
+    raise DamagedRecord(f"{path}: {fault}, or remove {folder} and delete its run in MLflow: then the trial runs again")
 
 
 def put_in_place(folder: Path, record: Record) -> None:
-    """Moves the record's files to where they are looked for, and removes what other attempts left, lost or killed."""
+    """Moves the files of the record to their final place, and removes the folders of all other attempts."""
     for name in record.files:
-        with suppress(FileNotFoundError):  # it is in place, or another process has just put it there
+        with suppress(FileNotFoundError):  # it is already in place, perhaps moved by another process
             (folder / record.attempt / name).replace(folder / name)
     _sync(folder)
     for attempt in folder.glob(f"{ATTEMPT}*"):
@@ -114,7 +116,7 @@ def put_in_place(folder: Path, record: Record) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Sets a record aside, so that the trial runs again; what was committed can still be read from it."""
+    """Renames a record, so that the trial runs again; the renamed file still tells what was committed."""
     path = folder / FILE
     path.rename(folder / f"forgotten-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.json")
     (folder / NO_ROOM).unlink(missing_ok=True)
@@ -122,31 +124,31 @@ def forget(folder: Path) -> None:
 
 
 def damage(folder: Path, record: Record, names: Collection[str] = (), read: bool = False) -> str:
-    """What is wrong with a result's files, a line for each that is gone or changed; empty if nothing is.
+    """The faults of a result's files, with a line for each file that is missing or changed; empty if there are none.
 
-    A kill may have left them in their attempt's folder, from where `put_in_place` takes them.
+    Files that a killed process has left in the folder of their attempt are fine; `put_in_place` moves them.
 
     Args:
-        names: only these, of those that it has; all if empty.
-        read: whether to compare what is in them, and not only their sizes, which takes no reading.
+        names: the files to check, if the record has them; empty for all files.
+        read: whether to read and compare their contents, and not only their sizes.
     """
-    wrong = []
-    for name in (name for name in record.files if not names or name in names):  # of a search's trial there are none
+    faults_found = []
+    for name in (name for name in record.files if not names or name in names):  # a search's trial has no files
         places = (f"{folder}/{name}", f"{folder}/{record.attempt}/{name}")
         path = next(filter(os.path.isfile, places), "")
-        if what := _difference(path, record.sizes[name], record.files[name] if read else ""):
-            wrong.append(f"{folder / name}: {what}; {_remedy(folder)}")
-    return "\n".join(wrong)
+        if fault := _difference(path, record.sizes[name], record.files[name] if read else ""):
+            faults_found.append(f"{folder / name}: {fault}; {_remedy(folder)}")
+    return "\n".join(faults_found)
 
 
 def check_files(folder: Path, record: Record, names: Collection[str] = ()) -> None:
-    """Refuses a result whose files are gone or changed.
+    """Refuses a result whose files are missing or changed.
 
     Args:
-        names: only these; all if empty.
+        names: the files to check; empty for all files.
 
     Raises:
-        DamagedRecord: naming all.
+        DamagedRecord: naming all such files.
     """
     if lines := damage(folder, record, names, read=True):
         raise DamagedRecord(lines)
@@ -156,8 +158,8 @@ def _difference(path: str, num_bytes: int, sha256: str) -> str:
     if not path:
         return "is missing"
     try:
-        if (found := Path(path).stat().st_size) != num_bytes:
-            return f"has {found:,} bytes instead of {num_bytes:,}"
+        if (size := Path(path).stat().st_size) != num_bytes:
+            return f"has {size:,} bytes instead of {num_bytes:,}"
         if not sha256:
             return ""
         with Path(path).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which clips an epoch takes, and in which order, one file each, found by its name.
+"""Samplers, which choose the clips of an epoch and their order: one file each, found by its name.
 
-A sampler has `order(clips, random)`: the training clips of an epoch, in order, from a CPU generator of that epoch.
+A sampler has `order(clips, random)`: the training clips of an epoch, in order, from a CPU generator for that epoch.
 """

@@ -1,4 +1,4 @@
-"""Each class as often as every other, however many clips it has."""
+"""Draws every class equally often, however many clips it has."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Balanced(Part):
-    """As many clips an epoch as there are, the classes in turn; a small class's clips come several times.
+    """Draws as many clips per epoch as there are, the classes in turn; the clips of a small class appear several times.
 
-    Each class goes through all of its clips in a new order before any comes again, and so does the next epoch: within
-    a batch of as many samples as there are classes each has one.
+    Each class goes through all of its clips in random order before any is repeated. A batch with as many samples as
+    there are classes has one sample of each.
 
     Source:
         Kong et al. 2020 (PANNs), section VI.B.
     """
 
     def order(self, clips: Examples, random: torch.Generator) -> Int64[Tensor, " drawn"]:
-        """The clips of an epoch in the order in which they are taken, on the CPU.
+        """The indices of an epoch's clips, in order, on the CPU.
 
         Args:
-            clips: those of the training split.
-            random: of the CPU, for this epoch.
+            clips: the training clips.
+            random: a CPU generator for this epoch.
         """
         import torch
 
         labels = clips.labels.cpu()
         classes = labels.unique()
-        each = -(-len(labels) // len(classes))  # rounded up
+        num_each = -(-len(labels) // len(classes))  # rounded up
         columns = []
         for label in classes:
-            own = (labels == label).nonzero().flatten()
-            rounds = [own[torch.randperm(len(own), generator=random)] for _ in range(-(-each // len(own)))]
-            columns.append(torch.cat(rounds)[:each])
+            members = (labels == label).nonzero().flatten()
+            rounds = [
+                members[torch.randperm(len(members), generator=random)] for _ in range(-(-num_each // len(members)))
+            ]
+            columns.append(torch.cat(rounds)[:num_each])
         return torch.stack(columns, dim=1).flatten()[: len(labels)]

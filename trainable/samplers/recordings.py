@@ -1,4 +1,4 @@
-"""Each recording as often as every other, however many clips it was cut into."""
+"""Draws every recording equally often, however many clips it has."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recordings(Part):
-    """As many clips an epoch as there are; hours of one vessel then weigh no more than a minute of another.
+    """Draws as many clips per epoch as there are; hours of one vessel then weigh no more than a minute of another.
 
-    Recordings take turns in a new order each round, and each gives its clips in a new order before one comes again.
+    Recordings take turns, in a new order each round. Each goes through all of its clips in random order before any is
+    repeated.
     """
 
     def order(self, clips: Examples, random: torch.Generator) -> Int64[Tensor, " drawn"]:
-        """The clips of an epoch in the order in which they are taken, on the CPU.
+        """The indices of an epoch's clips, in order, on the CPU.
 
         Args:
-            clips: those of the training split.
-            random: of the CPU, for this epoch.
+            clips: the training clips.
+            random: a CPU generator for this epoch.
         """
         import numpy as np
         import torch
@@ -36,8 +37,11 @@ class Recordings(Part):
         members = [torch.from_numpy(np.flatnonzero(of_clip == number)) for number in range(of_clip.max() + 1)]
         num_rounds = -(-len(of_clip) // len(members))  # rounded up
         columns = []
-        for own in members:
-            again = [own[torch.randperm(len(own), generator=random)] for _ in range(-(-num_rounds // len(own)))]
-            columns.append(torch.cat(again)[:num_rounds])
+        for clips_of_one in members:
+            passes = [
+                clips_of_one[torch.randperm(len(clips_of_one), generator=random)]
+                for _ in range(-(-num_rounds // len(clips_of_one)))
+            ]
+            columns.append(torch.cat(passes)[:num_rounds])
         rounds = [row[torch.randperm(len(row), generator=random)] for row in torch.stack(columns, dim=1)]
         return torch.cat(rounds)[: len(of_clip)]

@@ -1,4 +1,4 @@
-"""Every training clip once an epoch, in a new order each time."""
+"""Draws every training clip once per epoch, in a new order each time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shuffled(Part):
-    """Every training clip once."""
+    """Draws every training clip once."""
 
     def order(self, clips: Examples, random: torch.Generator) -> Int64[Tensor, " drawn"]:
-        """The clips of an epoch in the order in which they are taken, on the CPU.
+        """The indices of an epoch's clips, in order, on the CPU.
 
         Args:
-            clips: those of the training split.
-            random: of the CPU, for this epoch.
+            clips: the training clips.
+            random: a CPU generator for this epoch.
         """
         import torch
 

@@ -9,8 +9,8 @@ from trainable.learning.part import Part
 
 @dataclass(frozen=True)
 class Constant(Part):
-    """The trial's `lr`, always."""
+    """Always the trial's `lr`."""
 
     def factor(self, epoch: int, num_epochs: int) -> float:
-        """What `lr` is multiplied by in an epoch, counted from 1, of a trial that has so many at most."""
+        """The factor of `lr` in an epoch, counted from 1, of a trial with at most `num_epochs`."""
         return 1.0

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cosine(Part):
-    """`lr` in the first epoch, and `least` of it in the last.
+    """Falls from `lr` in the first epoch to `least` times `lr` in the last.
 
     Source:
-        Loshchilov and Hutter 2017 (SGDR), Eq. (5), by the epoch and without restarts.
+        Loshchilov and Hutter 2017 (SGDR), Eq. (5), by epoch and without restarts.
     """
 
     least: float = 0.0  # as a fraction of `lr`
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses an end that is no fall.
+        """Refuses a last value that is not below the first.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
@@ -32,6 +32,6 @@ class Cosine(Part):
             raise ValueError(f"schedule.least={self.least:g}: must be at least 0 and below 1")
 
     def factor(self, epoch: int, num_epochs: int) -> float:
-        """What `lr` is multiplied by in an epoch, counted from 1, of a trial that has so many at most."""
-        done = (epoch - 1) / max(1, num_epochs - 1)
-        return self.least + (1 - self.least) * (1 + math.cos(math.pi * done)) / 2
+        """The factor of `lr` in an epoch, counted from 1, of a trial with at most `num_epochs`."""
+        progress = (epoch - 1) / max(1, num_epochs - 1)
+        return self.least + (1 - self.least) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,4 +1,4 @@
-"""A learning rate that drops after some epochs."""
+"""A learning rate that drops after given epochs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Steps(Part):
-    """`lr`, multiplied by `drop` once for each of the epochs `after` that is over."""
+    """Multiplies `lr` by `drop` after each of the epochs in `after`."""
 
-    after: str = ""  # epochs, rising: "30,45"
+    after: str = ""  # epochs in rising order: "30,45"
     drop: float = 0.1
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses epochs that do not rise, and a factor that is no drop.
+        """Refuses epochs that are not in rising order, and a factor that is not a drop.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
@@ -35,9 +35,9 @@ class Steps(Part):
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """Those after which the learning rate drops."""
+        """The epochs after which the learning rate drops."""
         return tuple(map(int, self.after.split(",")))
 
     def factor(self, epoch: int, num_epochs: int) -> float:
-        """What `lr` is multiplied by in an epoch, counted from 1: it follows from the number, so resuming is exact."""
+        """The factor of `lr` in an epoch, counted from 1; it depends only on the epoch, so resuming is exact."""
         return self.drop ** sum(epoch > last for last in self.epochs)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Accuracy(ClipScore):
-    """Of clips, as a fraction."""
+    """The accuracy of clips, as a fraction."""
 
     title = "accuracy"
     higher_is_better = True
@@ -26,7 +26,7 @@ class Accuracy(ClipScore):
     def of_clips(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
     ) -> Float[np.ndarray, " clips"]:
-        """1 where the highest logit is at the label, else 0."""
+        """For each clip, 1 if the largest logit is the label's, else 0."""
         from trainable.result import metrics
 
         return metrics.hits(logits, labels)
@@ -34,10 +34,10 @@ class Accuracy(ClipScore):
     def of_recordings(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of recordings, one vote each.
+        """The accuracy of recordings, with one vote each.
 
         Args:
-            recording: of each clip.
+            recording: the recording of each clip.
         """
         from trainable.result import metrics
 

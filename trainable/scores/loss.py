@@ -1,4 +1,4 @@
-"""Cross-entropy: what the network's probabilities cost, whatever it was trained by."""
+"""Cross-entropy of the network's probabilities, whatever objective it was trained with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Loss(ClipScore):
     def of_clips(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"]
     ) -> Float[np.ndarray, " clips"]:
-        """Of each clip [nat]."""
+        """The negative log-likelihood of each clip's label [nat]."""
         from trainable.result import metrics
 
         return metrics.costs(logits, labels)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MacroF1(Score):
-    """Of clips, as a fraction; a class that is neither there nor predicted does not count.
+    """The macro-F1 of clips, as a fraction; a class that is neither present nor predicted does not count.
 
     Source:
         scikit-learn's `f1_score(average="macro")`, checked against it.
@@ -29,15 +29,15 @@ class MacroF1(Score):
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of these clips.
+        """The macro-F1 of these clips.
 
         Args:
-            recording: of each clip; it has no say.
+            recording: the recording of each clip; it is not used.
         """
         import numpy as np
 
-        said, num_classes = logits.argmax(axis=1), logits.shape[1]
-        right = np.bincount(labels[said == labels], minlength=num_classes)
-        both = np.bincount(labels, minlength=num_classes) + np.bincount(said, minlength=num_classes)
-        there = both > 0
-        return float(np.mean(2 * right[there] / both[there]))
+        predictions, num_classes = logits.argmax(axis=1), logits.shape[1]
+        true_positives = np.bincount(labels[predictions == labels], minlength=num_classes)
+        num_claims = np.bincount(labels, minlength=num_classes) + np.bincount(predictions, minlength=num_classes)
+        counted = num_claims > 0
+        return float(np.mean(2 * true_positives[counted] / num_claims[counted]))

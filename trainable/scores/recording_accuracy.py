@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordingAccuracy(Score):
-    """Of recordings, as a fraction."""
+    """The accuracy of recordings, as a fraction."""
 
     title = "recording accuracy"
     higher_is_better = True
@@ -25,10 +25,10 @@ class RecordingAccuracy(Score):
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
-        """Of the recordings of these clips.
+        """The accuracy of the recordings of these clips.
 
         Args:
-            recording: of each clip.
+            recording: the recording of each clip.
         """
         from trainable.result import metrics
 

@@ -1,4 +1,5 @@
-"""Which part of a network is trained, one file each, found by its name.
+"""The parts of a network that can be trained: one file each, found by its name.
 
-It has `ready(config, network, roles)`: the network that the epochs train, and its examples; and `embeds`.
+Each has `ready(config, network, roles)`, which returns the network that the epochs train and its examples, and
+`embeds`, which says whether each clip is embedded once.
 """

@@ -1,4 +1,4 @@
-"""All weights are trained."""
+"""Trains all weights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Everything(Part):
     def ready(
         self, config: TrialConfig, network: Backbone, roles: Sequence[Examples]
     ) -> tuple[Backbone, Sequence[Examples]]:
-        """What a trial's epochs train, and on what: all that they are given.
+        """The network that the epochs train, and its examples: both unchanged.
 
         Args:
-            roles: the clips that are trained on, and others.
+            roles: the training clips, and those of other roles.
         """
         return network, roles

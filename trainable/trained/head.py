@@ -1,4 +1,4 @@
-"""A linear probe: a frozen network embeds each clip once, and its classifier alone is trained, on the embeddings."""
+"""A linear probe: a frozen network embeds each clip once, and only the classifier is trained, on the embeddings."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Head(Part):
-    """The classifier alone."""
+    """Only the classifier."""
 
-    embeds = True  # each clip once, before the first epoch
+    embeds = True  # whether each clip is embedded once, before the first epoch
 
     def check(self, config: TrialConfig) -> None:
-        """Refuses what changes from epoch to epoch before the classifier.
+        """Refuses settings that change the embeddings from epoch to epoch.
 
         Raises:
             ValueError: naming the field, the value and the remedy.
         """
         if config.augment:
             raise ValueError(
-                f"augment={str(config.augment)!r}: a linear probe embeds each clip once, so that there is nothing to "
+                f"augment={str(config.augment)!r}: a linear probe embeds each clip once, so there is nothing to "
                 "augment; choose augment=none, or trained=everything"
             )
         if config.input_norm == "batch" and "standard" in config.card.input_norms:
             raise ValueError(
-                f"input_norm='batch': a linear probe trains no normalisation, and {config.backbone} brings none; "
+                f"input_norm='batch': a linear probe trains no normalisation, and {config.backbone} has none; "
                 "choose input_norm=standard or none"
             )
 
     def ready(
         self, config: TrialConfig, network: Backbone, roles: Sequence[Examples]
     ) -> tuple[Backbone, Sequence[Examples]]:
-        """What a trial's epochs train, and on what: the classifier, on embeddings; all else is frozen from here on.
+        """The probe that the epochs train, and the embeddings of the clips; freezes the rest of `network`.
 
         Args:
-            roles: the clips that are trained on, and others.
+            roles: the training clips, and those of other roles.
         """
         from trainable.network.linear import LinearProbe, embedded
 

@@ -1,1 +1,1 @@
-"""Files of weights: found, checked, loaded and kept."""
+"""Finds, checks, loads and saves files of weights."""

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there: written aside, hashed, renamed, and verified when read.
+"""Checkpoints that are complete or absent: each is written under another name, hashed, renamed, and verified when read.
 
-A flipped bit in a checkpoint is loaded by torch without a word (824 of 1000 flips), so each carries its SHA-256 in a
-file beside it that `sha256sum -c` reads. The hash is in place before the checkpoint is, so a kill between the two
-leaves nothing that could be taken for whole.
+Torch silently loads a checkpoint with a flipped bit (824 of 1000 flips), so the SHA-256 of each is in a file beside it
+that `sha256sum -c` can read. The hash is written before the checkpoint, so a kill between the two leaves no checkpoint
+that looks complete.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class DamagedCheckpoint(ValueError):
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) and its hash; both are on the disk when this returns."""
-    import torch  # here: who only tidies up, as a driver does, need not wait for it
+    import torch  # imported here because a driver, which only tidies up, should not wait for it
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    data = buffer.getbuffer()  # not a second gigabyte
+    data = buffer.getbuffer()  # avoids a second copy of up to a gigabyte
     path.parent.mkdir(parents=True, exist_ok=True)
     write(_hash_file(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
     faults.reach("checkpoint hash is written")
@@ -41,7 +41,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The state that `save` wrote.
 
     Raises:
-        DamagedCheckpoint: if a byte differs, or the hash is missing.
+        DamagedCheckpoint: if a byte differs, or the file or its hash is missing.
     """
     import torch
 
@@ -50,17 +50,17 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:
-    """Where the state after `epoch` epochs is."""
+    """The file with the state after `epoch` epochs."""
     return folder / f"epoch-{epoch:04d}.pt"
 
 
 def best_file(folder: Path, epoch: int) -> Path:
-    """Where the weights of `epoch` are while it is the best so far."""
+    """The file with the weights of `epoch`, while it is the best so far."""
     return folder / f"best-{epoch:04d}.pt"
 
 
 def latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The newest whole epoch of a trial whose best weights are whole too; None when it must start afresh."""
+    """The state of a trial's last epoch with undamaged checkpoint and best weights; None if it must start afresh."""
     for path in sorted(folder.glob("epoch-*.pt"), reverse=True):
         try:
             state = load(path, device)
@@ -72,8 +72,11 @@ def latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] |
 
 
 def tidy(folder: Path, keep: set[Path]) -> None:
-    """Removes every checkpoint of a trial but those in `keep`, and what a kill left half-written."""
-    for path in [*folder.glob("epoch-*.pt*"), *folder.glob("best-*.pt*")]:  # a kill may have left a hash alone
+    """Removes the checkpoints of a trial except those in `keep`, and half-written files of killed processes."""
+    for path in [
+        *folder.glob("epoch-*.pt*"),
+        *folder.glob("best-*.pt*"),
+    ]:  # a kill may have left a hash without its file
         if path.with_name(path.name.removesuffix(".sha256")) not in keep:
             path.unlink(missing_ok=True)
     for part in folder.glob(".*.pt*"):
@@ -81,7 +84,7 @@ def tidy(folder: Path, keep: set[Path]) -> None:
 
 
 def write(path: Path, data: bytes | memoryview) -> None:
-    """Writes a file whole or not at all; it and its name are on the disk when this returns."""
+    """Writes a file completely or not at all; the file and its name are on the disk when this returns."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with part.open("wb") as file:

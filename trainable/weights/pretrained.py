@@ -1,4 +1,4 @@
-"""Gets a pre-trained checkpoint into a network: strictly, and without executing anything that the file holds."""
+"""Loads a pre-trained checkpoint into a network, strictly and without executing any code in the file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from trainable.network.backbone import Backbone
 
 State = dict[str, Tensor]
-NEVER_NEGATIVE = ("running_var", "num_batches_tracked", "norm.std")  # how the names of variances and counts end
-# A flip of the highest bit of an exponent multiplies by 2^128, which shows from 1e-26 on; float16 ends at 65,504.
+NEVER_NEGATIVE = ("running_var", "num_batches_tracked", "norm.std")  # suffixes of the names of variances and counts
+# Flipping the highest bit of an exponent multiplies by 2^128, which exceeds this from 1e-26 on; float16 ends at 65,504.
 LARGEST = 1e12
 
 
@@ -39,15 +39,15 @@ def load(
 
     A checkpoint is {"model": state dict, ...}, or a state dict alone.
 
-    The classifier takes the checkpoint's number of classes; the caller replaces it afterwards. A checkpoint may tell
-    its front end, by a "front_end" entry (the fields of `FrontEnd`) or by the fixed matrices of the published files.
+    The classifier gets the checkpoint's number of classes; the caller replaces it afterwards. A checkpoint may state
+    its front end, in a "front_end" entry (the fields of `FrontEnd`) or by the fixed matrices of the published files.
 
     Args:
-        from_published: gives a published state dict the names of `network`; what a run has left has them.
+        from_published: renames a published state dict for `network`; checkpoints of runs need no renaming.
 
     Raises:
-        WrongWeights: if the file is not a checkpoint, is damaged, holds anything but tensors and numbers, belongs to
-            another network or to another front end, or has values that no trained network has.
+        WrongWeights: if the file is not a checkpoint, is damaged, contains anything but tensors and numbers, belongs
+            to another network or front end, or has values that no trained network has.
     """
     checkpoint = _read(path)
     _check_values(checkpoint["model"], path)
@@ -68,16 +68,16 @@ def load(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The checkpoint's dictionary; executes nothing that the file holds."""
+    """The dictionary of the checkpoint; no code in the file is executed."""
     try:
         if path.suffix == ".safetensors":
             return {"model": safetensors.torch.load_file(path)}
-        if zipfile.is_zipfile(path):  # torch ignores its checksums: it read 824 of 1,000 files with a flipped bit
+        if zipfile.is_zipfile(path):  # torch ignores the checksums: it read 824 of 1,000 files with a flipped bit
             with zipfile.ZipFile(path) as archive:
                 if record := archive.testzip():
                     raise zipfile.BadZipFile(f"the checksum of {record} is wrong")
         with torch.serialization.safe_globals(_numpy_types()), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Validating sparse")  # tensors, which are refused by name
+            warnings.filterwarnings("ignore", "Validating sparse")  # sparse tensors are refused later, by name
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         why = _why_unreadable(path, str(error))
@@ -90,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _why_unreadable(path: Path, error: str) -> str:
-    """The cause in few words; torch's own advice is to read the file unsafely."""
+    """The cause in a few words; torch's own message would advise to load the file unsafely."""
     with path.open("rb") as file:
         if file.read(256).lstrip().startswith(b"<"):
             return "it is a web page"
@@ -99,7 +99,7 @@ def _why_unreadable(path: Path, error: str) -> str:
 
 
 def _numpy_types() -> list[Any]:
-    """What a numpy number or array is unpickled with, under its names of numpy 1 and 2; the 16 kHz file holds some."""
+    """The types for unpickling numpy numbers and arrays, by their names in numpy 1 and 2; the 16 kHz file has some."""
     dtypes = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"}
     makers = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)  # type: ignore[attr-defined]
     names = [(make, f"numpy.{core}.multiarray.{make.__name__}") for make in makers for core in ("core", "_core")]
@@ -107,23 +107,23 @@ def _numpy_types() -> list[Any]:
 
 
 def _check_values(state: State, path: Path) -> None:
-    """Refuses what no network has learnt: tensors without values, and values that only damage can explain."""
+    """Refuses tensors that no network has learnt: those without values, and those with impossible values."""
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
-            continue  # which the layout does not have
+            continue  # the layout is checked later
         if kind := _unusual(value):
             raise WrongWeights(
                 f"{path}: {name} is a {kind} tensor; save plain ones, with values: "
                 "{name: value.to_dense().cpu() for name, value in network.state_dict().items()}"
             )
-        if wrong := _impossible(str(name), value):
+        if fault := _impossible(str(name), value):
             raise WrongWeights(
-                f"{path}: {name} has {wrong}, as no trained network has: it is damaged, or its run diverged"
+                f"{path}: {name} has {fault}, as no trained network has: it is damaged, or its run diverged"
             )
 
 
 def _unusual(value: Tensor) -> str:
-    """What kind of tensor it is; empty for a plain one of real numbers."""
+    """The kind of an unusual tensor; empty for a plain tensor of real numbers."""
     kinds = {
         "meta": value.is_meta,
         "nested": value.is_nested,
@@ -135,11 +135,11 @@ def _unusual(value: Tensor) -> str:
 
 
 def _impossible(name: str, value: Tensor) -> str:
-    """What is impossible about a tensor's values; empty if nothing is."""
+    """The fault in a tensor's values that no training can produce; empty if there is none."""
     if not value.numel():
         return ""
     exact = value if value.dtype in (torch.float32, torch.float64) else value.double()
-    low, high = (float(v) for v in exact.detach().aminmax())  # NaN if one of them is
+    low, high = (float(v) for v in exact.detach().aminmax())  # both are NaN if any value is
     if not (math.isfinite(low) and math.isfinite(high)):
         return "values that are not finite"
     if max(-low, high) > LARGEST:
@@ -148,10 +148,10 @@ def _impossible(name: str, value: Tensor) -> str:
 
 
 def _check_types(state: State, network: Backbone, path: Path) -> None:
-    """Refuses whole numbers where the network has fractions, and the other way round."""
-    for name, own in network.state_dict().items():
-        if state[name].is_floating_point() != own.is_floating_point():
-            raise WrongWeights(f"{path}: {name} holds {state[name].dtype} instead of {own.dtype}; get it again")
+    """Refuses integers where the network has floating-point numbers, and vice versa."""
+    for name, expected in network.state_dict().items():
+        if state[name].is_floating_point() != expected.is_floating_point():
+            raise WrongWeights(f"{path}: {name} holds {state[name].dtype} instead of {expected.dtype}; get it again")
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
@@ -160,37 +160,37 @@ def _shape(value: object) -> tuple[int, ...] | None:
 
 
 def _without_front_end(network: Backbone, state: State, saved: object, front_end: FrontEnd, path: Path) -> State:
-    """`state` less the matrices of its front end, which must be those of `front_end`."""
-    wanted = f"belongs to another front end, not to that of {front_end.rate_hz} Hz"
+    """`state` without the matrices of its front end, which must be those of `front_end`."""
+    complaint = f"belongs to another front end than that of {front_end.rate_hz} Hz"
     if saved is not None and saved != dataclasses.asdict(front_end):
-        raise WrongWeights(f"{path}: {wanted}: {saved}; set pretrain_hz to its rate")
+        raise WrongWeights(f"{path}: {complaint}: {saved}; set pretrain_hz to its rate")
     fixed = network.fixed_matrices(front_end)
-    for name, right in fixed.items():
-        found = state.get(name, right)
-        if _shape(found) != _shape(right):
-            shapes = f"{_shape(found)} instead of {_shape(right)}"
-            raise WrongWeights(f"{path}: {wanted}: {name} {shapes}{_probably(network, state)}")
-        # The sign of the imaginary part is a convention that the power does not see.
-        if not (found.abs() - right.abs()).abs().max() <= 1e-3 * right.abs().max():
-            raise WrongWeights(f"{path}: {wanted}: the values of {name} differ")
+    for name, expected in fixed.items():
+        actual = state.get(name, expected)
+        if _shape(actual) != _shape(expected):
+            shapes = f"{_shape(actual)} instead of {_shape(expected)}"
+            raise WrongWeights(f"{path}: {complaint}: {name} {shapes}{_probably(network, state)}")
+        # The sign of the imaginary part is a convention; the power does not depend on it.
+        if not (actual.abs() - expected.abs()).abs().max() <= 1e-3 * expected.abs().max():
+            raise WrongWeights(f"{path}: {complaint}: the values of {name} differ")
     return {name: value for name, value in state.items() if name not in fixed}
 
 
 def _check_layout(network: Backbone, state: State, expected: dict[str, tuple[int, ...]], path: Path) -> None:
-    found = {name: _shape(value) for name, value in state.items()}
+    shapes = {name: _shape(value) for name, value in state.items()}
     differences = {
-        "missing": [n for n in expected if n not in found],
-        "unknown": [n for n in found if n not in expected],
+        "missing": [n for n in expected if n not in shapes],
+        "unknown": [n for n in shapes if n not in expected],
         "of another shape": [
-            f"{n} {found[n]} instead of {shape}" for n, shape in expected.items() if found.get(n, shape) != shape
+            f"{n} {shapes[n]} instead of {shape}" for n, shape in expected.items() if shapes.get(n, shape) != shape
         ],
     }
-    told = [f"{len(names)} {what} ({', '.join(map(str, names[:3]))})" for what, names in differences.items() if names]
-    if told:
-        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(told)}{_probably(network, state)}")
+    faults = [f"{len(names)} {kind} ({', '.join(map(str, names[:3]))})" for kind, names in differences.items() if names]
+    if faults:
+        raise WrongWeights(f"{path}: does not fit the network: {'; '.join(faults)}{_probably(network, state)}")
 
 
 def _probably(network: Backbone, state: State) -> str:
-    """A guess at what a state dict is of, for the end of a message; empty where the network has none."""
+    """A guess from which network a state dict is, for the end of a message; empty if there is none."""
     guess = network.probably(state)
     return f"; it is probably {guess}" if guess else ""

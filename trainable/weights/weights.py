@@ -1,6 +1,6 @@
-"""Pre-trained weights: where their files must lie, and whether they are the right ones. Nothing is downloaded.
+"""Finds the files of pre-trained weights, and checks that they are the right ones. Nothing is downloaded.
 
-Importing this loads no torch, so that a plan can ask for its files; `pretrained` gets them into a network.
+Importing this does not load torch, so that a plan can find its files; `pretrained` loads them into a network.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from trainable.result.record import DamagedRecord
 
 
 class MissingWeights(Refusal, FileNotFoundError):
-    """Checkpoints are not where they must lie.
+    """Checkpoints are missing.
 
     Args:
-        facts: which, and what is known of them.
-        commands: of a shell, that get them.
+        facts: the missing checkpoints, and the known facts about them.
+        commands: shell commands that get them.
     """
 
     def __init__(self, facts: str, commands: Iterable[str] = ()) -> None:
         self.facts, self.commands = facts, tuple(commands)
-        how = "to get what is missing, run this where there is a network, or set weights=none:"
-        super().__init__("\n  ".join([f"{facts}\n{how}", *self.commands]) if self.commands else facts)
+        remedy = "to get what is missing, run this where there is a network, or set weights=none:"
+        super().__init__("\n  ".join([f"{facts}\n{remedy}", *self.commands]) if self.commands else facts)
 
 
 class WrongWeights(Refusal, ValueError):
-    """A checkpoint is damaged, ambiguous, or of something else."""
+    """A checkpoint is damaged or ambiguous, or belongs to something else."""
 
 
 def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> dict[str, Path | None]:
-    """The checkpoint of every trial, by the trial's key, or one error that tells all that is missing or wrong.
+    """The checkpoint of every trial, by the trial's key; one error names everything that is missing or wrong.
 
     Raises:
         MissingWeights: if a file is missing.
-        WrongWeights: if none is missing, and one is wrong.
+        WrongWeights: if none is missing, but one is wrong.
     """
-    found: dict[str, Path | None] = {}
-    facts: dict[str, None] = {}  # each once, in order; so are the commands
+    checkpoints: dict[str, Path | None] = {}
+    facts: dict[str, None] = {}  # a dict keeps each one once, in order; so do the commands
     commands: dict[str, None] = {}
     missing = False
     for config in configs:
         try:
-            found[config.key] = locate(config, weights_dir, runs_dir)
+            checkpoints[config.key] = locate(config, weights_dir, runs_dir)
         except MissingWeights as error:
             facts[error.facts] = None
             commands |= dict.fromkeys(error.commands)
@@ -62,29 +62,29 @@ def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> 
         raise MissingWeights("\n".join(facts), commands)
     if facts:
         raise WrongWeights("\n".join(facts))
-    return found
+    return checkpoints
 
 
 def starts(configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None]) -> list[TrialConfig]:
-    """One trial for each different network, checkpoint and shape of clips that trials start from.
+    """One trial for each different combination of network, checkpoint and shape of clips.
 
     Args:
-        checkpoints: the file of each trial, by key.
+        checkpoints: the checkpoint of each trial, by key.
     """
     return list({(checkpoints[t.key], t.only(CLIPS, INPUT, NETWORK)): t for t in configs}.values())
 
 
 def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | None:
-    """The checkpoint that a trial starts from; None if it starts from random weights.
+    """The checkpoint from which a trial starts; None if it starts from random weights.
 
     Args:
-        weights_dir: where published checkpoints lie under their published names, and runs' as KEY.pt.
-        runs_dir: where trials leave KEY-INPUTS/best.pt.
+        weights_dir: the folder with published checkpoints under their published names, and those of runs as KEY.pt.
+        runs_dir: the folder in which trials leave KEY-INPUTS/best.pt.
 
     Raises:
-        MissingWeights: if the file is not there; says how to get it.
-        WrongWeights: if a file has another size or digest than its passport or its run's record says, or another digest
-            than at its first use; or if a run has left several.
+        MissingWeights: if the file does not exist; says how to get it.
+        WrongWeights: if the size or hash of a file differs from its passport or its run's record, if its hash differs
+            from that at its first use, or if a run has left several files.
     """
     kind, _, key = config.weights.partition(":")
     if kind == "none":
@@ -99,48 +99,48 @@ def locate(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> Path | Non
 
 
 def remember(
-    configs: Iterable[TrialConfig], found: Mapping[str, Path | None], weights_dir: Path, runs_dir: Path
+    configs: Iterable[TrialConfig], checkpoints: Mapping[str, Path | None], weights_dir: Path, runs_dir: Path
 ) -> None:
-    """Keeps the digest of every checkpoint in use that nobody else vouches for, as `sha256sum --check` reads it.
+    """Stores the hash of every used checkpoint without a published or recorded one, in the format of `sha256sum`.
 
-    It lies beside the published files or, where that folder cannot be written, in that of the storage.
+    It is stored beside the published files or, if that folder cannot be written, in the storage.
 
     Args:
-        found: as of `check`; the files have proved to be of their networks.
+        checkpoints: the result of `check`; the files must have been loaded into their networks successfully.
 
     Raises:
-        OSError: if neither can be written.
+        OSError: if neither folder can be written.
     """
     for config in configs:
-        path = found[config.key]
+        path = checkpoints[config.key]
         if path is None or next(_digests(config, path, weights_dir, runs_dir), None):
             continue
         beside, stored = _memories(config, weights_dir, runs_dir)
         try:
             _write_digest(path, beside)
-        except OSError:  # a folder that is shared, and only read
+        except OSError:  # a shared folder that is read-only
             _write_digest(path, stored)
 
 
 def _run_file(key: str, weights_dir: Path, runs_dir: Path) -> tuple[Path, str]:
-    """What a run has left, and what can be done where it is damaged."""
+    """The checkpoint of a run, and the remedy if it is damaged."""
     if (path := weights_dir / f"{key}.pt").is_file():
         return path, "put back a copy"
-    found = sorted(runs_dir.glob(f"{key}-*/best.pt"))
-    if not found:
+    paths = sorted(runs_dir.glob(f"{key}-*/best.pt"))
+    if not paths:
         raise MissingWeights(
             f"weights=run:{key}: there is neither {path} nor {runs_dir / key}-*/best.pt; run that trial first, or put "
             f"its best.pt at {path}"
         )
-    if len(found) > 1:
-        listed = ", ".join(map(str, found))
-        raise WrongWeights(f"weights=run:{key}: the trial ran on several inputs; copy one of {listed} to {path}")
-    remedy = f"put back a copy, or remove {found[0].parent} and delete its run in MLflow: then the trial runs again"
-    return found[0], remedy
+    if len(paths) > 1:
+        path_list = ", ".join(map(str, paths))
+        raise WrongWeights(f"weights=run:{key}: the trial ran on several inputs; copy one of {path_list} to {path}")
+    remedy = f"put back a copy, or remove {paths[0].parent} and delete its run in MLflow: then the trial runs again"
+    return paths[0], remedy
 
 
 def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
-    """The file that the passport is of, and what can be done where it is damaged."""
+    """The published file that the passport describes, and the remedy if it is damaged."""
     passport = config.card.passport
     if not (path := at_hand(passport, weights_dir)):
         raise missing(config.card, weights_dir / passport.file)
@@ -151,7 +151,7 @@ def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
 
 
 def at_hand(passport: Passport, weights_dir: Path) -> Path | None:
-    """The file that a passport is of, in the folder or in the hub's cache on this disk; None if it is in neither."""
+    """The file that a passport describes, in the folder or in the local cache of the hub; None if it is in neither."""
     if (path := weights_dir / passport.file).is_file():
         return path
     cached = _in_hub_cache(passport.hub_id) if passport.hub_id else None
@@ -159,12 +159,12 @@ def at_hand(passport: Passport, weights_dir: Path) -> Path | None:
 
 
 def missing(card: Card, path: Path) -> MissingWeights:
-    """Says what is missing, where it is from, and which commands get it."""
+    """The error with the missing file, its source, and the commands that get it."""
     passport = card.passport
     size = "size not published" if passport.num_bytes is None else f"{passport.num_bytes:,} bytes"
     digest = "sha256 not published" if passport.sha256 is None else f"sha256 {passport.sha256}"
     rate = f" pre-trained at {card.pretrain_hz} Hz" * (not passport.hub_id)
-    cache = ", and the cache of the Hugging Face hub has not got it either" * bool(passport.hub_id)
+    cache = ", and it is not in the cache of the Hugging Face hub either" * bool(passport.hub_id)
     facts = (
         f"{card.backbone}{rate}: {path} is missing{cache}; it is from {passport.source} ({passport.pretrained_on}; "
         f"{size}; {digest}; {passport.licence})"
@@ -172,7 +172,7 @@ def missing(card: Card, path: Path) -> MissingWeights:
     if not passport.command:
         return MissingWeights(f"{facts}; get it and put it there, or set weights=none")
     commands = [passport.command.replace("{path}", shlex.quote(str(path)))]
-    if "{path}" in passport.command:  # not into a cache that makes its own folders
+    if "{path}" in passport.command:  # a cache makes its own folders
         commands.insert(0, f"mkdir -p {shlex.quote(str(path.parent))}")
     if passport.sha256:
         commands.append(f"echo {shlex.quote(f'{passport.sha256}  {path}')} | sha256sum --check")
@@ -180,7 +180,7 @@ def missing(card: Card, path: Path) -> MissingWeights:
 
 
 def _digests(config: TrialConfig, path: Path, weights_dir: Path, runs_dir: Path) -> Iterator[tuple[str, str]]:
-    """What a file's SHA-256 must be, and who says so: its publisher, its run's record, or its first use."""
+    """Yields the SHA-256 that a file must have, and its source: the publisher, the run's record or the first use."""
     if config.weights.startswith("run:"):
         try:
             committed = record.read(path.parent) if path.name == "best.pt" else None
@@ -200,17 +200,17 @@ def _digests(config: TrialConfig, path: Path, weights_dir: Path, runs_dir: Path)
 
 
 def _memories(config: TrialConfig, weights_dir: Path, runs_dir: Path) -> tuple[Path, Path]:
-    """Where the digest that a checkpoint had at its first use may be."""
+    """The two files that may hold the hash of a checkpoint at its first use."""
     kind, _, key = config.weights.partition(":")
     name = f"{key}.pt" if kind == "run" else config.card.passport.file
     return weights_dir / f"{name}.sha256", runs_dir.parent / "weights" / f"{name}.sha256"
 
 
 def _read_digest(memory: Path) -> str:
-    found = re.search(r"\b[0-9a-f]{64}\b", memory.read_text(encoding="utf-8", errors="replace").lower())
-    if found is None:
+    match = re.search(r"\b[0-9a-f]{64}\b", memory.read_text(encoding="utf-8", errors="replace").lower())
+    if match is None:
         raise WrongWeights(f"{memory}: holds no sha256; remove it, and the next start writes it again")
-    return found[0]
+    return match[0]
 
 
 def _write_digest(path: Path, memory: Path) -> None:
@@ -226,21 +226,21 @@ def _write_digest(path: Path, memory: Path) -> None:
 
 
 def _in_hub_cache(hub_id: str) -> Path | None:
-    """The weights of a repository in the Hugging Face hub's cache on this disk, where timm keeps them."""
-    import huggingface_hub  # here: half a second that a plan without such weights need not wait
+    """The weights of a repository in the local cache of the Hugging Face hub, where timm keeps them."""
+    import huggingface_hub  # imported here because it takes half a second, which other plans should not wait for
 
-    found = huggingface_hub.try_to_load_from_cache(hub_id, HUB_FILE)
-    return Path(found) if isinstance(found, str) else None
+    cached = huggingface_hub.try_to_load_from_cache(hub_id, HUB_FILE)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _named_by_digest(path: Path) -> str | None:
-    """The sha256 in the name of the file that a link of the hub's cache leads to; None for other files."""
+    """The SHA-256 in the name of the file to which a link in the hub's cache points; None for other files."""
     name = path.resolve().name
     return name if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", name) else None
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file in hex; a file that has not changed is read once a process."""
+    """The SHA-256 of a file in hex; a file that has not changed is read once per process."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 

@@ -1,1 +1,1 @@
-"""Pictures of tables, and what they share."""
+"""Figures of tables, and their common style."""

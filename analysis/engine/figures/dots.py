@@ -1,4 +1,4 @@
-"""The rows of a ranking, one under another: their scores beside the published means."""
+"""The rows of a ranking, one below another: their scores beside the published means."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from analysis.engine.tables.ranking import Ranked, RankingTable
 from analysis.engine.wording import scale
 from sweeps.engine.store.drawing import Axes, Figure, Line2D
 
-MAX_ROWS = 60  # the highest, where there are more; the tables have all
-PUBLISHED_BELOW = 0.26  # of the distance of two rows
+MAX_ROWS = 60  # only the highest-ranked are drawn; the tables have all
+PUBLISHED_BELOW = 0.26  # the offset of published means, in distances between rows
 
 
 def dots(table: RankingTable) -> Figure:
-    """One row per value, the best mean at the top; an incomplete one keeps its row, with what was published."""
+    """One row per value, the best mean at the top; an incomplete value keeps its row, with its published mean."""
     cells = table.cells[:MAX_ROWS]
     rows = len(cells)
     figure = Figure(figsize=(7.2, 1.2 + 0.36 * rows), layout="constrained")
@@ -27,15 +27,15 @@ def dots(table: RankingTable) -> Figure:
     axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
     style.dress(axes, "x")
     _right(axes, table)
-    named = [
+    handles = [
         (Line2D([], [], linestyle="none", markersize=6, **style.marks_of(i)), g) for i, g in enumerate(groups) if g
     ]
-    style.legend(figure, named, any(row.published for row in cells), upright=False)
+    style.legend(figure, handles, any(row.published for row in cells), upright=False)
     return figure
 
 
 def _right(axes: Axes, table: RankingTable) -> None:
-    """What one column of the table says of each row."""
+    """Labels the right-hand axis with one column of the table."""
     column = next((column for column in table.columns if column.axis), None)
     if column is None:
         return

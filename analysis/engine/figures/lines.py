@@ -15,17 +15,17 @@ from analysis.engine.wording import scale
 from sweeps.engine.store.drawing import Axes, Figure
 
 DODGE = 2 ** (1 / 6)  # between neighbouring lines, so that no whisker hides another
-STEP = 0.12  # the same where places are evenly spaced
-PUBLISHED_ASIDE = 0.3  # of it
-ABREAST = 5  # lines that have room at one place; more are drawn closer together
-LONGEST = 60  # letters below an axis that are read side by side; more are slanted
+STEP = 0.12  # the same, where places are evenly spaced
+PUBLISHED_ASIDE = 0.3  # the offset of published means, in steps
+ABREAST = 5  # lines that fit at one place; more are drawn closer together
+LONGEST = 60  # letters that fit below an axis; longer labels are slanted
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the values of a field stand along an axis.
+    """The places of a field's values along an axis.
 
-    Positive numbers stand on a logarithmic axis; words, and numbers without a logarithm, are evenly spaced.
+    Positive numbers lie on a logarithmic axis; words, and numbers without a logarithm, are evenly spaced.
     """
 
     values: tuple[Any, ...]
@@ -37,11 +37,11 @@ class Places:
 
     @property
     def ticks(self) -> Sequence[float]:
-        """One place for each value."""
+        """The place of each value."""
         return self.values if self.numeric else range(len(self.values))
 
     def aside(self, steps: float) -> list[float]:
-        """The places, moved a little aside."""
+        """The places, shifted by some steps."""
         return [tick * DODGE**steps if self.numeric else tick + STEP * steps for tick in self.ticks]
 
 
@@ -85,7 +85,7 @@ def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> Non
     words = [labels.words(table.down, value) for value in table.down_values]
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places.ticks, words, **slanted if sum(map(len, words)) > LONGEST else {})
-    if len(words) == 1 and places.numeric:  # or what stands a little aside would be at the other end
+    if len(words) == 1 and places.numeric:  # otherwise the shifted points would span the whole axis
         axes.set_xlim(places.ticks[0] / 2, places.ticks[0] * 2)
     axes.minorticks_off()
     axes.set_xlabel(labels.axis(table.down))

@@ -1,4 +1,4 @@
-"""What every figure shares: colours that all readers tell apart, and files that are the same for the same figure."""
+"""The style of every figure: colours that all readers can tell apart, and identical files for identical figures."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from typing import Any
 from analysis.engine.tables.cells import Table
 from sweeps.engine.store.drawing import Artist, Axes, Figure, Line2D, rc_context
 
-# Okabe and Ito's palette: told apart by colour-blind readers; the markers tell them apart in grey.
+# Okabe and Ito's palette, which colour-blind readers can tell apart; the markers distinguish groups in greyscale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE: dict[Any, Any] = {"svg.hashsalt": "soundings", "svg.fonttype": "path", "font.size": 9}
 GREY = "0.35"
-LETTERS, HANDLE = 100, 7  # that a row of a legend has room for, and those that a mark takes the place of
-DPI, MAX_PIXELS = 200, 6_000  # of a picture; with more networks or classes than are read, dots become fewer
+LETTERS, HANDLE = 100, 7  # letters that fit in a row of a legend, and the width of a mark in letters
+DPI, MAX_PIXELS = 200, 6_000  # dots per inch, reduced where a side would exceed so many pixels
 
 
 def marks_of(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th group; the first 36 are all different."""
+    """The colour and marker of the i-th group; the first 36 are all different."""
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
 
 
 def score_label(table: Table) -> str:
-    """What an axis of scores is called."""
+    """The label of an axis of scores."""
     return f"Test {table.score.title}, clips{' [%]' * table.score.is_share}"
 
 
 def cut(shown: int, number: int) -> str:
-    """What is said where not all rows are shown; empty where they are."""
-    return f"the first {shown} of {number}, the tables have all" if shown < number else ""
+    """A note that not all rows are shown; empty if they are."""
+    return f"the first {shown} of {number}; the tables have all" if shown < number else ""
 
 
 def dress(axes: Axes, values: str) -> None:
-    """A light grid across the axis of the values ("x" or "y"), and no box."""
+    """Draws a light grid across the axis of the values ("x" or "y"), and removes the box."""
     axes.grid(axis=values, color="0.9", linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool, upright: bool) -> None:
-    """Groups in the first rows, what the marks mean in the last.
+    """Adds a legend: groups in the first rows, the meaning of the marks in the last.
 
     Args:
-        figure: that it stands above.
-        groups: a handle and a name for each.
+        figure: the figure, above which the legend is placed.
+        groups: a handle and a name for each group.
         published: whether there are published means.
-        upright: whether values go up, along lines; else to the right, as single dots.
+        upright: whether values are on the vertical axis, along lines; otherwise horizontal, as single dots.
     """
     marks = _marks(published, upright)
     blank = (Line2D([], [], linestyle="none"), "")
@@ -60,12 +60,12 @@ def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG at 200 dots per inch, fewer where it would have more than 6,000 a side."""
+    """The figure as a PNG at 200 dots per inch, or fewer where a side would exceed 6,000 pixels."""
     return _saved(figure, "png")
 
 
 def svg(figure: Figure) -> str:
-    """The figure as SVG, the same text for the same figure."""
+    """The figure as SVG; identical figures give identical text."""
     return _saved(figure, "svg").decode()
 
 
@@ -83,5 +83,5 @@ def _marks(published: bool, upright: bool) -> list[tuple[Line2D, str]]:
     band = Line2D([], [], color=GREY, linewidth=4, alpha=0.3)
     line = "--" if upright else "none"
     hollow = Line2D([], [], color=GREY, linewidth=0.8, linestyle=line, marker="o", markerfacecolor="white")  # type: ignore[arg-type]
-    found = [(deviation, "± std over seeds"), (band, "95 % over recordings")]
-    return [*found, (hollow, "published mean")] if published else found
+    spreads = [(deviation, "± std over seeds"), (band, "95 % over recordings")]
+    return [*spreads, (hollow, "published mean")] if published else spreads

@@ -1,4 +1,4 @@
-"""The tables of a search: the best and its confirmation, the space, the budget, and every evaluation."""
+"""The tables of a search: the best evaluation and its confirmation, the space, the budget, and all evaluations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from analysis.engine.wording import between, mean_std, percent
 
 
 def confirmation_grid(table: SearchTable) -> Grid:
-    """The best as it was searched, and as it was confirmed; no rows if there is no best."""
+    """The best evaluation in the search and in its confirmation; no rows if there is no best."""
     name, test, share = words.metric_name(table).capitalize(), table.score.title, table.score.is_share
     head = ("", name, "95 % seeds", f"Test {test}", "95 % seeds", "95 % recordings", f"Recording {test}")
     if table.best is None:
         return Grid(head, [])
-    scores, again, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
+    scores, confirmed, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
     rows = [[Text(f"searched, seed {table.search.base.seed}"), Text(words.value(table, table.best)), Text("–"), *blank]]
-    if not scores or not again:
+    if not scores or not confirmed:
         return Grid(head, [*rows, [Text("confirmed"), Text(table.confirmation.gap, "gap"), Text("–"), *blank]])
-    confirmed = [
-        Text(f"confirmed, n = {again.n}"),
-        Text(words.spread(table, again.mean, again.std), "best"),
-        Text(words.ends(table, again.interval)),
+    confirmed_row = [
+        Text(f"confirmed, n = {confirmed.n}"),
+        Text(words.spread(table, confirmed.mean, confirmed.std), "best"),
+        Text(words.ends(table, confirmed.interval)),
         Text(mean_std(scores.clip.mean, scores.clip.std, share), "best"),
         Text(between(scores.clip.interval, share)),
         Text(between(scores.over_recordings, share)),
@@ -34,11 +34,11 @@ def confirmation_grid(table: SearchTable) -> Grid:
     ]
     drop, interval = table.drop
     luck = [Text("luck of the search"), Text(words.difference(table, drop)), Text(words.ends(table, interval)), *blank]
-    return Grid(head, [*rows, confirmed, luck])
+    return Grid(head, [*rows, confirmed_row, luck])
 
 
 def space_grid(table: SearchTable) -> Grid:
-    """What was searched, and where the best lies."""
+    """The searched values of each field, and the position of the best."""
     rows, config = [], table.best.config if table.best else None
     for name, dimension in table.search.space.items():
         side = edge(table.search, name, config) if config else ""
@@ -46,30 +46,33 @@ def space_grid(table: SearchTable) -> Grid:
         where = Text(f"at the {words.ENDS[side]} end: widen it", "gap") if side else Text("inside" if number else "–")
         best = Text(words.short(config.get(name)), "best") if config else Text("–")
         rows.append([Text(name), Text(words.searched(dimension)), best, where])
-    return Grid(("Field", "Searched", "Best", "It lies"), rows)
+    return Grid(("Field", "Searched", "Best", "Position"), rows)
 
 
 def budget_grid(table: SearchTable) -> Grid:
-    """What the search cost."""
+    """The cost of the search."""
     spent, search = budget(table), table.search
-    counts = f"{table.count('COMPLETE')} to their end, {table.count('PRUNED')} gave up, {table.count('FAIL')} diverged"
+    counts = f"{table.count('COMPLETE')} completed, {table.count('PRUNED')} gave up, {table.count('FAIL')} diverged"
     unknown = f"; the store has no run of {spent.unknown} evaluations" if spent.unknown else ""
-    whole = spent.saved + spent.epochs
-    share = percent(spent.saved / whole) if whole else "–"
-    saved = f"at most {spent.saved:,} by giving up: {share} % of the {whole:,} that all to their end would take"
+    without_pruning = spent.saved + spent.epochs
+    share = percent(spent.saved / without_pruning) if without_pruning else "–"
+    saved = (
+        f"at most {spent.saved:,} by giving up: {share} % of the {without_pruning:,} that completing every evaluation "
+        "would take"
+    )
     lines = {
         "evaluations": f"{len(table.evaluations)} of {search.num_trials}: {counts}",
         "epochs trained": f"{spent.epochs:,}, and {table.confirmed_epochs:,} to confirm the best{unknown}",
         "epochs saved": saved if spent.saved else "none: no evaluation gave up",
-        "training time": f"about {words.duration(spent.seconds)} of devices, by the time of each last epoch",
-        "how": f"sampler {search.sampler} with seed {search.seed}, pruner {search.pruner}, {search.at_once} at once",
+        "training time": f"about {words.duration(spent.seconds)} of device time, estimated from each last epoch",
+        "method": f"sampler {search.sampler} with seed {search.seed}, pruner {search.pruner}, {search.at_once} at once",
         "study": table.study,
     }
     return Grid(("Budget", ""), [[Text(name), Text(line)] for name, line in lines.items()])
 
 
 def evaluations_grid(table: SearchTable) -> Grid:
-    """Every evaluation, the best first."""
+    """All evaluations, the best first."""
     rows = []
     for e in table.ranked:
         reached = Text(words.value(table, e), "best" if e == table.best else "plain")
@@ -77,11 +80,11 @@ def evaluations_grid(table: SearchTable) -> Grid:
         epochs = Text(f"{e.scores.get('epochs_run', len(e.curve)):g}")
         rows.append([Text(str(e.number)), *settings, reached, Text(words.came_to(e)), epochs, Text(e.config.key)])
     metric = words.metric_name(table).capitalize()
-    return Grid(("Evaluation", *table.search.space, metric, "Came to", "Epochs", "Key"), rows)
+    return Grid(("Evaluation", *table.search.space, metric, "Outcome", "Epochs", "Key"), rows)
 
 
 def markdown(table: SearchTable, left_out: Mapping[str, str]) -> str:
-    """What was found, the tables, and what they mean."""
+    """The findings, the tables, and their captions."""
     grids = (confirmation_grid(table), space_grid(table), budget_grid(table), evaluations_grid(table))
     parts = [f"# {table.name}", bullets(words.findings(table)), *(g.markdown() for g in grids if g.rows)]
     parts.append(bullets(words.captions(table)))
@@ -93,13 +96,13 @@ def markdown(table: SearchTable, left_out: Mapping[str, str]) -> str:
 
 
 def csv_frame(table: SearchTable) -> pd.DataFrame:
-    """One row per evaluation, in their order, with every number at full precision, shares as fractions."""
+    """One row per evaluation, in order, with every number at full precision and shares as fractions."""
     rows = []
     for e in table.evaluations:
         row: dict[str, object] = {"sweep": table.name, "study": table.study, "number": e.number, "key": e.config.key}
         row |= {name: e.config.get(name) for name in table.search.space} | {"state": e.state}
-        own = [name for name in e.config.metrics if not name.startswith("test_")]
-        names = (*own, "epochs_run", "epoch_s")
+        metrics = [name for name in e.config.metrics if not name.startswith("test_")]
+        names = (*metrics, "epochs_run", "epoch_s")
         row |= {name: e.scores.get(name, math.nan) for name in names}
         rows.append({**row, "last_value": e.curve[-1] if e.curve else math.nan, "is_best": e == table.best})
     return pd.DataFrame(rows)

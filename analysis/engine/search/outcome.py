@@ -1,4 +1,4 @@
-"""What a search came to: its best, how that does on fresh seeds, what it cost, and where its space was too small."""
+"""The outcome of a search: its best, the confirmation on fresh seeds, the cost, and where the space was too small."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.engine import stats
 from analysis.engine.mixed import mixed
 from analysis.engine.rows import TAGS, finished_runs, read_predictions, table_rows
-from analysis.engine.search.history import Found
+from analysis.engine.search.history import SearchStudy
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables import cells
 from analysis.engine.tables.cells import Cell, Material, Table
@@ -23,22 +23,22 @@ from sweeps.engine.search.space import Choice, Dimension, LogUniform, Whole
 from sweeps.engine.store.runs import Run
 from trainable.config import TrialConfig
 
-EDGE = 0.05  # of a range, in logarithms where it is searched so: nearer to an end, the best may lie beyond it
+EDGE = 0.05  # a share of a range (of its logarithm, if searched so): nearer to an end, the best may lie beyond it
 
 
 @dataclass(frozen=True)
 class SearchTable(Table):
-    """A search and its confirmation, whose one cell holds the test score."""
+    """A search and its confirmation; its only cell holds the test score."""
 
     search: Search
     study: str
     evaluations: tuple[Evaluation, ...]
-    confirmed: SeedSummary | None  # of the metric, on validation; None until every seed has finished
+    confirmed: SeedSummary | None  # the metric on validation clips; None until every seed has finished
     confirmed_epochs: int
 
     @property
     def complete(self) -> bool:
-        """Whether every evaluation is made, and the best is confirmed."""
+        """Whether every evaluation is made and the best is confirmed."""
         return len(self.evaluations) == self.search.num_trials and self.confirmation.complete
 
     @property
@@ -49,39 +49,39 @@ class SearchTable(Table):
 
     @property
     def best(self) -> Evaluation | None:
-        """The best of those that were trained to their end."""
+        """The best completed evaluation."""
         return best(self.search, self.evaluations)
 
     @property
     def ranked(self) -> list[Evaluation]:
-        """The best first; then what gave up, by the value that it had reached; then what diverged."""
+        """The completed evaluations, best first; then those that gave up, by last value; then those that diverged."""
         order = ("COMPLETE", "PRUNED", "FAIL")
         return sorted(self.evaluations, key=lambda e: (order.index(e.state), self._worse(e.scores), e.number))
 
     @property
     def drop(self) -> tuple[float, Interval]:
-        """By how much the searched value is better than the mean of the confirmed, with its 95 % interval."""
+        """The excess of the searched value over the confirmed mean (positive if better), with its 95 % interval."""
         if self.best is None or self.confirmed is None:
             return math.nan, UNKNOWN
         sign = 1 if self.search.direction == "maximize" else -1
-        searched, again = self.best.scores[self.search.metric], self.confirmed
-        ends = sorted(sign * (searched - end) for end in (again.interval.low, again.interval.high))
-        return sign * (searched - again.mean), Interval(*ends)
+        searched, confirmed = self.best.scores[self.search.metric], self.confirmed
+        ends = sorted(sign * (searched - end) for end in (confirmed.interval.low, confirmed.interval.high))
+        return sign * (searched - confirmed.mean), Interval(*ends)
 
     @property
     def near(self) -> int:
-        """Evaluations, the best among them, that are worse than it by no more than the margin."""
+        """The number of evaluations within the margin of the best, including the best."""
         if self.best is None:
             return 0
         ended = [self._worse(e.scores) for e in self.evaluations if e.state == "COMPLETE"]
         return sum(value - min(ended) <= self.margin for value in ended)
 
     def count(self, state: str) -> int:
-        """Evaluations in a state of Optuna's."""
+        """The number of evaluations in one of Optuna's states."""
         return sum(e.state == state for e in self.evaluations)
 
     def title(self, cell: Cell) -> str:
-        """Of its one cell."""
+        """The title of its only cell."""
         return "confirmation of the best"
 
     def _worse(self, scores: Mapping[str, float]) -> float:
@@ -90,30 +90,30 @@ class SearchTable(Table):
 
 
 def search_table(
-    search: Search, found: Found, runs: Sequence[Run], data: str, margin: float, accept: Collection[str] = ()
+    search: Search, study: SearchStudy, runs: Sequence[Run], data: str, margin: float, accept: Collection[str] = ()
 ) -> SearchTable:
     """Joins a study with the trials that confirm its best.
 
     Args:
-        search: as it is planned.
-        found: its study.
-        runs: what the store holds.
+        search: the search as planned.
+        study: its study.
+        runs: the runs of the store.
         data: first digits of the data or split hash that the runs must have; empty for those of the study.
-        margin: largest difference that does not matter, as a fraction.
-        accept: which of `analysis.engine.mixed.MADE_BY` may differ between the trials.
+        margin: the largest difference that does not matter, as a fraction.
+        accept: the members of `analysis.engine.mixed.MADE_BY` that may differ between the trials.
 
     Raises:
-        ValueError: if the runs must not share a report; names them, with the remedy.
+        ValueError: if the runs must not share a report; names the runs, with the remedy.
     """
-    winner = best(search, found.evaluations)
-    again = Sweep(search.name, tuple(search.confirmed(winner.config)) if winner else ())
-    its = found.runs.get(winner.config, []) if winner else []
-    data = data or next((run.tags.get("data_sha256", "") for run in its), "")
-    finished = finished_runs(again, runs, data)
-    all_runs = {**found.runs, **{trial: [finished[trial.key]] for trial in again.trials if trial.key in finished}}
+    winner = best(search, study.evaluations)
+    plan = Sweep(search.name, tuple(search.confirmed(winner.config)) if winner else ())
+    winner_runs = study.runs.get(winner.config, []) if winner else []
+    data = data or next((run.tags.get("data_sha256", "") for run in winner_runs), "")
+    finished = finished_runs(plan, runs, data)
+    all_runs = {**study.runs, **{trial: [finished[trial.key]] for trial in plan.trials if trial.key in finished}}
     if problems := list(mixed(all_runs, accept)):
-        raise ValueError("these runs make no report:\n" + "\n".join(f"- {problem}" for problem in problems))
-    rows = table_rows(again, runs, data, accept)
+        raise ValueError("these runs cannot share a report:\n" + "\n".join(f"- {problem}" for problem in problems))
+    rows = table_rows(plan, runs, data, accept)
     confirmation = _confirmation(search, rows, finished, margin)
     return SearchTable(
         name=search.name,
@@ -124,8 +124,8 @@ def search_table(
         margin=margin,
         provenance=_provenance(all_runs),
         search=search,
-        study=found.title,
-        evaluations=found.evaluations,
+        study=study.title,
+        evaluations=study.evaluations,
         confirmed=stats.seed_summary(list(rows[search.metric])) if confirmation.complete else None,
         confirmed_epochs=int(sum(run.metrics["epochs_run"] for run in finished.values())),
     )
@@ -136,29 +136,29 @@ def _confirmation(search: Search, rows: pd.DataFrame, finished: Mapping[str, Run
     if not rows.empty:
         predictions = {key: read_predictions(run) for key, run in finished.items()}
         return cells.cell(chosen("", search.base), rows, Material(search.name, rows, predictions, None, margin), {})
-    gap = "no evaluation has gone to its end"
+    gap = "no evaluation has completed"
     return Cell(search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="")
 
 
 def _provenance(runs: Mapping[TrialConfig, Sequence[Run]]) -> dict[str, dict[str, int]]:
-    """Of the evaluations and of what confirms the best."""
-    last = [(trial, its[-1]) for trial, its in runs.items()]
+    """The provenance of the evaluations and of the trials that confirm the best."""
+    last = [(trial, of_trial[-1]) for trial, of_trial in runs.items()]
     tags = [{name: run.tags.get(name, "") for name in TAGS} for _, run in last]
     return cells.provenance(pd.DataFrame(tags).assign(status="finished"), [trial.backbone for trial, _ in last])
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the evaluations cost: one that was proposed twice was trained once."""
+    """The cost of the evaluations; one that was proposed twice was trained once."""
 
     epochs: int
-    seconds: float  # about: epochs times the last epoch's time
-    saved: int  # epochs that those that gave up would have gone on for, at most
-    unknown: int  # evaluations whose runs the store does not have
+    seconds: float  # an estimate: epochs times the time of the last epoch
+    saved: int  # the most epochs that the evaluations that gave up could still have trained
+    unknown: int  # the number of evaluations without a run in the store
 
 
 def budget(table: SearchTable) -> Budget:
-    """Adds up what the runs say."""
+    """Adds up the cost stated by the runs."""
     trained = {e.config.key: e for e in table.evaluations}.values()
     epochs = {e.config.key: int(e.scores.get("epochs_run", len(e.curve))) for e in trained}
     return Budget(
@@ -170,17 +170,17 @@ def budget(table: SearchTable) -> Budget:
 
 
 def edge(search: Search, name: str, config: TrialConfig) -> str:
-    """At which end of a searched field's values a config lies: "low", "high", or "" if it does not.
+    """The end of a searched field's range at which a config lies: "low", "high", or "" for neither.
 
-    Nor does it at an end that the field cannot go beyond, such as a dropout of 0.
+    An end that the field cannot go beyond, such as a dropout of 0, does not count.
     """
     dimension, value = search.space[name], config.get(name)
     ends = _ends(dimension)
-    if not ends or any(config.get(other) != wanted for other, wanted in (dimension.when or {}).items()):
+    if not ends or any(config.get(other) != needed for other, needed in (dimension.when or {}).items()):
         return ""
     logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
-    low, high, here = (math.log(number) if logarithmic else number for number in (*ends, value))
-    away = {"low": here - low, "high": high - here}
+    low, high, place = (math.log(number) if logarithmic else number for number in (*ends, value))
+    away = {"low": place - low, "high": high - place}
     side = min(away, key=away.__getitem__)
     if away[side] > (0 if isinstance(dimension, Choice) else EDGE) * (high - low):
         return ""
@@ -195,7 +195,7 @@ def edge(search: Search, name: str, config: TrialConfig) -> str:
 
 
 def _ends(dimension: Dimension) -> tuple[float, float] | None:
-    """The least and the greatest value; None of words, and of two values, of which each would be an end."""
+    """The least and the greatest value; None for words, and for two values, each of which would be an end."""
     if not isinstance(dimension, Choice):
         return dimension.low, dimension.high
     numbers = [v for v in dimension.values if not isinstance(v, str)]

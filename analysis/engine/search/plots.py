@@ -1,4 +1,4 @@
-"""Optuna's own plots of a search, in this project's dress."""
+"""Optuna's own plots of a search, in this project's style."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from sweeps.engine.store.optuna_study import frozen
 if TYPE_CHECKING:
     import optuna
 
-SHADES = LinearSegmentedColormap.from_list("shades", ["0.85", style.COLOURS[0]])  # the palest is seen on white
-FEWEST = 2  # evaluations that went to their end
+SHADES = LinearSegmentedColormap.from_list("shades", ["0.85", style.COLOURS[0]])  # the palest is visible on white
+FEWEST = 2  # completed evaluations that a plot needs
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Drawn:
 
 
 def draw(search: Search, evaluations: Sequence[Evaluation]) -> Drawn:
-    """Draws what Optuna can of these evaluations."""
+    """Draws the plots that Optuna can make of these evaluations."""
     study, drawn, left_out = _study(search, evaluations), dict[str, Figure](), dict[str, str]()
     axis = f"Validation {search.score.title}{' [%]' * search.score.is_share}"
     ended = [e for e in evaluations if e.state == "COMPLETE"]
@@ -54,12 +54,12 @@ def draw(search: Search, evaluations: Sequence[Evaluation]) -> Drawn:
     }
     for name, plot in plots.items():
         if len(ended) < FEWEST:
-            left_out[name] = f"{len(ended)} of {len(evaluations)} evaluations went to their end"
+            left_out[name] = f"{len(ended)} of {len(evaluations)} evaluations completed; a plot needs {FEWEST}"
             continue
         try:
             with _optuna_draws():
                 drawn[name] = plot()
-        except (RuntimeError, UserWarning, ValueError) as error:  # what Optuna and matplotlib say of too few values
+        except (RuntimeError, UserWarning, ValueError) as error:  # Optuna and matplotlib raise these for too few values
             left_out[name] = str(error)
     return Drawn(drawn, left_out)
 
@@ -78,7 +78,7 @@ def _study(search: Search, evaluations: Sequence[Evaluation]) -> optuna.Study:
 
 @contextlib.contextmanager
 def _optuna_draws() -> Iterator[None]:
-    """Keeps to itself what Optuna does to matplotlib: a style for the whole process, and figures that stay open."""
+    """Undoes Optuna's changes to matplotlib: a style for the whole process, and figures that stay open."""
     import optuna
 
     plt = pyplot()
@@ -100,7 +100,7 @@ def _history(study: optuna.Study, metric: str) -> Figure:
     axes.collections[0].set_color(style.COLOURS[0])
     axes.lines[0].set(color=style.COLOURS[1], drawstyle="steps-post", alpha=1)
     figure = _dress([axes], (7.2, 3.2))
-    labels = ["evaluation that went to its end", "best so far"]
+    labels = ["completed evaluation", "best so far"]
     figure.legend([axes.collections[0], axes.lines[0]], labels, loc="outside upper center", ncols=2, frameon=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Evaluation")
@@ -115,22 +115,22 @@ def _curves(study: optuna.Study, metric: str, evaluations: Sequence[Evaluation],
         raise ValueError("the study has no curves")
     state = {f"Trial{e.number}": e.state for e in evaluations}
     looks: dict[str, dict[str, Any]] = {
-        "went to its end": {"color": style.COLOURS[0], "alpha": 0.5, "zorder": 2},
+        "completed": {"color": style.COLOURS[0], "alpha": 0.5, "zorder": 2},
         "gave up": {"color": style.COLOURS[5], "alpha": 0.9, "zorder": 3},
         "best": {"color": "black", "linewidth": 2.2, "alpha": 1, "zorder": 4},
     }
-    names = {"COMPLETE": "went to its end", "PRUNED": "gave up"}  # Optuna draws no other
-    found = {}
+    names = {"COMPLETE": "completed", "PRUNED": "gave up"}  # Optuna draws no others
+    line_of = {}
     for line in axes.lines:
         label = str(line.get_label())
         name = "best" if winner and label == f"Trial{winner.number}" else names[state[label]]
         line.set(**{"linewidth": 1, "alpha": 1, **looks[name]})
         if len(line.get_xdata()) > 1:  # type: ignore[arg-type]
             line.set_marker("")
-        found[name] = line
+        line_of[name] = line
     figure = _dress([axes], (7.2, 3.6))
-    shown = [name for name in looks if name in found]
-    figure.legend([found[n] for n in shown], shown, loc="outside upper center", ncols=len(shown), frameon=False)
+    shown = [name for name in looks if name in line_of]
+    figure.legend([line_of[n] for n in shown], shown, loc="outside upper center", ncols=len(shown), frameon=False)
     axes.set(xlabel="Epoch", ylabel=metric)
     return figure
 
@@ -138,11 +138,13 @@ def _curves(study: optuna.Study, metric: str, evaluations: Sequence[Evaluation],
 def _slices(study: optuna.Study, metric: str, space: Mapping[str, Dimension]) -> Figure:
     from optuna.visualization.matplotlib import plot_slice
 
-    found = plot_slice(study, params=list(space), target_name=metric)
-    panels = [found] if isinstance(found, Axes) else list(found.flat)
+    drawn = plot_slice(study, params=list(space), target_name=metric)
+    panels = [drawn] if isinstance(drawn, Axes) else list(drawn.flat)
     for axes in panels:
         points = axes.collections[0]
-        points.set(cmap=SHADES, edgecolor="0.3", linewidth=0.5, clim=(0, len(study.trials) - 1))  # one bar for all
+        points.set(
+            cmap=SHADES, edgecolor="0.3", linewidth=0.5, clim=(0, len(study.trials) - 1)
+        )  # one colour bar for all
     figure = _dress(panels, (7.2, 3.2))
     for axes, field in zip(panels, space, strict=True):
         axes.set_xlabel(field)
@@ -166,7 +168,7 @@ def _parallel(study: optuna.Study, metric: str, fields: list[str]) -> Figure:
     figure = _dress([axes], (7.2, 3.6), values="")
     axes.set_xticks(range(len(fields) + 1), [metric.replace(" ", "\n", 1), *fields], rotation=0)
     bar, *scales = figure.axes[1:]
-    bar.remove()  # the first scale says as much
+    bar.remove()  # the first scale shows the same
     for scale in scales:
         scale.set_zorder(3)  # above the lines
         for label in scale.get_yticklabels():
@@ -188,7 +190,7 @@ def _importances(study: optuna.Study) -> Figure:
 
 
 def _dress(panels: Sequence[Axes], size: tuple[float, float], values: str = "y") -> Figure:
-    """Takes Optuna's titles, legends, boxes and grey ground off."""
+    """Removes Optuna's titles, legends, boxes and grey background."""
     figure = panels[0].figure
     assert isinstance(figure, Figure)
     figure.set_layout_engine("constrained")
@@ -211,5 +213,5 @@ def _dress(panels: Sequence[Axes], size: tuple[float, float], values: str = "y")
 
 
 def _broken(word: str) -> str:
-    """A long word in several lines, broken where it has marks."""
+    """A long word broken into lines at its punctuation marks."""
     return re.sub(r"(?<=[/+])|(?=\.[a-z])", "\n", word)

@@ -17,37 +17,40 @@ from sweeps.engine.store.runs import read_runs
 
 
 def main(search: Search, question: str, argv: Sequence[str] | None = None) -> int:
-    """Reports what a search has found, from its Optuna study and the runs of the store.
+    """Reports the findings of a search, from its Optuna study and the runs of the store.
 
     Args:
-        search: as its file plans it; the flags may vary it.
-        question: what it asks, the heading of the page.
+        search: the search as its file plans it; the flags may vary it.
+        question: the question of the search, used as the heading of the page.
         argv: the command line; None for that of the process.
 
     Returns:
-        Exit code: 0 if every evaluation is made and the best is confirmed, 3 if the report says what lacks, 2 if there
-        can be no report.
+        The exit code: 0 if every evaluation is made and the best is confirmed, 3 if the report says what is missing, 2
+        if no report is possible.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = command.parser(Sweep(search.name, ()), question)
-    parser.add_argument("--study", default="", metavar="DIGITS", help="the study whose title ends so, if several fit")
+    parser.add_argument(
+        "--study", default="", metavar="DIGITS", help="the last digits of the study's title, if several fit"
+    )
     args = parser.parse_args(words)
     options = options_of(args)
     uri = options.store_uri
     try:
         search, runs = options.planned(search), read_runs(uri)
-        found = history.find(search, options.variant, options.optuna_uri, runs, args.data, args.study)
-        table = search_table(search, found, runs, args.data, args.margin / 100, args.accept_mixed)
+        study = history.find(search, options.variant, options.optuna_uri, runs, args.data, args.study)
+        table = search_table(search, study, runs, args.data, args.margin / 100, args.accept_mixed)
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return command.REFUSED
     out = args.out or options.storage / "reports" / search.name
-    contents = files(table, question, " ".join(["python -m", f"analysis.{search.name}", *words]))
+    again = " ".join(["python -m", f"analysis.{search.study}", *words])
+    contents = files(table, command.asked(question, options), again)
     command.write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
-    used = [run for its in found.runs.values() for run in its]
-    command.attach([out / name for name in contents], used, uri)
+    its_runs = [run for runs_of_trial in study.runs.values() for run in runs_of_trial]
+    command.attach([out / name for name in contents], its_runs, uri)
     return command.COMPLETE if table.complete else command.INCOMPLETE
 
 
@@ -55,9 +58,9 @@ def files(table: SearchTable, question: str, again: str) -> dict[str, str | byte
     """The files of a report by name.
 
     Args:
-        table: what it reports.
-        question: what the search asks, as its heading.
-        again: the command that writes it again.
+        table: the table to report.
+        question: the question of the search, used as the heading.
+        again: the command that writes the report again.
     """
     drawn = plots.draw(table.search, table.evaluations)
     contents = Contents(

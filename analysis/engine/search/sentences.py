@@ -1,4 +1,4 @@
-"""How a search is put in words: what it found and how that was confirmed, and what its numbers cover."""
+"""The wording of a search: its findings, their confirmation, and what the numbers cover."""
 
 from __future__ import annotations
 
@@ -14,84 +14,92 @@ ENDS = {"low": "lower", "high": "upper"}
 
 
 def findings(table: SearchTable) -> list[str]:
-    """What the search found, a sentence or two each, the most important first."""
+    """The findings of the search in a sentence or two each, the most important first."""
     best, count = table.best, len(table.evaluations)
     if best is None:
-        return [f"None of {count} evaluations went to its end: widen the space, or lower lr."]
+        return [f"None of {count} evaluations completed: widen the space, or lower lr."]
     many = f"{count} of {table.search.num_trials}, so far" if count < table.search.num_trials else f"{count}"
     settings = ", ".join(f"{name}={short(best.config.get(name))}" for name in table.search.space)
-    found = f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit(in_percent(table))}"
-    lines = [f"{found} (evaluation {best.number})."]
+    first_line = (
+        f"Best of {many}: {settings}, with a {metric_name(table)} of {value(table, best)}{unit(in_percent(table))}"
+    )
+    lines = [f"{first_line} (evaluation {best.number})."]
     if table.confirmed:
         lines.append(_luck(table))
     if scores := table.confirmation.scores:
         share = table.score.is_share
         reached = (
-            f"On test clips, which had no part in the search, it reaches {number(scores.clip.mean, share)}{unit(share)}"
+            f"On test clips, which played no part in the search, it reaches {number(scores.clip.mean, share)}"
+            f"{unit(share)}"
         )
         seeds, recordings = between(scores.clip.interval, share), between(scores.over_recordings, share)
-        lines.append(f"{reached} (95 % over seeds {seeds}, over recordings {recordings}).")
+        lines.append(f"{reached} (95 % intervals: {seeds} over seeds, {recordings} over recordings).")
     others = table.near - 1
     if in_percent(table) and others:
         near = f"{others} other evaluation{'s are' if others > 1 else ' is'} within {100 * table.margin:g} points of it"
-        lines.append(f"{near}: one seed each does not tell these settings apart.")
+        lines.append(f"{near}: with one seed each, these settings cannot be told apart.")
     return [*lines, *edges(table)]
 
 
 def edges(table: SearchTable) -> list[str]:
-    """Where the best lies at an end of what was searched."""
-    found = []
+    """Sentences on the fields in which the best lies at an end of the searched range."""
+    sentences = []
     for name, dimension in table.search.space.items():
         if table.best and (side := edge(table.search, name, table.best.config)):
-            lies = f"{name}={short(table.best.config.get(name))} lies at the {ENDS[side]} end of what was searched"
-            found.append(f"{lies} ({searched(dimension)}): a better one may lie beyond; widen it.")
-    return found
+            lies = f"{name}={short(table.best.config.get(name))} lies at the {ENDS[side]} end of the searched range"
+            sentences.append(f"{lies} ({searched(dimension)}): a better value may lie beyond; widen it.")
+    return sentences
 
 
 def gaps(table: SearchTable) -> list[str]:
-    """What lacks before the search is complete."""
-    made, planned = len(table.evaluations), table.search.num_trials
-    first = [f"evaluations: {made} of {planned} are made"] if made < planned else []
-    return first + [f"{table.title(cell)}: {cell.gap}" for cell in table.cells if cell.gap]
+    """Sentences on what is missing before the search is complete."""
+    num_made, planned = len(table.evaluations), table.search.num_trials
+    missing = [f"evaluations: {num_made} of {planned} are made"] if num_made < planned else []
+    return missing + [f"{table.title(cell)}: {cell.gap}" for cell in table.cells if cell.gap]
 
 
 def captions(table: SearchTable) -> list[str]:
-    """What the numbers are of, and what each interval covers."""
+    """Captions: where the numbers come from, and what each interval covers."""
     seeds = ", ".join(map(str, table.search.confirm_seeds))
     searched_values = (
-        f"All searched values are of validation clips and of one seed ({table.search.base.seed}); no test clip was "
+        f"All values of the search are from validation clips and one seed ({table.search.base.seed}); no test clip was "
         f"loaded before the best was chosen. The {metric_name(table)} is that of the kept epoch, which is chosen on "
         "the same clips."
     )
     spread = (
         f"± and 95 % seeds: sample standard deviation (ddof 1) and t-interval of the mean over the seeds {seeds}; they "
-        "cover what a seed draws, not that another search might have chosen other settings."
+        "cover variation with the seed, not that another search might have chosen other settings."
     )
-    luck = "Luck of the search: the searched value less the confirmed mean, better being above 0; its interval is that "
-    return [searched_values, spread, f"{luck}of the mean.", *detail_captions(table)[1:]]
+    luck = (
+        "Luck of the search: by how much the searched value is better than the confirmed mean; its interval is that of "
+        "the mean."
+    )
+    return [searched_values, spread, luck, *detail_captions(table)[1:]]
 
 
 def figure_captions(table: SearchTable) -> dict[str, str]:
-    """What each of Optuna's plots shows."""
+    """The captions of Optuna's plots, by name."""
     count = table.count("COMPLETE")
-    ended = f"the {count} evaluations that went to their end"
-    tenth = f"the best tenth of {ended}, which are {math.ceil(count / 10)}"
+    ended = f"the {count} completed evaluations"
+    tenth = f"the best tenth of {ended} ({math.ceil(count / 10)} of them) from the rest"
     return {
-        "history": f"The {metric_name(table)} of {ended}, as they were made.",
+        "history": f"The {metric_name(table)} of {ended}, in the order in which they were made.",
         "curves": "Every evaluation that did not diverge, epoch by epoch.",
-        "slices": f"The {metric_name(table)} over each searched field, of {ended}; later ones are darker.",
+        "slices": f"The {metric_name(table)} of {ended} over each searched field; later evaluations are darker.",
         "parallel": f"Each of {ended} as a line through its settings; better ones are darker.",
-        "importances": f"How much each field sets apart {tenth} (PED-ANOVA, Optuna's default): a hint.",
+        "importances": f"How strongly each field separates {tenth} (PED-ANOVA, Optuna's default); a hint only.",
     }
 
 
-def came_to(found: Evaluation) -> str:
-    """How an evaluation ended."""
-    return {"COMPLETE": "its end", "PRUNED": f"gave up after epoch {len(found.curve)}", "FAIL": "diverged"}[found.state]
+def came_to(evaluation: Evaluation) -> str:
+    """The outcome of an evaluation, in words."""
+    return {"COMPLETE": "completed", "PRUNED": f"gave up after epoch {len(evaluation.curve)}", "FAIL": "diverged"}[
+        evaluation.state
+    ]
 
 
 def searched(dimension: Dimension) -> str:
-    """What a field could be."""
+    """The values that a field could take."""
     if isinstance(dimension, Choice):
         return ", ".join(map(short, dimension.values))
     logarithmic = isinstance(dimension, LogUniform) or (isinstance(dimension, Whole) and dimension.log)
@@ -99,29 +107,29 @@ def searched(dimension: Dimension) -> str:
 
 
 def short(value: Value) -> str:
-    """A setting with three digits."""
+    """A setting, to three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits."""
+    """A duration, in a suitable unit."""
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min" if seconds < 7200 else _hours(seconds)
 
 
 def in_percent(table: SearchTable) -> bool:
-    """Whether the metric is printed so."""
+    """Whether the metric is printed in percent."""
     is_share: bool = table.search.score.is_share
     return is_share
 
 
 def metric_name(table: SearchTable) -> str:
-    """What is searched for, in words."""
+    """The metric of the search, in words."""
     return f"validation {table.search.score.title}"
 
 
-def value(table: SearchTable, found: Evaluation) -> str:
-    """What an evaluation reached."""
-    return spread(table, found.scores.get(table.search.metric, math.nan), math.nan)
+def value(table: SearchTable, evaluation: Evaluation) -> str:
+    """The metric that an evaluation reached."""
+    return spread(table, evaluation.scores.get(table.search.metric, math.nan), math.nan)
 
 
 def spread(table: SearchTable, mean: float, std: float) -> str:
@@ -135,25 +143,25 @@ def ends(table: SearchTable, interval: Interval) -> str:
 
 
 def difference(table: SearchTable, by: float) -> str:
-    """A difference of the metric, in points where it is a share."""
+    """A difference in the metric, in points if it is a share."""
     return number(by, in_percent(table)) + " points" * in_percent(table)
 
 
 def _luck(table: SearchTable) -> str:
-    """How the searched value and its confirmation differ, and what is to be made of it."""
-    again, (drop, interval) = table.confirmed, table.drop
-    assert again is not None
-    seeds, n = ", ".join(map(str, table.search.confirm_seeds)), again.n
-    reached = f"{spread(table, again.mean, again.std)}{unit(in_percent(table))}"
-    how = f"Trained again on seed{'s' * (n > 1)} {seeds}, it reaches {reached}, "
-    much = f"{difference(table, abs(drop))} {'worse' if drop > 0 else 'better'} than searched"
+    """A sentence on how the searched value and its confirmation differ, and what to make of it."""
+    confirmed, (drop, interval) = table.confirmed, table.drop
+    assert confirmed is not None
+    seeds, n = ", ".join(map(str, table.search.confirm_seeds)), confirmed.n
+    reached = f"{spread(table, confirmed.mean, confirmed.std)}{unit(in_percent(table))}"
+    reaches = f"Trained again with seed{'s' * (n > 1)} {seeds}, it reaches {reached}, "
+    change = f"{difference(table, abs(drop))} {'worse' if drop > 0 else 'better'} than in the search"
     if interval.low > 0:
-        curse = f"the best of {table.count('COMPLETE')} is the luckiest too (the winner's curse)"
-        return f"{how}{much} (95 % {ends(table, interval)}): that much of the searched value was luck, for {curse}."
+        curse = f"the best of {table.count('COMPLETE')} is also the luckiest (the winner's curse)"
+        return f"{reaches}{change} (95 % {ends(table, interval)}): that much was luck, because {curse}."
     if interval.high < 0:
-        return f"{how}{much}: the seed of the search was an unlucky one."
-    why = f"95 % {ends(table, interval)}" if n > 1 else "of one seed"
-    return f"{how}{much}: whether luck chose it cannot be told from {n} seed{'s' * (n > 1)} ({why})."
+        return f"{reaches}{change}: the seed of the search was an unlucky one."
+    why = f"95 % {ends(table, interval)}" if n > 1 else "a single seed"
+    return f"{reaches}{change}: {n} seed{'s' * (n > 1)} cannot tell whether luck chose it ({why})."
 
 
 def _hours(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The cells of a table: what the seeds of one setting scored, its intervals, and what was published."""
+"""The cells of a table: the scores of one setting over its seeds, their intervals, and the published numbers."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the seeds of a complete cell scored on the test recordings."""
+    """The scores of a complete cell on the test recordings, over its seeds."""
 
     clip: SeedSummary
     recording: SeedSummary
-    over_recordings: Interval  # of clip.mean
+    over_recordings: Interval  # of `clip.mean`, over the recordings of the test set
     num_clips: int
     num_recordings: int
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting over its seeds. `scores` is None until every planned seed has finished: `gap` says what lacks."""
+    """One setting over its seeds. `scores` is None until every planned seed has finished; `gap` names those missing."""
 
-    trial: TrialConfig  # of its first seed
-    num_seeds: int  # planned
+    trial: TrialConfig  # the trial of its first seed
+    num_seeds: int  # planned seeds
     gap: str
     scores: Scores | None
     published: PublishedCell | None
-    reasons: tuple[str, ...]  # why it may not be compared with what was published
+    reasons: tuple[str, ...]  # why it must not be compared with the published numbers
     difference: Difference | None
     verdict: str  # empty where nothing is published or the cell is incomplete
 
@@ -54,7 +54,7 @@ class Cell:
         return self.scores is not None
 
     def value(self, field: str) -> Any:
-        """What the setting has in a field."""
+        """The setting's value of a field."""
         return self.trial.get(field)
 
 
@@ -63,11 +63,11 @@ class Table:
     """The cells of a sweep, with what they have in common."""
 
     name: str
-    score: ClipScore  # what is printed of each cell
+    score: ClipScore  # the score that is printed for each cell
     cells: tuple[Cell, ...]
     published: Published | None
-    reasons: tuple[str, ...]  # of all cells
-    margin: float  # largest difference that does not matter, as a fraction
+    reasons: tuple[str, ...]  # those of all cells
+    margin: float  # the largest difference that does not matter, as a fraction
     provenance: Mapping[str, Mapping[str, int]]  # tag -> value -> number of runs
 
     @property
@@ -76,11 +76,11 @@ class Table:
         return all(cell.complete for cell in self.cells)
 
     def title(self, cell: Cell) -> str:
-        """What a cell is called where it stands alone."""
+        """The name of a cell outside its table."""
         raise NotImplementedError
 
     def is_best(self, cell: Cell) -> bool:
-        """Whether no cell prints a better mean; never before all are known."""
+        """Whether no cell prints a better mean; never true before all means are known."""
         if not self.complete or cell.scores is None:
             return False
         share = self.score.is_share
@@ -90,35 +90,35 @@ class Table:
 
 @dataclass(frozen=True)
 class Material:
-    """What the table of a sweep is made of."""
+    """The material from which the table of a sweep is made."""
 
-    name: str  # of the sweep
-    rows: pd.DataFrame  # what `analysis.engine.rows.table_rows` gives
-    predictions: Mapping[str, Predictions]  # of every finished trial, by key
-    published: Published | None = None  # numbers to stand beside them
-    margin: float = 0.02  # largest difference to a published number that does not matter, as a fraction
+    name: str  # the name of the sweep
+    rows: pd.DataFrame  # the rows of `analysis.engine.rows.table_rows`
+    predictions: Mapping[str, Predictions]  # the predictions of every finished trial, by key
+    published: Published | None = None  # published numbers to compare with
+    margin: float = 0.02  # the largest difference from a published number that does not matter, as a fraction
 
     @property
     def trial(self) -> TrialConfig:
-        """The first that is planned."""
-        found: TrialConfig = self.rows["config"].iloc[0]
-        return found
+        """The first planned trial."""
+        trial: TrialConfig = self.rows["config"].iloc[0]
+        return trial
 
 
 def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
     """Joins the trials of one setting over their seeds.
 
     Args:
-        score: what is averaged.
-        rows: its trials, some of the material's.
+        score: the score to average.
+        rows: the trials of the setting, a part of the material's rows.
         made_of: the material of the table.
-        reasons: what `reasons` says.
+        reasons: the result of `reasons`.
 
     Raises:
         ValueError: if its seeds were scored on different clips, or the clips of a recording have different labels.
     """
     trial, published = rows["config"].iloc[0], made_of.published
-    found = Cell(
+    joined = Cell(
         trial=trial,
         num_seeds=len(rows),
         gap=_gap(rows),
@@ -128,23 +128,23 @@ def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mappi
         difference=None,
         verdict="",
     )
-    if found.gap:
-        return found
+    if joined.gap:
+        return joined
     scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
-    found = dataclasses.replace(found, scores=scores)
-    if found.published is None:
-        return found
-    ours, theirs = scores.clip, found.published
+    joined = dataclasses.replace(joined, scores=scores)
+    if joined.published is None:
+        return joined
+    ours, theirs = scores.clip, joined.published
     difference = stats.welch(ours.mean, ours.std, ours.n, theirs.mean, theirs.std, theirs.n)
-    verdict = "not comparable" if found.reasons else stats.verdict(difference, made_of.margin)
-    return dataclasses.replace(found, difference=difference, verdict=verdict)
+    verdict = "not comparable" if joined.reasons else stats.verdict(difference, made_of.margin)
+    return dataclasses.replace(joined, difference=difference, verdict=verdict)
 
 
 def reasons(score: ClipScore, made_of: Material) -> dict[str, frozenset[str]]:
-    """What keeps trials from being compared with what was published, as `analysis.engine.protocol.incomparable`.
+    """Reasons that keep trials from being compared with the published numbers, as in `protocol.incomparable`.
 
     Raises:
-        ValueError: if what was published is not of this score.
+        ValueError: if the published numbers are of another score.
     """
     published = made_of.published
     if published is None:
@@ -155,48 +155,48 @@ def reasons(score: ClipScore, made_of: Material) -> dict[str, frozenset[str]]:
 
 
 def grouped(made_of: Material, axes: Sequence[str]) -> DataFrameGroupBy:
-    """The rows of a sweep by the values of some fields, in the order of the plan.
+    """The rows of a sweep grouped by the values of some fields, in the order of the plan.
 
     Raises:
-        ValueError: if a field is a setting that no trial's parts have.
+        ValueError: if a field is a setting that no part of any trial has.
     """
     if unknown := [field for field in axes if field not in made_of.rows]:
         slot = unknown[0].partition(".")[0]
-        there = ", ".join(sorted(set(made_of.rows[slot])))
+        parts = ", ".join(sorted(set(made_of.rows[slot])))
         raise ValueError(
-            f"sweep {made_of.name} has {slot}={there}, without a setting {unknown[0]}; choose another field"
+            f"sweep {made_of.name} has {slot}={parts}, without a setting {unknown[0]}; choose another field"
         )
     return made_of.rows.groupby(list(axes), sort=False)
 
 
 def varying(settings: DataFrameGroupBy, axes: Iterable[str]) -> list[str]:
-    """The fields, apart from the seed and the `axes` that tell settings apart, that differ within one setting."""
+    """The fields that differ within one setting, other than the seed and the `axes` that define settings."""
     fields = [name for name in stated(settings.obj["config"]) if name not in (*axes, "seed")]
     return [name for name in fields if (settings[name].nunique(dropna=False) > 1).any()]
 
 
-def same_clips(one: Predictions, other: Predictions) -> bool:
+def same_clips(first: Predictions, other: Predictions) -> bool:
     """Whether two trials were scored on the same clips, in the same order."""
     return all(
         np.array_equal(a, b)
-        for a, b in ((one.recording, other.recording), (one.clip, other.clip), (one.labels, other.labels))
+        for a, b in ((first.recording, other.recording), (first.clip, other.clip), (first.labels, other.labels))
     )
 
 
 def whose(rows: pd.DataFrame, axes: Collection[str]) -> list[str]:
-    """Whose weights each row's are: the network where a table tells networks apart, else the pre-training rate."""
+    """A label for the weights of each row: the network if it is among the axes, otherwise the pre-training rate."""
     parts = [rows["backbone"]] * ("backbone" in axes)
     if not parts or "pretrain_hz" in axes:
         parts.append(rows["pretrain_hz"].map(khz))
-    return [" ".join(found) for found in zip(*parts, strict=True)]
+    return [" ".join(words) for words in zip(*parts, strict=True)]
 
 
 def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str, int]]:
-    """How many finished trials share each tag.
+    """The number of finished trials that share each tag.
 
     Args:
-        rows: what `analysis.engine.rows.table_rows` gives.
-        weights: whose weights each row's are.
+        rows: the rows of `analysis.engine.rows.table_rows`.
+        weights: a label for the weights of each row.
     """
     whose = pd.Series(list(weights), index=rows.index)
     done = rows[rows["status"] == "finished"]
@@ -208,25 +208,25 @@ def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str
         "weights": _counts(whose[done.index] + ": " + done["weights_sha256"]),
         "recordings": _counts(done["corpus_recordings"]),
         "clips": _counts(done["corpus_clips"]),
-        "of the corpus": _counts(done["corpus_notes"]),
+        "corpus notes": _counts(done["corpus_notes"]),
         "git commit": _counts(commits),
         "code": _counts(done["code_sha256"]),
         "versions": _counts(done["versions"]),
         "device": _counts(done["device"]),
         "host": _counts(done["hostname"]),
-        "parts of a batch": _unless_one(done["micro_batches"]),
+        "micro-batches": _unless_one(done["micro_batches"]),
         "devices": _unless_one(done["num_devices"]),
     }
 
 
 def _unless_one(counts: pd.Series) -> dict[str, int]:
-    """What most trials have once is told only where one has more."""
+    """The counts of a number that is usually 1; empty if it is 1 for all trials."""
     filled = counts.replace("", "1")
     return _counts(filled) if filled.ne("1").any() else {}
 
 
 def _gap(rows: pd.DataFrame) -> str:
-    """What a cell lacks, such as "1 of 3 seeds: failed 2, missing 3"; empty if it is complete."""
+    """The missing seeds of a cell, such as "1 of 3 seeds: failed 2, missing 3"; empty if it is complete."""
     open_rows = rows[rows["status"] != "finished"]
     if open_rows.empty:
         return ""
@@ -247,19 +247,21 @@ def _scores(score: ClipScore, seeds: list[Predictions], keys: str) -> Scores:
     return Scores(
         clip=stats.seed_summary([float(values.mean()) for values in clips]),
         recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
-        # The same draws for every cell: two cells then differ by their networks, not by the luck of the draw.
+        # The same draws for every cell, so that two cells differ by their networks and not by the luck of the draw.
         over_recordings=stats.recording_interval(clips, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
     )
 
 
-def _check_labels(found: Predictions) -> None:
-    """Refuses a recording whose clips have different labels: it has no one vote."""
-    names, first, where = np.unique(found.recording, return_index=True, return_inverse=True)
-    torn = names[where[found.labels != found.labels[first][where]]]
-    if len(torn):
-        raise ValueError(f"recording {torn[0]}: its clips have different labels; score clips only, or fix the manifest")
+def _check_labels(predictions: Predictions) -> None:
+    """Refuses a recording whose clips have different labels, because it has no single true class."""
+    names, first, where = np.unique(predictions.recording, return_index=True, return_inverse=True)
+    inconsistent = names[where[predictions.labels != predictions.labels[first][where]]]
+    if len(inconsistent):
+        raise ValueError(
+            f"recording {inconsistent[0]}: its clips have different labels; score clips only, or fix the manifest"
+        )
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:

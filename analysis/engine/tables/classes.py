@@ -1,4 +1,4 @@
-"""What a ranking says of single classes: macro-F1, recall, and what is taken for what."""
+"""The class-wise results of a ranking: macro-F1, recall, and confusion."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import mean_std
 
 CLASS_CAPTION = (
-    "Macro-F1: the mean F1 score of the classes. Recall of a class: the share of its test clips that are named right. "
-    "Both in percent, mean ± sample standard deviation (ddof 1) over seeds."
+    "Macro-F1: the mean F1 score of the classes. Recall of a class: the share of its test clips that are classified "
+    "correctly. Both in percent, mean ± sample standard deviation (ddof 1) over seeds."
 )
 CONFUSION_CAPTION = (
-    "Rows: the true class. Columns: what its test clips were taken for, in percent of the class, mean ± sample "
-    "standard deviation (ddof 1) over seeds; a row adds up to 100."
+    "Rows: the true class. Columns: the predicted class, in percent of the test clips of the true class, mean ± sample "
+    "standard deviation (ddof 1) over seeds; each row adds up to 100."
 )
 
 
 def class_grid(table: RankingTable) -> Grid:
-    """Macro-F1 and the recall of every class, of the complete values."""
+    """Macro-F1 and the recall of every class, for the complete values."""
     rows = []
     for row in table.ranked:
-        assert row.macro_f1 and row.confusion  # noqa: PT018 - both or neither
+        assert row.macro_f1 and row.confusion  # noqa: PT018 - a row has both or neither
         scores = [row.macro_f1, *row.confusion.recall]
         rows.append([*place(table, row, row.short), *(Text(mean_std(score.mean, score.std)) for score in scores)])
     return Grid(("#", labels.label(table.over).name, "Macro-F1", *_classes(table)), rows)
@@ -31,22 +31,22 @@ def class_grid(table: RankingTable) -> Grid:
 
 def numbers(table: RankingTable, row: Ranked) -> dict[str, object]:
     """Macro-F1 and recalls at full precision, as fractions."""
-    found = grids.summary("macro_f1", row.macro_f1)
+    columns = grids.summary("macro_f1", row.macro_f1)
     recall = row.confusion.recall if row.confusion else [None] * len(_classes(table))
     for name, score in zip(_classes(table), recall, strict=True):
-        found |= grids.summary(f"recall_{name}", score)
-    return found
+        columns |= grids.summary(f"recall_{name}", score)
+    return columns
 
 
 def confusion_frame(table: RankingTable) -> pd.DataFrame:
     """One row per value, true and predicted class, as fractions of the true class."""
     rows = [
-        {table.over: row.value(table.over), "true": true, "predicted": said, "mean": mean, "std_sample": std}
-        | {"n": len(found.shares)}
+        {table.over: row.value(table.over), "true": true, "predicted": predicted, "mean": mean, "std_sample": std}
+        | {"n": len(confusion.shares)}
         for row in table.ranked
-        if (found := row.confusion)
-        for true, means, deviations in zip(found.classes, found.mean, found.std, strict=True)
-        for said, mean, std in zip(found.classes, means, deviations, strict=True)
+        if (confusion := row.confusion)
+        for true, means, deviations in zip(confusion.classes, confusion.mean, confusion.std, strict=True)
+        for predicted, mean, std in zip(confusion.classes, means, deviations, strict=True)
     ]
     return pd.DataFrame(rows)
 

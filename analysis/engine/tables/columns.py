@@ -1,4 +1,4 @@
-"""What a ranking tells of its rows beside their scores."""
+"""Facts that a ranking shows about its rows, beside their scores."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A fact of each row, which the CSV file has whatever the tables show."""
+    """A fact about each row. It is always in the CSV file, whatever the tables show."""
 
-    name: str  # in the CSV file
-    head: str  # over the column
+    name: str  # its name in the CSV file
+    head: str  # its heading in the tables
     value: Callable[[Ranked], object]
-    words: Callable[[Ranked], str] | None = None  # in the tables; None for the value as it is
-    origin: bool = False  # stands in the last table, beside what the publication says of the row, and not in the first
-    groups: bool = False  # rows of one value share a colour, and the best of each has its matrix
-    axis: str = ""  # what it is called at the right of the figure; empty if it is not there
-    tells: str = ""  # the field of `TrialConfig` that it says all of
-    caption: str = ""  # below the first table
+    words: Callable[[Ranked], str] | None = None  # its text in the tables; None for the plain value
+    origin: bool = False  # whether it is in the last table, beside the published facts, instead of in the first
+    groups: bool = False  # whether rows with the same value share a colour, and the best of each has a matrix
+    axis: str = ""  # its label at the right of the figure; empty if it is not there
+    tells: str = ""  # the field of `TrialConfig` that it makes plain
+    caption: str = ""  # its caption below the first table
 
     def text(self, row: Ranked) -> str:
-        """What the tables print."""
+        """The text in the tables."""
         return self.words(row) if self.words else str(self.value(row))

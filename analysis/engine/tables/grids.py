@@ -1,4 +1,4 @@
-"""What every table shares: marked fields, their Markdown, LaTeX and CSV, and the row of a cell."""
+"""The common parts of all tables: marked fields, their Markdown, LaTeX and CSV, and the row of a cell."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Text:
-    """What one field of a table prints, and how: best, published, gap, or plain."""
+    """The text of one field of a table, and its kind: best, published, gap, or plain."""
 
     words: str
     kind: str = "plain"
@@ -37,13 +37,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table as it is printed."""
+    """A table, ready to print."""
 
     head: tuple[str, ...]
     rows: Sequence[Sequence[Text]]
 
     def markdown(self) -> str:
-        """With columns that line up."""
+        """The table in Markdown, with aligned columns."""
         marks = {"best": "**{}**", "published": "*{}*", "gap": "({})", "plain": "{}"}
         body = [[marks[text.kind].format(text.words) for text in row] for row in self.rows]
         widths = [max(len(row[i]) for row in [self.head, *body]) for i in range(len(self.head))]
@@ -52,12 +52,12 @@ class Grid:
         return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
     def latex(self) -> str:
-        """Without any package."""
+        """The table in LaTeX, without any package."""
         marks = {"best": r"\textbf{{{}}}", "published": r"\textit{{{}}}", "gap": r"\textit{{{}}}", "plain": "{}"}
         body = [" & ".join(marks[text.kind].format(tex(text.words)) for text in row) + r" \\" for row in self.rows]
         lines = [r"\hline", " & ".join(map(tex, self.head)) + r" \\", r"\hline", *body, r"\hline"]
         begin, end = f"\\begin{{tabular}}{{{'l' * len(self.head)}}}", r"\end{tabular}"
-        return "\n".join([r"\makebox[\textwidth][c]{%", begin, *lines, f"{end}}}\n"])  # centred, also when it is wider
+        return "\n".join([r"\makebox[\textwidth][c]{%", begin, *lines, f"{end}}}\n"])  # centred, even if wider
 
 
 def detail_head(table: Table) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def detail_head(table: Table) -> tuple[str, ...]:
 
 
 def ours(table: Table, cell: Cell | None) -> Text:
-    """The score of a cell over clips, or what it lacks."""
+    """The clip score of a cell, or its gap."""
     if cell is None:
         return Text("–", "gap")
     if cell.scores is None:
@@ -78,13 +78,13 @@ def ours(table: Table, cell: Cell | None) -> Text:
 
 
 def published(cell: Cell | None) -> Text:
-    """What was published, as printed."""
+    """The published number, as printed."""
     beside = cell.published if cell else None
     return Text(mean_std(beside.mean, beside.printed_std) if beside else "–", "published")
 
 
 def detail(table: Table, cell: Cell) -> list[Text]:
-    """A cell with its uncertainty, under `detail_head`."""
+    """The row of a cell with its uncertainty, under `detail_head`."""
     if cell.scores is None:
         return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
     scores, difference, share = cell.scores, cell.difference, table.score.is_share
@@ -104,7 +104,7 @@ def detail(table: Table, cell: Cell) -> list[Text]:
 
 
 def markdown(table: Table, blocks: Iterable[str]) -> str:
-    """A page of `blocks`, with what keeps the table from being compared, and what it lacks, below them."""
+    """A page of `blocks`, followed by the reasons against a comparison and the gaps."""
     parts = [f"# {table.name}", *blocks]
     if table.reasons:
         parts += ["Not comparable with the published numbers:\n\n" + bullets(notes(table))]
@@ -119,7 +119,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def latex(grid: Grid, caption: str, below: Iterable[str] = (), small: bool = False) -> str:
-    """A floating LaTeX table, in small print if it is wide, with remarks below it."""
+    """A floating LaTeX table with remarks below it, in small print if it is wide."""
     lines = ["\\begin{table}\n\\centering", f"\\caption{{{tex(caption)}}}"]
     lines += [f"{{\\tiny\\setlength{{\\tabcolsep}}{{2pt}}\n{grid.latex()}}}" if small else grid.latex().rstrip("\n")]
     if remarks := "\n\n".join(map(tex, below)):
@@ -128,7 +128,7 @@ def latex(grid: Grid, caption: str, below: Iterable[str] = (), small: bool = Fal
 
 
 def remarks(table: Table) -> list[str]:
-    """Why the table may not be compared, and what it lacks."""
+    """The reasons against a comparison, and the gaps."""
     return [*notes(table), *(f"Incomplete: {gap}" for gap in gaps(table))]
 
 
@@ -156,12 +156,12 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     return row | {"verdict": cell.verdict, "reasons": "; ".join(cell.reasons)}
 
 
-def summary(name: str, found: SeedSummary | None) -> dict[str, object]:
+def summary(name: str, score: SeedSummary | None) -> dict[str, object]:
     """The columns of one score over seeds."""
     blank = SeedSummary(math.nan, math.nan, 0, UNKNOWN)
-    known = found or blank
-    columns = {f"{name}_mean": known.mean, f"{name}_std_sample": known.std, f"{name}_n": known.n}
-    return {**columns, **ends(f"{name}_t95", known.interval)}
+    seeds = score or blank
+    columns = {f"{name}_mean": seeds.mean, f"{name}_std_sample": seeds.std, f"{name}_n": seeds.n}
+    return {**columns, **ends(f"{name}_t95", seeds.interval)}
 
 
 def ends(name: str, interval: Interval) -> dict[str, object]:
@@ -170,12 +170,12 @@ def ends(name: str, interval: Interval) -> dict[str, object]:
 
 
 def frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """One row for each, counts as whole numbers."""
-    found = pd.DataFrame(list(rows))
-    counts = [name for name in found if str(name).startswith("num_") or str(name).endswith(("_n", "_ddof"))]
-    return found.astype(dict.fromkeys(counts, "Int64"))  # else one incomplete cell turns 6708 clips into 6708.0
+    """A frame with one row per dictionary, and counts as whole numbers."""
+    table = pd.DataFrame(list(rows))
+    counts = [name for name in table if str(name).startswith("num_") or str(name).endswith(("_n", "_ddof"))]
+    return table.astype(dict.fromkeys(counts, "Int64"))  # otherwise one incomplete cell turns 6708 clips into 6708.0
 
 
 def tex(words: str) -> str:
-    """`words` with what LaTeX would read as commands escaped."""
-    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], words)
+    """`words`, with the characters that are special in LaTeX escaped."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], words)

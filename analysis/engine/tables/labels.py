@@ -1,8 +1,7 @@
-"""How fields of `TrialConfig`, settings of parts and their values are called where people read them.
+"""Readable names for the fields of `TrialConfig`, the settings of parts, and their values.
 
-A field without a label has its name.
-
-A value stands alone where its field is told beside it, or where it tells its field itself, as 2 kHz does.
+A field without a label goes by its own name. A value is shown alone where its field is named beside it, or where it
+makes its field plain, as 2 kHz does.
 """
 
 from __future__ import annotations
@@ -20,19 +19,24 @@ from trainable.learning.settings import all_settings, is_known
 
 
 def _plain(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else plain_words([value])  # nine digits: no two values look alike
+    # Nine digits, so that no two values look alike.
+    return f"{value:.9g}" if isinstance(value, float) else plain_words([value])
+
+
+def _start(weights: str) -> str:
+    return {"none": "random weights", "published": "pre-trained"}.get(weights, f"pre-trained ({weights})")
 
 
 @dataclass(frozen=True)
 class Label:
-    """How one field is called."""
+    """The readable names of one field."""
 
-    name: str  # over a column
-    axis: str = ""  # under a figure; empty for the name
-    short: str = ""  # over a narrow column; empty for the name
-    noun: str = "setting"  # what each of its values is
-    words: Callable[[Any], str] = _plain  # of a value
-    alone: bool = False  # whether its values tell the field
+    name: str  # its name above a column
+    axis: str = ""  # its name below a figure; empty for `name`
+    short: str = ""  # its name above a narrow column; empty for `name`
+    noun: str = "setting"  # a noun for each of its values
+    words: Callable[[Any], str] = _plain  # words a value
+    alone: bool = False  # whether a value makes the field plain
 
 
 LABELS = {
@@ -41,6 +45,7 @@ LABELS = {
     "clip_s": Label("Clip length", words=lambda seconds: f"{seconds:g} s", alone=True),
     "backbone": Label("Backbone", noun="network", alone=True),
     "corpus": Label("Corpus", alone=True),
+    "weights": Label("Weights", words=_start, alone=True),
     "augment": Label("Augmentation"),
     "lr": Label("Learning rate"),
     "weight_decay": Label("Weight decay"),
@@ -48,7 +53,7 @@ LABELS = {
 
 
 def label(field: str) -> Label:
-    """How a field is called; a setting of a part is called by its slot too, such as Schedule (after)."""
+    """The label of a field; that of a setting of a part names its slot as well, such as Schedule (after)."""
     slot, _, setting = field.partition(".")
     if not setting:
         return LABELS.get(field, Label(field))
@@ -62,27 +67,29 @@ def title(field: str) -> str:
 
 
 def plural(field: str) -> str:
-    """Several of its values, within a sentence."""
-    return f"{title(field)}s" if field in LABELS else f"values of {field}"
+    """A plural for the values of a field, within a sentence."""
+    if field not in LABELS:
+        return f"values of {field}"
+    return title(field) if title(field).endswith("s") else f"{title(field)}s"
 
 
 def axis(field: str) -> str:
-    """What stands under a figure."""
+    """The name of a field below a figure."""
     return label(field).axis or label(field).name
 
 
 def words(field: str, value: Any) -> str:
-    """A value where its field is told beside it."""
+    """The words for a value whose field is named beside it."""
     return label(field).words(value)
 
 
 def told(field: str, value: Any) -> str:
-    """A value that stands for itself, such as 2 kHz or lr=0.001."""
+    """The words for a value that is shown alone, such as 2 kHz or lr=0.001."""
     return words(field, value) if label(field).alone else f"{field}={words(field, value)}"
 
 
 def check(*fields: str) -> None:
-    """Refuses what cannot tell the cells of a table apart.
+    """Refuses fields that cannot distinguish the cells of a table.
 
     Raises:
         ValueError: if a field is neither of `TrialConfig` nor a setting of a part, is named twice, or is the seed.
@@ -91,9 +98,9 @@ def check(*fields: str) -> None:
         if is_known(field):
             continue
         slot, dot, _ = field.partition(".")
-        there = [name for name in all_settings() if name.startswith(f"{slot}.")]
-        if dot and there:
-            raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {', '.join(there)}")
+        settings = [name for name in all_settings() if name.startswith(f"{slot}.")]
+        if dot and settings:
+            raise ValueError(f"no part of {slot} has a setting {field!r}; a table can be over {', '.join(settings)}")
         among, near = listed(FIELDS, "see trainable/config.py"), did_you_mean(FIELDS, field)
         raise ValueError(f"TrialConfig has no field {field!r}; a table can be over {among}{near}")
     if len(set(fields)) < len(fields):

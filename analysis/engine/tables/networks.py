@@ -1,4 +1,4 @@
-"""What is told of networks: a name for a pre-trained one, and what a ranking of backbones says beside the scores."""
+"""Facts about networks: the name of a pre-trained one, and the columns of a ranking of backbones."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def model(backbone: str, pretrain_hz: int) -> str:
 
 
 def kind(trial: TrialConfig) -> str:
-    """PANN, TIMM, ..."""
-    found: str = getattr(module(trial.backbone), "TITLE", family(trial.backbone).upper())
-    return found
+    """The type of a network: PANN, TIMM, ..."""
+    title: str = getattr(module(trial.backbone), "TITLE", family(trial.backbone).upper())
+    return title
 
 
 def pretrained_on(trial: TrialConfig) -> str:
-    """What the weights come from."""
+    """The source of the weights."""
     if trial.weights == "published":
         return trial.card.passport.pretrained_on
     return "nothing" if trial.weights == "none" else trial.weights.replace(":", " ")
 
 
 def checkpoint(trial: TrialConfig) -> str:
-    """The published file or its repository; empty where none was used."""
+    """The published checkpoint file or its repository; empty if none was used."""
     passport = trial.card.passport
     return (passport.hub_id or passport.file) if trial.weights == "published" else ""
 
 
 def count(number: int | None) -> str:
-    """A number of parameters with three digits, such as 79.7 M; an en dash where it is unknown."""
+    """A number of parameters to three digits, such as 79.7 M; an en dash if it is unknown."""
     if number is None:
         return "–"
     scale, unit = (1_000_000, "M") if number >= 999_500 else (1_000, "k")
@@ -60,6 +60,6 @@ NETWORK = (
         lambda row: row.num_parameters,
         words=_parameters,
         axis="trained parameters",
-        caption="Parameters: those that were trained, the new classifier included.",
+        caption="Parameters: the number trained, including the new classifier.",
     ),
 )

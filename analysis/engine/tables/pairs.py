@@ -1,4 +1,4 @@
-"""Which values of a ranking differ: the pairs as a triangle and as a list, and what their tests say in words."""
+"""The pairwise comparisons of a ranking: as a triangle and as a list, with captions for the tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIR_HEAD = ("Difference", "p", "p, corrected", "Test", "95 % seeds", "95 % reco
 
 
 def matrix_grid(table: RankingTable) -> Grid:
-    """All pairs as a triangle: each value against the better ones, which are numbered as in the other tables."""
+    """All pairs as a triangle: each value against the better ones, which are numbered by rank."""
     above = table.ranked[:-1]
     rows = []
     for i, worse in enumerate(table.ranked[1:], start=1):
@@ -28,7 +28,7 @@ def matrix_grid(table: RankingTable) -> Grid:
 
 
 def pair_grid(table: RankingTable) -> Grid:
-    """All pairs as a list, the clearest first."""
+    """All pairs as a list, the smallest p first."""
     share = table.score.is_share
     rows = [
         [
@@ -48,7 +48,7 @@ def pair_grid(table: RankingTable) -> Grid:
 
 
 def pairs_frame(table: RankingTable) -> pd.DataFrame:
-    """One row per pair, in the order of the ranks, as fractions."""
+    """One row per pair in the order of the ranks, with differences as fractions."""
     rows = [
         {
             "first": pair.first,
@@ -78,70 +78,71 @@ def _pair_text(table: RankingTable, pair: Pair | None) -> Text:
 
 
 def p_value(p: float) -> str:
-    """Such as 0.31, 0.012 or <0.001."""
+    """A p-value as printed, such as 0.31, 0.012 or <0.001."""
     if math.isnan(p):
         return "unknown"
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
 
 
 def against_best(table: RankingTable, row: Ranked) -> str:
-    """What the comparison with the best mean shows; an en dash for an incomplete value."""
+    """The result of the comparison with the best mean; an en dash for an incomplete value."""
     if not row.complete:
         return "–"
     pair = table.pair(table.ranked[0], row)
     if pair is None:
         return "best" if table.complete else "best so far"
     p, worse = p_value(pair.p_holm), "lower" if table.score.higher_is_better else "higher"
-    return f"{worse if pair.told_apart else 'not distinguishable'}, p {f'= {p}' if p[0].isdigit() else p}"
+    relation = f"= {p}" if p[0].isdigit() else p.replace("<", "< ")
+    return f"{worse if pair.told_apart else 'not distinguishable'}, p {relation}"
 
 
 def pair_captions(table: RankingTable) -> tuple[str, ...]:
-    """Which test, for how many comparisons, and how little few seeds can show."""
+    """Captions of the pairs: the test, the number of comparisons, and how little a few seeds can show."""
     if not table.pairs:
-        return (f"Nothing is compared before two {labels.plural(table.over)} are complete.",)
+        return (f"Nothing is compared until two {labels.plural(table.over)} are complete.",)
     num_pairs, noun = len(table.pairs), labels.label(table.over).noun
     much = "many points" if table.score.is_share else "much"
     number = (
-        f"Each field: by how {much} the column's {noun} lies above the row's, and in brackets the two-sided p "
-        f"over seeds, corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05."
+        f"Each entry: by how {much} the column's {noun} exceeds the row's, and in brackets the two-sided p over seeds, "
+        f"corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05."
     )
-    seeds = "the order of clips and the draws of augmentation"
-    alike = "" if table.over == "backbone" else f", as far as {labels.title(table.over)} does not change them"
-    test = f"Test: paired t over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
+    seeds = "the order of clips and the random draws of augmentation"
+    alike = "" if table.over == "backbone" else f", insofar as {labels.title(table.over)} does not change them"
+    test = f"Test: paired t-test over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
     if other := sum(pair.test != PAIRED for pair in table.pairs):
-        test += f" Welch's for {pairs(other)} without the same seeds or data rate."
+        test += f" Welch's t-test for {pairs(other)} whose seeds or data rates differ."
     dagger = (
-        "†: the 95 % interval of the difference over test recordings (BCa bootstrap, the same recordings drawn for "
-        "both, networks held fixed, not corrected) excludes 0."
+        "†: the 95 % interval of the difference over test recordings excludes 0 (BCa bootstrap, the same recordings "
+        "drawn for both, networks held fixed, not corrected)."
     )
     return (number, test, dagger, *power_captions(table.pairs, table.score.is_share))
 
 
-def power_captions(found: Sequence[Pair], share: bool) -> tuple[str, ...]:
-    """The smallest difference that seeds can show, where pairs share a number of seeds.
+def power_captions(all_pairs: Sequence[Pair], share: bool) -> tuple[str, ...]:
+    """A caption on the smallest difference that the seeds can show, if the pairs have the same number of seeds.
 
     Args:
-        found: all pairs.
-        share: whether their score is one.
+        all_pairs: all pairs of the table.
+        share: whether their score is a share.
     """
-    known = [pair for pair in found if not math.isnan(pair.p)]
-    paired = [pair for pair in known if pair.test == PAIRED]
+    tested = [pair for pair in all_pairs if not math.isnan(pair.p)]
+    paired = [pair for pair in tested if pair.test == PAIRED]
     numbers = {pair.num_seeds[0] for pair in paired}
     if len(numbers) != 1:
         return ("Not distinguishable does not mean equal.",)
-    (n,), family = numbers, len(found)
+    (n,), family = numbers, len(all_pairs)
     alone, among = needed_spreads(n, 1), needed_spreads(n, family)
     spread, points = scale(share) * statistics.median(pair.spread for pair in paired), " points" * share
     digits = 1 if share else 3
     power = (
-        f"With n = {n} seeds {'little' if n < 6 else 'not all'} can be shown: a single pair needs a difference above "
-        f"{alone:.1f} standard deviations of its paired differences, the clearest of {pairs(family)} one above "
-        f"{among:.1f}. At the median deviation of these pairs, {spread:.{digits}f}{points}, that is "
+        f"With n = {n} seeds, {'little' if n < 6 else 'not everything'} can be shown: a single pair needs a difference "
+        f"above {alone:.1f} standard deviations of its paired differences, and the clearest of {pairs(family)} one "
+        f"above {among:.1f}. At the median deviation of these pairs, {spread:.{digits}f}{points}, these are "
         f"{alone * spread:.{digits}f} and {among * spread:.{digits}f}{points}. Not distinguishable does not mean equal."
     )
     return (power,)
 
 
 def pairs(number: int) -> str:
-    """`1 pair`, `45 pairs`."""
+    """A count of pairs, such as `1 pair` or `45 pairs`."""
     return f"{number} pair{'s' * (number != 1)}"

@@ -18,44 +18,44 @@ from trainable.learning.score import ClipScore
 
 @dataclass(frozen=True)
 class PivotTable(Table):
-    """The cells of a sweep by the values of one or two fields, those of a row together."""
+    """The cells of a sweep by the values of one or two fields, row by row."""
 
     down: str
-    across: str  # empty: one column
-    down_values: tuple[Any, ...]  # numbers rise, words stand as planned
+    across: str  # empty for a single column
+    down_values: tuple[Any, ...]  # numbers in rising order, words as planned
     across_values: tuple[Any, ...]  # (None,) if there is no field across
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """The fields that tell cells apart."""
+        """The fields that define the cells."""
         return axes(self.down, self.across)
 
     def cell(self, down: Any, across: Any = None) -> Cell | None:
         """The cell of a row and a column; None if it was not planned."""
-        wanted = (down, across) if self.across else (down,)
-        return next((c for c in self.cells if tuple(map(c.value, self.axes)) == wanted), None)
+        values = (down, across) if self.across else (down,)
+        return next((c for c in self.cells if tuple(map(c.value, self.axes)) == values), None)
 
     def words(self, field: str, value: Any) -> str:
-        """What a column is called where its field is told; a table's one network has a name, such as CNN14_8k."""
+        """The words for a value whose field is named; with one network, rates are networks, such as CNN14_8k."""
         if field == "pretrain_hz" and "backbone" not in self.axes:
             return model(self.cells[0].trial.backbone, value)
         return labels.words(field, value)
 
     def named(self, field: str, value: Any) -> str:
-        """What a row or column is called where it stands alone."""
+        """The words for a row or column that is named alone."""
         return self.words(field, value) if labels.label(field).alone else labels.told(field, value)
 
     def heading(self, across: Any) -> str:
-        """What stands over a column."""
+        """The heading of a column."""
         return self.named(self.across, across) if self.across else self.score.heading
 
     def title(self, cell: Cell) -> str:
-        """Such as `2 kHz, CNN14_8k`."""
+        """The name of a cell, such as `2 kHz, CNN14_8k`."""
         return ", ".join(self.named(field, cell.value(field)) for field in self.axes)
 
 
 def axes(down: str, across: str) -> tuple[str, ...]:
-    """The fields of a pivot, which has one or two."""
+    """The one or two fields of a pivot."""
     return (down, across) if across else (down,)
 
 
@@ -63,14 +63,15 @@ def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> 
     """Joins the trials of each pair of values over their seeds.
 
     Args:
-        down: field whose values are the rows.
-        across: field whose values are the columns; empty for one column.
-        score: what is averaged.
+        down: the field whose values are the rows.
+        across: the field whose values are the columns; empty for a single column.
+        score: the score to average.
         made_of: the runs of a sweep.
 
     Raises:
-        ValueError: if trials of one cell differ in more than the seed, or were scored on different clips, or the sweep
-            has several backbones and neither axis is of backbones, or what was published is not of this score.
+        ValueError: if the trials of one cell differ in more than the seed or were scored on different clips; if the
+            sweep has several backbones and neither axis is the backbone; or if the published numbers are of another
+            score.
     """
     fields, rows = axes(down, across), made_of.rows
     settings = cells.grouped(made_of, fields)
@@ -80,12 +81,12 @@ def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> 
         room = ", ".join([*["one backbone"] * ("backbone" not in fields), *fields, "seed"])
         raise ValueError(f"sweep {made_of.name} varies {also} too; a table by {by} has room for {room}")
     reasons = cells.reasons(score, made_of)
-    found = [cells.cell(score, group, made_of, reasons) for _, group in settings]
-    values = {field: ordered(cell.value(field) for cell in found) for field in fields}
+    averaged = [cells.cell(score, group, made_of, reasons) for _, group in settings]
+    values = {field: ordered(cell.value(field) for cell in averaged) for field in fields}
     return PivotTable(
         name=made_of.name,
         score=score,
-        cells=tuple(sorted(found, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
+        cells=tuple(sorted(averaged, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
@@ -98,19 +99,19 @@ def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> 
 
 
 def ordered(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Each value once: numbers by size, words as they come."""
-    found = list(dict.fromkeys(values))
-    return tuple(found if any(isinstance(value, str) for value in found) else sorted(found))
+    """The distinct values: numbers in rising order, words in the given order."""
+    distinct = list(dict.fromkeys(values))
+    return tuple(distinct if any(isinstance(value, str) for value in distinct) else sorted(distinct))
 
 
 def main_grid(table: PivotTable) -> Grid:
-    """The compact table: for each value down a row of ours and, where there is one, a row of published numbers."""
+    """The compact table: for each value down, a row of our numbers and, if there are any, one of published numbers."""
     rows = []
     for down in table.down_values:
-        found = [table.cell(down, across) for across in table.across_values]
-        rows.append([Text(labels.words(table.down, down)), *(grids.ours(table, cell) for cell in found)])
-        if any(cell and cell.published for cell in found):
-            rows.append([Text("published", "published"), *map(grids.published, found)])
+        row = [table.cell(down, across) for across in table.across_values]
+        rows.append([Text(labels.words(table.down, down)), *(grids.ours(table, cell) for cell in row)])
+        if any(cell and cell.published for cell in row):
+            rows.append([Text("published", "published"), *map(grids.published, row)])
     return Grid((labels.label(table.down).name, *map(table.heading, table.across_values)), rows)
 
 
@@ -129,28 +130,28 @@ def detail_grid(table: PivotTable) -> Grid:
 
 
 def captions(table: PivotTable) -> list[str]:
-    """What the compact table prints, and what else than its fields is not the same for all cells."""
+    """Captions of the compact table, including the further fields that differ between cells."""
     titles = [*(lambda cell, field=field: table.named(field, cell.value(field)) for field in table.axes[::-1])]
-    told = {*table.axes, *({"weights"} if {"backbone", "pretrain_hz"} & {*table.axes} else ())}
-    found = differing.differing(table.cells, [*titles, table.title], told)
-    return [*main_captions(table), *differing.captions(found, "cells")]
+    shown = {*table.axes, *({"weights"} if {"backbone", "pretrain_hz"} & {*table.axes} else ())}
+    differences = differing.differing(table.cells, [*titles, table.title], shown)
+    return [*main_captions(table), *differing.captions(differences, "cells")]
 
 
 def markdown(table: PivotTable) -> str:
-    """The compact table, the detailed one, and what they mean."""
+    """The compact table, the detailed one, and their captions."""
     below = grids.bullets([*captions(table), *detail_captions(table)])
     return grids.markdown(table, [main_grid(table).markdown(), detail_grid(table).markdown(), below])
 
 
 def latex(table: PivotTable) -> str:
-    """Both tables for LaTeX without any package."""
+    """Both tables in LaTeX, without any package."""
     below = [*detail_captions(table), *grids.remarks(table)]
     detail = grids.latex(detail_grid(table), "Every cell, with its uncertainty.", below, small=True)
     return "\n".join([grids.latex(main_grid(table), " ".join(captions(table))), detail])
 
 
 def csv_frame(table: PivotTable) -> pd.DataFrame:
-    """One row per cell with every number at full precision, as fractions."""
+    """One row per cell, with every number at full precision and shares as fractions."""
     return grids.frame(
         {
             "sweep": table.name,

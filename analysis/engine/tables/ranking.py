@@ -20,21 +20,21 @@ from analysis.engine.tables.grids import Text
 from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
 from trainable.learning.score import ClipScore
 
-ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # what settings must share, or their scores are of two tasks
+ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # settings must share these to have scores of the same task
 
 
 @dataclass(frozen=True)
 class Ranked(Cell):
-    """One value over its seeds. What is None waits for seeds, but for parameters, which older runs have not told."""
+    """One value over its seeds. A field is None until all seeds have finished."""
 
     name: str  # the value in words
-    num_parameters: int | None  # that were trained
+    num_parameters: int | None  # the number trained; None also for older runs, which do not state it
     macro_f1: SeedSummary | None
     confusion: Confusion | None
 
     @property
     def short(self) -> str:
-        """The name without its family, for where its type is told otherwise."""
+        """The name without its family, for places that show the type in another way."""
         return self.name.rpartition("/")[2]
 
 
@@ -45,24 +45,24 @@ class RankingTable(Table):
     cells: tuple[Ranked, ...]
     over: str
     columns: tuple[Column, ...]
-    pairs: tuple[Pair, ...]  # of complete values
-    differing: Mapping[str, Values]  # fields in which rows differ, and that nothing else tells
+    pairs: tuple[Pair, ...]  # all pairs of complete values
+    differing: Mapping[str, Values]  # further fields in which rows differ
 
     @property
     def ranked(self) -> tuple[Ranked, ...]:
-        """The complete ones."""
+        """The complete rows."""
         return tuple(cell for cell in self.cells if cell.complete)
 
     def title(self, cell: Cell) -> str:
-        """Such as `cnn14`, with family and tag, or `lr=0.001`."""
+        """The name of a row, such as `cnn14`, with family and tag, or `lr=0.001`."""
         return labels.told(self.over, cell.value(self.over))
 
     def group(self, row: Ranked) -> str:
-        """What a row has in common with others; empty where nothing tells rows apart."""
+        """The group that a row shares with others; empty if no column groups rows."""
         return next((column.text(row) for column in self.columns if column.groups), "")
 
     def rank(self, cell: Cell) -> int:
-        """1 for the best mean; incomplete values go on counting."""
+        """The rank of a row: 1 for the best mean; incomplete values come last."""
         return 1 + [c.value(self.over) for c in self.cells].index(cell.value(self.over))
 
     def pair(self, first: Ranked, second: Ranked) -> Pair | None:
@@ -75,13 +75,13 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: ClipScore, made
 
     Args:
         over: the field.
-        columns: what is told of each value beside its scores.
-        score: what is averaged.
+        columns: facts to show about each value beside its scores.
+        score: the score to average.
         made_of: the runs of a sweep.
 
     Raises:
-        ValueError: if trials of one value differ in more than the seed or have different numbers of parameters, or if
-            values have no one test set, or what was published is not of this score.
+        ValueError: if the trials of one value differ in more than the seed or have different numbers of parameters; if
+            the values do not share a test set; or if the published numbers are of another score.
     """
     rows = made_of.rows
     settings = cells.grouped(made_of, (over,))
@@ -92,21 +92,21 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: ClipScore, made
         )
     tells = {column.tells for column in columns}
     reasons = cells.reasons(score, made_of)
-    found = [_ranked(over, group, made_of, cells.cell(score, group, made_of, reasons)) for _, group in settings]
+    ranked = [_ranked(over, group, made_of, cells.cell(score, group, made_of, reasons)) for _, group in settings]
     sign = -1 if score.higher_is_better else 1
-    found.sort(key=lambda row: sign * row.scores.clip.mean if row.scores else np.inf)
+    ranked.sort(key=lambda row: sign * row.scores.clip.mean if row.scores else np.inf)
     return RankingTable(
         name=made_of.name,
         score=score,
-        cells=tuple(found),
+        cells=tuple(ranked),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
         provenance=cells.provenance(rows, cells.whose(rows, (over,))),
         over=over,
         columns=columns,
-        pairs=_pairs([row for row in found if row.complete], score, over, made_of),
-        differing=differing(found, [lambda cell: labels.told(over, cell.value(over))], {over, *tells}),
+        pairs=_pairs([row for row in ranked if row.complete], score, over, made_of),
+        differing=differing(ranked, [lambda cell: labels.told(over, cell.value(over))], {over, *tells}),
     )
 
 
@@ -131,11 +131,11 @@ def _ranked(over: str, rows: pd.DataFrame, made_of: Material, cell: Cell) -> Ran
 def _pairs(ranked: Sequence[Ranked], score: ClipScore, over: str, made_of: Material) -> tuple[Pair, ...]:
     seeds, predictions = {}, made_of.predictions
     for row in ranked:
-        its = made_of.rows[made_of.rows[over] == row.value(over)]
-        seeds[row.name] = {int(seed): predictions[key] for seed, key in zip(its["seed"], its["key"], strict=True)}
+        trials = made_of.rows[made_of.rows[over] == row.value(over)]
+        seeds[row.name] = {int(seed): predictions[key] for seed, key in zip(trials["seed"], trials["key"], strict=True)}
     if not seeds:
         return ()
-    (first, *others) = ((name, next(iter(found.values()))) for name, found in seeds.items())
+    (first, *others) = ((name, next(iter(by_seed.values()))) for name, by_seed in seeds.items())
     for name, other in others:
         if not cells.same_clips(first[1], other) or first[1].classes != other.classes:
             raise ValueError(
@@ -143,7 +143,7 @@ def _pairs(ranked: Sequence[Ranked], score: ClipScore, over: str, made_of: Mater
             )
     entries = []
     for row in ranked:
-        clips = {seed: score.of_clips(found.logits, found.labels) for seed, found in seeds[row.name].items()}
+        clips = {seed: score.of_clips(its.logits, its.labels) for seed, its in seeds[row.name].items()}
         means = {seed: float(values.mean()) for seed, values in clips.items()}
         entries.append(Entry(row.name, means, np.mean(list(clips.values()), axis=0), row.trial.data_hz))
     return comparisons.all_pairs(entries, first[1].recording)

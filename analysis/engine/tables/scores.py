@@ -1,6 +1,6 @@
-"""What a table is a table of: a score of `trainable/scores/` that is a mean over clips, each of which has a value.
+"""The score of a table: a score of `trainable/scores/` that is a mean over clips, so that each clip has a value.
 
-Its interval over recordings draws whole recordings again with their clips, and pairs are compared clip by clip.
+Its interval over recordings resamples whole recordings with their clips, and pairs are compared clip by clip.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ def chosen(score: str | ClipScore, trial: TrialConfig | None = None) -> ClipScor
     """The score of a table.
 
     Args:
-        score: itself or its name; empty for the trials' own.
-        trial: one of those; None as long as none is known.
+        score: the score or its name; empty to use the trials' own.
+        trial: one of the trials; None if none is known yet.
 
     Returns:
-        Of the trial's own the first that is a mean over clips; where it has none, the first of all that are.
+        The given score. If it is empty, the first of the trial's scores that is a mean over clips; if the trial has
+        none, the first of all scores that are.
 
     Raises:
-        ValueError: if there is no such score, or it is no mean over clips; names those that are.
+        ValueError: if there is no such score, or it is not a mean over clips; names those that are.
     """
     if isinstance(score, ClipScore):
         return score
-    there = sorted(
-        (found for name in names(FOLDER) if isinstance(found := named("score", FOLDER, name), ClipScore)),
-        key=lambda found: found.stage,
+    clip_scores = sorted(
+        (match for name in names(FOLDER) if isinstance(match := named("score", FOLDER, name), ClipScore)),
+        key=lambda clip_score: clip_score.stage,
     )
     if not score:
-        own = [found for found in trial.scores if isinstance(found, ClipScore)] if trial else []
-        return (own or there)[0]
-    if isinstance(found := named("score", FOLDER, score), ClipScore):
-        return found
-    raise ValueError(f"score={score!r}: is no mean over clips; choose one of {', '.join(s.name for s in there)}")
+        trial_scores = (
+            [trial_score for trial_score in trial.scores if isinstance(trial_score, ClipScore)] if trial else []
+        )
+        return (trial_scores or clip_scores)[0]
+    if isinstance(match := named("score", FOLDER, score), ClipScore):
+        return match
+    choices = ", ".join(clip_score.name for clip_score in clip_scores)
+    raise ValueError(f"score={score!r}: is not a mean over clips; choose one of {choices}")

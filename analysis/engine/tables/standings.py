@@ -1,4 +1,4 @@
-"""A ranking as Markdown, LaTeX and CSV, with what its first table says in words."""
+"""A ranking as Markdown, LaTeX and CSV, with the captions of its first table."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import detail_captions, main_captions
 
-PRINTED = {"name": "Published as", "type": "Type", "parameters": "Parameters"}  # of a network, beside its numbers
+PRINTED = {"name": "Published as", "type": "Type", "parameters": "Parameters"}  # printed beside a network's numbers
 
 
 def main_grid(table: RankingTable) -> Grid:
     """The compact table: the best mean first."""
-    told = [column for column in table.columns if not column.origin]
+    shown = [column for column in table.columns if not column.origin]
     rows = [
         [
             *place(table, row, row.name),
-            *(Text(column.text(row)) for column in told),
+            *(Text(column.text(row)) for column in shown),
             grids.ours(table, row),
             grids.published(row),
             Text(pairs.against_best(table, row)),
         ]
         for row in table.cells
     ]
-    heads = (*(column.head for column in told), table.score.heading, "Published", "Against the best")
+    heads = (*(column.head for column in shown), table.score.heading, "Published", "Against the best")
     return Grid(("#", labels.label(table.over).name, *heads), rows)
 
 
@@ -38,31 +38,31 @@ def detail_grid(table: RankingTable) -> Grid:
 
 
 def origin_grid(table: RankingTable) -> Grid:
-    """Where each value comes from, and what was published of it; no rows if nothing is told of that."""
-    told = [column for column in table.columns if column.origin]
+    """The origin of each value, and the published facts about it; no rows if no column is about origins."""
+    shown = [column for column in table.columns if column.origin]
     rows = []
-    for row in table.cells if told else ():
+    for row in table.cells if shown else ():
         printed = row.published.printed if row.published else {}
         beside = [Text(printed.get(name, "–"), "published") for name in PRINTED]
-        rows.append([*place(table, row, row.name), *(Text(c.text(row) or "–") for c in told), *beside])
-    return Grid(("#", labels.label(table.over).name, *(column.head for column in told), *PRINTED.values()), rows)
+        rows.append([*place(table, row, row.name), *(Text(c.text(row) or "–") for c in shown), *beside])
+    return Grid(("#", labels.label(table.over).name, *(column.head for column in shown), *PRINTED.values()), rows)
 
 
 def captions(table: RankingTable) -> tuple[str, ...]:
-    """What the compact table prints, and what else than the ranked field is not the same for all."""
-    best = f"Against the best: by the pairs below, p corrected for {pairs.pairs(len(table.pairs))}."
-    told = [column.caption for column in table.columns if column.caption]
-    return (*main_captions(table), *[best] * bool(table.pairs), *told, *differing_captions(table))
+    """Captions of the compact table, including the further fields that differ between rows."""
+    best = f"Against the best: from the pairs below, with p corrected for {pairs.pairs(len(table.pairs))}."
+    notes = [column.caption for column in table.columns if column.caption]
+    return (*main_captions(table), *[best] * bool(table.pairs), *notes, *differing_captions(table))
 
 
 def differing_captions(table: RankingTable) -> tuple[str, ...]:
-    """One line on the fields that differ between values; none if all are alike."""
+    """One line on the fields that differ between values; empty if there are none."""
     noun = labels.label(table.over).noun
     return tuple(differing.captions(table.differing, f"{noun}s", lambda names: _those(table, names)))
 
 
 def markdown(table: RankingTable) -> str:
-    """All tables but the list of pairs, each with what it means."""
+    """All tables except the list of pairs, each with its captions."""
     parts = [
         (main_grid(table), captions(table)),
         (detail_grid(table), detail_captions(table)),
@@ -76,40 +76,40 @@ def markdown(table: RankingTable) -> str:
 
 
 def latex(table: RankingTable) -> str:
-    """The same tables for LaTeX without any package."""
+    """The tables of `markdown` in LaTeX, without any package."""
     below = [*detail_captions(table), *grids.remarks(table)]
     title = labels.title(table.over)
     parts = [
         (main_grid(table), f"{table.score.heading} by {title}.", captions(table)),
         (detail_grid(table), f"Every {title}, with its uncertainty.", below),
-        (classes.class_grid(table), "Every class.", [classes.CLASS_CAPTION]),
-        (pairs.matrix_grid(table), "Every pair.", pairs.pair_captions(table)),
+        (classes.class_grid(table), "Results by class.", [classes.CLASS_CAPTION]),
+        (pairs.matrix_grid(table), "Pairwise comparisons.", pairs.pair_captions(table)),
         (origin_grid(table), "Checkpoints, and the networks as published.", ()),
     ]
     return "\n".join(grids.latex(grid, caption, lines, small=True) for grid, caption, lines in parts if grid.rows)
 
 
 def csv_frame(table: RankingTable) -> pd.DataFrame:
-    """One row per value with every number at full precision, as fractions."""
+    """One row per value, with every number at full precision and shares as fractions."""
     return grids.frame(_numbers(table, row) for row in table.cells)
 
 
 def _numbers(table: RankingTable, row: Ranked) -> dict[str, object]:
-    found: dict[str, object] = {"sweep": table.name, "rank": table.rank(row) if row.complete else None}
-    found |= {table.over: row.value(table.over), **{column.name: column.value(row) for column in table.columns}}
-    found |= grids.numbers(table, row)
-    found |= classes.numbers(table, row)
+    numbers: dict[str, object] = {"sweep": table.name, "rank": table.rank(row) if row.complete else None}
+    numbers |= {table.over: row.value(table.over), **{column.name: column.value(row) for column in table.columns}}
+    numbers |= grids.numbers(table, row)
+    numbers |= classes.numbers(table, row)
     pair = table.pair(table.ranked[0], row) if row.complete else None
-    found |= {"best_p_holm": pair.p_holm if pair else math.nan, "against_best": pairs.against_best(table, row)}
+    numbers |= {"best_p_holm": pair.p_holm if pair else math.nan, "against_best": pairs.against_best(table, row)}
     printed = row.published.printed if row.published else {}
-    told = any(column.origin for column in table.columns)
-    return found | {f"published_{name}": printed.get(name, "") for name in PRINTED if told}
+    has_origin = any(column.origin for column in table.columns)
+    return numbers | {f"published_{name}": printed.get(name, "") for name in PRINTED if has_origin}
 
 
 def _those(table: RankingTable, names: tuple[str, ...]) -> str:
-    """The names, or the type whose values they all are."""
+    """The names, or the type if they are all the values of one type."""
     group = {table.group(row) for row in table.cells if table.title(row) in names}
-    whole = {table.title(row) for row in table.cells if table.group(row) in group}
-    if len(group) == 1 and whole == set(names) and len(names) > 1:
+    members = {table.title(row) for row in table.cells if table.group(row) in group}
+    if len(group) == 1 and members == set(names) and len(names) > 1:
         return f"every {group.pop()}"
     return ", ".join(names)

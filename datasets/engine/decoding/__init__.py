@@ -1,1 +1,1 @@
-"""Audio files: what their headers say, and their samples."""
+"""Reads audio files: their headers and their samples."""

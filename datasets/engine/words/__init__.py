@@ -1,1 +1,1 @@
-"""What users read, whatever the command: near names, flags and their help, columns of text."""
+"""Text for the users of every command: similar names, flags and their help, columns."""

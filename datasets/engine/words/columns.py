@@ -1,19 +1,19 @@
-"""Rows of text in columns, for a terminal."""
+"""Lays out rows of text in columns, for a terminal."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 
-WIDTH = 80  # of a terminal
+WIDTH = 80  # characters of a terminal's line
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
-    """Rows with their columns below each other, two blanks apart.
+    """The rows as text with aligned columns, two blanks apart.
 
     Args:
-        rows: of equally many cells; the last cell is wrapped, and may have lines of its own.
-        width: of the longest line.
+        rows: rows with the same number of cells; the last cell is wrapped, and may have several lines.
+        width: maximum length of a line [characters].
     """
     widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1]]
     lines = []

@@ -1,4 +1,4 @@
-"""The parser of every command: its help keeps the lines of a docstring, and a misspelt flag is told which is near."""
+"""The parser of every command: its help keeps the lines of a docstring, and it suggests names for misspelt flags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Flags(argparse.ArgumentParser):
 
     Args:
         prog: the command.
-        description: a docstring; its lines are kept where they fit into the terminal.
+        description: a docstring; its lines are kept if they fit into the terminal.
     """
 
     def __init__(self, prog: str, description: str | None = None, **options: Any) -> None:
@@ -25,24 +25,24 @@ class Flags(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]  # overloaded there
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
-        """The flags; ends the process with exit code 2 if one is unknown, and says which is near."""
-        found, unknown = self.parse_known_args(args, namespace)
+        """The parsed flags; for an unknown flag, suggests a similar one and ends the process with exit code 2."""
+        parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flags = [word.partition("=")[0].lstrip("-") for word in unknown if word.startswith("-")]
-            known = {flag.lstrip("-"): flag for flag in self._option_string_actions}
-            near = did_you_mean(known, *flags, written=known)
+            flag_of = {flag.lstrip("-"): flag for flag in self._option_string_actions}
+            near = did_you_mean(flag_of, *flags, written=flag_of)
             self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
-        return found
+        return parsed
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process with exit code 2: a page of flags before the message would hide it."""
+        """Ends the process with exit code 2 and the message, without the page of flags that would hide it."""
         self.exit(2, f"({self.prog} --help lists the flags)\n{self.prog}: error: {message}\n")
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of a docstring, but for what is wider than the terminal.
+    """Keeps the lines of a docstring, except where a line is wider than the terminal.
 
-    A paragraph of text is then filled anew; a command, which is indented, goes on behind a backslash.
+    A paragraph of text with such a line is filled anew; a command, which is indented, continues after a backslash.
     """
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -60,7 +60,7 @@ def _fitted(paragraph: str, width: int) -> str:
 
 
 def _command(line: str, width: int) -> str:
-    """An indented line, its continuation indented further."""
+    """An indented line, wrapped; its continuations are indented further."""
     deep = " " * (len(line) - len(line.lstrip()) + 4)
     if len(line) <= width:
         return line

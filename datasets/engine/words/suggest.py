@@ -1,33 +1,33 @@
-"""`did you mean ...?`, and short lists of what there is: the end of a message that a name does not exist."""
+"""Ends for messages that a name does not exist: `did you mean ...?`, and short lists of the names that do exist."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 
-MOST = 8  # names in a list; a longer one is not read
-SHORTEST = 4  # letters that a name may be told by its beginning
+MOST = 8  # names in a list; nobody reads a longer one
+SHORTEST = 4  # letters at which the beginning of a name is enough to suggest it
 
 
 def did_you_mean(known: Iterable[str], *words: object, written: Mapping[str, str] | None = None) -> str:
-    """The end of a message that no `known` name is one of `words`, such as `; did you mean mixup?`.
+    """The end of a message that `words` are not among the known names, such as `; did you mean mixup?`.
 
     Args:
-        known: the names that there are.
-        words: what was written instead.
-        written: what a name stands for, where that is to be told in its place.
+        known: the names that exist.
+        words: the words that were given instead.
+        written: the text to show for a name, if it is not the name itself.
 
     Returns:
-        Text that begins with a semicolon; empty if nothing is near.
+        Text that begins with a semicolon; empty if no name is similar.
     """
     names = [*known]
-    found = (name for word in words for name in nearest(names, str(word), most=1))
-    told = dict.fromkeys((written or {}).get(name, name) for name in found)
-    return f"; did you mean {', '.join(told)}?" if told else ""
+    matches = (name for word in words for name in nearest(names, str(word), most=1))
+    suggestions = dict.fromkeys((written or {}).get(name, name) for name in matches)
+    return f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
 
 
 def listed(names: Collection[str], where: str = "") -> str:
-    """Names for a message: the first of them, how many more there are, and `where` those can be read."""
+    """Names for a message: the first few, how many more there are, and `where` to read them."""
     first = ", ".join(list(names)[:MOST])
     if len(names) <= MOST:
         return first
@@ -35,7 +35,7 @@ def listed(names: Collection[str], where: str = "") -> str:
 
 
 def nearest(known: Iterable[str], word: str, most: int = 3) -> list[str]:
-    """The names nearest to `word`, capital letters or not, or else those that begin with it; at most `most`."""
+    """At most `most` names: those most similar to `word`, ignoring case, or else those that begin with it."""
     small: dict[str, str] = {}
     for name in known:
         small.setdefault(name.lower(), name)

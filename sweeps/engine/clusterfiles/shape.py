@@ -1,7 +1,7 @@
-"""Which kinds of values a cluster's file has where: looked at before Ray reads it, whose own errors are not for users.
+"""The kinds of values in a cluster's file, checked before Ray reads it, because Ray's own errors are not for users.
 
-A shape is a scalar's type (`float` is any number), `[shape]` for a list, or a mapping of what stands under which key;
-`...` stands for every other key, and a key that ends in `!` must be there.
+A shape is the type of a scalar (`float` is any number), `[shape]` for a list, or a mapping from keys to shapes; `...`
+means every other key, and a key that ends in `!` is required.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import yaml
 
 from sweeps.engine.clusterfiles.text import problem
 
-MOST_VALUES = 100_000  # of a file, with its aliases written out
+MOST_VALUES = 100_000  # in a file, with its aliases expanded
 MOST_SHOWN = 60
 KINDS = {str: "text", int: "a whole number", float: "a number"}
 
@@ -58,7 +58,7 @@ NETWORK_POLICY: Shape = {"spec!": {"policyTypes": [str], "ingress": [{"from": [{
 
 
 def misshapen(value: Any, shape: Any, where: str = "") -> Iterator[str]:
-    """Every place where a value is of another kind than its shape says, or is missing."""
+    """Yields every place where a value is missing, or of another kind than its shape says."""
     kind = "a mapping" if isinstance(shape, dict) else "a list" if isinstance(shape, list) else KINDS[shape]
     if not _is(value, shape):
         remedy = f"must be {kind}; write one{', or leave it out' * (value is None)}"
@@ -67,12 +67,12 @@ def misshapen(value: Any, shape: Any, where: str = "") -> Iterator[str]:
         for number, item in enumerate(value):
             yield from misshapen(item, shape[0], f"{where}.{number}")
     elif isinstance(shape, dict):
-        known = {str(key).removesuffix("!"): inner for key, inner in shape.items() if key is not ...}
+        shapes = {str(key).removesuffix("!"): inner for key, inner in shape.items() if key is not ...}
         for key in (str(key).removesuffix("!") for key in shape if str(key).endswith("!")):
             if key not in value:
-                yield problem(f"{where}.{key}".strip("."), "missing", "write it, as the files in clusters/ have it")
+                yield problem(f"{where}.{key}".strip("."), "missing", "add it, as in the files in clusters/")
         for key, item in value.items():
-            if (inner := known.get(key, shape.get(...)) if isinstance(key, str) else shape.get(...)) is not None:
+            if (inner := shapes.get(key, shape.get(...)) if isinstance(key, str) else shape.get(...)) is not None:
                 yield from misshapen(item, inner, f"{where}.{key}".strip("."))
 
 
@@ -85,22 +85,22 @@ def _is(value: Any, shape: Any) -> bool:
 
 
 def knotted(text: str) -> Iterator[str]:
-    """Keys that stand twice in a mapping, where YAML takes the last, and aliases that hold themselves or too much."""
+    """Yields keys that occur twice in a mapping, of which YAML takes the last, and cyclic or huge aliases."""
     sizes: dict[int, int] = {}
     twice: list[str] = []
 
     def size(node: yaml.Node) -> int:
-        """Values below a node, its aliases written out."""
+        """The number of values below a node, with its aliases expanded."""
         if id(node) in sizes:
             return sizes[id(node)]
-        sizes[id(node)] = MOST_VALUES  # while it is being looked at: an alias of it in itself has no end
+        sizes[id(node)] = MOST_VALUES  # until it is known, so that a cyclic alias counts as too large
         inner = node.value if isinstance(node, yaml.CollectionNode) else ()
         if isinstance(node, yaml.MappingNode):
             lines: dict[str, int] = {}
             for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
                 line = key.start_mark.line + 1
                 if key.value in lines:
-                    remedy = f"stands on line {lines[key.value]} too; take one out"
+                    remedy = f"is on line {lines[key.value]} too; remove one"
                     twice.append(problem(f"line {line}", key.value, remedy))
                 lines[key.value] = line
             inner = [part for pair in node.value for part in pair]
@@ -111,4 +111,4 @@ def knotted(text: str) -> Iterator[str]:
     total = sum(size(node) for node in documents if node)
     yield from twice
     if total >= MOST_VALUES:
-        yield problem("the file", "its aliases hold themselves, or too many values", "write out what they stand for")
+        yield problem("the file", "its aliases are cyclic, or stand for too many values", "write them out")

@@ -1,4 +1,4 @@
-"""What may stand in no cluster's file, whatever it starts: placeholders, secrets, networks that are the whole world."""
+"""Text that no cluster's file may contain: placeholders, secrets, and networks that are wide open."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SECRETS = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "a token of GitHub, Hugging Face or Slack": re.compile(r"\b(?:gh[opsu]_|github_pat_|hf_|xox[abp]-)\w{16,}"),
     "an address with a password": re.compile(r"://[^/\s:@]+:[^/\s@]+@|https?://[^/\s@]+@"),
-    # A name that says so with a value that is no path, variable, placeholder, switch or beginning of a mapping.
+    # A telling name, with a value that is not a path, variable, placeholder, switch or start of a mapping.
     "a secret in the open": re.compile(
         r"(?i)(?:password|passwd|secret|token|api_?key|access_?key)[\"']?\s*[:=]\s*[\"']?"
         r"(?![~/$<&*{\s#\"']|(?:true|false|required)\b)\S+"
     ),
-    # A digest of an image and a public key are long, and no secrets.
+    # Digests of images and public keys are long too, but not secret.
     "a long key": re.compile(
         r"(?<!sha256:)(?<!ssh-ed25519 )(?<!ssh-rsa )(?<![A-Za-z0-9+/])"
         r"(?:[0-9a-fA-F]{32,}|(?=\S*\d)(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9+/]{40,}={0,2})(?![A-Za-z0-9+/])"
@@ -30,36 +30,36 @@ WIDEST = {4: 16, 6: 48}  # a campus: public networks with a shorter prefix are n
 
 
 def problem(where: str, value: object, remedy: str) -> str:
-    """What is wrong, in a line."""
+    """A problem in one line."""
     return f"{where}: {' '.join(str(value).split())}: {remedy}"
 
 
 def scalars(text: str) -> Iterator[tuple[int, str]]:
-    """The values and keys of a YAML file with the lines where they begin; comments are none."""
+    """Yields the keys and values of a YAML file, without comments, with the lines where they begin."""
     for token in yaml.scan(text):
         if isinstance(token, yaml.ScalarToken):
             yield token.start_mark.line + 1, token.value
 
 
 def placeholders(text: str) -> Iterator[str]:
-    """What the user has not filled in."""
+    """Yields the placeholders that the user has not filled in."""
     for line, value in scalars(text):
         for name in PLACEHOLDER.findall(value):
-            yield problem(f"line {line}", name, "write your own, as the comment beside it says")
+            yield problem(f"line {line}", name, "write your own value, as the comment beside it says")
 
 
 def secrets(text: str) -> Iterator[str]:
-    """What would be read by all who read the file, in comments too; of each only the beginning is told."""
+    """Yields secrets, in comments too; only the beginning of each is shown."""
     for line, content in enumerate(text.splitlines(), start=1):
-        for what, pattern in SECRETS.items():
-            if found := pattern.search(content):
-                told = f"{found[0][:8]}... looks like {what}"
-                yield problem(f"line {line}", told, "take it out, and make a new one: this one has been written down")
+        for secret, pattern in SECRETS.items():
+            if match := pattern.search(content):
+                value = f"{match[0][:8]}... looks like {secret}"
+                yield problem(f"line {line}", value, "remove it, and make a new one: this one has been exposed")
                 break
 
 
 def open_networks(text: str) -> Iterator[str]:
-    """Public networks that are wider than one campus."""
+    """Yields public networks that are wider than one campus."""
     for line, value in scalars(text):
         for word in NETWORK.findall(value):
             try:

@@ -1,4 +1,4 @@
-"""The flags that studies, their tables and the commands of the storage share, and what is made of them: `Options`."""
+"""The flags that studies, their tables and the commands of the storage share, parsed into `Options`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def study_parser(study: str, description: str | None = None) -> Flags:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """What was parsed, with the folders that follow from others; flags that are no option are left out."""
+    """The options that were parsed, with the folders that depend on others."""
     found = {f.name: value for f in fields(Options) if (value := getattr(args, f.name, None)) is not None}
     found["set"] = tuple(found.get("set", ()))
     places = {"weights_dir": args.storage / "weights", "cache_dir": args.storage / "cache"}
@@ -55,7 +55,7 @@ def whole(word: str, least: int = 0) -> int:
 
 
 def count(word: str) -> int:
-    """A number of things on the command line, of which there must be one."""
+    """A number of things on the command line, at least one."""
     return whole(word, least=1)
 
 
@@ -76,19 +76,19 @@ def positive(word: str, most: float = 1e9, least: float = 1e-9) -> float:
 
 
 def points(word: str) -> float:
-    """A difference in points of per cent on the command line."""
+    """A difference in percentage points on the command line."""
     return positive(word, most=100, least=0)
 
 
 def gpu_part(word: str) -> float:
-    """A part of a GPU on the command line, or how many whole ones."""
+    """A fraction of a GPU, or a number of GPUs, on the command line."""
     if (number := positive(word, most=1_000)) > 1 and not number.is_integer():
         raise argparse.ArgumentTypeError(f"{word}: must be above 0 and at most 1, or a whole number of GPUs")
     return number
 
 
 def address(word: str) -> str:
-    """A store on the command line; without a password, which would stand in messages and in the shell's history."""
+    """A store's address on the command line, without a password: messages and the shell's history would show it."""
     if not word:
         raise argparse.ArgumentTypeError("is empty; name a store, or leave the flag out")
     try:
@@ -121,7 +121,7 @@ def limit(word: str) -> Limit:
 
 
 def folder(word: str) -> Path:
-    """A path on the command line, absolute: workers run in folders of their own."""
+    """A path on the command line, made absolute because workers run in other folders."""
     try:
         return corpus.folder(word)
     except Refusal as error:  # of a ValueError argparse would not tell the reason
@@ -129,10 +129,10 @@ def folder(word: str) -> Path:
 
 
 class Located(argparse.Action):
-    """Stores the folder, and the URI or none under the name in `const`."""
+    """An action that stores a folder, and its URI under the name in `const`."""
 
     def __call__(self, parser: Any, args: argparse.Namespace, word: Any, flag: str | None = None) -> None:
-        """Is what argparse calls."""
+        """Stores both values, as argparse asks."""
         try:
             uri, path = located(word, COPIES[self.dest])
         except Refusal as error:
@@ -142,7 +142,7 @@ class Located(argparse.Action):
 
 
 def add_plan_flags(parser: argparse.ArgumentParser) -> None:
-    """What is planned: part of every trial's identity."""
+    """Adds the flags of the plan, which are part of every trial's identity."""
     group = parser.add_argument_group("the plan")
     group.add_argument("--classes", metavar="A,B", help="only these classes of the corpus")
     group.add_argument(
@@ -153,10 +153,13 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
     )
     group.add_argument("--limit", type=count, metavar="N", help="only the first N trials")
+    group.add_argument(
+        "--small", action="store_true", help="in miniature: narrow networks, few epochs, an invented corpus"
+    )
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
-    """Where results are."""
+    """Adds the flags that locate the results."""
     uri, path = _environment(parser, default_storage)
     group = parser.add_argument_group("results")
     group.add_argument(
@@ -184,7 +187,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """Which data, on this machine: no part of a trial's identity, but the files' bytes are."""
+    """Adds the flags that locate the data; the files' bytes are part of a trial's identity, their place is not."""
     uri, path = _environment(parser, default_data)
     group = parser.add_argument_group("the data on this machine")
     group.add_argument(
@@ -213,7 +216,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """What a run needs on this machine: no part of a trial's identity."""
+    """Adds the flags of this machine, which are no part of a trial's identity."""
     group = parser.add_argument_group("this machine")
     group.add_argument(
         "--weights-dir",
@@ -268,7 +271,7 @@ def _add_worker_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def add_cost_flags(parser: argparse.ArgumentParser) -> None:
-    """What a sweep will cost, and what it may."""
+    """Adds the flags on the cost of a sweep and its limits."""
     group = parser.add_argument_group("time and cost")
     group.add_argument(
         "--measure", action="store_true", help="measure each cell of the plan for some seconds; run nothing else"
@@ -292,7 +295,7 @@ def add_cost_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _environment(parser: argparse.ArgumentParser, read: Callable[[], Value]) -> Value:
-    """What the environment says; what cannot be used ends the command as a flag's value would."""
+    """Reads a setting from the environment; an unusable value ends the command as that of a flag would."""
     try:
         return read()
     except Refusal as error:

@@ -1,9 +1,9 @@
-"""What the flags of a study or its table say, as one value: the same words name the same trials in both."""
+"""The parsed flags of a study or its table; the same flags name the same trials in both."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -11,11 +11,13 @@ from datasets.engine.corpus import shown
 from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
+from datasets.synthetic import writers
 from sweeps.engine.command.located import default_storage
 from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
 from sweeps.engine.plan import Sweep, varied
 from sweeps.engine.search.search import Search
+from sweeps.engine.small import small
 from trainable.config import FIELDS, as_kept, no_field
 from trainable.learning.part import Part, Parts, Value
 
@@ -24,7 +26,7 @@ MAX_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Options:
-    """What a command was told; a flag that the command does not have stands at its default.
+    """The options of a command; an option for which it has no flag keeps its default.
 
     `sweeps.engine.command.commandline` makes it, and says with each flag what it means.
     """
@@ -39,6 +41,7 @@ class Options:
     seeds: str | None = None  # as they were written: an error repeats them
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
+    small: bool = False  # in miniature, on an invented corpus
     # Results.
     store: str | None = None
     optuna: str | None = None
@@ -81,7 +84,7 @@ class Options:
 
     @property
     def variant(self) -> str:
-        """The fields in words, the same for the same fields however they were written; empty when there are none."""
+        """The changed fields in words, sorted by name; empty if there are none."""
         return " ".join(f"{name}={value}" for name, value in sorted(self.fields.items()))
 
     @overload
@@ -89,29 +92,41 @@ class Options:
     @overload
     def planned(self, study: Search) -> Search: ...
     def planned(self, study: Sweep | Search) -> Sweep | Search:
-        """The sweep or search as the flags have it; --seeds of a search are those that confirm its best.
+        """The sweep or search as the flags change it; for a search, --seeds are those that confirm its best.
 
         Raises:
             ValueError: if a flag's value makes a trial impossible.
+            CorpusError: if a corpus cannot be invented for --small.
         """
         seeds = parse_seeds(self.seeds)
+        if self.small:
+            study = small(study, self.fields)
         if isinstance(study, Search):
             return study.varied(self.fields, tuple(seeds), self.limit)
         return varied(study, self.fields, seeds, self.limit)
 
     @property
     def asked(self) -> Asked:
-        """What is asked of the nodes."""
+        """The resources that are asked of the nodes."""
         return Asked(
             self.max_concurrent, self.cpus_per_trial, self.gpus_per_trial, self.gpu_memory_gb, self.accelerator or ""
         )
 
     @property
     def source(self) -> Source | None:
-        """Where the corpora are, if that is known."""
+        """The location of the corpora, if it is known."""
         if self.data_root is None:
             return None
         return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
+
+    def invented(self, corpus: str, seed: int = 0) -> Options:
+        """A copy with the data in an invented corpus, which each machine writes for itself.
+
+        Args:
+            seed: of its recordings.
+        """
+        folder = self.cache_dir / "synthetic" / (f"{corpus}-{seed}" if seed else corpus)
+        return replace(self, data_uri=writers.address(corpus, seed), data_root=folder)
 
     @property
     def object_store(self) -> Remote | None:
@@ -125,7 +140,7 @@ class Options:
 
     @property
     def trials_dir(self) -> Path:
-        """Where trials leave what they have trained, each in a folder of its own."""
+        """The folder that holds a folder of results for each trial."""
         return self.storage / "trials"
 
     @property
@@ -140,7 +155,7 @@ class Options:
 
     @property
     def as_flags(self) -> list[str]:
-        """The flags that make another command speak of the same trials and the same results."""
+        """The flags with which another command finds the same trials and results."""
         words: list[tuple[str, object]] = [
             ("--classes", self.classes),
             ("--split", self.split),
@@ -152,7 +167,7 @@ class Options:
         ]
         if (self.remote, self.storage) != default_storage():
             words.append(("--storage", self.remote or self.storage))
-        return [str(part) for flag, value in words if value is not None for part in (flag, value)]
+        return ["--small"] * self.small + [str(part) for pair in words if pair[1] is not None for part in pair]
 
 
 def _sqlite(path: Path) -> str:
@@ -182,7 +197,7 @@ def parse_seeds(text: str | None) -> list[int]:
 
 
 def parse_fields(assignments: list[str]) -> dict[str, Value]:
-    """Reads `field=value` words into typed `TrialConfig` fields; a setting of a part is a text until its trial is made.
+    """Parses `field=value` words into typed fields of `TrialConfig`; settings of parts stay text until a trial is made.
 
     Raises:
         ValueError: if a word has no `=`, the field does not exist, or the value is not of its type.

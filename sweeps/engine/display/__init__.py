@@ -1,1 +1,1 @@
-"""What a user sees while trials run."""
+"""The display while trials run."""

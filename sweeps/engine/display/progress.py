@@ -1,4 +1,4 @@
-"""What is shown while a sweep works: a table that is drawn again and again on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: a table that is redrawn on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from sweeps.engine.display.screen import Screen
 
 Item = TypeVar("Item")
-QUIET_S = 60  # without a terminal, a line at least so often
+QUIET_S = 60  # the longest time without a line where there is no terminal
 
 
 def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> Iterable[Item]:
-    """The items, shown as they pass, with the time left."""
+    """Yields the items, showing their progress and the time left."""
     if terminal := _terminal():
         from sweeps.engine.display import screen
 
@@ -37,31 +37,32 @@ def each(items: Iterable[Item], total: int, what: str, unit: str = "file") -> It
 @dataclass
 class _Begun:
     since: float
-    row: dict[str, float] = field(default_factory=dict)  # of the last epoch
+    row: dict[str, float] = field(default_factory=dict)  # the numbers of the last epoch
     row_at: float = 0.0
     best: float | None = None
 
 
 class TrialProgress:
-    """Done, running, failed, time left and the best so far. The time left follows the work, not the count of trials:
-    one trial of Table I has 125 times the frames of another.
+    """The progress of trials: done, running, failed, time left, and the best so far.
 
-    Events come from several threads, and each costs the same whatever the number of trials.
+    The time left follows the work, not the number of trials: one trial of Table I has 125 times the frames of another.
+    Events come from several threads, and the cost of each does not depend on the number of trials.
 
     Args:
-        predictions: what trials will take, by key; where one is missing, their operations are the work.
+        trials: the trials to run.
+        predictions: the predicted time of each trial, by key; if one is missing, operations measure the work instead.
     """
 
     def __init__(self, trials: Sequence[TrialConfig], predictions: Mapping[str, Prediction] | None = None) -> None:
         self._trials = {t.key: t for t in trials}
-        known = {key: p.seconds.mid for key, p in (predictions or {}).items()}
-        complete = self._trials.keys() <= known.keys()
-        self._work = {key: known[key] if complete else effort(t) for key, t in self._trials.items()}
+        predicted_s = {key: p.seconds.mid for key, p in (predictions or {}).items()}
+        complete = self._trials.keys() <= predicted_s.keys()
+        self._work = {key: predicted_s[key] if complete else effort(t) for key, t in self._trials.items()}
         self._all_work = sum(self._work.values())
         self._done_work: dict[str, float] = {}
         self._found_work: dict[str, float] = {}
-        self._sum_done = self._sum_found = 0.0  # of the two above
-        self.finished_s: dict[str, float] = {}  # how long each trial took
+        self._sum_done = self._sum_found = 0.0  # the sums of the two above
+        self.finished_s: dict[str, float] = {}  # the time that each finished trial took
         self.failed_s: dict[str, float] = {}
         self._running: dict[str, _Begun] = {}
         self._recent: deque[Finished] = deque(maxlen=MOST_RECENT)
@@ -74,7 +75,7 @@ class TrialProgress:
         self._tested = all(t.score_on == "test" for t in trials)
         names = {trial_name(t) for t in trials}
         self._varied = _varied(trials) if len(names) < len(trials) else []
-        self._named = len(names) > 1 or not self._varied  # whether a trial's usual name tells it from others
+        self._named = len(names) > 1 or not self._varied  # whether a trial's usual name helps to tell it from others
         self._longest = max(map(self._name, self._trials), key=len, default="")
         self._most_epochs = max((t.epochs for t in trials), default=1)
         self._screen: Screen | None = None
@@ -82,16 +83,16 @@ class TrialProgress:
             from sweeps.engine.display import screen
 
             self._screen = screen.Screen(terminal, lambda width, height: screen.table(self.standing(), width, height))
-        self._brief = self._screen is not None and sys.stdout.isatty()  # the table says the rest
+        self._brief = self._screen is not None and sys.stdout.isatty()  # the table shows the rest
 
     def waiting(self, what: str) -> None:
-        """Says on a terminal what is being waited for, until a trial starts."""
+        """Shows on a terminal what the sweep is waiting for, until a trial starts."""
         with self._lock:
             self._waiting, self._waits_since = what, time.monotonic()
             self._show()
 
     def started(self, key: str) -> None:
-        """A trial has begun."""
+        """Notes that a trial has begun."""
         with self._lock:
             now = time.monotonic()
             if not self._running and not self._num_ended:
@@ -100,7 +101,7 @@ class TrialProgress:
             self._show()
 
     def epoch(self, key: str, row: dict[str, float], new: bool = True) -> None:
-        """A trial has an epoch behind it; one that is not new was done by an earlier attempt, and took no time now."""
+        """Notes a completed epoch; one that is not `new` was completed by an earlier attempt, and took no time now."""
         with self._lock:
             self._work_done(key, self._work[key] * row["epoch"] / self._trials[key].epochs, new)
             if begun := self._running.get(key):
@@ -109,7 +110,7 @@ class TrialProgress:
             self._show()
 
     def finished(self, key: str, scores: dict[str, float]) -> None:
-        """A trial has its result."""
+        """Notes the result of a trial."""
         trial, name = self._trials[key], trial_name(self._trials[key])
         with self._lock:
             before, validation = self._best[0] if self._best else None, scores.get(f"best_val_{self._main.name}")
@@ -120,12 +121,12 @@ class TrialProgress:
             score = test if self._tested else validation
             kept, run = int(scores.get("best_epoch", 0)), int(scores.get("epochs_run", trial.epochs))
             self._recent.appendleft(Finished(self._name(key), score, kept, run, self.finished_s[key]))
-            if test is not None:  # a search says itself what came of its trials
+            if test is not None:  # a search reports its trials itself
                 self._say(f"{name}: test {self._main.title} {shown(self._main, test)}, epoch {kept} of {run}")
             self._show()
 
     def failed(self, key: str, reason: str) -> None:
-        """A trial ended without a result."""
+        """Notes that a trial ended without a result."""
         last = reason.strip().splitlines()[-1] if reason.strip() else "no reason is known"
         with self._lock:
             self.failed_s[key] = self._end(key)
@@ -134,17 +135,17 @@ class TrialProgress:
             self._show()
 
     def note(self, line: str) -> None:
-        """Says what concerns the whole sweep."""
+        """Prints a line."""
         with self._lock:
             print(line, flush=True)
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
         if self._screen:
             self._screen.close()
 
     def times(self) -> Times:
-        """How long the trials have worked."""
+        """The working times of the trials so far."""
         with self._lock:
             now = time.monotonic()
             running = {key: now - begun.since for key, begun in self._running.items()}
@@ -152,7 +153,7 @@ class TrialProgress:
 
     @property
     def eta_s(self) -> float | None:
-        """Time left [s], from the work done so far; None before any is."""
+        """The time left [s], estimated from the work done so far; None until some is done."""
         with self._lock:
             if self._num_ended == len(self._trials):
                 return 0.0
@@ -161,7 +162,7 @@ class TrialProgress:
             return elapsed_s * max(0.0, self._all_work - self._sum_done) / new if new > 0 else None
 
     def standing(self) -> Standing:
-        """How everything stands now."""
+        """The state of the sweep at this moment."""
         with self._lock:
             now = time.monotonic()
             return Standing(
@@ -186,7 +187,7 @@ class TrialProgress:
     def _stands(self, key: str, begun: _Begun, now: float) -> Running:
         row, epochs, left_s = begun.row, self._trials[key].epochs, None
         epoch, epoch_s = int(row.get("epoch", 0)), row.get("epoch_s")
-        if epoch_s is not None:  # the epoch that is running may take longer than the last, and then takes no time off
+        if epoch_s is not None:  # a running epoch that exceeds the time of the last adds nothing to the time left
             left_s = max(0, epochs - epoch - 1) * epoch_s + (
                 max(0.0, epoch_s - (now - begun.row_at)) if epoch < epochs else 0.0
             )
@@ -194,16 +195,16 @@ class TrialProgress:
             self._name(key), epochs, epoch, begun.best, row.get("train_loss"), row.get("val_loss"), epoch_s, left_s
         )
 
-    def _better(self, one: float | None, other: float | None) -> float | None:
-        known = [value for value in (one, other) if value is not None]
-        return self._main.best(known) if known else None
+    def _better(self, first: float | None, second: float | None) -> float | None:
+        values = [value for value in (first, second) if value is not None]
+        return self._main.best(values) if values else None
 
     @property
     def _num_ended(self) -> int:
         return len(self.finished_s) + len(self.failed_s)
 
     def _name(self, key: str) -> str:
-        """What tells a trial from the others of its sweep: trials of a search differ in other fields than a grid's."""
+        """A name that tells a trial from the others of its sweep, by the fields in which they differ."""
         trial = self._trials[key]
         return ", ".join(told(trial, self._varied) + [trial_name(trial)] * self._named)
 
@@ -215,7 +216,7 @@ class TrialProgress:
             self._found_work[key] = work
 
     def _end(self, key: str) -> float:
-        """How long the trial has worked."""
+        """Ends a trial, and returns how long it has worked [s]."""
         now = time.monotonic()
         begun = self._running.pop(key, None)
         self._work_done(key, self._work[key])
@@ -238,7 +239,7 @@ class TrialProgress:
 
 
 def _terminal() -> TextIO | None:
-    """The stream that a table can be drawn on."""
+    """The stream on which a table can be drawn; None if there is none."""
     stream = next((stream for stream in (sys.stderr, sys.stdout) if stream.isatty()), None)
     if stream is None:
         return None
@@ -248,5 +249,5 @@ def _terminal() -> TextIO | None:
 
 
 def _varied(trials: Sequence[TrialConfig]) -> list[str]:
-    """The fields in which trials differ that have the same name."""
+    """The fields, not part of trials' names, in which the trials differ."""
     return [name for name in differing(trials) if name not in NAMED]

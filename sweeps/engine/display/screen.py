@@ -1,4 +1,4 @@
-"""What is drawn on a terminal, and the only file that loads rich: the table of a sweep, and a bar for files."""
+"""Drawings on a terminal: the table of a sweep, and a progress bar. The only file that loads rich."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rich.text import Text
 from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration, shown
 
 Item = TypeVar("Item")
-SHORTEST_S, CLOCK_S = 0.4, 1.0  # between two drawings: at least, and at most
-WIDEST = 120  # columns; numbers too far from their name are hard to read
+SHORTEST_S, CLOCK_S = 0.4, 1.0  # the shortest and longest time between two drawings
+WIDEST = 120  # columns; numbers too far from their names are hard to read
 BAR, GAP = 40, 2
 DIM, GOOD, BAD = "dim", "green", "red"
-COLUMNS = {  # of a running trial: their widths, and the least width of a terminal that has them
+COLUMNS = {  # for a running trial: the width of each, and the narrowest terminal that shows it
     "epoch": (7, 0),
     "best val.": (9, 32),
     "train loss": (10, 92),
@@ -36,13 +36,13 @@ COLUMNS = {  # of a running trial: their widths, and the least width of a termin
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether a terminal can move its cursor and has the signs that are drawn with."""
+    """Whether a terminal can move its cursor and has the characters for the drawings."""
     console = Console(file=stream)
     return console.is_interactive and console.encoding.startswith("utf")
 
 
 def bar(stream: TextIO, items: Iterable[Item], total: int, what: str, unit: str) -> Iterable[Item]:
-    """The items, with a bar while they pass, which is gone at the end."""
+    """Yields the items, with a progress bar that is removed at the end."""
     progress = Progress(
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(20, style=DIM, complete_style=GOOD, finished_style=GOOD),
@@ -55,7 +55,7 @@ def bar(stream: TextIO, items: Iterable[Item], total: int, what: str, unit: str)
         redirect_stderr=sys.stderr.isatty(),
     )
     with progress:
-        progress.console.show_cursor()  # whoever is killed outright could not show it again
+        progress.console.show_cursor()  # a process that is killed outright could not show it again
         yield from progress.track(items, total, description=what, update_period=0.25)
 
 
@@ -66,12 +66,13 @@ class _Left(ProgressColumn):
 
 
 class Screen:
-    """The lower end of a terminal, drawn in a thread of its own; what is printed meanwhile stands above, once.
+    """A drawing at the bottom of a terminal, in its own thread; text that is printed meanwhile goes above it.
 
-    Only that thread writes to the terminal, and it alone takes time: what it is told costs nothing.
+    Only that thread writes to the terminal, so that callers never wait for it.
 
     Args:
-        draw: what to show on so many columns and lines.
+        stream: the terminal.
+        draw: makes the drawing for a number of columns and lines.
     """
 
     def __init__(self, stream: TextIO, draw: Callable[[int, int], RenderableType]) -> None:
@@ -85,7 +86,7 @@ class Screen:
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-        self._lines: deque[str] = deque()  # to be printed above
+        self._lines: deque[str] = deque()  # lines to print above
         self._changed, self._closing = threading.Event(), threading.Event()
         self._live.start()
         self._console.show_cursor()  # a driver that is killed outright could not show it again
@@ -97,11 +98,11 @@ class Screen:
         atexit.register(self.close)
 
     def changed(self) -> None:
-        """Has it drawn again, soon."""
+        """Requests a new drawing, soon."""
         self._changed.set()
 
     def close(self) -> None:
-        """Leaves the lines above, and nothing of the drawing."""
+        """Removes the drawing, and leaves the lines above it."""
         if not self._live.is_started:
             return
         self._closing.set()
@@ -121,7 +122,7 @@ class Screen:
         self._changed.set()
 
     def _work(self) -> None:
-        with suppress(OSError):  # the terminal has gone, and trials go on
+        with suppress(OSError):  # the terminal is gone, and trials continue
             while not self._closing.wait(SHORTEST_S):
                 self._changed.wait(CLOCK_S - SHORTEST_S)
                 self._changed.clear()
@@ -130,13 +131,13 @@ class Screen:
     def _draw(self) -> None:
         lines = [_foreign(self._lines.popleft()) for _ in range(len(self._lines))]
         if lines:
-            self._console.print(Text("\n").join(lines), soft_wrap=True)  # with the drawing anew below, in one write
+            self._console.print(Text("\n").join(lines), soft_wrap=True)  # one write, with the drawing redone below
         else:
             self._live.refresh()
 
 
 class _Drawn:
-    """What is drawn, made when it is drawn, for the size that the terminal has then."""
+    """A drawing that is made when it is shown, for the size of the terminal at that moment."""
 
     def __init__(self, draw: Callable[[int, int], RenderableType]) -> None:
         self._draw = draw
@@ -146,7 +147,7 @@ class _Drawn:
 
 
 class _Above:
-    """A standard stream while the screen is drawn: whole lines go above it; after its end the stream itself."""
+    """A standard stream during a drawing: whole lines go above it. After the end it is the plain stream."""
 
     def __init__(self, stream: TextIO, take: Callable[[str], None]) -> None:
         self.stream = stream
@@ -154,7 +155,7 @@ class _Above:
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Takes what is printed."""
+        """Takes printed text."""
         if self._take is None:
             return self.stream.write(text)
         *lines, self._rest = (self._rest + text).split("\n")
@@ -163,16 +164,16 @@ class _Above:
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
-        """The same, of several."""
+        """Takes several texts."""
         self.write("".join(texts))
 
     def flush(self) -> None:
-        """Leaves half a line where it is."""
+        """Flushes the stream after the end; until then, unfinished lines are kept."""
         if self._take is None:
             self.stream.flush()
 
     def end(self) -> None:
-        """From now on writes to the stream: a logger may have kept this object."""
+        """Makes later writes go to the stream itself, because a logger may have kept this object."""
         if self._take and self._rest:
             self._take(self._rest)
         self._take = None
@@ -181,50 +182,50 @@ class _Above:
         return getattr(self.stream, name)
 
 
-def table(now: Standing, width: int, height: int) -> Group:
-    """How a sweep stands: trials that run, a few that have ended, and the whole; it fits whatever their number."""
+def table(standing: Standing, width: int, height: int) -> Group:
+    """The table of a sweep: running trials, a few that have ended, and a summary; it fits any number of trials."""
     width = min(width, WIDEST)
-    spare = max(1, height - max(1, height // 5))  # the others are left for what stands above
-    whole = _whole(now, width)[:spare]
-    recent = min(MOST_RECENT, max(0, (spare - len(whole) - 11) // 3))  # of each kind; running trials come first
-    finished, failed = now.finished[:recent], now.failed[:recent]
-    columns = _Columns.fitting(width, now.longest_name, now.most_epochs)
-    ended = [*_finished(finished, now.main_score, now.tested, columns), *_failed(failed, columns)]
-    space = spare - len(whole) - len(ended) - 3  # two blank lines, and a heading
-    waiting = [_text(f"{now.waiting}, {duration(now.waited_s)}")] if now.waiting else []
-    body = [*(waiting or _running(now.running, now.main_score, space, columns)), *ended]
-    lines = [Text(), *body, Text(), *whole] if body and space > 0 else whole
+    spare = max(1, height - max(1, height // 5))  # the remaining lines are for the text above
+    summary = _whole(standing, width)[:spare]
+    recent = min(MOST_RECENT, max(0, (spare - len(summary) - 11) // 3))  # of each kind; running trials take precedence
+    finished, failed = standing.finished[:recent], standing.failed[:recent]
+    columns = _Columns.fitting(width, standing.longest_name, standing.most_epochs)
+    ended = [*_finished(finished, standing.main_score, standing.tested, columns), *_failed(failed, columns)]
+    space = spare - len(summary) - len(ended) - 3  # two blank lines, and a heading
+    waiting = [_text(f"{standing.waiting}, {duration(standing.waited_s)}")] if standing.waiting else []
+    body = [*(waiting or _running(standing.running, standing.main_score, space, columns)), *ended]
+    lines = [Text(), *body, Text(), *summary] if body and space > 0 else summary
     return Group(*lines)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which numbers stand beside a trial's name, and how wide."""
+    """The columns beside a trial's name, with their widths."""
 
     name: int
     widths: Mapping[str, int]
 
     @classmethod
     def fitting(cls, width: int, longest: str, epochs: int) -> _Columns:
-        """As many as there is room for, beside names that can still be told apart."""
+        """The columns that fit, beside names that can still be told apart."""
         shown = {heading: cells for heading, (cells, least) in COLUMNS.items() if width >= least}
         shown["epoch"] = max(len("epoch"), len(f"{epochs}/{epochs}"))
         room = width - sum(shown.values()) - GAP * len(shown)
         return cls(max(1, min(max(len("finished"), cell_len(longest)), room)), shown)
 
     def line(self, name: str, cells: Mapping[str, str], style: str = "") -> Text:
-        """A name and its numbers, each under the others."""
+        """One line: a name and its numbers, aligned in columns."""
         numbers = "".join(f"{cells.get(heading, ''):>{GAP + width}}" for heading, width in self.widths.items())
         return _text((f"{cut(name, self.name)}{numbers}", style))
 
 
 def cut(name: str, width: int) -> str:
-    """A name in so many columns; of a long one, its beginning and its end, which has the seed."""
+    """A name in `width` columns; a long one keeps its beginning and its end, which has the seed."""
     if cell_len(name) <= width:
         return set_cell_size(name, width)
     tail = (width - 1) * 3 // 5
     begin, end = set_cell_size(name, width - 1 - tail), set_cell_size(name[::-1], tail)[::-1]
-    return set_cell_size(f"{begin.rstrip()}…{end.lstrip()}", width)  # half of a wide sign is a space
+    return set_cell_size(f"{begin.rstrip()}…{end.lstrip()}", width)  # half of a wide character becomes a space
 
 
 def _running(running: Sequence[Running], main: Any, space: int, columns: _Columns) -> list[Text]:
@@ -232,16 +233,16 @@ def _running(running: Sequence[Running], main: Any, space: int, columns: _Column
     if not some:
         return []
     lines = [columns.line("running", {heading: heading for heading in columns.widths}, DIM)]
-    for one in some:
+    for trial in some:
         cells = {
-            "epoch": f"{one.epoch}/{one.epochs}",
-            "best val.": _shown(main, one.best),
-            "train loss": _number(one.train_loss, 3),
-            "val. loss": _number(one.val_loss, 3),
-            "s/epoch": _number(one.epoch_s, 2),
-            "left": "-" if one.left_s is None else duration(one.left_s),
+            "epoch": f"{trial.epoch}/{trial.epochs}",
+            "best val.": _shown(main, trial.best),
+            "train loss": _number(trial.train_loss, 3),
+            "val. loss": _number(trial.val_loss, 3),
+            "s/epoch": _number(trial.epoch_s, 2),
+            "left": "-" if trial.left_s is None else duration(trial.left_s),
         }
-        lines.append(columns.line(one.name, cells))
+        lines.append(columns.line(trial.name, cells))
     if len(some) < len(running):
         lines.append(_text((f"and {len(running) - len(some)} more", DIM)))
     return lines
@@ -250,53 +251,55 @@ def _running(running: Sequence[Running], main: Any, space: int, columns: _Column
 def _finished(finished: Sequence[Finished], main: Any, tested: bool, columns: _Columns) -> list[Text]:
     headings = {"epoch": "kept", "best val.": "test" if tested else "val.", "left": "took"}
     lines = [columns.line("finished", headings, DIM)]
-    for one in finished:
-        kept = f"{one.kept}/{one.epochs}" if one.score is not None else "-"
-        score = _shown(main, one.score) if one.score is not None else "diverged"
-        lines.append(columns.line(one.name, {"epoch": kept, "best val.": score, "left": duration(one.took_s)}))
+    for trial in finished:
+        kept = f"{trial.kept}/{trial.epochs}" if trial.score is not None else "-"
+        score = _shown(main, trial.score) if trial.score is not None else "diverged"
+        lines.append(columns.line(trial.name, {"epoch": kept, "best val.": score, "left": duration(trial.took_s)}))
     return lines if finished else []
 
 
 def _failed(failed: Sequence[Failed], columns: _Columns) -> list[Text]:
     lines = [_text(("failed", DIM))]
-    for one in failed:
-        reason = _foreign(one.reason).plain.expandtabs(1)
-        lines.append(_text(f"{cut(one.name, columns.name)}{'':{GAP}}", (reason, BAD)))
+    for trial in failed:
+        reason = _foreign(trial.reason).plain.expandtabs(1)
+        lines.append(_text(f"{cut(trial.name, columns.name)}{'':{GAP}}", (reason, BAD)))
     return lines if failed else []
 
 
-def _whole(now: Standing, width: int) -> list[Text]:
-    left = "" if now.eta_s is None else f", {duration(now.eta_s)} left"
-    done = f"  {now.num_finished} of {now.total} done{left}"
+def _whole(standing: Standing, width: int) -> list[Text]:
+    left = "" if standing.eta_s is None else f", {duration(standing.eta_s)} left"
+    done = f"  {standing.num_finished} of {standing.total} done{left}"
     cells = max(1, min(BAR, width - len(done)))
-    full = round(cells * min(1.0, now.part_done))
-    to_run = now.total - now.num_finished - now.num_failed - len(now.running)
-    counts = f"{len(now.running)} running, "
-    after = f", {to_run} to run, {duration(now.elapsed_s)} so far"
+    full = round(cells * min(1.0, standing.part_done))
+    to_run = standing.total - standing.num_finished - standing.num_failed - len(standing.running)
+    counts = f"{len(standing.running)} running, "
+    after = f", {to_run} to run, {duration(standing.elapsed_s)} so far"
     lines = [
         _text(("━" * full, GOOD), ("─" * (cells - full), DIM), done),
-        _text(counts, (f"{now.num_failed} failed", BAD if now.num_failed else ""), after),
+        _text(counts, (f"{standing.num_failed} failed", BAD if standing.num_failed else ""), after),
     ]
-    if now.best:
-        lines.append(_text(f"best finished: validation {_shown(now.main_score, now.best[0])} ({now.best[1]})"))
+    if standing.best:
+        lines.append(
+            _text(f"best finished: validation {_shown(standing.main_score, standing.best[0])} ({standing.best[1]})")
+        )
     return lines
 
 
 def _shown(main: Any, value: float | None) -> str:
-    """The main score."""
+    """A main score for the table."""
     return "-" if value is None else shown(main, value)
 
 
 def _number(value: float | None, places: int) -> str:
-    """With so many places, or as many digits as there is room for."""
+    """A number with some decimal places, or in scientific notation if it is large."""
     return "-" if value is None else f"{value:.{places}f}" if value < 10_000 else f"{value:.1e}"
 
 
 def _foreign(line: str) -> Text:
-    """What others have written: colours are understood, and bytes of file names that are no text can be shown."""
+    """Text from elsewhere: colours are interpreted, and undecodable bytes of file names are escaped."""
     return Text.from_ansi(line.encode(errors="backslashreplace").decode())
 
 
 def _text(*parts: str | tuple[str, str]) -> Text:
-    """A line of words, and of words with their style."""
+    """A line of parts, plain or with a style."""
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")

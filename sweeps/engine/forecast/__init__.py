@@ -1,1 +1,1 @@
-"""What trials will take: time, memory, money, and where they fit."""
+"""Forecasts for trials: time, memory, cost, and placement."""

@@ -1,4 +1,4 @@
-"""A budget of GPU- or core-hours for a sweep, over all its starts: which trials may still begin."""
+"""A budget of GPU-hours or core-hours for a sweep, over all its starts, and the trials that may still begin."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MAX_NAMED = 6
 
 
 class NoBudget(Refusal, ValueError):
-    """A budget that cannot be kept, because what trials take is not known."""
+    """A budget that cannot be kept, because the time of trials is unknown."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a sweep may take."""
+    """The most that a sweep may take."""
 
     hours: float
-    device: str  # whose: "GPU" or "CPU"
+    device: str  # the device of the hours: "GPU" or "CPU"
 
 
 @dataclass(frozen=True)
 class Times:
-    """How long trials of this start have worked, by key [s]."""
+    """The working times [s] of the trials of this start, by key."""
 
     ended: Mapping[str, float]
     running: Mapping[str, float]
@@ -34,12 +34,13 @@ class Times:
 
 @dataclass(frozen=True)
 class Budget:
-    """What is left of a limit.
+    """The remainder of a limit.
 
     Args:
-        spent_s: device-seconds of trials that earlier starts finished; what their failed attempts took is not known.
-        predicted_s: of each trial, by key [s].
-        parts: devices of each trial, by key, which make its seconds device-seconds.
+        limit: the most that the sweep may take.
+        spent_s: device-seconds of trials that earlier starts finished; the time of failed attempts is unknown.
+        predicted_s: the predicted time of each trial [s], by key.
+        parts: the number of devices of each trial, by key, which turns its seconds into device-seconds.
     """
 
     limit: Limit
@@ -48,7 +49,7 @@ class Budget:
     parts: Mapping[str, float]
 
     def taken_s(self, begun: Iterable[str], times: Times) -> float:
-        """Device-seconds spent, with what trials that are running will take: as predicted, or longer."""
+        """The device-seconds spent so far, counting running trials as predicted, or as long as they already took."""
         total = self.spent_s
         for key in begun:
             most = max(self.predicted_s[key], times.running.get(key, 0))
@@ -58,11 +59,12 @@ class Budget:
     def affordable(
         self, trials: Iterable[TrialConfig], times: Callable[[], Times], stop: Callable[[str], None]
     ) -> Iterator[TrialConfig]:
-        """The trials that fit when their turn comes; a long one that does not makes way for shorter ones.
+        """Yields the trials that fit when their turn comes; a long one that does not fit makes way for shorter ones.
 
         Args:
-            times: looks at what this start's trials have taken so far.
-            stop: told at the end what was left out.
+            trials: the trials, in order.
+            times: returns the working times of this start's trials so far.
+            stop: called at the end with a message on the trials that were left out.
         """
         begun: list[str] = []
         left_out: list[TrialConfig] = []
@@ -77,11 +79,11 @@ class Budget:
             stop(self.refusal(left_out))
 
     def refusal(self, left_out: list[TrialConfig]) -> str:
-        """What was left out, and what it would take."""
+        """A message on the trials that were left out, and what they would take."""
         hours = sum(self.parts[t.key] * self.predicted_s[t.key] for t in left_out) / 3600
-        named = ", ".join(map(trial_name, left_out[:MAX_NAMED])) + ", ..." * (len(left_out) > MAX_NAMED)
-        what = f"{self.limit.hours:g} {self.limit.device}-hours"
+        names = ", ".join(map(trial_name, left_out[:MAX_NAMED])) + ", ..." * (len(left_out) > MAX_NAMED)
+        limit = f"{self.limit.hours:g} {self.limit.device}-hours"
         return (
-            f"the budget of {what} leaves out {len(left_out)} trials, which would take {hours:.2g} more: {named}; "
+            f"the budget of {limit} leaves out {len(left_out)} trials, which would take {hours:.2g} more: {names}; "
             "raise --budget and start again"
         )

@@ -1,4 +1,4 @@
-"""How long trials will take: pure arithmetic on what was measured, or on counted operations."""
+"""Predictions of how long trials will take: pure arithmetic on measurements, or on counted operations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sweeps.engine.plan import work
 from trainable.config import TrialConfig
 from trainable.cost.cost import BACKWARD, Measured, cell_of, epoch_flops, forward_flops, num_samples
 
-OVERHEAD_S = 0.3  # of a trial in a warm worker, its own work apart (sweeps/engine/running/tuner.py)
-UNKNOWN_FLOPS = 1e7  # of a frame, where nobody has counted: ResNet-50's; for an order of trials only
+OVERHEAD_S = 0.3  # of a trial in a warm worker, besides its own work (sweeps/engine/running/tuner.py)
+UNKNOWN_FLOPS = 1e7  # per frame, if they have not been counted: those of ResNet-50; only for the order of trials
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Span:
         return Span(self.low * other.low, self.mid * other.mid, self.high * other.high)
 
     def times(self, factor: float) -> Span:
-        """The same, scaled."""
+        """The span multiplied by a number."""
         return Span(factor * self.low, factor * self.mid, factor * self.high)
 
 
@@ -42,7 +42,7 @@ ZERO = Span(0, 0, 0)
 
 @dataclass(frozen=True)
 class Clips:
-    """How many a trial is given of each role."""
+    """The number of clips of each role that a trial is given."""
 
     train: int
     validation: int
@@ -51,34 +51,34 @@ class Clips:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What trials run on."""
+    """The machines that trials run on."""
 
     num_cpus: float
     num_gpus: float = 0
     memory_gb: float = math.inf  # of the largest node
-    join_s: float = 0.0  # until the first trial can start
+    join_s: float = 0.0  # the time until the first trial can start
 
     @property
     def device(self) -> str:
-        """What hours are counted of."""
+        """The device in which hours are counted."""
         return "GPU" if self.num_gpus else "CPU"
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What predictions are made from."""
+    """The basis of predictions."""
 
     measured: Mapping[str, Measured] = field(default_factory=dict)  # by cell, on `device`
     device: str = ""
-    flops_per_s: Span | None = None  # that a device reaches, for cells that nobody has measured
+    flops_per_s: Span | None = None  # the rate that a device reaches, for cells without a measurement
     cluster: Cluster = Cluster(1)
-    ran_on: str = ""  # the device of the finished trials that predictions rest on
+    ran_on: str = ""  # the device of the finished trials behind the predictions
 
     @property
     def load(self) -> Span:
-        """How much longer than their CPU time the cells took: the mean, and what it may be by two standard errors.
+        """The ratio of the cells' wall time to their CPU time: the mean, within two standard errors.
 
-        It is one for all cells, because it is of the machine, and of the minutes in which they were measured.
+        It is the same for all cells, because it depends on the machine and on the minutes of the measurement.
         """
         loads = [m.load for m in self.measured.values()]
         mean = statistics.fmean(loads) if loads else 1.0
@@ -88,43 +88,43 @@ class Basis:
 
 @dataclass(frozen=True)
 class Took:
-    """What a finished trial took."""
+    """The time that a finished trial took."""
 
     epochs: float
-    epoch_s: float  # of its last
-    whole_s: float = 0.0  # with the time between, if it was cut off and went on; 0 where nobody knows
+    epoch_s: float  # the time of its last epoch
+    whole_s: float = 0.0  # from start to end, with pauses if it was resumed; 0 if unknown
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one trial will take."""
+    """The prediction for one trial."""
 
     seconds: Span
-    network_gb: float | None = None  # as measured; None where only operations are known
-    epochs_s: Span | None = None  # of `seconds`, what its epochs take by themselves; None likewise
-    num_finished: int = 0  # trials of the same settings and clips that it rests on
+    network_gb: float | None = None  # measured; None if only operations are known
+    epochs_s: Span | None = None  # the part of `seconds` for the epochs alone; None if only operations are known
+    num_finished: int = 0  # the number of finished trials of the same settings and clips behind it
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What several trials will take together."""
+    """The prediction for several trials together."""
 
     wall_s: Span
-    device_s: Span  # of GPUs, or of cores where there are none
-    num_unknown: int  # trials that are in neither, because nothing is known of their network
+    device_s: Span  # of GPUs, or of cores if there are none
+    num_unknown: int  # the number of trials that are not included, because nothing is known about their network
 
 
 def epochs(trial: TrialConfig) -> Span:
-    """Between the first epoch at which early stopping can end a trial, and all of them."""
+    """The number of epochs: from the first at which early stopping can end a trial, to all of them."""
     least = min(trial.epochs, trial.patience + 1) if trial.patience else trial.epochs
     return Span(least, (least + trial.epochs) / 2, trial.epochs)
 
 
 def predict(trial: TrialConfig, clips: Clips, basis: Basis) -> Prediction | None:
-    """What a trial will take; None if its cell is not measured and its operations are not known."""
-    if found := basis.measured.get(cell_of(trial)):
-        in_epochs, beside = _measured(trial, clips, found, basis.load)
-        return Prediction(in_epochs + beside, found.peak_gb, in_epochs)
+    """The prediction for a trial; None if its cell is not measured and its operations are unknown."""
+    if measured := basis.measured.get(cell_of(trial)):
+        in_epochs, beside = _measured(trial, clips, measured, basis.load)
+        return Prediction(in_epochs + beside, measured.peak_gb, in_epochs)
     flops = epoch_flops(trial, clips.train, clips.validation)
     if flops is None or basis.flops_per_s is None:
         return None
@@ -134,13 +134,15 @@ def predict(trial: TrialConfig, clips: Clips, basis: Basis) -> Prediction | None
 
 
 def predict_again(trial: TrialConfig, finished: Sequence[Took], network_gb: float | None = None) -> Prediction:
-    """What a trial will take, from those that differ from it in nothing but the seed, on the same clips and device.
+    """The prediction for a trial from finished ones with the same clips and device that differ only in the seed.
 
-    The interval is that of one trial more: two standard deviations of theirs, and of their mean. One alone does not
-    tell how epochs vary; then it is as wide as early stopping lets it be.
+    Its interval is a prediction interval for one more trial, with two standard deviations. A single finished trial
+    does not show how the number of epochs varies; the interval is then as wide as early stopping allows.
 
     Args:
-        network_gb: as measured; None if it was not.
+        trial: the trial.
+        finished: the times of the finished trials.
+        network_gb: the measured memory of the network; None if it was not measured.
     """
     took = [t.epochs * t.epoch_s for t in finished]
     mean, num = statistics.fmean(took), epochs(trial)
@@ -148,23 +150,23 @@ def predict_again(trial: TrialConfig, finished: Sequence[Took], network_gb: floa
     least, most = num.low * min(t.epoch_s for t in finished), num.high * max(t.epoch_s for t in finished)
     in_epochs = Span(min(mean, max(least, mean - error)), mean, max(mean, min(most, mean + error)))
     beside = (t.whole_s - s for t, s in zip(finished, took, strict=True) if t.whole_s > s)
-    once_s = max(OVERHEAD_S, min(beside, default=OVERHEAD_S))  # the least, which was not cut off
+    once_s = max(OVERHEAD_S, min(beside, default=OVERHEAD_S))  # the least, from a trial that was not cut off
     return Prediction(in_epochs + Span(once_s, once_s, once_s), network_gb, in_epochs, len(took))
 
 
-def _measured(trial: TrialConfig, clips: Clips, found: Measured, load: Span) -> tuple[Span, Span]:
-    """What epochs take, and all else, from the measured rounds, whose extremes hold the median."""
+def _measured(trial: TrialConfig, clips: Clips, measured: Measured, load: Span) -> tuple[Span, Span]:
+    """The times for epochs and for everything else, from the median and the extremes of the measured rounds."""
     steps, num, median = num_samples(trial, clips.train) / trial.batch, epochs(trial), statistics.median
-    once_s = OVERHEAD_S + found.build_s + found.load_s * (clips.train + clips.validation + clips.test)
-    step_s = Span(min(found.step_s), median(found.step_s), max(found.step_s))
-    eval_s = Span(min(found.eval_s), median(found.eval_s), max(found.eval_s))  # of a clip
+    once_s = OVERHEAD_S + measured.build_s + measured.load_s * (clips.train + clips.validation + clips.test)
+    step_s = Span(min(measured.step_s), median(measured.step_s), max(measured.step_s))
+    eval_s = Span(min(measured.eval_s), median(measured.eval_s), max(measured.eval_s))  # per clip
     epoch_s = step_s.times(steps) + eval_s.times(clips.validation)
     beside = Span(once_s, once_s, once_s) + eval_s.times(clips.test)
-    return load * num * epoch_s, load * beside + num.times(found.save_s)
+    return load * num * epoch_s, load * beside + num.times(measured.save_s)
 
 
 def reached(trials: Iterable[TrialConfig], measured: Mapping[str, Measured]) -> Span | None:
-    """The rates [FLOP/s] of the measured cells' training steps, their median in the middle; None if none is counted."""
+    """The rates [FLOP/s] of the measured cells in training, with their median; None if no operations are counted."""
     cells = {cell: t for t in trials if (cell := cell_of(t)) in measured} if measured else {}
     rates = [
         (1 + BACKWARD) * forward * t.batch / statistics.median(measured[cell].step_s)
@@ -175,29 +177,29 @@ def reached(trials: Iterable[TrialConfig], measured: Mapping[str, Measured]) -> 
 
 
 def effort(trial: TrialConfig) -> float:
-    """How much a trial has to do against another: its operations, where they are counted, times epochs.
+    """The work of a trial relative to others: its operations times epochs.
 
-    Of a network that nobody has counted it is the frames that are.
+    If the operations of a network have not been counted, its frames are counted instead.
     """
     if trial.trained.embeds:
-        return UNKNOWN_FLOPS * trial.num_frames  # embeds each clip once
+        return UNKNOWN_FLOPS * trial.num_frames  # each clip is embedded once
     forward = forward_flops(trial)
     flops = UNKNOWN_FLOPS * work(trial) if forward is None else forward * trial.epochs
     return flops / trial.clips_per_sample
 
 
 def longest_first(trials: Iterable[TrialConfig], predictions: Mapping[str, Prediction]) -> list[TrialConfig]:
-    """By predicted seconds where all are known, or by operations, so that none is left running alone at the end.
+    """Sorts trials by predicted seconds if all are known, else by operations, so that none runs alone at the end.
 
-    Trials that take the same stay in their order: the seeds of a cell beside each other, on the same clips.
+    Trials with equal times keep their order, so that the seeds of a cell follow each other on the same clips.
     """
-    listed = list(trials)
-    known = all(t.key in predictions for t in listed)
+    ordered = list(trials)
+    all_predicted = all(t.key in predictions for t in ordered)
 
     def seconds(trial: TrialConfig) -> float:
-        return predictions[trial.key].seconds.mid if known else effort(trial)
+        return predictions[trial.key].seconds.mid if all_predicted else effort(trial)
 
-    return sorted(listed, key=seconds, reverse=True)
+    return sorted(ordered, key=seconds, reverse=True)
 
 
 def forecast(
@@ -207,21 +209,25 @@ def forecast(
     basis: Basis,
     asked: Asked,
 ) -> Forecast:
-    """What the trials will take together, started in their order.
+    """The forecast for trials that are started in order.
 
     Args:
-        needs: of each trial, by key.
+        trials: the trials, in order.
+        predictions: the prediction for each trial, by key.
+        needs: the memory of each trial, by key.
+        basis: the basis of the predictions.
+        asked: the user's requests.
     """
     keyed = [(t, predictions[key], needs[key]) for t in trials if (key := t.key) in predictions]
     if not keyed:
         return Forecast(ZERO, ZERO, len(trials))
     cluster = basis.cluster
-    found = {need: resources_of(need, basis, asked) for _, _, need in keyed}
-    # Without a measurement a device's rate is that of one trial alone: several at once share it.
+    shares = {need: resources_of(need, basis, asked) for _, _, need in keyed}
+    # Without a measurement, the rate of a device is that of one trial alone, and trials at the same time share it.
     alone = [p.network_gb is None and not p.num_finished and cluster.num_gpus for _, p, _ in keyed]
-    parts = [1.0 if a else devices_of(found[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
+    parts = [1.0 if a else devices_of(shares[n]) for a, (_, _, n) in zip(alone, keyed, strict=True)]
     total = {"CPU": cluster.num_cpus, "GPU": cluster.num_gpus, "memory": cluster.memory_gb * 1e9}
-    at_once = min(asked.max_concurrent or math.inf, placement.room(list(found.values()), total))
+    at_once = min(asked.max_concurrent or math.inf, placement.room(list(shares.values()), total))
     devices = round(cluster.num_gpus) or int(at_once)
     on_devices = parts if cluster.num_gpus else [1.0] * len(parts)
 
@@ -239,37 +245,37 @@ def forecast(
 
 
 def resources_of(needed: Needs, basis: Basis, asked: Asked) -> dict[str, float]:
-    """What a trial will be given of a node of the basis' cluster."""
+    """The resources that a trial will be given on a node of the basis' cluster."""
     return placement.resources(needed, Nodes(basis.cluster.memory_gb, basis.cluster.num_gpus), asked)
 
 
 def devices_of(resources: Mapping[str, float]) -> float:
-    """GPUs of a trial, or its cores where it has none."""
+    """The number of GPUs of a trial, or of its cores if it has none."""
     return resources.get("GPU", 0) or resources["CPU"]
 
 
 def makespan(seconds: Sequence[float], parts: Sequence[float], num_devices: int, at_once: int) -> float:
-    """When the last job ends, each started in order as soon as a device has room for its part of one.
+    """The time at which the last job ends, if each is started in order as soon as a device has room for its part.
 
-    With the longest jobs first this is at most 4/3 of the best there can be, where every part is 1.
+    With the longest jobs first, this is at most 4/3 of the optimum if every part is 1.
 
     Source:
         Graham 1969, list scheduling.
     """
-    if len(set(parts)) == 1:  # then devices are slots, and 10,000 jobs take milliseconds
+    if len(set(parts)) == 1:  # devices are then slots, and 10,000 jobs take milliseconds
         slots = [0.0] * max(1, min(at_once, num_devices // math.ceil(parts[0]) * max(1, int(1 / parts[0] + 1e-9))))
         for job_s in seconds:
             heapq.heapreplace(slots, slots[0] + job_s)
         return max(slots)
     free = [1.0] * num_devices
     running: list[tuple[float, int, float]] = []
-    now = last = 0.0
+    time_s = last = 0.0
     for job_s, part in zip(seconds, parts, strict=True):
         while not (fitting := [d for d in range(num_devices) if free[d] >= part - 1e-9]) or len(running) >= at_once:
-            now, device, ended = heapq.heappop(running)
+            time_s, device, ended = heapq.heappop(running)
             free[device] += ended
         tightest = min(fitting, key=lambda d: free[d])
         free[tightest] -= part
-        heapq.heappush(running, (now + job_s, tightest, part))
-        last = max(last, now + job_s)
+        heapq.heappush(running, (time_s + job_s, tightest, part))
+        last = max(last, time_s + job_s)
     return last

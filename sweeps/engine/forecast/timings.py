@@ -1,4 +1,4 @@
-"""What was measured for a storage, in a file there: how long each cell's steps take, on which device."""
+"""The measurements of a storage, in a file there: how long each cell's steps take, on which device."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ FILE = "measured.json"  # in the storage
 
 @dataclass(frozen=True)
 class Timings:
-    """All that was measured for a storage."""
+    """All measurements of a storage."""
 
-    cluster: Cluster | None = None  # as the last measurement found it
-    device: str = ""  # that it ran on, in the versions of then
-    measured: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)  # by device, by cell
+    cluster: Cluster | None = None  # the cluster of the last measurement
+    device: str = ""  # the device of the last measurement, with the versions at that time
+    measured: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)  # by device, then by cell
 
     @property
     def here(self) -> Mapping[str, Measured]:
-        """What is measured on the device of the last measurement, by cell; nothing once the versions have changed."""
+        """The measurements on the device of the last one, by cell; empty once the versions have changed."""
         return self.measured.get(self.device, {}) if self.device.endswith(versions()) else {}
 
 
 def read(storage: Path) -> Timings:
-    """What was measured; nothing if there is no such file, or it is damaged: it can be measured again."""
+    """Reads the measurements; empty if there is no file or it is damaged, because they can be repeated."""
     try:
-        found = json.loads((storage / FILE).read_text(encoding="utf-8"))
+        stored = json.loads((storage / FILE).read_text(encoding="utf-8"))
         measured = {
             device: {cell: Measured(**_tuples(m)) for cell, m in cells.items()}
-            for device, cells in found["measured"].items()
+            for device, cells in stored["measured"].items()
         }
-        return Timings(Cluster(**found["cluster"]), found["device"], measured)
+        return Timings(Cluster(**stored["cluster"]), stored["device"], measured)
     except (OSError, ValueError, KeyError, TypeError):
         return Timings()
 
 
 def write(timings: Timings, storage: Path) -> None:
-    """Stores them, whole or not at all."""
+    """Writes the measurements, entirely or not at all."""
     storage.mkdir(parents=True, exist_ok=True)
     part = storage / f".{FILE}.{os.getpid()}"
     part.write_text(json.dumps(asdict(timings), indent=1) + "\n", encoding="utf-8")
@@ -55,7 +55,7 @@ def write(timings: Timings, storage: Path) -> None:
 
 
 def merged(measured: Sequence[Measured]) -> Measured:
-    """Of several copies of one cell: all their rounds, and the worst of what has none."""
+    """Joins the measurements of several copies of a cell: all their rounds, and the worst of the other values."""
     worst = {name: max(getattr(m, name) for m in measured) for name in ("load_s", "save_s", "build_s", "start_s")}
     load = statistics.fmean(m.load for m in measured)
     return Measured(
@@ -69,9 +69,9 @@ def merged(measured: Sequence[Measured]) -> Measured:
 
 @functools.cache
 def versions() -> str:
-    """Of what a step's time depends on."""
+    """The versions of the software that a step's time depends on."""
     return f"python {platform.python_version()}, torch {importlib.metadata.version('torch')}"
 
 
-def _tuples(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

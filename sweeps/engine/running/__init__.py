@@ -1,1 +1,1 @@
-"""Trials on a cluster, by Ray: what starts, measures, watches and records them, and a search round by round."""
+"""Trials on a cluster, by Ray: starting, measuring, watching and recording them, and the rounds of a search."""

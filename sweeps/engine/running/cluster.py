@@ -1,4 +1,4 @@
-"""The Ray cluster: joins the one of this machine or starts one, and says what it has room for."""
+"""The Ray cluster: joins an existing one or starts one on this machine, and describes its resources."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ from trainable.device import memory
 from trainable.result.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[3]
-# For Ray, before it is loaded: no usage report, no log files nor table of Tune's own, and our own way to stop.
+# For Ray, before it is loaded: no usage report, no log files or tables of Tune's, and our own way to stop.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # its state of all trials, which nobody reads
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's state of all trials, which nobody reads
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 SHIPPED = ("datasets", "trainable", "sweeps", "benchmarks")  # the packages whose code workers may import
 CODE = (".py", ".json")
-JOIN_S = 60.0  # that workers of a cluster may take to join; those that come later are used too, but not counted on
-ANSWERS_S = 120.0  # that a node may take to say what it has
-REACHED_S = 10.0  # that a cluster at an address may take to answer
-GCS_S = 30.0  # that the head of a cluster may be silent before it counts as lost; Ray itself ends this process after 60
-LOOK_S = 2.0  # between two looks at whether Ray is there
-TRIES = 3  # of a start
+JOIN_S = 60.0  # the wait for a cluster's workers to join; later ones are used too, but not planned for
+ANSWERS_S = 120.0  # the wait for a node to report its environment
+REACHED_S = 10.0  # the wait for a cluster at an address to answer
+GCS_S = 30.0  # the silence after which a cluster's head counts as lost; Ray itself ends this process after 60
+LOOK_S = 2.0  # the time between two checks that Ray is still there
+TRIES = 3  # attempts to start Ray
 
-_own: OwnRay | None = None  # that this process has started
-_keeps = 0  # blocks of `kept` that this process is in
+_own: OwnRay | None = None  # the Ray that this process has started
+_keeps = 0  # the number of `kept` blocks that this process is in
 _silent_since: float | None = None  # when the head of a joined cluster stopped answering
 
 
 class WrongEnvironment(Refusal, RuntimeError):
-    """A node whose interpreter or packages are not the driver's."""
+    """A node whose interpreter or packages differ from the driver's."""
 
 
 def begin(nice: int = 0) -> None:
-    """Has a Ray of this machine's own start in the background, if that is where trials will run.
+    """Starts a Ray of this machine's own in the background, if trials will run on it.
 
     Args:
-        nice: niceness of its workers.
+        nice: the niceness of its workers.
     """
     global _own
     if is_own() and _own is None and not is_joined():
@@ -67,13 +67,13 @@ def begin(nice: int = 0) -> None:
 
 
 def join(say: Callable[[str], None] = print) -> None:
-    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the code as it is now.
+    """Joins the cluster of this machine, or starts one. Workers import a snapshot of the present code.
 
     Args:
-        say: told what is waited for, when it takes long.
+        say: called with a message if a wait is long.
 
     Raises:
-        RayError: if no Ray comes up here in several tries, or none answers where it should be.
+        RayError: if Ray does not start here in several attempts, or does not answer at its address.
     """
     global _own
     os.environ |= QUIET
@@ -107,16 +107,16 @@ def _connect(ray: Any, address: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             shipped = {"working_dir": str(snapshot(ROOT, Path(folder) / "code")), "env_vars": variables}
             ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env=shipped)
-    except Exception as error:  # whatever Ray raises, it cannot be used
+    except Exception as error:  # whatever Ray raises, it is unusable
         ray.shutdown()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RayError(reason if _own else f"RAY_ADDRESS={address}: cannot be joined ({reason})") from error
     finally:
-        signal.signal(signal.SIGTERM, stop)  # Ray puts its own in place, which exits with 15 and says nothing
+        signal.signal(signal.SIGTERM, stop)  # Ray installs its own handler, which silently exits with 15
 
 
 def snapshot(root: Path, folder: Path) -> Path:
-    """Copies the code that workers may import, and what it is locked to: no data that lies beside it, however large."""
+    """Copies the code that workers may import and the list of locked packages, but no data beside them."""
 
     def copy(package: Path, to: Path) -> None:
         to.mkdir(parents=True)
@@ -133,7 +133,7 @@ def snapshot(root: Path, folder: Path) -> Path:
 
 
 def _reached() -> str:
-    """The address of a cluster that is there: for one that is not, Ray waits for minutes, and says little."""
+    """The address of the cluster, once it answers: for a missing one, Ray would wait for minutes and say little."""
     from ray.util import get_node_ip_address
 
     address = _address()
@@ -145,7 +145,7 @@ def _reached() -> str:
 
 
 def _wait_for_workers(ray: Any) -> None:
-    """On machines of one's own, `ray up` returns before they have joined, and their size stands in no file."""
+    """Waits for one's own machines: `ray up` returns before they have joined, and no file has their resources."""
     expected = 1 + len((_launched().get("provider") or {}).get("worker_ips") or [])
     end = time.monotonic() + JOIN_S
     while sum(node["Alive"] for node in ray.nodes()) < expected and time.monotonic() < end:
@@ -162,7 +162,7 @@ def is_joined() -> bool:
 
 
 def here() -> Any:
-    """Where a task must run that needs the files of this machine."""
+    """The scheduling strategy for a task that needs the files of this machine."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -170,18 +170,18 @@ def here() -> Any:
 
 
 def is_own() -> bool:
-    """Whether `join` starts a Ray of its own, on this machine alone."""
+    """Whether `join` starts a Ray on this machine alone."""
     return _address() == "local"
 
 
 def _address() -> str:
-    # Where no launcher has left its file, a Ray that runs is another sweep's, and would take this one with it.
+    # Without a launcher's file, a running Ray belongs to another sweep, and would end this one with itself.
     return os.environ.get("RAY_ADDRESS", "auto" if LAUNCHED.exists() else "local")
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """A cluster that is joined in this block is left at its end only, however often it is joined and left."""
+    """Keeps a cluster joined until the end of this block, however often it is joined and left inside."""
     global _keeps
     _keeps += 1
     try:
@@ -199,8 +199,8 @@ def leave() -> None:
     if "ray" in sys.modules:
         import ray
 
-        # Ray ends its core first and forgets it after. A reference that another thread frees in between (the store's,
-        # still writing) is taken for a call of the ended core, and Ray ends this process with 1, saying no more.
+        # Ray ends its core first and forgets it afterwards. If another thread (the store's, still writing) frees a
+        # reference in between, Ray takes that for a call of the ended core, and silently ends this process with 1.
         gc.collect()
         gc.disable()
         try:
@@ -214,11 +214,11 @@ def leave() -> None:
 
 @contextmanager
 def watched(lost: Callable[[str], None]) -> Iterator[None]:
-    """While this lasts, a thread looks whether Ray is still there: without it Ray's calls, and Tune, wait for ever.
+    """Watches in a thread, during this block, that Ray is still there: otherwise Ray's calls and Tune wait for ever.
 
     Args:
-        lost: called in that thread, with the reason, once Ray is gone. It must end this process: no call of Ray's
-            returns, Ray's own shutdown neither, and after a minute Ray ends the process with 1, saying little.
+        lost: called in that thread, with the reason, once Ray is gone. It must end this process: none of Ray's calls
+            returns, not even its shutdown, and after a minute Ray ends the process with 1, saying little.
     """
     over = threading.Event()
     threading.Thread(target=_watch, args=(lost, over), name="watch", daemon=True).start()
@@ -226,7 +226,7 @@ def watched(lost: Callable[[str], None]) -> Iterator[None]:
         yield
     except Exception:
         if loss():
-            over.wait()  # it is why; the thread says so, and ends this process
+            over.wait()  # the loss is the cause; the thread reports it and ends this process
         raise
     finally:
         over.set()
@@ -240,7 +240,7 @@ def _watch(lost: Callable[[str], None], over: threading.Event) -> None:
 
 
 def loss() -> str:
-    """What is gone of Ray, in words; empty while it is there."""
+    """A description of what has been lost of Ray; empty while nothing has."""
     global _silent_since
     if _own:
         return _own.died
@@ -263,34 +263,34 @@ def abandon() -> None:
 
 
 def _listens(address: str, timeout_s: float = 1.0) -> bool:
-    """Whether somebody takes connections there."""
+    """Whether an address accepts connections."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
-    except (OSError, ValueError, OverflowError):  # the last two: no such port
+    except (OSError, ValueError, OverflowError):  # the last two are for ports that cannot exist
         return False
     return True
 
 
 def capacity() -> dict[str, float]:
-    """What the cluster has of every resource, or would have when it has grown as far as its file lets it."""
+    """The amount of each resource in the cluster, counting the nodes by which it may still grow."""
     import ray
 
-    now = ray.cluster_resources()
+    current = ray.cluster_resources()
     if launched := _launched():
         grown = full_size(launched)
     else:  # on Kubernetes only Ray's autoscaler knows the file
         grown = dict(ray._private.state.state.get_max_resources_from_cluster_config() or {})
-    return {name: max(now.get(name, 0), grown.get(name, 0)) for name in {*now, *grown}}
+    return {name: max(current.get(name, 0), grown.get(name, 0)) for name in {*current, *grown}}
 
 
 def _launched() -> dict[str, Any]:
-    """The cluster's own file, on a head that Ray's launcher has made; empty elsewhere."""
+    """The cluster's own file, on a head made by Ray's launcher; empty elsewhere."""
     return (yaml.safe_load(LAUNCHED.read_text()) or {}) if LAUNCHED.exists() else {}
 
 
 def full_size(launched: dict[str, Any]) -> dict[str, float]:
-    """The resources of a cluster file's nodes, all of them started."""
+    """The resources of a cluster with all nodes of its file started."""
     total: dict[str, float] = {}
     for name, kind in (launched.get("available_node_types") or {}).items():
         nodes = 1 if name == launched.get("head_node_type") else kind.get("max_workers", launched.get("max_workers", 0))
@@ -300,37 +300,37 @@ def full_size(launched: dict[str, Any]) -> dict[str, float]:
 
 
 def nodes() -> Nodes:
-    """What the nodes are like that are there, or may come."""
+    """The nodes that exist or may be started."""
     import ray
 
     kinds = [kind.get("resources") or {} for kind in (_launched().get("available_node_types") or {}).values()]
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    memory_gb = max((found.get("memory", 0) / 1e9 for found in [*kinds, *there]), default=0)
-    most_gpus = max((found.get("GPU", 0) for found in [*kinds, *there]), default=0)
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    memory_gb = max((resources.get("memory", 0) / 1e9 for resources in [*kinds, *alive]), default=0)
+    most_gpus = max((resources.get("GPU", 0) for resources in [*kinds, *alive]), default=0)
     return Nodes(memory_gb, capacity().get("GPU", 0), most_gpus)
 
 
 def check_nodes() -> None:
-    """Compares every node's interpreter and packages with this process's, before anything runs there.
+    """Compares the interpreter and packages of every node with those of this process, before anything runs there.
 
     Raises:
-        WrongEnvironment: naming each node that differs, and in what.
+        WrongEnvironment: names each node that differs, and how.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = ray.get_runtime_context().get_node_id()
+    own_node = ray.get_runtime_context().get_node_id()
     ask = ray.remote(num_cpus=0, max_retries=0)(_answer)
     asked: dict[Any, Any] = {
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
         for node in ray.nodes()
-        if node["Alive"] and node["NodeID"] != here
+        if node["Alive"] and node["NodeID"] != own_node
     }
     wrong = []
     for answer, node in asked.items():
-        with suppress(ray.exceptions.RayError):  # a node that is lost meanwhile; one that comes back is asked by trials
-            found: Mapping[str, str] = ray.get(answer, timeout=ANSWERS_S)
-            if differs := differences(found, environment()):
+        with suppress(ray.exceptions.RayError):  # the node is lost; if it comes back, trials check it
+            answered: Mapping[str, str] = ray.get(answer, timeout=ANSWERS_S)
+            if differs := differences(answered, environment()):
                 wrong.append(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {differs}")
     if wrong:
         raise WrongEnvironment(_refusal(wrong))
@@ -341,7 +341,7 @@ def _answer() -> dict[str, str]:
 
 
 def check_this_node() -> None:
-    """The same in a worker, for a node that joined later; once in a process.
+    """Checks a worker's own node, which may have joined later; once per process.
 
     Raises:
         WrongEnvironment: if this node differs from the driver's.
@@ -352,19 +352,19 @@ def check_this_node() -> None:
         raise WrongEnvironment(_refusal([f"{socket.gethostname()}: {differs}"]))
 
 
-def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
-    """What is other than expected, in words; empty if nothing is."""
-    names = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
-    return ", ".join(f"{n} {found.get(n, 'missing')} instead of {expected.get(n, 'none')}" for n in names)
+def differences(actual: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    """The differences from what is expected, in words; empty if there are none."""
+    names = [name for name in {**expected, **actual} if actual.get(name) != expected.get(name)]
+    return ", ".join(f"{n} {actual.get(n, 'missing')} instead of {expected.get(n, 'none')}" for n in names)
 
 
 def _refusal(nodes: list[str]) -> str:
-    remedy = "set them up again (ray up CLUSTER.yaml installs requirements.txt), or take them out of the cluster"
-    return "\n  ".join([f"nodes have other versions than the driver's; {remedy}:", *nodes])
+    remedy = "set them up again (ray up CLUSTER.yaml installs requirements.txt), or remove them from the cluster"
+    return "\n  ".join([f"nodes have other versions than the driver; {remedy}:", *nodes])
 
 
 def node_id() -> str:
-    """Ray's id of the node that this worker runs on."""
+    """Ray's id for the node that this worker runs on."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id())

@@ -1,4 +1,4 @@
-"""Drives the trials that are to run: starts them on Ray, and writes what they say to the store. One process writes."""
+"""Drives the trials to run: starts them on Ray, and writes their events to the store. Only one process writes."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from trainable.device.place import Place
 
 
-COMMIT_S = 600.0  # that the last results may take to arrive here, when the sweep has ended by itself
-SPARE_BYTES = 200_000_000  # that must be free beside what a trial needs
+COMMIT_S = 600.0  # the wait for the last results to arrive here, when the sweep has ended by itself
+SPARE_BYTES = 200_000_000  # free space required besides what a trial needs
 
 
 def drive(
@@ -52,19 +52,26 @@ def drive(
     ready: Callable[[], None] = lambda: None,
     display: Display | None = None,
 ) -> Recorder:
-    """Runs every trial of the situation that is not done, and that the budget has room for.
+    """Runs every trial of the situation that is not done and that fits into the budget.
 
     Args:
+        situation: the plan, with the state of its trials.
+        places: the place of each trial to run, by key.
+        store: the store that shows the trials.
+        storage: the folder of the results.
+        asked: the user's requests for the nodes.
+        budget: the remaining budget; None for no limit.
         ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
+        display: the display of a search's round.
 
     Returns:
-        What came of them: why each failed trial failed, and why others were not started.
+        The recorder, which knows why each failed trial failed, and why others were not started.
 
     Raises:
         KeyboardInterrupt: when interrupted; the store is in order by then.
     """
     trials = situation.to_run
-    # On this machine alone all clips are made before the first trial starts.
+    # If trials run on this machine alone, all clips are made before the first trial starts.
     near = NearData(trials, {} if cluster.is_own() else {key: place.clips for key, place in places.items()})
     recorder = Recorder(situation, places, store, near, display)
     try:
@@ -84,7 +91,7 @@ def while_it_makes_sense(
     storage: Path,
     recorder: Recorder,
 ) -> Iterator[tuner.Job]:
-    """The jobs one after another, until the disk is too full for the next, or the first have all failed alike."""
+    """Yields the jobs in order, until the disk is too full for the next, or the first ones have all failed alike."""
     for trial in trials:
         if recorder.stopped:
             return
@@ -100,7 +107,7 @@ def while_it_makes_sense(
 
 
 class Recorder:
-    """Listens to the trials: keeps the terminal and the trials' folders in step, and tells the store."""
+    """Listens to the trials: updates the terminal and the trials' folders, and tells the store."""
 
     def __init__(
         self,
@@ -113,12 +120,12 @@ class Recorder:
         self.failures: dict[str, str] = {}
         self.stopped = ""  # why no further trial was started; empty if nothing stopped them
         self._situation, self._places, self._store, self._near = situation, places, store, near
-        self._display = display  # of a search's round
+        self._display = display  # the display of a search's round
         self._trials: dict[str, TrialConfig] = {t.key: t for t in situation.to_run}
         self._earlier = situation.unfinished
-        self._begun: dict[str, int] = {}  # key -> epochs that an earlier attempt had done
+        self._begun: dict[str, int] = {}  # key -> epochs completed by an earlier attempt
         self._runs: dict[str, str] = {}  # key -> run id, and "" -> the sweep's; only the mirror's thread touches it
-        self._waiting: dict[str, list[dict[str, float]]] = defaultdict(list)  # epochs that the store lacks, by key
+        self._waiting: dict[str, list[dict[str, float]]] = defaultdict(list)  # epochs missing from the store, by key
         self._progress = TrialProgress(situation.to_run, situation.predictions)
         self._began = time.monotonic()
         self._wall_s = 0.0
@@ -129,7 +136,7 @@ class Recorder:
         self._commits = Mirror(self._progress.note) if away else None
 
     def started(self, key: str) -> None:
-        """Opens the trial's run; when a lost trial starts again, its run goes on."""
+        """Opens the trial's run; when a lost trial starts again, its run continues."""
         if key in self._begun:
             return
         done = [int(path.stem[-4:]) for path in self._places[key].folder.glob("epoch-*.pt")]
@@ -148,7 +155,7 @@ class Recorder:
             self._display.epoch(key, row)
 
     def finished(self, key: str, node: str) -> None:
-        """Shows what the trial has committed; what it has left in an object store is committed first."""
+        """Shows a committed result; a result in an object store is committed first."""
         self._near.finished(key, node)
         if self._commits:
             self._commits.tell(partial(self._take, key))  # in a thread: Tune's loop must not wait for a download
@@ -160,24 +167,24 @@ class Recorder:
         try:
             folder = remote.take(node.storage(place), place.folder.name)
         except RemoteError as error:
-            raise StoreError(str(error)) from error  # which is tried again
+            raise StoreError(str(error)) from error  # the mirror tries again
         except DamagedRecord as error:
             self.failed(key, str(error))
         else:
             self._show(key, folder)
 
     def _show(self, key: str, folder: Path) -> None:
-        """Has the store show a committed result, and removes what the trial needed to resume."""
-        found = record.read(folder)
-        if found is None:
-            self.failed(key, f"{folder} has no record, though the trial says that it has finished")
+        """Makes the store show a committed result, and removes the files that the trial needed to resume."""
+        committed = record.read(folder)
+        if committed is None:
+            self.failed(key, f"{folder} has no record, although the trial says that it has finished")
             return
-        checkpoint.tidy(folder, keep=set())  # first: a run that is FINISHED then needs nothing more
-        self._mirror.tell(lambda: self._finish(key, folder, found))
+        checkpoint.tidy(folder, keep=set())  # first, so that a FINISHED run needs nothing more
+        self._mirror.tell(lambda: self._finish(key, folder, committed))
         del self._begun[key]
-        self._progress.finished(key, found.scores)
+        self._progress.finished(key, committed.scores)
         if self._display:
-            self._display.finished(found)
+            self._display.finished(committed)
 
     def failed(self, key: str, reason: str) -> None:
         """Ends the run as failed, with its traceback."""
@@ -188,17 +195,17 @@ class Recorder:
         self._progress.failed(key, reason)
 
     def note(self, line: str) -> None:
-        """Says what a worker has to say."""
+        """Prints a worker's message."""
         self._progress.note(line)
 
     def stop(self, reason: str) -> None:
-        """Says once why no further trial is started; an empty reason is none."""
+        """Says once why no further trial is started; an empty reason is ignored."""
         if reason and not self.stopped:
             self.stopped = reason
             self._progress.note(reason)
 
     def lost(self, reason: str) -> None:
-        """Puts everything in order when Ray has died, and ends this process, whose other threads may wait for Ray."""
+        """Cleans up after Ray has died, and ends this process, because its other threads may be waiting for Ray."""
         self.stop(f"{reason}; what trials have trained is kept, start again")
         self.close()
         cluster.abandon()
@@ -207,21 +214,21 @@ class Recorder:
         os._exit(INCOMPLETE)
 
     def times(self) -> Times:
-        """How long this start's trials have worked so far."""
+        """The working times of this start's trials so far."""
         return self._progress.times()
 
     @property
     def spent(self) -> Spent:
-        """What the trials have taken that finished, once it is closed."""
+        """The times of the finished trials, once the recorder is closed."""
         return Spent(self._wall_s, dict(self._progress.finished_s))
 
     def close(self) -> None:
-        """Ends what was cut off, and the sweep's own run."""
+        """Ends the runs that were cut off, and the sweep's own run."""
         self._wall_s = time.monotonic() - self._began
         self._progress.waiting("writing the last results")
         patience_s = PATIENCE_S if sys.exception() or self.stopped else COMMIT_S
         if self._commits and not self._commits.close(patience_s):
-            self._progress.note("some results are in the storage, but not committed yet; the next start does it")
+            self._progress.note("some results are in the storage, but not committed yet; the next start commits them")
         cut_off = [*self._begun] or sys.exception() is not None or self.stopped
         for key in [*self._begun]:
             self._mirror.tell(partial(self._cut_off, key))
@@ -229,7 +236,7 @@ class Recorder:
         status = "KILLED" if cut_off else "FAILED" if self.failures else "FINISHED"
         self._mirror.tell(lambda: self._store.end(self._runs[""], status))
         if not self._mirror.close():
-            self._progress.note("the store has not taken everything; what is committed is written at the next start")
+            self._progress.note("the store is behind; the next start writes everything that is committed")
         self._progress.close()
         if self._display:
             self._display.close()
@@ -250,29 +257,31 @@ class Recorder:
     def _begin(self, key: str, resumes: bool) -> None:
         trial, tags = self._trials[key], {"key": key, "role": "trial", **self._places[key].tags}
         if prediction := self._situation.predictions.get(key):
-            tags["predicted_s"] = f"{prediction.seconds.mid:.1f}"  # beside the duration that the store shows
+            tags["predicted_s"] = f"{prediction.seconds.mid:.1f}"  # to compare with the duration that the store shows
         earlier = self._earlier.get(key)
-        if earlier and earlier.tags.get("storage") != tags["storage"]:  # what it trained is not here
+        if earlier and earlier.tags.get("storage") != tags["storage"]:  # its checkpoints are not here
             earlier = None
         title = run_name(trial)
         self._runs[key] = self._store.begin(self._runs[""], title, trial.to_dict(), tags, earlier, resumes)
 
     def _log(self, key: str) -> None:
-        if rows := self._waiting[key][:]:  # with those whose own turn comes later: behind a slow store they pile up
+        if rows := self._waiting[key][:]:  # including later ones, because they pile up behind a slow store
             try:
                 self._store.log_epoch(self._runs[key], *rows)
             except Refused:
-                del self._waiting[key][: len(rows)]  # the run is gone, and would refuse them with every later epoch
+                del self._waiting[key][
+                    : len(rows)
+                ]  # the run is gone, and would refuse them again with every later epoch
                 raise
-            del self._waiting[key][: len(rows)]  # only now: a write that fails is tried again
+            del self._waiting[key][: len(rows)]  # only now, because a failed write is tried again
 
     def _cut_off(self, key: str) -> None:
         self._store.end(self._runs[key], "KILLED", "the sweep was stopped")
 
-    def _finish(self, key: str, folder: Path, found: Record) -> None:
-        kept = artefacts.write(folder, self._trials[key], self._artefact_lost)
-        tags = {**found.provenance, "node_id": found.tags.get("node_id", ""), "record": found.sha256}
-        self._store.finish(self._runs[key], found.scores, tags, kept, self._artefact_lost)
+    def _finish(self, key: str, folder: Path, committed: Record) -> None:
+        files = artefacts.write(folder, self._trials[key], self._artefact_lost)
+        tags = {**committed.provenance, "node_id": committed.tags.get("node_id", ""), "record": committed.sha256}
+        self._store.finish(self._runs[key], committed.scores, tags, files, self._artefact_lost)
 
     def _sweep_tags(self) -> dict[str, str]:
         tags = next(iter(self._places.values())).tags

@@ -1,57 +1,57 @@
-"""What kind of failure a trial had, whether trying again can help, and when all of them have the same."""
+"""The kinds of failures of trials, whether trying again can help, and whether all trials fail alike."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 
-MAX_RETRIES = 2  # of one trial in one sweep; a next start of the sweep tries again
-SAME_STOPS = 3  # so many trials with one traceback, and none that finished: it is not the trials' fault
+MAX_RETRIES = 2  # of one trial per start of the sweep; the next start tries again
+SAME_STOPS = 3  # trials with the same traceback, before any finishes, show that the fault is not in the trials
 
-# The first of these that a reason matches; what matches none is the code's, or the network's.
+# The first pattern that a reason matches decides; a reason that matches none is a failure of the code or the network.
 KINDS = {
     "memory": r"OutOfMemory|out of memory|MemoryError|\bOOM\b",
     "not finite": r"\bNotFinite:",
-    "node": r"\bWrongEnvironment:",  # another may take the trial
+    "node": r"\bWrongEnvironment:",  # another node may take the trial
     "storage": r"\bRemoteError:",
     "data": r"\b(CorpusError|BadAudio|LibsndfileError):",
     "start": r"\b(BackboneError|WrongWeights|MissingWeights|DamagedRecord):",
     "disk": r"No space left on device|Disk quota exceeded|File too large",
     "lost worker": r"^its worker was lost",
 }
-HOPELESS = {"not finite", "data", "start"}  # with the same seed and the same bytes the same would happen again
+HOPELESS = {"not finite", "data", "start"}  # the same seed and the same bytes would fail in the same way again
 
 
 def kind_of(reason: str) -> str:
-    """In a word or two."""
+    """The kind of failure, a key of KINDS, or "code"."""
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, reason, re.MULTILINE)), "code")
 
 
 def signature(reason: str) -> str:
-    """What two failures of one cause have in common: where it was raised, and what; not numbers and keys in it."""
+    """The common part of failures with the same cause: the place and the error, without numbers and keys."""
     places = re.findall(r'^  File "[^"]*?([^/"]+)", line (\d+)', reason, re.MULTILINE)
     last = (reason.strip().splitlines() or [""])[-1]
     return f"{places[-1:]} {re.sub(r'[0-9a-f]*[0-9][0-9a-f]*', '', last)}"
 
 
 class Failures:
-    """The failures of a sweep so far, while some of its trials are tried again."""
+    """The failures of a sweep so far, some of whose trials are tried again."""
 
     def __init__(self) -> None:
-        self._last: dict[str, str] = {}  # reason, by key
-        self._alike: dict[str, set[str]] = defaultdict(set)  # keys, by what their failures have in common
+        self._last: dict[str, str] = {}  # the last reason, by key
+        self._alike: dict[str, set[str]] = defaultdict(set)  # the keys of trials, by the signature of their failures
         self._any_finished = False
 
     def starts(self, key: str) -> None:
-        """An attempt at a trial starts: what the one before said is no reason of this one's."""
+        """Notes the start of an attempt; the reason of the previous one no longer applies."""
         self._last.pop(key, None)
 
     def lost(self, key: str, reason: str) -> str:
-        """A trial's last attempt ended, without a word if its worker was lost; otherwise as `add`."""
+        """Notes the end of a trial's last attempt; if it gave no reason itself, the result is that of `add`."""
         return "" if key in self._last else self.add(key, reason)
 
     def add(self, key: str, reason: str) -> str:
-        """A trial failed, and may be tried again; says so when all fail alike, and is empty otherwise."""
+        """Notes a failure of a trial that may be tried again; returns a message if all trials fail alike, else ""."""
         self._last[key] = reason
         alike = self._alike[signature(reason)]
         alike.add(key)
@@ -60,10 +60,10 @@ class Failures:
         return f"the first {len(alike)} trials failed alike, so no other was started; fix it:\n{reason.rstrip()}"
 
     def finished(self) -> None:
-        """A trial has its result: the others' failures are their own."""
+        """Notes that a trial finished, so that failures of others do not count as alike."""
         self._any_finished = True
 
     def last(self, key: str, otherwise: str) -> str:
-        """Why a trial failed that is not tried again, and which kind of failure that is."""
+        """The reason of a trial that is not tried again, with the kind of failure."""
         reason = self._last.get(key, otherwise).rstrip()
         return f"{reason} ({kind_of(reason)})"

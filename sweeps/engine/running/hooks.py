@@ -1,4 +1,4 @@
-"""Where Tune asks and tells: it is given the planned trials in order, and what it says of them is handed on."""
+"""The hooks into Tune: it is given the planned trials in order, and its events are passed on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainable.device.place import STACKS
 
 
 class Listener(Protocol):
-    """What the driver does as trials go on."""
+    """The driver's reactions to the events of trials."""
 
     def started(self, key: str) -> None: ...
     def epoch(self, key: str, row: dict[str, float]) -> None: ...
@@ -26,7 +26,7 @@ class Listener(Protocol):
 
 
 def name_of(trial: Any) -> str:
-    """What a new trial of Tune's is called: its key."""
+    """The name of a new trial of Tune's: its key."""
     config: TrialConfig = trial.config["trial"]
     return config.key
 
@@ -37,7 +37,7 @@ def key_of(trial: Any) -> str:
 
 
 class _Unstored:
-    """Tune stores its parts, and nobody restores them."""
+    """A part of Tune that is stored without its state, because nobody restores it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -51,28 +51,29 @@ class InOrder(_Unstored, Searcher):
         self.proposals = proposals
 
     def suggest(self, trial_id: str) -> Any:
-        """The next config; FINISHED when there is none."""
+        """The next config; FINISHED if there is none."""
         return next(self.proposals, Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """Nothing is learnt from a result."""
+        """Does nothing: nothing is learnt from a result."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing is kept: what is to run comes from the plan and the store."""
+        """Does nothing: the trials to run come from the plan and the store."""
 
 
 class AsProposed(FIFOScheduler):
-    """Leaves the order to the queue. Tune's own goes through every trial that has ended, twice at each step."""
+    """Leaves the order to the queue. Tune's own scheduler visits every ended trial twice at each step."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None in particular: those that wait start in their order."""
+        """Chooses none, so that waiting trials start in order."""
 
 
 class Told(_Unstored, Callback):
-    """Hands Tune's events on, in the driver's process. A trial has failed when it is not tried again.
+    """Passes Tune's events on, in the driver's process. A trial has failed once it is not tried again.
 
     Args:
-        ready: called when a worker has loaded what its trial needs; what it raises ends the sweep.
+        listener: receives the events.
+        ready: called when a worker has loaded what its trial needs; any exception of it ends the sweep.
     """
 
     def __init__(self, listener: Listener, ready: Callable[[], None] = lambda: None) -> None:
@@ -80,14 +81,14 @@ class Told(_Unstored, Callback):
         self.ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """An attempt at a trial starts."""
+        """Passes on the start of an attempt at a trial."""
         self.failures.starts(key_of(trial))
         self.listener.started(key_of(trial))
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        """A trial says something: an epoch, its result, or why it fails."""
+        """Passes on a report of a trial: an epoch, its result, or the reason of its failure."""
         key, event = key_of(trial), result.get("event")
-        if event == "ready":  # its worker waits in this report until Tune goes on
+        if event == "ready":  # its worker waits in this report until Tune continues
             self.ready()
         elif event == "epoch":
             self.listener.epoch(key, result["row"])
@@ -101,27 +102,27 @@ class Told(_Unstored, Callback):
             self.listener.stop(self.failures.add(key, result["reason"]))
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A trial has ended by itself."""
+        """Handles the end of a trial."""
         self.end(trial, "the trial ended without a result")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A trial's last attempt was lost."""
+        """Handles the loss of a trial's last attempt."""
         self.listener.stop(self.failures.lost(key_of(trial), _lost(trial)))
         self.end(trial, _lost(trial))
 
     def end(self, trial: Any, otherwise: str) -> None:
-        """A trial is over; unless it finished, it failed for the last reason that it gave."""
+        """Closes a trial; unless it finished, it failed for the last reason that it gave."""
         if (key := key_of(trial)) not in self.ended:
             self.ended.add(key)
             self.listener.failed(key, self.failures.last(key, otherwise))
-        # Tune would keep its config once more, and statistics of every number in it, until the last trial ends.
+        # Tune would keep another copy of its config, with statistics of every number in it, until the last trial ends.
         trial.last_result.pop("config", None)
         trial.metric_analysis.clear()
         trial.metric_n_steps.clear()
 
 
 def _lost(trial: Any) -> str:
-    """Why a worker was lost: what Ray knows, or the stacks that it left when it hung."""
+    """The reason for the loss of a worker: the stacks that it left when it hung, or Ray's explanation."""
     stacks = trial.config["place"].folder / STACKS
     if stacks.exists() and (text := stacks.read_text(encoding="utf-8", errors="replace")):
         return f"{text}\nits worker was lost: it made no step for {trial.config['place'].hang_s:g} s (stacks above)"

@@ -1,4 +1,4 @@
-"""Measures each distinct cell of a plan where its trials would run, and keeps that in the storage."""
+"""Measures each distinct cell of a plan where its trials would run, and keeps the results in the storage."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from sweeps.engine.running import cluster
 from trainable.config import TrialConfig
 from trainable.cost.cost import Measured, cell_of
 
-MAX_COPIES = 16  # measured at once of one cell
+MAX_COPIES = 16  # of one cell, measured at once
 
 
 def measure_cells(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> dict[str, str]:
     """Measures the cells of the trials that are not measured yet, as many at once as trials would run.
 
     Returns:
-        Why a cell could not be measured, by cell.
+        The reasons why cells could not be measured, by cell.
 
     Raises:
         WrongEnvironment: if a node has other versions than this one.
     """
     cells = {cell_of(t): t for t in trials}
     refused: dict[str, str] = {}
-    for _ in range(2):  # again if the first measurement shows that this is another device than the last one's
+    for _ in range(2):  # again, if the first measurement shows that the device has changed
         timings = read(storage)
         missing = [t for cell, t in cells.items() if cell not in timings.here and cell not in refused]
         if not missing:
             break
-        found = _on_cluster(missing, storage, asked)
-        refused |= found.refused
-        if found.by_cell:
-            write(_with(timings, found), storage)
+        answers = _on_cluster(missing, storage, asked)
+        refused |= answers.refused
+        if answers.by_cell:
+            write(_with(timings, answers), storage)
     num = len(cells.keys() & read(storage).here.keys())
     print(f"measure  {num} of {len(cells)} cells are measured, on random clips; kept in {storage / FILE}", flush=True)
     return refused
@@ -48,29 +48,29 @@ def measure_cells(trials: Sequence[TrialConfig], storage: Path, asked: Asked) ->
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task says of its cell."""
+    """The answer of a task about its cell."""
 
     device: str  # with the versions there
     measured: Measured
-    worked_s: float  # all that the task took
+    worked_s: float  # the total time of the task
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of all tasks."""
+    """The answers of all tasks."""
 
     by_cell: Mapping[str, Sequence[Answer]]
     refused: Mapping[str, str]
     cluster: Cluster
 
 
-def _with(timings: Timings, found: Answers) -> Timings:
+def _with(timings: Timings, collected: Answers) -> Timings:
     measured = {device: dict(cells) for device, cells in timings.measured.items()}
     device = ""
-    for cell, answers in found.by_cell.items():
+    for cell, answers in collected.by_cell.items():
         for device in {a.device for a in answers}:
             measured.setdefault(device, {})[cell] = merged([a.measured for a in answers if a.device == device])
-    return Timings(found.cluster, device, measured)
+    return Timings(collected.cluster, device, measured)
 
 
 def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> Answers:
@@ -79,15 +79,17 @@ def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> A
     cluster.join()
     try:
         import ray
-        import ray.tune  # as a sweep must, whose start this is the measure of
+        import ray.tune  # as in a sweep, whose start is being measured
 
         cluster.check_nodes()
         join_s = time.monotonic() - began
         nodes, total = cluster.nodes(), cluster.capacity()
         resources = {cell_of(t): placement.resources(placement.needs(t, 0), nodes, asked) for t in trials}
         room = placement.room(list(resources.values()), total)
-        copies = math.ceil(min(room, MAX_COPIES) / len(trials))  # so that each is measured beside others, as trials run
-        # Each in a process of its own: what a process has held at most never falls.
+        copies = math.ceil(
+            min(room, MAX_COPIES) / len(trials)
+        )  # so that cells are measured side by side, as trials run
+        # Each runs in its own process, because the peak memory of a process never falls.
         task = ray.remote(max_calls=1, max_retries=0)(measure_one)
         asks = {
             task.options(**_options(resources[cell_of(t)])).remote(t, asked.cpus_per_trial, str(storage)): t
@@ -101,7 +103,7 @@ def _on_cluster(trials: Sequence[TrialConfig], storage: Path, asked: Asked) -> A
 
 
 def _gathered(ray: Any, asks: Mapping[Any, TrialConfig]) -> tuple[dict[str, list[Answer]], dict[str, str], float]:
-    """The answers by cell, why others have none, and how long the first waited for its worker [s]."""
+    """The answers by cell, the reasons why others have none, and the time that the first waited for its worker [s]."""
     by_cell: dict[str, list[Answer]] = {}
     refused: dict[str, str] = {}
     began, waited_s, waiting = time.monotonic(), math.inf, list(asks)
@@ -120,7 +122,7 @@ def _gathered(ray: Any, asks: Mapping[Any, TrialConfig]) -> tuple[dict[str, list
         else:
             by_cell.setdefault(cell, []).append(answer)
             waited_s = min(waited_s, time.monotonic() - began - answer.worked_s)
-    return {c: found for c, found in by_cell.items() if c not in refused}, refused, waited_s if by_cell else 0.0
+    return {c: answers for c, answers in by_cell.items() if c not in refused}, refused, waited_s if by_cell else 0.0
 
 
 def _options(resources: Mapping[str, float]) -> dict[str, Any]:
@@ -134,9 +136,9 @@ def _options(resources: Mapping[str, float]) -> dict[str, Any]:
 
 
 def measure_one(trial: TrialConfig, num_threads: int, storage: str) -> Answer:
-    """The task."""
+    """The task that measures one cell in a worker."""
     began = time.perf_counter()
-    from ray import tune  # noqa: F401 - as a trial's worker must
+    from ray import tune  # noqa: F401 - as in a trial's worker
 
     from trainable.cost import measure  # loads torch
     from trainable.result.provenance import describe
@@ -145,6 +147,6 @@ def measure_one(trial: TrialConfig, num_threads: int, storage: str) -> Answer:
     start_s = time.perf_counter() - began
     folder = Path(storage)
     folder.mkdir(parents=True, exist_ok=True)
-    found = measure.measure(trial, num_threads, folder)
+    measured = measure.measure(trial, num_threads, folder)
     device = f"{describe()['device']}, {num_threads} threads, {versions()}"
-    return Answer(device, replace(found, start_s=start_s + found.start_s), time.perf_counter() - began)
+    return Answer(device, replace(measured, start_s=start_s + measured.start_s), time.perf_counter() - began)

@@ -1,9 +1,9 @@
 """A Ray of this machine's own: in a process that ends with the driver, listening to this machine alone.
 
 `ray.init()` would start one too. But its raylet gives the agent beside it 15 s, which no setting changes
-(ray-project/ray#65983), and kills itself: at load 8 on two cores it does not come up. Here the agent's ports are known
-before it starts, so that nothing waits for it. `ray.init()` also listens on every interface, and starts a dashboard, an
-autoscaler and a monitor of logs that nobody uses here, 7 of the 18 s of CPU that a start takes.
+(ray-project/ray#65983), and then kills itself: at load 8 on two cores it does not start. Here the agent's ports are
+known before it starts, so that nothing waits for it. `ray.init()` also listens on every interface, and starts a
+dashboard, an autoscaler and a log monitor that nobody uses here, which take 7 of the 18 s of CPU of a start.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from typing import Any
 from datasets.engine.refusal import Refusal
 
 LOOPBACK = "127.0.0.1"
-# For the driver, before it loads Ray: an address of this machine is not exchanged for one that others reach (the
-# variable is named after the systems where that is the default).
+# For the driver, before it loads Ray: keeps the loopback address instead of replacing it by one that others can reach
+# (the variable is named after the systems where that is the default).
 HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-PATIENCE_S = 600  # with a machine that is busy: what Ray waits for, it waits for so long
+PATIENCE_S = 600  # the limit of Ray's waits, for a busy machine
 PATIENT = {
     "RAY_raylet_start_wait_time_s": f"{PATIENCE_S}",
     "RAY_agent_register_timeout_ms": f"{1000 * PATIENCE_S}",
@@ -43,28 +43,28 @@ PATIENT = {
     "RAY_health_check_timeout_ms": "60000",
 }
 SAYS_EVERY_S = 15.0
-ENDS_S = 30.0  # that its processes may take to end
-ERRORS = "errors.txt"  # what the process has to say, in the folder where Ray writes
+ENDS_S = 30.0  # the wait for its processes to end
+ERRORS = "errors.txt"  # the errors of the process, in the folder where Ray writes
 PR_SET_PDEATHSIG = 1
 RAY_PORTS_END = 20_000  # Ray gives its workers ports from 10,002 to 19,999
 LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class RayError(Refusal, RuntimeError):
-    """Ray does not start, or is not where it should be; the message gives the reason and the remedy."""
+    """Ray does not start or does not answer; the message gives the reason and the remedy."""
 
 
 class OwnRay:
-    """The process, from its start to its end.
+    """The process of this Ray, from its start to its end.
 
     Args:
-        nice: niceness of the workers; Ray's own default is 15, with which a busy machine gives them next to nothing.
+        nice: the niceness of the workers; with Ray's default of 15, a busy machine gives them next to nothing.
     """
 
     def __init__(self, nice: int = 0) -> None:
         self.nice = nice
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray and its driver; on no disk
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray and its driver; never on disk
         os.environ.update(HERE)
         for name, value in PATIENT.items():
             os.environ.setdefault(name, value)
@@ -78,20 +78,20 @@ class OwnRay:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                # Ctrl-C is for the driver, which ends this process when it has put its own things in order.
+                # Ctrl-C is for the driver, which ends this process after cleaning up.
                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]),
             )
 
     def wait(self, say: Callable[[str], None]) -> str:
-        """The address, once it is up; says now and then what is waited for.
+        """The address of Ray, once it has started; reports a long wait now and then.
 
         Raises:
-            RayError: if it does not come up; everything of it is gone by then.
+            RayError: if it does not start; all of it has been removed by then.
         """
-        said = 0.0
+        said_at_s = 0.0
         while (waited := time.monotonic() - self._began) < PATIENCE_S:
-            if waited - said > SAYS_EVERY_S:
-                said = waited
+            if waited - said_at_s > SAYS_EVERY_S:
+                said_at_s = waited
                 say(f"Ray is still starting after {waited:.0f} s ({busy()})")
             if self._lines_within(1.0):
                 if address := self._process.stdout.readline().strip():  # type: ignore[union-attr]
@@ -99,13 +99,13 @@ class OwnRay:
                 reason = self.died
                 break
         else:
-            reason = f"it was not up after {PATIENCE_S} s"
+            reason = f"it had not started after {PATIENCE_S} s"
         self.end()
         raise RayError(f"{reason} ({busy()})")
 
     @property
     def died(self) -> str:
-        """What has died of it, in words; empty while all of it lives."""
+        """A description of what has died of it; empty while all of it lives."""
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(0.1)
             lines = (self._folder / ERRORS).read_text(errors="replace").strip().splitlines()
@@ -113,12 +113,12 @@ class OwnRay:
         return ""
 
     def end(self) -> None:
-        """Ends all its processes, and removes what they have written."""
+        """Ends all its processes, and removes their files."""
         self._process.terminate()
         try:
             self._process.wait(ENDS_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # and the system kills what it has started
+            self._process.kill()  # the system then kills what it has started
             self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
@@ -130,12 +130,12 @@ class OwnRay:
 
 
 def busy() -> str:
-    """How busy this machine is."""
+    """The load of this machine, in words."""
     return f"load {os.getloadavg()[0]:.0f} on {len(os.sched_getaffinity(0))} cores"
 
 
 def why(raylet_err: Path) -> str:
-    """The reason that a raylet gives in its last words; empty if it gives none."""
+    """The reason in a raylet's error file; empty if there is none."""
     with suppress(OSError):
         first = (raylet_err.read_text(errors="replace").strip().splitlines() or [""])[0]
         if late := re.search(r"Timed out waiting for file \S*/(\w+?)_port_", first):
@@ -145,33 +145,33 @@ def why(raylet_err: Path) -> str:
 
 
 def free_ports(num: int) -> list[int]:
-    """Ports that nobody listens on, and that neither the system nor Ray gives to others meanwhile.
+    """Ports that are free, and that neither the system nor Ray assigns to others in the meantime.
 
-    Seconds pass before Ray's agents take them, in which this Ray and others open dozens of ports that the system
-    chooses. An agent that finds its port taken ends the raylet, after the start is over.
+    Seconds pass before Ray's agents take them, and in these this Ray and others open dozens of ports that the system
+    chooses. An agent that finds its port taken ends the raylet, after the start seemed to succeed.
     """
-    found: list[int] = []
+    ports: list[int] = []
     for port in random.SystemRandom().sample(range(*port_range()), k=1_000):
-        with socket.socket() as one, suppress(OSError):
-            one.bind((LOOPBACK, port))
-            found.append(port)
-        if len(found) == num:
-            return found
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            ports.append(port)
+        if len(ports) == num:
+            return ports
     raise OSError(f"none of 1,000 ports of {LOOPBACK} is free")
 
 
 def port_range() -> tuple[int, int]:
-    """The first port above those of Ray's workers, and the first above it that the system gives out by itself."""
+    """The first port above those of Ray's workers, and the first above it that the system assigns by itself."""
     first, last = RAY_PORTS_END, 65_536
     with suppress(OSError, ValueError):
         lowest = int(LOCAL_PORTS.read_text().split()[0])
-        if lowest - first > 2_000:  # where the system takes nearly all, there is nothing to keep away from
+        if lowest - first > 2_000:  # if the system assigns nearly all, there is nothing to avoid
             last = lowest
     return first, last
 
 
 def serve(driver: int, folder: Path) -> None:
-    """Starts Ray, says its address, and stays until it is told to end, the driver dies, or a part of Ray does."""
+    """Starts Ray, prints its address, and stays until it is told to end, or the driver or a part of Ray dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Ray's processes die with this one in the same way
     if os.getppid() != driver:
         return
@@ -186,7 +186,7 @@ def serve(driver: int, folder: Path) -> None:
 
 
 def _started(folder: Path) -> Any:
-    """Ray's processes, by Ray's own class: neither `ray.init` nor `ray start` passes all of these settings on to it."""
+    """Starts Ray's processes by Ray's own class, as neither `ray.init` nor `ray start` passes on all these settings."""
     from ray._private.node import Node
     from ray._private.parameter import RayParams
     from ray._raylet import DASHBOARD_AGENT_LISTEN_PORT_NAME, persist_port  # type: ignore[attr-defined]
@@ -195,10 +195,10 @@ def _started(folder: Path) -> Any:
 
     class Lean(Node):
         def start_api_server(self, **settings: Any) -> None:
-            """Starts none: nobody looks at a dashboard of this Ray."""
+            """Starts nothing: nobody looks at a dashboard of this Ray."""
 
         def start_raylet(self, *args: Any, **settings: Any) -> None:
-            """Leaves the one port that the raylet takes from a file alone where it looks for it."""
+            """Writes the port that the raylet takes only from a file, and starts the raylet."""
             persist_port(self._session_dir, self._node_id, DASHBOARD_AGENT_LISTEN_PORT_NAME, pages)
             super().start_raylet(*args, **settings)
             threading.Thread(target=_watch, args=(self,), daemon=True).start()
@@ -224,10 +224,10 @@ def _started(folder: Path) -> Any:
 
 
 def _watch(node: Any) -> None:
-    """Ends this process, and with it all of Ray, as soon as a part of Ray has died: nothing waits for it then."""
+    """Ends this process, and with it all of Ray, as soon as a part of Ray has died, so that nothing waits for it."""
     while True:
         for kind, processes in [*node.all_processes.items()]:
-            if any(one.process.poll() is not None for one in processes):
+            if any(info.process.poll() is not None for info in processes):
                 reason = why(Path(node.get_logs_dir_path()) / "raylet.err") if kind == "raylet" else ""
                 print(f"Ray's {kind} has died" + (f": {reason}" if reason else ""), file=sys.stderr, flush=True)
                 os._exit(1)

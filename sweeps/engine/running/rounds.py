@@ -1,4 +1,4 @@
-"""Runs a search: each round is a small sweep, and what a killed search has committed is not evaluated again."""
+"""Runs a search: each round is a small sweep, and the committed trials of a killed search are not evaluated again."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     from sweeps.engine.situation import Situation
     from trainable.result.record import Record
 
-LONGEST_TITLE = 400  # characters of a study's name before its digits; databases of Optuna take 512
+LONGEST_TITLE = 400  # characters of a study's name before its digits; Optuna's databases take 512
 
-# Runs the trials of a sweep that are not done, and returns the exit code and what there is then. A judge, if there is
-# one, tells each when to give up; what makes a display is called when trials are to run.
+# Runs the trials of a sweep that are not done, and returns the exit code and the situation afterwards. A judge, if
+# there is one, tells each trial when to give up. The function that makes a display is called if trials are to run.
 RunSweep = Callable[[Sweep, Judge | None, "Callable[[Situation], Display] | None"], tuple[int, "Situation"]]
 
 
 def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) -> int:
-    """Goes through all rounds, confirms the best on fresh seeds, and says what was found.
+    """Goes through all rounds, confirms the best with fresh seeds, and prints the results.
 
     Args:
+        search: the search.
         variant: the settings that differ from the study's file, in words.
-        optuna_storage: the database, as Optuna names it, that the study is written to after every round.
+        run_sweep: runs the trials of a sweep.
+        optuna_storage: the database for the study, as Optuna names it; the study is written after every round.
 
     Returns:
-        The exit code: 0 when everything is evaluated and confirmed.
+        The exit code: 0 if everything is evaluated and confirmed.
     """
     proposals, title = Proposals(search), ""
     while trials := proposals.ask():
@@ -47,15 +49,15 @@ def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) 
         code, situation = run_sweep(search.sweep(trials), judge, display)
         if code:
             return code
-        found = [_evaluation(search, first + n, trial, situation) for n, trial in enumerate(trials)]
-        proposals.tell(found)
-        title = title or study_title(search, variant, situation)  # of the first round, which is always the same
+        evaluations = [_evaluation(search, first + n, trial, situation) for n, trial in enumerate(trials)]
+        proposals.tell(evaluations)
+        title = title or study_title(search, variant, situation)  # from the first round, which is always the same
         write_study(search, title, proposals.evaluations, optuna_storage)
-        for one in found:
-            print(f"[{one.number + 1}/{search.num_trials}] {described(search, one)}", flush=True)
+        for evaluated in evaluations:
+            print(f"[{evaluated.number + 1}/{search.num_trials}] {described(search, evaluated)}", flush=True)
     winner = best(search, proposals.evaluations)
     if winner is None:
-        print(f"none of {search.num_trials} evaluations went to its end; widen the space, or lower lr")
+        print(f"none of {search.num_trials} evaluations completed; widen the space, or lower lr")
         return 4
     print(f"best     {described(search, winner)}")
     code, situation = run_sweep(search.sweep(search.confirmed(winner.config)), None, None)
@@ -65,17 +67,22 @@ def run(search: Search, variant: str, run_sweep: RunSweep, optuna_storage: str) 
 
 
 class Display:
-    """Shows a round in its Optuna study while it runs, from a thread of its own: a database that is slow or locked
-    stops no trial. What does not arrive is written after the round, from what trials have committed.
+    """Shows a round in its Optuna study while it runs.
+
+    It works in its own thread, so that a database that is slow or locked does not stop trials. Anything that does not
+    arrive is written after the round, from the committed trials.
 
     Args:
+        search: the search.
+        title: the title of the study.
+        storage: the database of the study, as Optuna names it.
         first: the number of the first evaluation.
-        trials: what the round evaluates, in the order of their numbers.
+        trials: the trials of the round, in the order of their numbers.
     """
 
     def __init__(self, search: Search, title: str, storage: str, first: int, trials: Sequence[TrialConfig]) -> None:
         self._search, self._where = search, (title, storage)
-        self._numbers = defaultdict[str, list[int]](list)  # by key: a search may propose what it has proposed before
+        self._numbers = defaultdict[str, list[int]](list)  # by key: a search may propose a trial again
         for number, trial in enumerate(trials, first):
             self._numbers[trial.key].append(number)
         self._study: Study | None = None  # only the thread touches it
@@ -83,23 +90,26 @@ class Display:
         self._tell(lambda study: study.propose(first, trials))
 
     def started(self, key: str) -> None:
-        """A trial has begun."""
+        """Shows that a trial has begun."""
         for number in self._numbers[key]:
             self._tell(partial(Study.started, number=number))
 
     def epoch(self, key: str, row: Mapping[str, float]) -> None:
-        """A trial has an epoch behind it."""
+        """Shows a completed epoch of a trial."""
         for number in self._numbers[key]:
             self._tell(partial(Study.epoch, number=number, row=row))
 
-    def finished(self, found: Record) -> None:
-        """A trial has committed its result."""
-        config = TrialConfig.of(found.config)
-        ended = [evaluation(self._search, n, config, found.scores, found.history) for n in self._numbers[found.key]]
+    def finished(self, committed: Record) -> None:
+        """Shows a committed result."""
+        config = TrialConfig.of(committed.config)
+        ended = [
+            evaluation(self._search, n, config, committed.scores, committed.history)
+            for n in self._numbers[committed.key]
+        ]
         self._tell(partial(Study.ended, evaluations=ended))
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
-        """Nothing of the round runs any more; waits for the last writes, not for ever."""
+        """Ends the round; waits for the last writes for a limited time."""
         self._tell(Study.rest)
         self._mirror.close(patience_s)
 
@@ -116,40 +126,40 @@ class Display:
             raise StoreError(f"--optuna {storage}: cannot be written ({reason})") from error
 
 
-def described(search: Search, found: Evaluation) -> str:
-    """An evaluation in a line."""
-    fields = " ".join(f"{name}={_short(found.config.get(name))}" for name in search.space)
-    if found.state == "FAIL":
+def described(search: Search, evaluated: Evaluation) -> str:
+    """One line about an evaluation."""
+    fields = " ".join(f"{name}={_short(evaluated.config.get(name))}" for name in search.space)
+    if evaluated.state == "FAIL":
         return f"{fields}: diverged"
-    value = found.scores[search.metric] if found.state == "COMPLETE" else found.curve[-1]
-    after = f", gave up after epoch {len(found.curve)}" if found.state == "PRUNED" else ""
+    value = evaluated.scores[search.metric] if evaluated.state == "COMPLETE" else evaluated.curve[-1]
+    after = f", gave up after epoch {len(evaluated.curve)}" if evaluated.state == "PRUNED" else ""
     return f"{fields}: {search.metric} {value:.4f}{after}"
 
 
 def confirmed(search: Search, winner: Evaluation, situation: Situation) -> str:
-    """How the best does on seeds that did not choose it."""
+    """A sentence on how the best does with seeds that did not choose it."""
     records = [situation.records[t.key] for t in situation.sweep.trials if t.key in situation.records]
-    again = [r.scores[search.metric] for r in records]
+    values = [r.scores[search.metric] for r in records]
     main = search.base.main_score
     tested = [r.scores[f"test_{main.name}"] for r in records]
-    if not again:
+    if not values:
         return "confirmed elsewhere; the report has the numbers"
-    mean, test = sum(again) / len(again), sum(tested) / len(tested)
+    mean, test = sum(values) / len(values), sum(tested) / len(tested)
     return (
-        f"confirmed on seeds {', '.join(map(str, search.confirm_seeds))}: {search.metric} {mean:.4f}, where the search "
-        f"had {winner.scores[search.metric]:.4f}; test {main.title} {shown(main, test)}"
+        f"confirmed with seeds {', '.join(map(str, search.confirm_seeds))}: {search.metric} {mean:.4f}, against "
+        f"{winner.scores[search.metric]:.4f} in the search; test {main.title} {shown(main, test)}"
     )
 
 
 def study_title(search: Search, variant: str, situation: Situation) -> str:
-    """The Optuna study's name: other data, split, weights or space are another study."""
-    inputs = sorted({repr(found) for found in situation.inputs.values()})
+    """The name of the Optuna study: other data, another split, other weights or another space make another study."""
+    inputs = sorted({repr(hashes) for hashes in situation.inputs.values()})
     digits = hashlib.sha256(repr((search, inputs)).encode()).hexdigest()[:8]
     return f"{search.name} {variant}".strip()[:LONGEST_TITLE] + f" {digits}"
 
 
 def judge_of(search: Search, evaluations: Sequence[Evaluation]) -> Judge:
-    """Who tells the trials of the next round to give up."""
+    """The judge that tells the trials of the next round when to give up."""
     past = [(e.curve, e.state == "COMPLETE") for e in evaluations if e.curve]
     return Judge(search.pruner, search.direction, search.of_epoch, past, search.base.epochs)
 
@@ -167,7 +177,7 @@ def _displayed(
 
 
 def _evaluation(search: Search, number: int, trial: TrialConfig, situation: Situation) -> Evaluation:
-    """What a trial has committed, here or in another storage, whose store has its scores and no curve."""
+    """The evaluation of a committed trial; from another storage it has scores and no curve."""
     if record := situation.records.get(trial.key):
         return evaluation(search, number, trial, record.scores, record.history)
     run = next(r for r in situation.runs if r.key == trial.key and r.status == "FINISHED")

@@ -1,7 +1,7 @@
-"""Ray Tune, and the only file that loads it: runs planned trials on the cluster, and says what happens.
+"""Runs planned trials on the cluster by Ray Tune, and reports what happens. The only file that loads Tune.
 
-Tune's own state is disposable. What is to run comes from the plan and the store, and a trial resumes from its own
-checkpoints, because a restored experiment was measured to run finished trials again (2 of 12 after one kill).
+Tune's own state is disposable. The trials to run come from the plan and the store, and a trial resumes from its own
+checkpoints, because a restored experiment ran finished trials again in a test (2 of 12 after one kill).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to run, and where it finds what it needs."""
+    """A trial to run, with the place of its files and its memory needs."""
 
     config: TrialConfig
     place: Place
@@ -53,15 +53,17 @@ def run(
     """Runs every job, in order, as many at once as there is room for; returns when each has ended.
 
     Args:
-        all_needs: of every job, in any order.
-        lost: called in another thread if Ray itself dies, with what has died; it must end this process.
+        all_needs: the needs of every job, in any order.
+        listener: receives the events of the trials.
+        storage: the folder of the results.
+        lost: called in another thread if Ray itself dies, with a description; it must end this process.
         ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
 
     Raises:
         Exception: whatever `ready` raises.
         WrongEnvironment: if a node has other versions than the driver.
     """
-    shutil.rmtree(storage / "tune", ignore_errors=True)  # what killed drivers left; this one holds the lock
+    shutil.rmtree(storage / "tune", ignore_errors=True)  # remains of killed drivers; this driver holds the lock
     try:
         cluster.join()
         cluster.check_nodes()
@@ -81,11 +83,11 @@ def run(
 
 
 class Checks:
-    """A worker that checks the networks which trials start from, while those of the trials load PyTorch.
+    """A worker that checks the networks from which trials start, while the workers of the trials load PyTorch.
 
     Args:
-        trials: those that are to run.
-        checkpoints: the file that each starts from, by key.
+        trials: the trials to run.
+        checkpoints: the file from which each trial starts, by key.
     """
 
     def __init__(self, trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]) -> None:
@@ -97,10 +99,10 @@ class Checks:
         self._answers = [task.remote(starts, files)]
 
     def raise_known(self, wait_s: float | None = 0.0) -> None:
-        """Raises what is wrong, as far as it is known by then.
+        """Raises the problem that has been found, if any.
 
         Args:
-            wait_s: how long it waits for an answer; None is for ever.
+            wait_s: how long to wait for an answer; None for ever.
 
         Raises:
             BackboneError: if a network does not exist, or cannot take the clips.
@@ -113,7 +115,7 @@ class Checks:
         try:
             problem = ray.get(ready[0]) if ready else None
         except ray.exceptions.RayError as error:
-            looks = (cluster.loss() for _ in range(20))  # two seconds: the worker's loss may be known before its cause
+            looks = (cluster.loss() for _ in range(20))  # two seconds, because the loss may be known before its cause
             reason = next(filter(None, looks), "") or (str(error).strip().splitlines() or ["no reason is known"])[-1]
             raise RayError(f"the worker that checks the networks was lost ({reason}); start again") from None
         if problem:
@@ -121,7 +123,7 @@ class Checks:
 
 
 def _check(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None]) -> Exception | None:
-    """The task: what is wrong, as a value, because Ray would add its stack to what is raised."""
+    """The task of a check: returns the problem as a value, because Ray would add its stack to a raised one."""
     from trainable.network.networks import check_starts
 
     try:
@@ -141,11 +143,12 @@ def tune_jobs(
     max_concurrent: int,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """The same on a cluster that was joined, with any function for what runs in a worker.
+    """Runs jobs on a cluster that is already joined, with any function in the workers.
 
     Args:
-        folder: where Tune may write while it runs.
-        resources: Ray's resources for what a job needs.
+        folder: a folder in which Tune may write while it runs.
+        resources: maps a job's needs to Ray's resources.
+        ready: called when a worker has loaded what its trial needs; the trial begins when it returns.
     """
     from ray import tune
 
@@ -154,7 +157,7 @@ def tune_jobs(
     def bundles(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([resources(config["needs"])])
 
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener says what failed
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the listener reports failures
     tuner = tune.Tuner(
         tune.with_resources(trainable, bundles),
         tune_config=tune.TuneConfig(
@@ -162,7 +165,7 @@ def tune_jobs(
             scheduler=hooks.AsProposed(),
             num_samples=num_jobs,
             max_concurrent_trials=max_concurrent,
-            reuse_actors=True,  # a warm worker has torch loaded: 0.3 s a trial against 1.4 s
+            reuse_actors=True,  # a warm worker has torch loaded: 0.3 s per trial instead of 1.4 s
             trial_name_creator=hooks.name_of,
             trial_dirname_creator=hooks.key_of,
         ),
@@ -186,7 +189,7 @@ def _run_config(folder: Path, callback: Any) -> Any:
 
 @contextmanager
 def _named_error() -> Iterator[None]:
-    """Tune wraps what is raised in its loop."""
+    """Unwraps our errors, which Tune wraps when they are raised in its loop."""
     try:
         yield
     except Exception as error:
@@ -196,10 +199,10 @@ def _named_error() -> Iterator[None]:
 
 
 def execute(config: dict[str, Any]) -> None:
-    """The Ray trainable: one trial in a worker.
+    """The Ray trainable: runs one trial in a worker.
 
-    A trial that fails says why. Then it fails for Ray too, which tries again in a new process, because this one's
-    device may be broken; unless trying again is hopeless.
+    A trial that fails reports why. Unless trying again is hopeless, it then fails for Ray too, which tries again in a
+    new process, because the device of this one may be broken.
     """
     import ray
     from ray import tune

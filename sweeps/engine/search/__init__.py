@@ -1,1 +1,1 @@
-"""Searches: what is sought, and what is evaluated next, by Optuna."""
+"""Searches: their spaces, and Optuna's choice of what to evaluate next."""

@@ -1,7 +1,7 @@
-"""Whether a trial of a search is worth going on with, by Optuna's pruners, from the curves of the rounds before.
+"""Decides whether a trial of a search should give up, by Optuna's pruners, from the curves of earlier rounds.
 
-What a trial is held against is settled before it starts, so that a trial that is killed, and one that starts late,
-give up at the same epoch as ever.
+The curves to compare with are fixed before a trial starts, so that a trial that is killed or starts late still gives
+up at the same epoch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Judge:
-    """Tells a trial to give up; it travels to the worker that trains it.
+    """Tells a trial when to give up; it travels to the worker that trains the trial.
 
     Args:
         pruner: one of `sweeps.engine.search.search.PRUNERS`.
         direction: "maximize" or "minimize".
-        column: what of an epoch's numbers counts.
-        past: the curves of earlier evaluations, in their order, and whether each went to its end.
-        epochs: of a trial that goes to its end; ASHA first looks after a seventh of them.
+        column: the number of an epoch that counts.
+        past: the curves of earlier evaluations, in order, and whether each was completed.
+        epochs: the epochs of a complete trial; ASHA first decides after a seventh of them.
     """
 
     pruner: str
@@ -33,11 +33,11 @@ class Judge:
     column: str
     past: Sequence[tuple[Sequence[float], bool]]
     epochs: int
-    _open: Any = field(default=None, repr=False)  # this trial among them, in an Optuna study of this process
-    _seen: int = 0  # epochs of it
+    _open: Any = field(default=None, repr=False)  # this trial, in an Optuna study of this process
+    _seen: int = 0  # the number of its epochs so far
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> bool:
-        """Whether to give up after these epochs, of which each is one more than before."""
+        """Whether to give up after these epochs."""
         if self.pruner == "none" or not history:
             return False
         if self._open is None:
@@ -57,7 +57,7 @@ class Judge:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(pruner=self._pruner(), direction=self.direction)
-        for curve, ended in self.past:  # again as they were, because a pruner keeps its own notes in a trial
+        for curve, ended in self.past:  # replayed in full, because a pruner keeps its own notes in a trial
             trial = study.ask()
             values = self._best_so_far(curve)
             for epoch, value in enumerate(values, 1):
@@ -69,7 +69,7 @@ class Judge:
         return study
 
     def _best_so_far(self, curve: Sequence[float]) -> list[float]:
-        """What counts in the end is the best epoch, not the last."""
+        """The best value up to each epoch, because the best epoch counts in the end, not the last."""
         return list(itertools.accumulate(curve, max if self.direction == "maximize" else min))
 
     def _pruner(self) -> optuna.pruners.BasePruner:

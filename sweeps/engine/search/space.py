@@ -1,4 +1,4 @@
-"""The dimensions of a search, as plain data: what a field of `TrialConfig` may be."""
+"""The dimensions of a search, as plain data: the values that a field of `TrialConfig` may take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = str | int | float
 
 @dataclass(frozen=True, kw_only=True)
 class _Conditional:
-    when: Mapping[str, Value] | None = None  # searched only where other dimensions have these values
+    when: Mapping[str, Value] | None = None  # searched only if other dimensions have these values
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LogUniform(_Conditional):
 
 @dataclass(frozen=True)
 class Whole(_Conditional):
-    """A whole number from `low` to `high`, both included."""
+    """A whole number from `low` to `high`, inclusive."""
 
     low: int
     high: int
@@ -56,15 +56,15 @@ def check(space: Mapping[str, Dimension]) -> None:
     """Refuses a space that cannot be searched.
 
     Raises:
-        ValueError: if a field does not exist, a range is empty or cannot be taken in logarithms, or a condition is on
-            what is not searched before.
+        ValueError: if a field does not exist, a range is empty or has no logarithm, or a condition is on a field that
+            is not searched before.
     """
     names = FIELDS.keys() - {"seed", "score_on"}
     earlier: set[str] = set()
     for name, dimension in space.items():
         if name.partition(".")[0] not in names:
-            there, near = listed(sorted(names), "see trainable/config.py"), did_you_mean(names, name)
-            raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {there}{near}")
+            fields, near = listed(sorted(names), "see trainable/config.py"), did_you_mean(names, name)
+            raise ValueError(f"space: TrialConfig has no field {name!r} to search; it has {fields}{near}")
         if isinstance(dimension, Choice):
             if len(set(dimension.values)) != len(dimension.values) or not dimension.values:
                 raise ValueError(f"space: {name}: name one or more different values, not {dimension.values}")
@@ -73,12 +73,12 @@ def check(space: Mapping[str, Dimension]) -> None:
         elif (isinstance(dimension, LogUniform) or getattr(dimension, "log", False)) and dimension.low <= 0:
             raise ValueError(f"space: {name}: low={dimension.low} has no logarithm; it must be above 0")
         if unknown := sorted(set(dimension.when or {}) - earlier):
-            raise ValueError(f"space: {name}: its condition is on {', '.join(unknown)}, which must stand before it")
+            raise ValueError(f"space: {name}: its condition is on {', '.join(unknown)}, which must come before it")
         earlier.add(name)
 
 
 def points(space: Mapping[str, Dimension]) -> list[dict[str, Value]]:
-    """All points of a space of choices, the last field fastest; none if a dimension is a range or has a condition."""
+    """All points of a space of choices, the last field changing fastest; empty with any range or condition."""
     if not all(isinstance(d, Choice) and not d.when for d in space.values()):
         return []
     values = [d.values for d in space.values() if isinstance(d, Choice)]

@@ -1,1 +1,1 @@
-"""Where results are kept: the storage's folders, and MLflow and Optuna's database in step with them."""
+"""The stores of results: the storage's folders, and MLflow and Optuna's database in step with them."""

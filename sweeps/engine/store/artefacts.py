@@ -1,6 +1,6 @@
-"""What is kept with a run beside its numbers: the config, and a picture of the confusion matrix.
+"""The artefacts of a run besides its numbers: the config, and a picture of the confusion matrix.
 
-Both are only for looking at: where one cannot be made or kept, that is said, and the result counts all the same.
+Both are only for display: if one cannot be made or kept, a message says so, and the result still counts.
 """
 
 from __future__ import annotations
@@ -21,56 +21,61 @@ if TYPE_CHECKING:
 CONFIG, PICTURE = "config.json", "confusion.png"
 FOR_LOOKING = (CONFIG, PICTURE)
 DPI = 120
-MAX_INCHES = 16.0  # a side: 1,920 pixels, however many classes there are
-MAX_COUNTS = 30  # classes: with more, the counts in the cells cannot be read
-MAX_NAMES = 60  # along a side; of more classes every second, third, ... is named
-MAX_CELLS = 480  # along a side, of three pixels each; of more classes, neighbours share a cell
-MAX_LETTERS = 24  # of a name
+MAX_INCHES = 16.0  # per side: 1,920 pixels, however many classes there are
+MAX_COUNTS = 30  # classes; with more, the counts in the cells are too small to read
+MAX_NAMES = 60  # labels per side; with more classes only every second, third, ... is labelled
+MAX_CELLS = 480  # cells per side, of three pixels each; with more classes, neighbours share a cell
+MAX_LETTERS = 24  # letters of a name
 
 Say = Callable[[str], None]
 
 
 def write(folder: Path, trial: TrialConfig, say: Say) -> list[Path]:
-    """Makes `config.json` and `confusion.png` beside a trial's `predictions.npz`, and names what there is then.
+    """Makes `config.json` and `confusion.png` beside a trial's `predictions.npz`.
 
     Args:
-        say: told of what could not be made.
+        folder: the trial's folder.
+        trial: its config.
+        say: called with a message about a file that could not be made.
+
+    Returns:
+        The files that exist.
     """
     config, picture, predictions = folder / CONFIG, folder / PICTURE, folder / "predictions.npz"
     text = json.dumps({"key": trial.key, **trial.to_dict()}, indent=1) + "\n"
-    made = [config] * tried(lambda: config.write_text(text, encoding="utf-8"), f"{config} was not written", say)
-    if not predictions.exists():  # a trial of a search, of which nothing is tested
-        return made
-    if _is_newer(picture, predictions):  # the store has lost the run, not the folder its picture
-        return [predictions, *made, picture]
+    files = [config] * tried(lambda: config.write_text(text, encoding="utf-8"), f"{config} was not written", say)
+    if not predictions.exists():  # a trial of a search, which is not tested
+        return files
+    if _is_newer(picture, predictions):  # the picture exists, although the store has lost the run
+        return [predictions, *files, picture]
     drawn = tried(lambda: draw_confusion(predictions, picture), f"{picture} was not drawn", say)
-    return [predictions, *made, *[picture] * drawn]
+    return [predictions, *files, *[picture] * drawn]
 
 
 def tried(make: Callable[[], object], failed: str, say: Say) -> bool:
-    """Whether something that is only for looking at was made; if not, it is said."""
+    """Makes something that is only for display; returns whether it succeeded, and says so if not."""
     try:
         make()
-    except Exception as error:  # whatever it is, the trial is worth more
+    except Exception as error:  # whatever it is, the trial matters more
         say(f"{failed} ({str(error) or type(error).__name__}); the trial's result is kept without it")
         return False
     return True
 
 
 def once(say: Say) -> Say:
-    """Says the first line only: what fails for one trial fails for those behind it."""
-    told: list[str] = []
+    """A function that says only the first line, because a failure for one trial repeats for later ones."""
+    said_lines: list[str] = []
 
     def first(line: str) -> None:
-        if not told:
-            told.append(line)
+        if not said_lines:
+            said_lines.append(line)
             say(line)
 
     return first
 
 
 def draw_confusion(predictions: Path, picture: Path) -> None:
-    """Draws the test clips' confusion matrix, whole or not at all."""
+    """Draws the confusion matrix of the test clips, entirely or not at all."""
     with predictions.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         figure = confusion_figure(stored["classes"].tolist(), stored["labels"], stored["logits"].argmax(axis=1))
     part = picture.with_name(f".{picture.name}.{os.getpid()}")  # another driver may draw it too
@@ -82,17 +87,17 @@ def draw_confusion(predictions: Path, picture: Path) -> None:
 
 
 def confusion_figure(classes: list[str], labels: np.ndarray, guesses: np.ndarray) -> Figure:
-    """Counts, shaded by the share of the true class; with many classes the shades alone. Its size is bounded.
+    """Counts, shaded by the share of the true class; with many classes only the shades. Its size is bounded.
 
     Args:
-        classes: their names.
+        classes: the names of the classes.
         labels: the true class of each clip.
-        guesses: the predicted one.
+        guesses: the predicted class of each clip.
     """
-    from sweeps.engine.store.drawing import Figure  # here: half a second that a plan need not wait
+    from sweeps.engine.store.drawing import Figure  # here, so that a plan does not wait half a second for it
 
     cells = min(len(classes), MAX_CELLS)
-    cell = np.arange(len(classes)) * cells // len(classes)  # of each class
+    cell = np.arange(len(classes)) * cells // len(classes)  # the cell of each class
     counts = np.bincount(cell[labels] * cells + cell[guesses], minlength=cells**2).reshape(cells, cells)
     part = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -123,7 +128,7 @@ def _write_counts(axes: Axes, counts: np.ndarray, part: np.ndarray) -> None:
 
 
 def _shortened(name: str) -> str:
-    """Without its middle: many begin alike."""
+    """A long name without its middle, because many names begin alike."""
     half = MAX_LETTERS // 2
     return name if len(name) <= MAX_LETTERS else f"{name[: half - 1]}…{name[-half:]}"
 

@@ -1,7 +1,7 @@
-"""The one door to matplotlib: pictures are drawn into files, whatever a notebook or a matplotlibrc asks for.
+"""The only access to matplotlib: pictures are drawn into files, whatever a notebook or a matplotlibrc asks for.
 
-A notebook hands its own backend to every command that it starts, in MPLBACKEND, and matplotlib cannot be imported where
-that backend is not installed. The styles of a matplotlibrc would give every user other figures.
+A notebook passes its own backend to every command that it starts, in MPLBACKEND, and matplotlib cannot be imported if
+that backend is not installed. The styles of a matplotlibrc would give every user different figures.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 import sys
 from typing import Any
 
-if "matplotlib" not in sys.modules:  # in a notebook that has it already, its figures are the user's
+if "matplotlib" not in sys.modules:  # if a notebook has loaded it, its figures are the user's
     os.environ["MPLBACKEND"] = "agg"
-    os.environ["MATPLOTLIBRC"] = os.devnull  # one that cannot be decoded cannot be imported either
+    os.environ["MATPLOTLIBRC"] = os.devnull  # an undecodable one would make the import fail
     import matplotlib
 
     matplotlib.rcdefaults()  # whatever a matplotlibrc in the working folder says
@@ -44,8 +44,8 @@ __all__ = [
 
 
 def pyplot() -> Any:
-    """matplotlib's pyplot, which opens no window, also where there is a screen."""
-    from matplotlib import pyplot as found
+    """Returns matplotlib's pyplot, which opens no window, even if there is a screen."""
+    from matplotlib import pyplot as plt
 
-    found.switch_backend("agg")
-    return found
+    plt.switch_backend("agg")
+    return plt

@@ -1,4 +1,4 @@
-"""One driver a storage, by a lock that a dead one does not keep; the lock's file says who holds it."""
+"""One driver per storage, by a lock that a dead driver does not keep; the lock's file says who holds it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FILE = ".driver.lock"
 
 @contextmanager
 def only_driver(storage: Path) -> Iterator[bool]:
-    """Whether this process may drive: one driver a storage, by a lock that a dead one does not keep."""
+    """Yields whether this process may drive: one driver per storage, by a lock that a dead driver does not keep."""
     try:
         storage.mkdir(parents=True, exist_ok=True)
         lock = (storage / FILE).open("a")  # not "w", which would remove what the holder has written
         link = storage / f".link.{os.getpid()}"
-        link.hardlink_to(storage / FILE)  # which commits trials: better to fail now than after the first
+        link.hardlink_to(storage / FILE)  # trials are committed by hard links: better to fail now than after the first
         link.unlink()
     except OSError as error:
         raise Refusal(f"--storage {storage}: cannot be written ({error.strerror}); choose another") from None
@@ -45,7 +45,7 @@ def only_driver(storage: Path) -> Iterator[bool]:
 
 
 def refusal(storage: Path) -> str:
-    """What a second driver is told: who holds the storage, and what can be done."""
+    """The message to a second driver: who holds the storage, and what can be done."""
     try:
         holder = (storage / FILE).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,8 +1,8 @@
-"""Carries what happens to the store, in a thread of its own: a store that is slow or down stops no trial.
+"""Writes events to the store in a separate thread, so that a store that is slow or down does not stop trials.
 
-A write that fails because of the store is tried again until it succeeds, and those behind it wait. One that fails for
-another reason (its run was deleted, a bug) is left out, and those behind it
-go on. What has not arrived when the sweep ends is written by `reconcile`, from the trials' own records.
+A write that fails because of the store is tried again until it succeeds, and later writes wait. A write that fails for
+another reason (its run was deleted, or a bug) is skipped, and later writes proceed. Whatever has not arrived when the
+sweep ends is written by `reconcile`, from the trials' own records.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from contextlib import suppress
 from sweeps.engine.store.runs import Refused, StoreError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-PATIENCE_S = 15.0  # for the last writes, when the sweep has ended
+PATIENCE_S = 15.0  # the wait for the last writes, when the sweep has ended
 
 
 class Mirror:
     """A queue of writes, in order.
 
     Args:
-        say: told once when the store fails, and once when it is back.
+        say: called once with a message when the store fails, and once when it is back.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -40,7 +40,7 @@ class Mirror:
         self._writes.put(write)
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
-        """Waits for the last writes, not for ever; whether all arrived."""
+        """Waits for the last writes for a limited time; returns whether all arrived."""
         self._writes.put(None)
         self._closing.set()
         self._thread.join(patience_s)
@@ -53,9 +53,9 @@ class Mirror:
                 self._until_done(write)
             except Exception:
                 first, self._lost = not self._lost, True
-                if first:  # those behind it may fail for want of it
+                if first:  # later writes may fail only because this one did
                     self._note(
-                        f"the store was not told something, which is made up for later:\n{traceback.format_exc()}"
+                        f"something was not written to the store, and is made up for later:\n{traceback.format_exc()}"
                     )
 
     def _until_done(self, write: Callable[[], None]) -> None:
@@ -67,7 +67,7 @@ class Mirror:
                 raise
             except StoreError as error:
                 if not failed:
-                    self._note(f"{error}; trials go on, and what they commit is written when it is back")
+                    self._note(f"{error}; trials continue, and their results are written when it is back")
                 failed = True
                 self._wait(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
@@ -78,12 +78,12 @@ class Mirror:
         self._lost = True
 
     def _wait(self, seconds: float) -> None:
-        """Until the next try; at the end it is soon, because patience is shorter than the longest wait."""
+        """Waits until the next attempt; at the end only briefly, because patience is shorter than the longest wait."""
         if self._closing.is_set():
             self._given_up.wait(FIRST_WAIT_S)
         else:
             self._closing.wait(seconds)
 
     def _note(self, line: str) -> None:
-        with suppress(OSError, ValueError):  # a terminal that is gone
+        with suppress(OSError, ValueError):  # the terminal is gone
             self._say(line)

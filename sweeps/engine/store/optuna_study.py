@@ -1,4 +1,4 @@
-"""A search's study in a database of Optuna's, as `optuna-dashboard` shows it; written, and never read for a search."""
+"""The study of a search in an Optuna database, for `optuna-dashboard`. A search writes it and never reads it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     import optuna
 
 REMEDY = (
-    "name another database with --optuna, or fix this one; a file that is damaged can be moved away, because the "
-    "search writes its study again from what trials have committed"
+    "name another database with --optuna, or fix this one; a damaged file can be moved away, because the search writes "
+    "its study again from the committed trials"
 )
 
 
 def check_storage(uri: str, store_uri: str) -> None:
-    """Refuses, before anything is trained, a database that takes no studies of Optuna, or that is MLflow's.
+    """Refuses, before anything is trained, a database that does not take Optuna's studies, or that is MLflow's.
 
     Args:
         uri: the database for the studies, as Optuna names it.
         store_uri: the MLflow store, whose tables must not be mixed with Optuna's.
 
     Raises:
-        StoreError: naming the database, the reason and the remedy.
+        StoreError: names the database, the reason and the remedy.
     """
     import optuna
     import sqlalchemy
@@ -50,7 +50,7 @@ def check_storage(uri: str, store_uri: str) -> None:
 
 
 def _check_tables(uri: str) -> None:
-    """Refuses a database that holds tables of other software, to which Optuna would add its own."""
+    """Refuses a database with tables of other software, to which Optuna would add its own."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(uri)
@@ -59,12 +59,12 @@ def _check_tables(uri: str) -> None:
     finally:
         engine.dispose()
     if "experiments" in tables or (tables and "studies" not in tables):
-        listed = ", ".join(sorted(tables)[:3])
-        raise StoreError(f"--optuna {uri}: holds tables of other software ({listed}, ...); name another database")
+        names = ", ".join(sorted(tables)[:3])
+        raise StoreError(f"--optuna {uri}: holds tables of other software ({names}, ...); name another database")
 
 
 def _check_file(uri: str, database: str | None, store_uri: str) -> None:
-    """Refuses a SQLite database that is lost with the process, or that is the file of the MLflow store."""
+    """Refuses a SQLite database in memory, or in the file of the MLflow store."""
     path = Path((database or ":memory:").removeprefix("file:"))
     if path.name.startswith(":memory:") or "mode=memory" in uri:
         raise StoreError(f"--optuna {uri}: is lost when the search ends; name a file, sqlite:////absolute/path.db")
@@ -76,7 +76,7 @@ def _check_file(uri: str, database: str | None, store_uri: str) -> None:
 
 @contextmanager
 def _named(uri: str) -> Iterator[None]:
-    """Turns whatever Optuna, SQLAlchemy or a database's driver raise into one error that names it and the remedy."""
+    """Turns any error of Optuna, SQLAlchemy or a database driver into one that names the database and the remedy."""
     try:
         yield
     except StoreError:
@@ -87,12 +87,14 @@ def _named(uri: str) -> Iterator[None]:
 
 
 class Study:
-    """A search's study in a database, as `optuna-dashboard` and Optuna's own tools see it.
+    """The study of a search in a database, for `optuna-dashboard` and Optuna's own tools.
 
-    It is written from what trials say and have committed, and nothing is read back from it. An evaluation has one trial
-    in it, with its number: a trial that a killed driver has left unfinished goes on.
+    It is written from the events and records of trials, and nothing is read back from it. Each evaluation has one trial
+    in it, with the same number: a trial that a killed driver has left unfinished continues.
 
     Args:
+        search: the search.
+        title: the title of the study.
         storage: the database, as Optuna names it.
     """
 
@@ -111,40 +113,40 @@ class Study:
             self._study.set_metric_names([search.metric])
 
     def propose(self, first: int, configs: Sequence[TrialConfig]) -> None:
-        """Evaluations of a round, from this number on, which wait for their turn."""
+        """Adds the evaluations of a round, numbered from `first`, as waiting trials."""
         trials = self._study.get_trials(deepcopy=False)
         for number, config in enumerate(configs, first):
             if number >= len(trials):
                 self._study.add_trial(_trial(self._search, config, self._states.WAITING))
-            elif self._goes_on(number, config):  # nothing runs it: this is the only driver
+            elif self._goes_on(number, config):  # nothing runs it, because this is the only driver
                 self._storage.set_trial_state_values(self._id(number), self._states.WAITING)
 
     def started(self, number: int) -> None:
-        """An evaluation runs from now on."""
+        """Marks an evaluation as running."""
         if self._is_open(number):
             self._storage.set_trial_state_values(self._id(number), self._states.RUNNING)
 
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
-        """An evaluation has an epoch behind it."""
+        """Adds a completed epoch of an evaluation."""
         if self._is_open(number):
             value = row[self._search.of_epoch]
             self._storage.set_trial_intermediate_value(self._id(number), int(row["epoch"]), value)
 
     def ended(self, evaluations: Sequence[Evaluation]) -> None:
-        """What came of evaluations; one that the study has the end of stays as it is."""
+        """Adds the results of evaluations; one that has already ended in the study is left alone."""
         num_known = len(self._study.get_trials(deepcopy=False))
-        for found in evaluations:
-            whole = frozen(self._search, found)
-            if found.number >= num_known:
-                self._study.add_trial(whole)
-            elif self._goes_on(found.number, found.config):
-                self.started(found.number)  # unless it was told so
-                for step, value in whole.intermediate_values.items():
-                    self._storage.set_trial_intermediate_value(self._id(found.number), step, value)
-                self._storage.set_trial_state_values(self._id(found.number), whole.state, whole.values)
+        for evaluation in evaluations:
+            complete = frozen(self._search, evaluation)
+            if evaluation.number >= num_known:
+                self._study.add_trial(complete)
+            elif self._goes_on(evaluation.number, evaluation.config):
+                self.started(evaluation.number)  # in case it is not marked yet
+                for step, value in complete.intermediate_values.items():
+                    self._storage.set_trial_intermediate_value(self._id(evaluation.number), step, value)
+                self._storage.set_trial_state_values(self._id(evaluation.number), complete.state, complete.values)
 
     def rest(self) -> None:
-        """Nothing runs any more; what did waits for the next start."""
+        """Marks running trials as waiting for the next start, because nothing runs any more."""
         for trial in self._study.get_trials(deepcopy=False, states=[self._states.RUNNING]):
             self._storage.set_trial_state_values(self._id(trial.number), self._states.WAITING)
 
@@ -156,14 +158,14 @@ class Study:
         return not self._storage.get_trial(self._id(number)).state.is_finished()
 
     def _goes_on(self, number: int, config: TrialConfig) -> bool:
-        """Whether a trial that is there is open for what comes of `config`; one of another config is given up."""
+        """Whether an existing trial is open for the results of `config`; one of another config is marked as failed."""
         if self._is_open(number) and self._storage.get_trial(self._id(number)).user_attrs.get("key") != config.key:
             self._storage.set_trial_state_values(self._id(number), self._states.FAIL)
         return self._is_open(number)
 
 
 def write_study(search: Search, title: str, evaluations: Sequence[Evaluation], storage: str) -> None:
-    """Writes the evaluations that an Optuna study in `storage` (a database's URL) does not have yet.
+    """Writes the evaluations that an Optuna study in `storage` (the URL of a database) does not have yet.
 
     Raises:
         StoreError: if it cannot be written.
@@ -172,14 +174,14 @@ def write_study(search: Search, title: str, evaluations: Sequence[Evaluation], s
         Study(search, title, storage).ended(evaluations)
 
 
-def frozen(search: Search, found: Evaluation) -> optuna.trial.FrozenTrial:
-    """An evaluation as Optuna has it, with the times at which it was trained where they are known."""
+def frozen(search: Search, evaluation: Evaluation) -> optuna.trial.FrozenTrial:
+    """An evaluation as a trial of Optuna's, with the times of its training if they are known."""
     import optuna
 
-    value = found.scores[search.metric] if found.state == "COMPLETE" else None
-    trial = _trial(search, found.config, optuna.trial.TrialState[found.state], value, found.curve)
-    if found.span_s:
-        trial.datetime_start, trial.datetime_complete = map(datetime.fromtimestamp, found.span_s)
+    value = evaluation.scores[search.metric] if evaluation.state == "COMPLETE" else None
+    trial = _trial(search, evaluation.config, optuna.trial.TrialState[evaluation.state], value, evaluation.curve)
+    if evaluation.span_s:
+        trial.datetime_start, trial.datetime_complete = map(datetime.fromtimestamp, evaluation.span_s)
     return trial
 
 

@@ -1,8 +1,8 @@
-"""What a browser shows first of a sweep in MLflow: its trials with their scores, best first.
+"""The first page of a sweep in MLflow: its trials with their scores, best first.
 
-MLflow 3.17 opens an experiment on the page of GenAI traces unless the address says otherwise, whatever kind of
-experiment it is tagged as; sorted by date it folds the trials into their sweep's row, and it shows no score until
-columns are chosen. So the address names the runs and a view, and the experiment keeps that view as a tag.
+MLflow 3.17 opens an experiment on the page of GenAI traces unless the address says otherwise, even if the experiment is
+tagged as another kind. Sorted by date, it folds the trials into their sweep's row, and it shows no score until columns
+are chosen. The address therefore names the runs and a view, and the experiment keeps that view as a tag.
 
     python -m sweeps.engine.store.pages STUDY [--storage DIR] [--store URI]
 """
@@ -27,7 +27,7 @@ NAMES = "attributes.`Run Name`"
 
 
 def experiment_tags(sweep: Sweep) -> dict[str, str]:
-    """The tags by which MLflow's pages know what of a sweep to show."""
+    """The tags that tell MLflow's pages what to show of a sweep."""
     columns = [
         *(f"metrics.`{name}`" for name in dict.fromkeys((sweep.by, *_columns(sweep)))),
         *(f"params.`{name}`" for name in sweep.axes or ()),
@@ -38,7 +38,7 @@ def experiment_tags(sweep: Sweep) -> dict[str, str]:
         "orderByKey": f"metrics.`{sweep.by}`",
         "orderByAsc": not _score(sweep).higher_is_better if sweep.trials else False,
         "selectedColumns": columns,
-        "columnOrder": [NAMES, *columns],  # or the corpus stands first, and takes the width of three scores
+        "columnOrder": [NAMES, *columns],  # otherwise the corpus comes first, and takes the width of three scores
         "columnWidths": {NAMES: 260},  # pixels, for `Group: cnn14-8k on 2 kHz`
     }
     return {f"mlflow.sharedViewState.{VIEW}": json.dumps(view), "mlflow.experiment.primaryMetric.name": sweep.by}
@@ -49,7 +49,7 @@ def _score(sweep: Sweep) -> Any:
 
 
 def _columns(sweep: Sweep) -> list[str]:
-    """Shares alone: a loss is told by its curve."""
+    """The score columns of a sweep: only shares, because losses are shown as curves."""
     if not sweep.trials:
         return []
     trial = sweep.trials[0]
@@ -58,12 +58,12 @@ def _columns(sweep: Sweep) -> list[str]:
 
 
 def sweep_of(name: str, trial: TrialConfig) -> Sweep:
-    """What is known of a sweep from one of its trials alone, until the sweep itself is started again."""
+    """A sweep with one of its trials, in place of the full one until it is started again."""
     return Sweep(name, (trial,))
 
 
 def address(store_uri: str, name: str) -> str:
-    """The address of a sweep's trials; empty when the store has none of them.
+    """The address of a sweep's trials; empty if the store has none of them.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -75,10 +75,10 @@ def address(store_uri: str, name: str) -> str:
 
 
 def ways(store_uri: str, name: str) -> list[str]:
-    """What a user does to see a sweep's trials: a command, unless a server runs already, and an address."""
+    """The steps to see a sweep's trials: a command, unless a server is already running, and an address."""
     try:
         page = address(store_uri, name) or LOCAL
-    except StoreError:  # which those who read or write runs have said
+    except StoreError:  # already reported by those who read or write runs
         page = LOCAL
     if store_uri.startswith(("http://", "https://")):
         return [page]
@@ -88,7 +88,7 @@ def ways(store_uri: str, name: str) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints how to see a sweep's trials."""
     parser = Flags("python -m sweeps.engine.store.pages", __doc__)
-    parser.add_argument("study", help="its name, such as deepship_rates")
+    parser.add_argument("study", help="the name of a study, such as deepship_rates")
     add_store_flags(parser)
     args = parser.parse_args(argv)
     print("\n".join(ways(options_of(args).store_uri, args.study)))

@@ -1,11 +1,11 @@
-"""Brings the store into step with what trials have committed, whatever was killed and whenever.
+"""Brings the store into step with the committed trials, whatever was killed and whenever.
 
     python -m sweeps.engine.store.reconcile [--storage DIR] [--store URI]
 
-A trial's record is its result; the store shows it. So: a record without a finished run gets one,
-with its whole curves; a run that is finished beside the record's is set aside; a run whose driver is dead is ended. A
-run that somebody has deleted takes its record with it: that is how to have a trial run again. Every file that a record
-vouches for is read and compared with its SHA-256; what is damaged is named, and all else is repaired.
+A trial's record is its result, and the store shows it. A record without a finished run therefore gets one, with
+complete curves; a second finished run besides the record's is superseded; a run whose driver is dead is ended. If a run
+has been deleted, its record is set aside: that is the way to run a trial again. Every file that a record vouches for is
+read and compared with its SHA-256; damaged files are named, and everything else is repaired.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ INPUTS = ("data_sha256", "split_sha256", "weights_sha256")
 
 @dataclass(frozen=True)
 class Repair:
-    """One thing that is out of step, and what is done about it."""
+    """One discrepancy between a storage and a store, and its repair."""
 
-    kind: str  # "forget" a record, "show" it in the store, "supersede" a run, "end" one
+    kind: str  # "forget" a record, "show" it in the store, "supersede" a run, "end" a run
     key: str
-    folder: Path | None = None  # of the record
-    run: Run | None = None  # that is changed, or that the record takes over; a new one if None
+    folder: Path | None = None  # the folder of the record
+    run: Run | None = None  # the run that is changed, or that the record takes over; None for a new one
 
     def __str__(self) -> str:
         words = {
@@ -59,40 +59,41 @@ class Repair:
 def repairs(
     records: Mapping[Path, Record], runs: Sequence[Run], deleted: Iterable[str], storage_id: str
 ) -> Iterator[Repair]:
-    """What is out of step between the committed trials of a storage and the runs of a store.
+    """Yields the discrepancies between the committed trials of a storage and the runs of a store.
 
     Args:
-        records: by the trial's folder.
+        records: the records, by the trial's folder.
         runs: every active run of a trial or a sweep, oldest first.
-        deleted: the records' SHA-256 that deleted runs name.
-        storage_id: runs of other storages may have a driver that lives, and are left alone; where two storages have
-            committed one trial, the run that began first counts, so that neither undoes what the other does.
+        deleted: the SHA-256 of the records of deleted runs.
+        storage_id: the id of the storage. Runs of other storages may have a live driver, and are left alone; if two
+            storages have committed the same trial, the run that began first counts, so that neither undoes the
+            other's work.
     """
     gone, by_key = set(deleted), defaultdict(list)
     for run in runs:
         by_key[run.tags.get("key", "")].append(run)
     taken: set[str] = set()
-    for folder, found in records.items():
-        same = [r for r in by_key[found.key] if all(r.tags.get(n) == found.tags.get(n) for n in INPUTS)]
+    for folder, committed in records.items():
+        same = [r for r in by_key[committed.key] if all(r.tags.get(n) == committed.tags.get(n) for n in INPUTS)]
         finished = [r for r in same if r.status == "FINISHED"]
-        shown = [r for r in finished if r.tags.get("record") == found.sha256]
-        if found.sha256 in gone and not shown:
-            yield Repair("forget", found.key, folder)
+        shown = [r for r in finished if r.tags.get("record") == committed.sha256]
+        if committed.sha256 in gone and not shown:
+            yield Repair("forget", committed.key, folder)
             continue
         counts = [r for r in finished if r in shown or not _owned(r, storage_id)][:1]
         if not counts:
             mine = [r for r in same if r.status != "FINISHED" and _owned(r, storage_id)]
             taken |= {r.run_id for r in mine[-1:]}
-            yield Repair("show", found.key, folder, mine[-1] if mine else None)
+            yield Repair("show", committed.key, folder, mine[-1] if mine else None)
         extra = [r for r in finished if r not in counts and _owned(r, storage_id)]
-        yield from (Repair("supersede", found.key, folder, r) for r in extra)
+        yield from (Repair("supersede", committed.key, folder, r) for r in extra)
     for run in runs:
         if run.status == "RUNNING" and _owned(run, storage_id) and run.run_id not in taken:
             yield Repair("end", run.tags.get("key", ""), run=run)
 
 
 def _owned(run: Run, storage_id: str) -> bool:
-    """Whether a run is of this storage, whose driver is this process or dead."""
+    """Whether a run belongs to this storage, so that its driver is this process or dead."""
     return run.tags.get("storage") == storage_id
 
 
@@ -103,14 +104,17 @@ def apply(
     storage: Remote | None = None,
     say: artefacts.Say = print,
 ) -> None:
-    """Does what a repair says.
+    """Carries out a repair.
 
     Args:
+        repair: the repair.
+        store: the store.
+        records: the records, by the trial's folder.
         storage: the object store in which the records are marked, if they are in one.
-        say: told of what is only for looking at and could not be made or kept.
+        say: called with a message about a display file that could not be made or kept.
 
     Raises:
-        RemoteError: if that cannot be written.
+        RemoteError: if the object store cannot be written.
         StoreError: if the store cannot be written.
         DamagedRecord: if a committed trial's files are gone or changed.
     """
@@ -121,10 +125,12 @@ def apply(
             record.forget(folder)
         case Repair(kind="show", folder=Path() as folder, run=earlier):
             record.put_in_place(folder, records[folder])
-            record.check_files(folder, records[folder], names=("predictions.npz",))  # all that the store is given
-            checkpoint.tidy(folder, keep=set())  # what the trial needed to resume, if a kill has kept it
-            kept = artefacts.write(folder, TrialConfig.of(records[folder].config), say)
-            store.show(records[folder], kept, earlier, say)
+            record.check_files(
+                folder, records[folder], names=("predictions.npz",)
+            )  # the only file that goes to the store
+            checkpoint.tidy(folder, keep=set())  # files that the trial needed to resume, if a kill has left them
+            files = artefacts.write(folder, TrialConfig.of(records[folder].config), say)
+            store.show(records[folder], files, earlier, say)
         case Repair(kind="supersede", run=Run(run_id=run_id)):
             store.end(run_id, "KILLED", "superseded: another attempt at this trial was committed first")
         case Repair(kind="end", run=Run(run_id=run_id)):
@@ -132,16 +138,16 @@ def apply(
 
 
 def apply_all(
-    found: Iterable[Repair], store: Store, records: Mapping[Path, Record], storage: Remote | None = None
+    needed: Iterable[Repair], store: Store, records: Mapping[Path, Record], storage: Remote | None = None
 ) -> None:
-    """Does what the repairs say; one trial's damage keeps none of the others from being repaired.
+    """Carries out repairs; damage of one trial does not keep others from being repaired.
 
     Raises:
         StoreError: if the store cannot be written.
-        DamagedRecord: if committed trials' files are gone or changed; all are named at once.
+        DamagedRecord: if files of committed trials are gone or changed; all are named at once.
     """
     problems, say = [], artefacts.once(print)
-    for repair in found:
+    for repair in needed:
         try:
             apply(repair, store, records, storage, say)
         except DamagedRecord as error:
@@ -152,22 +158,23 @@ def apply_all(
 
 def damaged(
     records: Mapping[Path, Record],
-    found: Iterable[Repair],
+    needed: Iterable[Repair],
     damage: Callable[[Path, Record], str] = record.damage,
 ) -> dict[Path, str]:
-    """What is wrong with the files of committed trials, by folder.
+    """The damage to the files of committed trials, by folder.
 
     Args:
-        found: the repairs that are needed; a trial that is to run again may lack what it left.
-        damage: what is wrong with one of them; by default as far as presence and size tell, which costs no reading.
+        records: the records, by the trial's folder.
+        needed: the repairs that are needed; a trial that is to run again may lack its files.
+        damage: describes the damage to one trial; by default from presence and size, which needs no reading.
     """
-    again = _forgotten(found)
-    wrong = {folder: damage(folder, its) for folder, its in records.items() if folder not in again}
+    set_aside = _forgotten(needed)
+    wrong = {folder: damage(folder, committed) for folder, committed in records.items() if folder not in set_aside}
     return {folder: lines for folder, lines in wrong.items() if lines}
 
 
-def _forgotten(found: Iterable[Repair]) -> set[Path | None]:
-    return {repair.folder for repair in found if repair.kind == "forget"}
+def _forgotten(needed: Iterable[Repair]) -> set[Path | None]:
+    return {repair.folder for repair in needed if repair.kind == "forget"}
 
 
 def committed(folders: Iterable[Path]) -> dict[Path, Record]:
@@ -176,14 +183,14 @@ def committed(folders: Iterable[Path]) -> dict[Path, Record]:
     Raises:
         DamagedRecord: if one is damaged; all are named at once.
     """
-    found, problems = verify.readable(folders)
+    records, problems = verify.readable(folders)
     if problems:
         raise DamagedRecord("\n".join(problems))
-    return found
+    return records
 
 
 def out_of_step(records: Mapping[Path, Record], store_uri: str, storage_id: str) -> list[Repair]:
-    """What a store must be told, or tells, of what was committed; changes nothing.
+    """The repairs that are needed between a store and the committed trials; changes nothing.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -194,25 +201,25 @@ def out_of_step(records: Mapping[Path, Record], store_uri: str, storage_id: str)
 def reconcile(
     store: Store, records: Mapping[Path, Record], storage_id: str, storage: Remote | None = None
 ) -> list[Repair]:
-    """Repairs everything between `records` and the store; what was repaired.
+    """Carries out all repairs that are needed between `records` and the store, and returns them.
 
     Raises:
         StoreError: if the store cannot be read or written.
         DamagedRecord: if a committed trial's files are gone or changed.
     """
-    found = out_of_step(records, store.uri, storage_id)
-    apply_all(found, store, records, storage)
-    return found
+    needed = out_of_step(records, store.uri, storage_id)
+    apply_all(needed, store, records, storage)
+    return needed
 
 
 def storage_id(storage: Path) -> str:
-    """What tells this storage's runs from those of others in one store; made when the storage is new."""
+    """The id that marks this storage's runs in a store; made if the storage is new."""
     path = storage / ".storage-id"
     if not path.exists():
         storage.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".storage-id.{uuid.uuid4().hex}")
         part.write_text(uuid.uuid4().hex, encoding="ascii")
-        with suppress(FileExistsError):  # two at once agree on one
+        with suppress(FileExistsError):  # two processes at once agree on one id
             path.hardlink_to(part)
         part.unlink()
     return path.read_text(encoding="ascii")
@@ -222,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Reconciles a whole storage with its store.
 
     Returns:
-        Exit code: 0 if they are in step now, 2 if something must be fixed first, 5 while a driver works there.
+        The exit code: 0 if they are now in step, 2 if something must be fixed first, 5 while a driver works there.
     """
     parser = Flags("python -m sweeps.engine.store.reconcile", __doc__)
     add_store_flags(parser)
@@ -239,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             if storage:
                 remote.pull(storage, print)
-            check(options.store_uri)  # before MLflow adds to a file whatever it lacks
+            check(options.store_uri)  # before MLflow adds missing tables to a file
             return _reconcile_all(Store(options.store_uri), options.storage, storage)
     except Refusal as error:
         print(error, file=sys.stderr)
@@ -247,12 +254,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reconcile_all(store: Store, folder: Path, storage: Remote | None) -> int:
-    """Repairs what is whole, names what is damaged, and says what was done; the exit code."""
+    """Carries out the repairs of undamaged trials, and prints them and the damage; returns the exit code."""
     records, problems = verify.readable(verify.trial_folders(folder))
-    found = out_of_step(records, store.uri, storage_id(folder))
-    kept = {place: its for place, its in records.items() if place not in _forgotten(found)}
-    damaged = verify.damaged(kept, partly=storage is not None)
-    done = [repair for repair in found if repair.folder not in damaged]
+    needed = out_of_step(records, store.uri, storage_id(folder))
+    to_check = {place: its for place, its in records.items() if place not in _forgotten(needed)}
+    damaged = verify.damaged(to_check, partly=storage is not None)
+    done = [repair for repair in needed if repair.folder not in damaged]
     apply_all(done, store, records, storage)
     for repair in done:
         print(repair)

@@ -1,7 +1,7 @@
 """Reads runs from the store without loading MLflow (three seconds), so that a plan answers at once.
 
 A local SQLite store is read with the standard library, a server through MLflow's REST interface.
-`tests/sweeps/test_runs.py` holds the first against MLflow's own client.
+`tests/sweeps/test_runs.py` compares the former with MLflow's own client.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = 1000  # runs in one answer of a server
 TIMEOUT_S = 15
 
 
-# Errors of SQLite that say nothing against the file.
+# Errors of SQLite that do not mean that the file is damaged.
 NO_DAMAGE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -38,7 +38,7 @@ NO_DAMAGE = {
     sqlite3.SQLITE_AUTH,
 }
 
-# MLflow 3.17's tables; a NaN is stored as 0 with a mark.
+# The tables of MLflow 3.17; a NaN is stored as 0 with a flag.
 QUERIES = {
     "tags": "SELECT run_uuid, key, value FROM tags",
     "params": "SELECT run_uuid, key, value FROM params",
@@ -56,19 +56,19 @@ DELETED = """
 """
 
 
-LONGEST = 5_000  # characters of a tag or a param; MLflow cuts a tag off after 8,000 and a param after 6,000
-LONGEST_NAME = 250  # of a run
+LONGEST = 5_000  # characters of a tag or a param; MLflow truncates a tag after 8,000 and a param after 6,000
+LONGEST_NAME = 250  # characters of a run's name
 
 
 def fitted(text: str) -> str:
-    """A value as the store holds it: a long one ends with its hash, so that two that begin alike are still two."""
+    """A value as the store holds it: a long one ends with its hash, so that values that begin alike stay distinct."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST - 100]}... sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def sweep_sha256(name: str, variant: str, data_sha256: str) -> str:
-    """What tells the run of a sweep from those of its other settings and other data, however long they are."""
+    """The hash that tells a sweep's run from those with other settings or data, however long these are."""
     return hashlib.sha256(json.dumps([name, variant, data_sha256]).encode()).hexdigest()
 
 
@@ -77,7 +77,7 @@ class StoreError(Refusal, RuntimeError):
 
 
 class Refused(StoreError):
-    """A write that the store has understood and will never take."""
+    """A write that the store has understood and will never accept."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Run:
     """One MLflow run of a trial, or of a sweep, which has no key.
 
     `params` hold the `TrialConfig`, `metrics` the last value of each metric, `tags` the provenance; `artifact_uri` is
-    where `config.json`, `predictions.npz` and `confusion.png` are.
+    the folder of `config.json`, `predictions.npz` and `confusion.png`.
     """
 
     run_id: str
@@ -96,17 +96,18 @@ class Run:
     metrics: dict[str, float]
     tags: dict[str, str]
     artifact_uri: str
-    store: str = ""  # where the run was read
-    took_s: float = 0.0  # from its begin to its end, and all between if it was cut off; 0 where it has not ended
+    store: str = ""  # the store that the run was read from
+    took_s: float = 0.0  # from its start to its end, with pauses if it was cut off; 0 if it has not ended
+    ended_unix_s: float = 0.0  # when it ended; 0 if it has not
 
     @property
     def key(self) -> str:
-        """The `TrialConfig.key` that this run executes."""
+        """The `TrialConfig.key` of the trial."""
         return self.tags["key"]
 
 
 def read_runs(store_uri: str) -> list[Run]:
-    """Every run of a trial in the store, of any status, oldest first; none when the store does not exist yet.
+    """Every run of a trial in the store, of any status, oldest first; empty if the store does not exist yet.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -115,7 +116,7 @@ def read_runs(store_uri: str) -> list[Run]:
 
 
 def read_all(store_uri: str) -> list[Run]:
-    """The same, and the runs of sweeps.
+    """Every run of a trial or a sweep in the store, of any status, oldest first; empty if there is no store yet.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -130,7 +131,7 @@ def read_all(store_uri: str) -> list[Run]:
 
 
 def deleted_records(store_uri: str) -> set[str]:
-    """The SHA-256 of every record whose run somebody has deleted from the store.
+    """The SHA-256 of every record whose run has been deleted from the store.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -144,38 +145,38 @@ def deleted_records(store_uri: str) -> set[str]:
 
 
 def experiment_id(store_uri: str, name: str) -> str:
-    """The number under which the store's pages show a sweep; empty when the store has none of its name.
+    """The number of a sweep on the store's pages; empty if the store has no sweep of that name.
 
     Raises:
         StoreError: if the store cannot be read.
     """
     if store_uri.startswith(("http://", "https://")):
-        found = [(e["name"], e["experiment_id"]) for e in _pages(store_uri.rstrip("/"), "experiments", {})]
+        numbers = [(e["name"], e["experiment_id"]) for e in _pages(store_uri.rstrip("/"), "experiments", {})]
     elif (path := sqlite_path(store_uri)).exists():
-        found = _query(path, "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'")[0]
+        numbers = _query(path, "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'")[0]
     else:
-        found = []
-    return str(dict(found).get(name, ""))
+        numbers = []
+    return str(dict(numbers).get(name, ""))
 
 
 def sqlite_path(store_uri: str) -> Path:
     """The file of a local store."""
     path = store_uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(unquote(path)).resolve()  # cut and decoded, as SQLAlchemy does
+    return Path(unquote(path)).resolve()  # without its query and decoded, as in SQLAlchemy
 
 
 def check(store_uri: str) -> None:
-    """Refuses a local store whose file is damaged, also where no query has met it.
+    """Refuses a local store whose file is damaged, even in parts that no query has read.
 
     Raises:
-        StoreError: with the remedy, that it may be moved away.
+        StoreError: with the remedy, which is to move the file away.
     """
     if not store_uri.startswith("sqlite:///") or _is_new(path := sqlite_path(store_uri)):
         return
     _read_sqlite(path)
-    ((found,), *_) = _query(path, "PRAGMA quick_check(1)")[0]
-    if found != "ok":
-        raise StoreError(f"--store {path}: is damaged ({found}); {_rebuilt(path)}")
+    ((answer,), *_) = _query(path, "PRAGMA quick_check(1)")[0]
+    if answer != "ok":
+        raise StoreError(f"--store {path}: is damaged ({answer}); {_rebuilt(path)}")
 
 
 def _rebuilt(path: Path) -> str:
@@ -186,7 +187,7 @@ def _rebuilt(path: Path) -> str:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether there is no store yet; a kill may have left a file without a byte."""
+    """Whether there is no store yet; a kill may have left an empty file."""
     return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
@@ -195,7 +196,7 @@ def _read_sqlite(path: Path) -> list[Run]:
         return []
     try:
         return _runs_of(*_query(path, *QUERIES.values(), ACTIVE_RUNS))
-    except (ValueError, TypeError) as error:  # numbers and words that changed bytes have made of each other
+    except (ValueError, TypeError) as error:  # damaged bytes have turned a number into text, or the reverse
         raise StoreError(f"--store {path}: is damaged ({error}); {_rebuilt(path)}") from None
 
 
@@ -204,7 +205,7 @@ def _runs_of(*answers: list[Any]) -> list[Run]:
     for name, rows in zip(QUERIES, answers[:-1], strict=True):
         for run_id, key, value in rows:
             if name != "metrics" and not isinstance(value, str):
-                raise TypeError(f"{name} {key!r} of run {run_id!r} is no text")
+                raise TypeError(f"{name} {key!r} of run {run_id!r} is not text")
             tables[name][run_id][key] = value
     return [
         Run(
@@ -217,6 +218,7 @@ def _runs_of(*answers: list[Any]) -> list[Run]:
             tags=tables["tags"][run_id],
             artifact_uri=uri,
             took_s=_seconds(began, ended),
+            ended_unix_s=(ended or 0) / 1000,
         )
         for run_id, experiment, name, status, uri, began, ended in answers[-1]
     ]
@@ -227,7 +229,7 @@ def _seconds(began_ms: int | None, ended_ms: int | None) -> float:
 
 
 def _query(path: Path, *queries: str) -> list[list[Any]]:
-    """The rows of each query, all at one moment: a sweep may be writing."""
+    """The rows of each query, all from the same moment, because a sweep may be writing."""
     try:
         # Not mode=ro: a driver that was killed while it wrote leaves a journal, which the next reader must roll back.
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=TIMEOUT_S)) as database:
@@ -236,15 +238,15 @@ def _query(path: Path, *queries: str) -> list[list[Any]]:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in NO_DAMAGE:
             raise StoreError(f"--store {path}: cannot be read ({error})") from None
-        raise StoreError(f"--store {path}: is damaged, or no MLflow store ({error}); {_rebuilt(path)}") from None
+        raise StoreError(f"--store {path}: is damaged, or not an MLflow store ({error}); {_rebuilt(path)}") from None
 
 
 def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
     experiments = {e["experiment_id"]: e["name"] for e in _pages(uri, "experiments", {})}
-    wanted = {"experiment_ids": list(experiments), "run_view_type": view, "order_by": ["attributes.start_time ASC"]}
-    found = _pages(uri, "runs", wanted) if experiments else []
+    query = {"experiment_ids": list(experiments), "run_view_type": view, "order_by": ["attributes.start_time ASC"]}
+    items = _pages(uri, "runs", query) if experiments else []
     runs = []
-    for item in found:
+    for item in items:
         info, data = item["info"], item["data"]
         tags = {t["key"]: t["value"] for t in data.get("tags", [])}
         runs.append(
@@ -259,13 +261,14 @@ def _read_server(uri: str, view: str = "ACTIVE_ONLY") -> list[Run]:
                 artifact_uri=info["artifact_uri"],
                 store=uri,
                 took_s=_seconds(info.get("start_time"), info.get("end_time")),
+                ended_unix_s=(info.get("end_time") or 0) / 1000,
             )
         )
     return runs
 
 
 def _login() -> dict[str, str]:
-    """The environment's credentials as MLflow's own client reads them; they stand in no address and no message."""
+    """The credentials of the environment, read as in MLflow's own client; no address and no message contains them."""
     name, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if name and password:
         return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
@@ -273,19 +276,19 @@ def _login() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _pages(uri: str, what: str, query: dict[str, Any]) -> list[dict[str, Any]]:
-    found, token = [], ""
+def _pages(uri: str, kind: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    items, token = [], ""
     while True:
         body = json.dumps({**query, "max_results": PAGE, **({"page_token": token} if token else {})}).encode()
         request = urllib.request.Request(  # noqa: S310 - http and https only, by `read_all`
-            f"{uri}/api/2.0/mlflow/{what}/search", data=body, headers={"Content-Type": "application/json", **_login()}
+            f"{uri}/api/2.0/mlflow/{kind}/search", data=body, headers={"Content-Type": "application/json", **_login()}
         )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 page = json.load(answer)
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
             raise StoreError(f"--store {uri}: no MLflow server answers there ({error})") from None
-        found += page.get(what, [])
+        items += page.get(kind, [])
         token = page.get("next_page_token", "")
         if not token:
-            return found
+            return items

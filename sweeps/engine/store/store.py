@@ -1,7 +1,7 @@
-"""MLflow, and the only file that loads it: a parent run for a sweep, a nested run for a trial, one process that writes.
+"""Writes to MLflow: a parent run for a sweep, a nested run for a trial, from one process. The only file that loads it.
 
-A trial has one run however often it is cut off: the next attempt takes up the run that the last one left unfinished, so
-that a key never has two.
+A trial has one run however often it is cut off: the next attempt takes over the unfinished run of the last one, so that
+a key never has two.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from trainable.config import TrialConfig
 from trainable.device import faults
 from trainable.result.record import Record
 
-# A dead server costs a call 247 s with MLflow's own settings (7 retries of 120 s), and the sweep would wait for it.
+# With MLflow's own settings (7 retries of 120 s), a call to a dead server takes 247 s, and the sweep would wait for it.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 for _name, _value in {**PATIENCE, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
     os.environ.setdefault(_name, _value)
 
-SWEEP_TAGS = ("data_sha256", "sweep_sha256", *COMMIT_TAGS, "storage")  # of a trial's tags, those of its sweep
-NUMBERS_AT_ONCE = 1000  # of a write, after which MLflow begins another, though it were within an epoch
-DIGEST = 12  # of the data's hash, digits that MLflow shows beside a corpus
-REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a run that somebody has deleted meanwhile
+SWEEP_TAGS = ("data_sha256", "sweep_sha256", *COMMIT_TAGS, "storage")  # the tags that a trial shares with its sweep
+NUMBERS_AT_ONCE = 1000  # of a write; beyond that MLflow begins another write, even within an epoch
+DIGEST = 12  # digits of the data's hash that MLflow shows beside a corpus
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # the run has been deleted in the meantime
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _named(method: Method) -> Method:
-    """Turns whatever MLflow, SQLAlchemy or the network raise into one error that names the store and the remedy."""
+    """Turns any error of MLflow, SQLAlchemy or the network into one that names the store and the remedy."""
 
     @functools.wraps(method)
     def call(self: Store, *args: Any, **kwargs: Any) -> Any:
@@ -50,19 +50,19 @@ def _named(method: Method) -> Method:
         except StoreError:
             raise
         except Exception as error:
-            what = f"--store {self.uri}: cannot be written ({_first_line(error)})"
+            problem = f"--store {self.uri}: cannot be written ({_first_line(error)})"
             kind = Refused if getattr(error, "error_code", "") in REFUSALS else StoreError
-            check(self.uri)  # whose error has another remedy
-            raise kind(f"{what}; fix it and start again, nothing is lost") from error
+            check(self.uri)  # its error has another remedy
+            raise kind(f"{problem}; fix it and start again, nothing is lost") from error
 
     return cast(Method, call)
 
 
 class Store:
-    """A store opened for writing. One process at a time."""
+    """A store opened for writing, by one process at a time."""
 
     def __init__(self, uri: str) -> None:
-        """Opens the store, and makes a local one that does not exist yet.
+        """Opens the store; a local one is made if it does not exist yet.
 
         Raises:
             StoreError: if it cannot be reached or written.
@@ -81,29 +81,31 @@ class Store:
             with _alone(self._local):
                 self._client = MlflowClient(tracking_uri=uri)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # whatever MLflow, SQLAlchemy or the network raise, the user fixes the same thing
-            check(uri)  # whose error has another remedy
+        except Exception as error:  # whatever MLflow, SQLAlchemy or the network raise, the remedy is the same
+            check(uri)  # its error has another remedy
             raise StoreError(f"--store {uri}: cannot be opened ({_first_line(error)})") from error
         self._logged: dict[str, set[int]] = {}  # epochs that a run's curves already have
 
     @_named
     def open_sweep(self, name: str, variant: str, tags: Mapping[str, str]) -> str:
-        """The parent run of a sweep with these settings, running from now on.
+        """Opens the parent run of a sweep with these settings, and marks it as running.
 
         Args:
-            variant: the settings that differ from the study's file; empty when none does.
+            name: the name of the sweep.
+            variant: the settings that differ from the study's file; empty if there are none.
+            tags: the tags of the run.
         """
         with _alone(self._local):
             experiment = self._experiment(name)
         title = f"{name} {variant}".strip()[:LONGEST_NAME]
         sha256 = _sweep_sha256(name, variant, tags)
-        known = {"sweep": name, "role": "sweep", "variant": fitted(variant), **tags, "sweep_sha256": sha256}
+        all_tags = {"sweep": name, "role": "sweep", "variant": fitted(variant), **tags, "sweep_sha256": sha256}
         run_id, _ = self._sweep_run(name, sha256)
         if run_id:
-            self._set_tags(run_id, known)
+            self._set_tags(run_id, all_tags)
             self._client.update_run(run_id, status="RUNNING")
-        else:  # with its tags: should this be the last write, reconciling must know whose it is
-            run_id = self._client.create_run(experiment, run_name=title, tags=known).info.run_id
+        else:  # with its tags: if this is the last write, `reconcile` must know whose run it is
+            run_id = self._client.create_run(experiment, run_name=title, tags=all_tags).info.run_id
         return run_id
 
     @_named
@@ -116,10 +118,11 @@ class Store:
         earlier: Run | None,
         resumes: bool = True,
     ) -> str:
-        """The run of a trial that starts now: `earlier`, which an attempt left unfinished, or a new one.
+        """Opens the run of a trial that starts now: `earlier`, the unfinished run of an attempt, or a new one.
 
         Args:
-            resumes: whether the trial goes on from what that attempt trained; then the code that it began with stays.
+            parent: the run of the sweep.
+            resumes: whether the trial resumes from that attempt; the tags of the code that it began with then stay.
         """
         from mlflow.entities import Param
 
@@ -140,7 +143,7 @@ class Store:
             faults.reach("run is opened")
             self._logged[run_id] = set()
         params = [Param(k, fitted(str(v))) for k, v in config.items()]
-        self._client.log_batch(run_id, params=params)  # again: a kill lost them
+        self._client.log_batch(run_id, params=params)  # also for an earlier run, because a kill may have lost them
         first = {k: v for k, v in earlier.tags.items() if k in CODE_TAGS} if earlier and resumes else {}
         resumed = {f"{k}_resumed": tags[k] for k in first if k in tags and tags[k] != first[k]}
         self._set_tags(run_id, {**tags, **first, **resumed})
@@ -149,24 +152,24 @@ class Store:
 
     @_named
     def log_epoch(self, run_id: str, *rows: Mapping[str, float]) -> None:
-        """Epochs' numbers as points of the run's curves, those that it lacks; 100 at once take 1/12 of the CPU."""
+        """Adds the epochs that the run's curves lack; 100 at once take 1/12 of the CPU of single ones."""
         from mlflow.entities import Metric
 
-        if run_id not in self._logged:  # an earlier attempt's run, or a write failed, which may have arrived
+        if run_id not in self._logged:  # an earlier attempt's run, or a failed write that may have arrived
             curve = self._client.get_metric_history(run_id, "val_loss")
             self._logged[run_id] = {point.step for point in curve}
-        first = {int(row["epoch"]): row for row in reversed(rows)}  # of two reports of an epoch
+        first = {int(row["epoch"]): row for row in reversed(rows)}  # the first of several reports of an epoch
         new, size = sorted(first.keys() - self._logged[run_id]), NUMBERS_AT_ONCE // max(map(len, rows), default=1)
         for steps in (new[start : start + size] for start in range(0, len(new), size)):
-            known, now_s = self._logged.pop(run_id), time.time()
+            logged, now_s = self._logged.pop(run_id), time.time()
             points = [
                 Metric(name, value, int(1000 * first[step].get("ended_unix_s", now_s)), step)
                 for step in steps
                 for name, value in first[step].items()
-                if name not in ("epoch", "ended_unix_s")  # which are the point's place
+                if name not in ("epoch", "ended_unix_s")  # these place the point on the curve
             ]
             self._client.log_batch(run_id, metrics=points)
-            self._logged[run_id] = known.union(steps)
+            self._logged[run_id] = logged.union(steps)
             faults.reach("epoch is in the store")
 
     @_named
@@ -178,10 +181,14 @@ class Store:
         artefacts: list[Path],
         say: Say = print,
     ) -> None:
-        """Scores and artefacts, and only then FINISHED.
+        """Writes scores and artefacts, and only then marks the run as FINISHED.
 
         Args:
-            say: told of what is only for looking at and could not be kept.
+            run_id: the run of the trial.
+            scores: its scores.
+            tags: further tags.
+            artefacts: its files.
+            say: called with a message about a display file that could not be kept.
         """
         from mlflow.entities import Metric
 
@@ -191,15 +198,15 @@ class Store:
             else:
                 self._client.log_artifact(run_id, str(path))
         faults.reach("artefacts are in the store")
-        now = int(time.time() * 1000)  # at step 0, which the UI draws as bars
-        self._client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in scores.items()])
+        now_ms = int(time.time() * 1000)  # at step 0, so that MLflow draws bars
+        self._client.log_batch(run_id, metrics=[Metric(k, v, now_ms, 0) for k, v in scores.items()])
         self._set_tags(run_id, tags)
         faults.reach("scores are in the store")
         self._client.set_terminated(run_id, "FINISHED")
         faults.reach("run is finished")
 
     def show(self, record: Record, artefacts: list[Path], earlier: Run | None, say: Say = print) -> None:
-        """Writes the run of a committed trial whole: `earlier`, which an attempt left unfinished, or a new one."""
+        """Writes the complete run of a committed trial: `earlier`, the unfinished run of an attempt, or a new one."""
         name, variant = record.tags["sweep"], record.tags.get("variant", "")
         sweep = {n: record.tags[n] for n in SWEEP_TAGS if n in record.tags}
         parent, status = self._sweep_run(name, _sweep_sha256(name, variant, sweep))
@@ -215,26 +222,26 @@ class Store:
 
     @_named
     def end(self, run_id: str, status: str, reason: str = "") -> None:
-        """Ends a run that did not finish: FAILED, or KILLED when it was cut off; also ends a sweep's run."""
+        """Ends a run that did not finish, as FAILED, or as KILLED if it was cut off; also ends a sweep's run."""
         if reason:
             self._client.set_tag(run_id, "failure", reason[-5000:])
         self._client.set_terminated(run_id, status)
 
     @_named
     def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Adds an artefact, in a folder of the run's if one is named."""
+        """Adds an artefact to a run, in the named folder if there is one."""
         self._client.log_artifact(run_id, str(path), folder)
 
     @_named
     def introduce(self, run_id: str, settings: Mapping[str, Any], experiment_tags: Mapping[str, str]) -> None:
-        """Gives a sweep's run the settings of all its trials as params, and its experiment what MLflow's pages read."""
+        """Adds the settings of all its trials to a sweep's run, and the tags for MLflow's pages to its experiment."""
         from mlflow.entities import Param
 
         run = self._client.get_run(run_id)
-        words, known = {name: str(value) for name, value in settings.items()}, run.data.params
-        self._client.log_batch(run_id, params=[Param(n, word) for n, word in words.items() if n not in known])
+        words, params = {name: str(value) for name, value in settings.items()}, run.data.params
+        self._client.log_batch(run_id, params=[Param(n, word) for n, word in words.items() if n not in params])
         if stale := sorted(
-            name for name, word in known.items() if words.get(name) != word
+            name for name, word in params.items() if words.get(name) != word
         ):  # MLflow never changes a param
             self._client.set_tag(run_id, "params_of_earlier_trials", ", ".join(stale))
         for name, value in experiment_tags.items():
@@ -242,36 +249,36 @@ class Store:
 
     @_named
     def summarise(self, run_id: str, numbers: Mapping[str, float], table: tuple[str, str]) -> None:
-        """Gives a sweep's run its numbers, and a table of its trials: a name and what the file holds."""
+        """Adds its numbers to a sweep's run, and a table of its trials, given by file name and contents."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in numbers.items()])
+        now_ms = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(name, value, now_ms, 0) for name, value in numbers.items()])
         self._client.log_text(run_id, table[1], table[0])
 
     def _sweep_run(self, name: str, sha256: str) -> tuple[str, str]:
-        """The run of a sweep with these settings on these data, and its status; "" and KILLED if there is none."""
-        wanted = f"tags.role = 'sweep' AND tags.sweep_sha256 = '{sha256}'"
-        for run in self._client.search_runs([self._experiment(name)], wanted, max_results=1):
+        """The run of a sweep with this hash, and its status; "" and KILLED if there is none."""
+        query = f"tags.role = 'sweep' AND tags.sweep_sha256 = '{sha256}'"
+        for run in self._client.search_runs([self._experiment(name)], query, max_results=1):
             return run.info.run_id, run.info.status
         return "", "KILLED"
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found and found.lifecycle_stage == "deleted":
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment and experiment.lifecycle_stage == "deleted":
             remedy = "restore it, or remove it for good with `mlflow gc`"
             raise StoreError(f"--store {self.uri}: experiment {name} was deleted; {remedy}")
-        if found:
-            return str(found.experiment_id)
+        if experiment:
+            return str(experiment.experiment_id)
         place = (self._local.parent / "artifacts" / name).as_uri() if self._local else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # how the list of experiments names it
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # shown in the list of experiments
         return str(self._client.create_experiment(name, artifact_location=place, tags=kind))
 
     def _log_data(self, run_id: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Says which corpus a trial is given, by its digest, and how it is split."""
+        """Logs the corpus of a trial, with its digest and its split."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        if "data_sha256" not in tags or "corpus" not in config:  # nothing was read of it
+        if "data_sha256" not in tags or "corpus" not in config:  # no corpus was read
             return
         source = json.dumps({"uri": tags.get("corpus_root", "")})
         clips = tags.get("corpus_clips", "")
@@ -293,7 +300,7 @@ def _sweep_sha256(name: str, variant: str, tags: Mapping[str, str]) -> str:
 
 
 def artifact_path(run: Run, name: str) -> Path:
-    """Where an artefact of a run is on this machine; fetched from a server if it must be.
+    """The path of a run's artefact on this machine, after fetching it from a server if needed.
 
     Raises:
         StoreError: if the run has no such artefact.
@@ -305,7 +312,7 @@ def artifact_path(run: Run, name: str) -> Path:
             return path
         remedy = "put back its copy in --storage/trials, or delete the run"
         raise StoreError(f"run {run.run_id} ({run.key}): {path} is gone; {remedy}")
-    from mlflow.artifacts import download_artifacts  # which alone knows its servers' artefacts
+    from mlflow.artifacts import download_artifacts  # only MLflow can read its servers' artefacts
 
     try:
         return Path(download_artifacts(f"{run.artifact_uri}/{name}", tracking_uri=run.store or None))
@@ -315,7 +322,7 @@ def artifact_path(run: Run, name: str) -> Path:
 
 @contextmanager
 def _alone(database: Path | None) -> Iterator[None]:
-    """One process at a time makes a local store's tables and experiments: of 32 at once, 31 failed in MLflow."""
+    """Lets one process at a time make a local store's tables and experiments: of 32 at once, 31 failed in MLflow."""
     with open(database.with_name(f".{database.name}.lock") if database else os.devnull, "w") as lock:  # noqa: PTH123
         with suppress(OSError):  # a disk without locks
             fcntl.flock(lock, fcntl.LOCK_EX if database else fcntl.LOCK_SH)

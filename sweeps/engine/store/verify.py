@@ -1,11 +1,11 @@
-"""Reads every file of the committed trials again and compares its SHA-256 with what the trial's record says.
+"""Reads every file of the committed trials again and compares its SHA-256 with that in the trial's record.
 
     python -m sweeps.engine.store.verify [--storage DIR|URI]
 
-A sweep compares sizes at every start, because that costs no reading. Start this when more than that must be known:
-after a disk was copied, moved or repaired, and before numbers are published. It changes nothing, needs no MLflow, and
-may run beside a driver; `python -m sweeps.engine.store.reconcile` compares the same and repairs the store as well. Of a
-storage at a URI it compares the files that are on this machine, and the sizes of those that are there.
+A sweep compares sizes at every start, because that needs no reading. Use this command for certainty: after a disk was
+copied, moved or repaired, and before numbers are published. It changes nothing, does not need MLflow, and may run
+beside a driver; `python -m sweeps.engine.store.reconcile` makes the same comparison and also repairs the store. For a
+storage at a URI, it compares the files on this machine, and the sizes of those at the URI.
 """
 
 from __future__ import annotations
@@ -26,32 +26,33 @@ from trainable.result.record import DamagedRecord, Record
 
 
 def damaged(records: Mapping[Path, Record], partly: bool = False) -> dict[Path, str]:
-    """What is wrong with the files of committed trials, by folder.
+    """The damage to the files of committed trials, by folder.
 
     Args:
+        records: the records, by the trial's folder.
         partly: whether a file may be missing, because it is at a URI.
     """
 
     def read(folder: Path) -> str:
-        its = records[folder]
-        names = [name for name in its.files if not partly or (folder / name).exists()]
-        return record.damage(folder, its, names, read=True) if names else ""
+        committed = records[folder]
+        names = [name for name in committed.files if not partly or (folder / name).exists()]
+        return record.damage(folder, committed, names, read=True) if names else ""
 
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        found = progress.each(pool.map(read, records), len(records), "reading committed results", "trial")
-        return {folder: lines for folder, lines in zip(records, found, strict=True) if lines}
+        damages = progress.each(pool.map(read, records), len(records), "reading committed results", "trial")
+        return {folder: lines for folder, lines in zip(records, damages, strict=True) if lines}
 
 
 def readable(folders: Iterable[Path]) -> tuple[dict[Path, Record], list[str]]:
-    """The records of trials, by folder, and what is wrong with those that are damaged."""
-    found, problems = {}, []
+    """The readable records of trials, by folder, and descriptions of the damaged ones."""
+    records, problems = {}, []
     for folder in folders:
         try:
             if read := record.read(folder):
-                found[folder] = read
+                records[folder] = read
         except DamagedRecord as error:
             problems.append(str(error))
-    return found, problems
+    return records, problems
 
 
 def trial_folders(storage: Path) -> list[Path]:
@@ -60,17 +61,17 @@ def trial_folders(storage: Path) -> list[Path]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints what is not as it was committed.
+    """Prints the files that differ from their commit.
 
     Returns:
-        Exit code: 0 if every file is, 1 if not, 2 if there is nothing to compare.
+        The exit code: 0 if no file differs, 1 if some do, 2 if there is nothing to compare.
     """
     parser = Flags("python -m sweeps.engine.store.verify", __doc__)
     add_store_flags(parser)
     options = options_of(parser.parse_args(argv))
     storage = options.object_store
     try:
-        there = remote.checker(storage) if storage else None
+        check = remote.checker(storage) if storage else None
     except RemoteError as error:
         print(error, file=sys.stderr)
         return 2
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     records, problems = readable(folders)
     problems += damaged(records, partly=storage is not None).values()
-    problems += [lines for folder, its in records.items() if there and (lines := there(folder, its))]
+    problems += [lines for folder, committed in records.items() if check and (lines := check(folder, committed))]
     for problem in problems:
         print(problem)
     print(f"{options.storage}: {len(folders)} committed trials, {len(problems)} damaged")

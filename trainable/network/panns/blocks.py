@@ -1,4 +1,4 @@
-"""The blocks that PANNs (Kong et al. 2020) are made of, on log-mels and on waveforms, named as in their checkpoints."""
+"""The blocks of PANNs (Kong et al. 2020), for log-mels and waveforms, with the names of their checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Axes:
-    """What a block is made of, by the axes that it convolves."""
+    """The layers of a block, for the axes that it convolves."""
 
     conv: type[nn.Conv1d] | type[nn.Conv2d]
     norm: type[nn.BatchNorm1d] | type[nn.BatchNorm2d]
@@ -25,7 +25,7 @@ class Axes:
     dilation: int  # of a block's second convolution
 
     def conv3(self, in_channels: int, out_channels: int, dilation: int = 1) -> nn.Module:
-        """A convolution of three steps each way that keeps the size."""
+        """A convolution with a kernel size of 3 that keeps the size of its input."""
         return self.conv(in_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False)
 
 
@@ -34,12 +34,12 @@ LINE = Axes(nn.Conv1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d, dilation=2)  
 
 
 def pooling(kind: type[nn.Module], size: Size) -> nn.Module:
-    """A pooling without overlap; nothing where the size is 1."""
+    """A pooling without overlap, or the identity if the size is 1."""
     return nn.Identity() if size == 1 else kind(size)
 
 
 class ConvBlock(nn.Module):
-    """Twice convolution, batch normalisation and ReLU, then pooling."""
+    """Convolution, batch normalisation and ReLU, twice; then pooling."""
 
     def __init__(self, in_channels: int, out_channels: int, pool: Size, axes: Axes = PLANE) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class ConvBlock(nn.Module):
 
 
 class ConvBlock5x5(nn.Module):
-    """Once convolution 5x5, batch normalisation and ReLU, then average pooling."""
+    """A 5x5 convolution, batch normalisation and ReLU; then average pooling."""
 
     def __init__(self, in_channels: int, out_channels: int, pool: Size) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class ConvBlock5x5(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Pooling and two convolutions, added to what came in; pooling, not striding, makes the level coarser."""
+    """Pooling and two convolutions, added to the input; the coarser level comes from pooling, not from a stride."""
 
     def __init__(self, in_channels: int, out_channels: int, pool: int, axes: Axes) -> None:
         super().__init__()
@@ -89,22 +89,22 @@ class ResidualBlock(nn.Module):
             self.downsample = nn.Sequential(axes.shortcut_pool(pool), shortcut, axes.norm(out_channels))
 
     def forward(self, x: Float[Tensor, "batch in *axes"]) -> Float[Tensor, "batch out *pooled"]:
-        """Features of the same level or, with pooling, of the next, coarser one."""
+        """Features of the same level or, with pooling, of the next, coarser level."""
         inner = self.dropout(F.relu(self.bn1(self.conv1(self.pool(x))), inplace=True))
         return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x), inplace=True)
 
 
 def residual_layer(in_channels: int, out_channels: int, pool: int, num_blocks: int, axes: Axes) -> nn.Sequential:
-    """Residual blocks of one level; the first pools."""
+    """The residual blocks of one level; the first one pools."""
     first = ResidualBlock(in_channels, out_channels, pool, axes)
     return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1, axes) for _ in range(num_blocks - 1)))
 
 
 class HalvingConv2d(nn.Conv2d):
-    """A convolution 3x3 and the average pooling by two after it, as the one convolution that they are together.
+    """A 3x3 convolution and an average pooling by two after it, combined into one convolution.
 
-    It is of 4x4 in steps of two; the weights that it keeps are the 3x3, as published. The map of full size, the largest
-    of MobileNet's, is never made.
+    The combined kernel is 4x4 with a stride of two; the stored weights are the published 3x3. So the map of full size,
+    the largest in MobileNet, is never computed.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -112,19 +112,19 @@ class HalvingConv2d(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "batch in frames mels"]) -> Float[Tensor, "batch out pooled_frames pooled_mels"]:
         """The pooled map; an odd last row or column is dropped."""
-        # Of four kernels, each a step from the other, the mean.
+        # The mean of the kernel at four positions, each shifted by one step.
         together = F.avg_pool2d(F.pad(self.weight, (1, 1, 1, 1)), 2, stride=1)
         return F.conv2d(x, together, stride=2, padding=1)
 
 
 def plain_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """MobileNet's first block, which pools by two."""
-    conv, pooled_already = HalvingConv2d(in_channels, out_channels), nn.Identity()  # a place among the published names
+    """The first block of MobileNet, which pools by two."""
+    conv, pooled_already = HalvingConv2d(in_channels, out_channels), nn.Identity()  # keeps the published numbering
     return nn.Sequential(conv, pooled_already, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 def separable_block(in_channels: int, out_channels: int, pool: int) -> nn.Sequential:
-    """MobileNet's other blocks: a convolution of each channel for itself, then one across channels."""
+    """The other blocks of MobileNet: a depthwise convolution, then one across channels."""
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
         pooling(nn.AvgPool2d, pool),

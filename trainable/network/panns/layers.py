@@ -1,4 +1,4 @@
-"""Which layers each PANN (Kong et al. 2020) has: names, order and channels of the published checkpoints."""
+"""The layers of each PANN (Kong et al. 2020), with the names, order and channels of the published checkpoints."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from trainable.network.panns.blocks import (
 from trainable.network.panns.rates import NUM_MELS
 
 Layers = dict[str, nn.Module]
-Scale = Callable[[int], int]  # channels of a layer, from those of the published network
-Layout = tuple[tuple[int, int], ...]  # channels of each block or layer, and how much it pools
+Scale = Callable[[int], int]  # from the channels of the published layer to those of this network's
+Layout = tuple[tuple[int, int], ...]  # channels and pooling factor of each block or layer
 
 FEATURES = {  # channels of the last layer, and size of the embedding
     "cnn6": 512,
@@ -42,8 +42,8 @@ MOBILENET: Layout = (  # after a first block of 32 channels
     *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
 )
-# The channels of the wavegram's last 1-D block are taken for mels: 128 for 4 channels of 32 mels, as many as a log-mel
-# has after its first block. Narrower networks have fewer channels, all of 32 mels.
+# The channels of the wavegram's last 1-D block are reinterpreted as mels: 128 channels become 4 channels of 32 mels, as
+# many mels as a log-mel has after its first block. Narrower networks have fewer channels, each with 32 mels.
 WAVEGRAM_MELS, WAVEGRAM_CHANNELS = NUM_MELS // 2, 4
 
 
@@ -68,7 +68,7 @@ def make_layers(backbone: str, scale: Scale) -> Layers:
 
 
 def _steps(layout: Layout, scale: Scale, in_channels: int) -> Iterator[tuple[int, int, int]]:
-    """Channels in, channels out and pooling, of one block after the other."""
+    """Yields the input channels, output channels and pooling of each block."""
     for channels, pool in layout:
         yield in_channels, scale(channels), pool
         in_channels = scale(channels)
@@ -119,5 +119,5 @@ def _wavegram(scale: Scale) -> Layers:
 
 
 def _beside_wavegram(scale: Scale) -> Layers:
-    """CNN14's blocks, the second of which takes the wavegram's channels too."""
+    """The blocks of CNN14, where the second also takes the channels of the wavegram."""
     return _conv_blocks(CNN14, scale) | {"conv_block2": ConvBlock(2 * scale(64), scale(128), 2)}

@@ -1,4 +1,4 @@
-"""The eight PANNs (Kong et al. 2020), with the names and the order of layers of the published checkpoints.
+"""The eight PANNs (Kong et al. 2020), whose layers have the names and order of the published checkpoints.
 
 The front end is not part of a network (`trainable.network.frontend`), so its fixed matrices are not in the state dict.
 """
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Pann(Backbone):
-    """Layers that end in a map, pooling over that map, `fc1` and a classifier.
+    """Layers that produce a map, pooling over that map, `fc1` and a classifier.
 
     Args:
-        layers: named as published, in the published order; the last one makes the map.
+        layers: the layers with their published names, in the published order; the last one produces the map.
         features: channels of the map, and size of the embedding.
     """
 
@@ -53,7 +53,7 @@ class Pann(Backbone):
         return published.fixed_matrices(front_end)
 
     def probably(self, state: Mapping[str, object]) -> str:
-        """Network and rate, such as `Cnn14, 16000 Hz`."""
+        """The probable network and rate of a state dict, such as `Cnn14, 16000 Hz`."""
         return published.probably(state)
 
     def feature_map(
@@ -65,7 +65,7 @@ class Pann(Backbone):
     def embed(
         self, x: Float[Tensor, "samples ..."], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """What feeds the classifier, before any dropout on it."""
+        """The embedding, which is the classifier's input, without dropout on it."""
         x = self.feature_map(x, augment)
         x = x.mean(dim=3) if x.ndim == 4 else x
         x = x.amax(dim=2) + x.mean(dim=2)
@@ -73,11 +73,11 @@ class Pann(Backbone):
 
 
 class LogmelPann(Pann):
-    """A PANN whose input is a log-mel, with or without an axis for its one channel.
+    """A PANN whose input is a log-mel, with or without an axis for its only channel.
 
     Args:
-        layers: among them `bn0`, the normalisation of each mel band, and after it the blocks.
-        dropout: after each block.
+        layers: the layers, including `bn0`, the normalisation of each mel band, and the blocks after it.
+        dropout: dropout after each block.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LogmelPann(Pann):
     def normalise(
         self, x: Float[Tensor, "samples *channel frames mels"], augment: Augmentation
     ) -> Float[Tensor, "batch 1 frames mels"]:
-        """The input with each mel band normalised, augmented."""
+        """The input, normalised in each mel band and then augmented."""
         x = x if x.ndim == 4 else x.unsqueeze(1)
         return augment(self.get_submodule("bn0")(x.transpose(1, 3)).transpose(1, 3))
 
@@ -123,11 +123,11 @@ class WavePann(Pann):
 
 
 class WavegramLogmelPann(LogmelPann):
-    """A PANN whose input is a waveform, of which it takes the log-mel and beside it a map that it learns.
+    """A PANN whose input is a waveform, from which it makes a log-mel and a learnt map, the wavegram.
 
     Args:
-        layers: those before `bn0` make the learnt map, the wavegram.
-        front_end: of the log-mel.
+        layers: the layers; those before `bn0` produce the wavegram.
+        front_end: the front end of the log-mel.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class WavegramLogmelPann(LogmelPann):
         self.front_end = front_end
 
     def padding(self, num_samples: int) -> int:
-        """Samples that a clip lacks to have as many frames in the wavegram as in the pooled log-mel.
+        """The number of samples to add so that the wavegram has as many frames as the pooled log-mel.
 
-        The wavegram drops an unfinished frame of 640 samples and the log-mel rounds it to the nearest, so for almost
+        The wavegram drops an incomplete frame of 640 samples, while the log-mel rounds to the nearest frame. For almost
         half of all lengths, 320 to 635 samples beyond a multiple of 640, they differ, and the published network fails.
         """
         wavegram_frames = ((num_samples - 1) // 5 + 1) // (4 * 4 * 4 * 2)
@@ -147,9 +147,9 @@ class WavegramLogmelPann(LogmelPann):
         return 0 if agree else -num_samples % (2 * self.front_end.hop)
 
     def wavegram(self, wave: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips channels frames mels"]:
-        """The learnt map, of the size of the log-mel after its first block; a clip that lacks a frame is reflected.
+        """The learnt map, as large as the log-mel after its first block; a clip is extended by reflection if needed.
 
-        The log-mel needs no padding: its own frames are centred and reflected, and masks are drawn for their number.
+        The log-mel needs no padding: its frames are centred and reflected, and masks are drawn for their number.
         """
         if padding := self.padding(wave.shape[-1]):
             wave = F.pad(wave, (0, padding), mode="reflect")
@@ -163,11 +163,11 @@ class WavegramLogmelPann(LogmelPann):
     def feature_map(
         self, x: Float[Tensor, "clips samples"], augment: Augmentation
     ) -> Float[Tensor, "batch features pooled_frames pooled_mels"]:
-        """The last map over time and frequency; mixup is of the log-mels and of the wavegrams, as published."""
+        """The last map over time and frequency; mixup mixes log-mels and wavegrams, as in the published network."""
         first, *others = self.blocks
         spectral = self.get_submodule(first)(self.normalise(logmel(x, self.front_end), augment))
-        both = torch.cat((spectral, augment.mix(self.wavegram(x))), dim=1)
-        return self.through(others, self.block_dropout(both))
+        joined = torch.cat((spectral, augment.mix(self.wavegram(x))), dim=1)
+        return self.through(others, self.block_dropout(joined))
 
 
 def build(
@@ -179,20 +179,22 @@ def build(
     front_end: FrontEnd,
     generator: torch.Generator,
 ) -> Backbone:
-    """A PANN with random weights, as its authors draw them: Xavier-uniform, no bias, residual blocks that add nothing.
+    """A PANN with random weights like its authors': Xavier-uniform, biases of 0, residual blocks that add nothing.
 
-    Torch's global random state is untouched.
+    Torch's global random state does not change.
 
     Args:
-        width: of every layer, against the published network; each keeps a channel at least, the wavegram one a mel.
-        front_end: of the network's own log-mel, where it takes waveforms.
-        generator: of the CPU.
+        width: channels of every layer, relative to the published network; a layer has at least one channel, and the
+            wavegram at least one for each mel.
+        head_dropout: dropout on the embedding.
+        front_end: the front end of the log-mel that a network with waveforms makes itself.
+        generator: a CPU generator.
     """
 
     def scale(channels: int) -> int:
         return max(1, round(width * channels))
 
-    with torch.device("meta"):  # no memory and no random numbers for weights that are drawn below
+    with torch.device("meta"):  # saves memory and random numbers: weights are drawn below
         arguments = make_layers(backbone, scale), scale(FEATURES[backbone]), num_classes, head_dropout
         match backbone:
             case "res1dnet31":
@@ -207,7 +209,7 @@ def build(
 
 
 def _draw(network: nn.Module, generator: torch.Generator) -> None:
-    """Xavier-uniform weights, biases 0, normalisations the identity, but for those that end a residual block: 0."""
+    """Draws weights Xavier-uniformly; biases are 0, normalisations the identity, or 0 at the end of residual blocks."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()

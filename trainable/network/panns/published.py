@@ -1,4 +1,4 @@
-"""What the published files of the PANNs (Kong et al. 2020) hold beside the weights, and how to tell them apart."""
+"""The published files of the PANNs (Kong et al. 2020): their front-end matrices, and how to tell the files apart."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from trainable.network.card import FrontEnd
 from trainable.network.frontend import mel_matrix
 from trainable.network.panns.rates import FRONT_ENDS
 
-STFT = "spectrogram_extractor.stft.conv_"  # with real.weight and imag.weight
-TELLTALES = {  # the first of these names that a published state dict has tells the network
+STFT = "spectrogram_extractor.stft.conv_"  # followed by real.weight and imag.weight
+TELLTALES = {  # the first of these names in a published state dict identifies the network
     "pre_conv0.weight": "Wavegram_Logmel_Cnn14",
     "resnet.layer7.0.conv1.weight": "Res1dNet31",
     "resnet.layer1.2.conv1.weight": "ResNet38",
@@ -25,7 +25,7 @@ TELLTALES = {  # the first of these names that a published state dict has tells 
 
 
 def fixed_matrices(front_end: FrontEnd) -> dict[str, Tensor]:
-    """A front end as the files hold it: the windowed DFT and the mel bands."""
+    """The matrices of a front end under their names in the files: the windowed DFT and the mel bands."""
     dft = torch.fft.rfft(torch.eye(front_end.window) * torch.hann_window(front_end.window)[:, None]).T[:, None]
     return {
         f"{STFT}real.weight": dft.real,
@@ -35,7 +35,7 @@ def fixed_matrices(front_end: FrontEnd) -> dict[str, Tensor]:
 
 
 def probably(state: Mapping[str, object]) -> str:
-    """A guess at which file a state dict is of."""
+    """A guess from which file a state dict is."""
     network = next((network for name, network in TELLTALES.items() if name in state), "no PANN")
     dft = state.get(f"{STFT}real.weight")
     window = dft.shape[-1] if isinstance(dft, torch.Tensor) and dft.ndim else 0

@@ -1,0 +1,64 @@
+"""The writers of invented corpora by the names of the corpora, and the addresses of what they write: `synthetic://`."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+from datasets.engine.corpus import CorpusError, corpora, shown
+from datasets.engine.words.suggest import did_you_mean
+
+SCHEME = "synthetic://"
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The corpora that can be invented, sorted."""
+    return [name for name in corpora() if (HERE / f"{name}.py").is_file()]
+
+
+def writer(name: str) -> ModuleType:
+    """The module that invents a corpus.
+
+    It has `write(root, ..., seed)`, which returns a sentence on what it wrote; `SMALL`, the arguments for a study in
+    miniature; and `add_flags(parser)`.
+
+    Raises:
+        CorpusError: if there is none for a corpus of that name.
+    """
+    if name not in names():
+        raise CorpusError(
+            f"{shown(name)}: datasets/synthetic/ cannot invent this corpus; it has {', '.join(names())}"
+            f"{did_you_mean(names(), name)}"
+        )
+    return importlib.import_module(f"datasets.synthetic.{name}")
+
+
+def address(name: str, seed: int = 0) -> str:
+    """The URI of a small invented corpus; recordings of another seed are others."""
+    return f"{SCHEME}{name}" + (f"?seed={seed}" if seed else "")
+
+
+def write_once(uri: str, root: Path) -> None:
+    """Writes the corpus at a `synthetic://` address, unless it is there; whole, or not at all.
+
+    Raises:
+        CorpusError: if the address names none, or the disk cannot be written.
+    """
+    match = re.fullmatch(rf"{SCHEME}(\w+)(?:\?seed=(\d{{1,9}}))?", uri, re.ASCII)
+    if not match:
+        raise CorpusError(f"--data-root {shown(uri)}: write {SCHEME}NAME or {SCHEME}NAME?seed=1")
+    made_by = writer(match[1])
+    if root.exists():
+        return
+    part = root.with_name(f".{root.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a writer that was killed
+        part.parent.mkdir(parents=True, exist_ok=True)
+        made_by.write(part, seed=int(match[2] or 0), **made_by.SMALL)
+        part.rename(root)
+    except OSError as error:
+        raise CorpusError(f"{root}: cannot be written ({error.strerror}); name another --cache-dir") from None

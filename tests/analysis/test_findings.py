@@ -1,0 +1,111 @@
+"""The sentences that a report opens with, and the interval in them, against simulations whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.engine import stats
+from analysis.engine.command import material
+from analysis.engine.findings import of_pivot, of_ranking
+from analysis.engine.kinds import Pivot, Ranking
+from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.store.runs import Run
+from tests.analysis.conftest import BASE, MakeRun
+
+RATES = Pivot(down="data_hz", across="pretrain_hz")
+
+
+@pytest.mark.parametrize(("by_seed", "by_recording"), [(0.0, 0.2), (0.1, 0.2), (0.2, 0.05), (0.1, 0.0)])
+@pytest.mark.parametrize(("seeds", "recordings"), [(3, 24), (10, 24), (3, 120)])
+def test_the_two_way_interval_covers_the_truth(
+    by_seed: float, by_recording: float, seeds: int, recordings: int
+) -> None:
+    """Of differences whose mean is known, over seeds and recordings to come: at least 95 of 100, less chance.
+
+    Recordings of one to three clips; every clip has noise of its own, as an answer that is right or wrong has.
+    """
+    rng = np.random.default_rng(11)
+    hits, num = 0, 400
+    for _ in range(num):
+        recording = np.repeat(np.arange(recordings), rng.integers(1, 4, recordings))
+        effects = by_recording * rng.standard_normal(recordings)
+        noise = 0.4 * rng.standard_normal((seeds, len(recording)))
+        values = 0.1 + by_seed * rng.standard_normal((seeds, 1)) + effects[recording] + noise
+        interval = stats.two_way(values, recording)
+        hits += interval.low <= 0.1 <= interval.high
+    assert hits / num >= 0.93  # 0.95 less 1.8 standard errors of 400 draws
+
+
+def test_the_two_way_interval_is_not_needlessly_wide() -> None:
+    """With nothing but recordings it is little wider than their t-interval."""
+    rng = np.random.default_rng(5)
+    effects = rng.standard_normal(200)
+    values = effects + 1e-3 * rng.standard_normal((4, 200))
+    found = stats.two_way(values, np.arange(200))
+    half = 1.972 * np.std(values.mean(axis=0), ddof=1) / math.sqrt(200)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+def test_one_seed_or_one_recording_leaves_the_interval_unknown() -> None:
+    """There is nothing that a spread could be taken of."""
+    for values, recording in ((np.ones((1, 4)), np.arange(4)), (np.arange(8.0).reshape(2, 4), np.zeros(4))):
+        assert math.isnan(stats.two_way(values, recording).low)
+
+
+def test_each_axis_with_two_ends_has_a_sentence(sweep: Sweep, complete: list[Run]) -> None:
+    """The last value against the first; 4 kHz is better by the two points that the fixture gives it."""
+    made_of = material(sweep, complete, None, "", 0.02)
+    by_data, by_rate = of_pivot(RATES.table(made_of), made_of)
+    assert by_data.startswith("From 2 kHz to 4 kHz, test accuracy goes from 70.")
+    assert ", averaged over the two pre-training rates: +2." in by_data
+    assert by_rate.startswith("From CNN14_16k to CNN14_32k, test accuracy goes from ")
+    assert "+0.0 points" not in by_data
+
+
+def test_what_may_be_chance_is_called_so(sweep: Sweep, make_run: MakeRun) -> None:
+    """An interval that holds zero says no more."""
+    runs = [make_run(t, 0.70 + 0.05 * (-1) ** (t.seed + t.data_hz // 2_000)) for t in sweep.trials]
+    made_of = material(sweep, runs, None, "", 0.02)
+    assert of_pivot(RATES.table(made_of), made_of)[0].endswith("; this may be chance.")
+
+
+def test_of_several_values_the_best_is_named(make_run: MakeRun) -> None:
+    """With its distance from the worst, and without an interval: the scores themselves have chosen it."""
+    sweep = Sweep("toy", grid(BASE, augment=("none", "mixup", "specaugment+mixup"), seed=(1, 2)))
+    level = {"none": 0.5, "mixup": 0.75, "specaugment+mixup": 0.625}
+    made_of = material(sweep, [make_run(t, level[str(t.augment)]) for t in sweep.trials], None, "", 0.02)
+    (sentence,) = of_pivot(Pivot(down="augment").table(made_of), made_of)
+    assert sentence.startswith("The augmentation with the best test accuracy: augment=mixup (75.")
+    assert sentence.endswith(" points from its worst).")
+    assert "interval" not in sentence
+
+
+def test_each_column_has_its_best_row(make_run: MakeRun) -> None:
+    """A network for 8 kHz is best at 4 kHz here, and one for 32 kHz at 16 kHz."""
+    rates = {"pretrain_hz": (8_000, 32_000), "data_hz": (4_000, 8_000, 16_000)}
+    sweep = Sweep("toy", grid(BASE, **rates, seed=(1, 2)))
+    runs = [make_run(t, 0.7 - 0.1 * abs(t.data_hz - t.pretrain_hz / 2) / 8_000) for t in sweep.trials]
+    made_of = material(sweep, runs, None, "", 0.02)
+    best, _ = of_pivot(RATES.table(made_of), made_of)
+    assert best.startswith("The data rate with the best test accuracy: 4 kHz for CNN14_8k (")
+    assert ", 16 kHz for CNN14_32k (" in best
+
+
+def test_nothing_is_said_before_all_is_known(sweep: Sweep, complete: list[Run]) -> None:
+    """A sentence over some of the cells would be another sentence later."""
+    made_of = material(sweep, complete[1:], None, "", 0.02)
+    assert of_pivot(RATES.table(made_of), made_of) == ()
+
+
+def test_a_ranking_names_the_first_and_what_is_told_apart(backbones: Sweep, make_run: MakeRun) -> None:
+    """The best network, with how many of the six pairs differ."""
+    level = {"cnn6": 0.60, "cnn14": 0.80, "cnn10": 0.65, "mobilenetv1": 0.61}
+    runs = [make_run(t, level[t.backbone] + 0.005 * (t.seed - 2)) for t in backbones.trials]
+    table = Ranking(over="backbone").table(material(backbones, runs, None, "", 0.02))
+    (sentence,) = of_ranking(table)
+    apart = sum(pair.told_apart for pair in table.pairs)
+    assert sentence.startswith("cnn14 comes first, with a test accuracy of 80.")
+    assert sentence.endswith(f"tells {apart} of 6 pairs apart.")
