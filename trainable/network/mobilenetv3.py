@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 STEM, LAST, HIDDEN = 16, 6, 1280  # channels; how often the last block's; size of the embedding, at width 1
-BLOCKS = (  # kernel, channels inside, channels out, whether it has squeeze-and-excitation, Hardswish instead of ReLU, stride
+BLOCKS = (  # kernel, channels inside, channels out, squeeze-and-excitation, Hardswish instead of ReLU, stride
     (3, 16, 16, False, False, 1),
     (3, 64, 24, False, False, 2),
     (3, 72, 24, False, False, 1),
