@@ -127,7 +127,7 @@ def _each(args: Sequence[Card], weights_dir: Path, only_print: bool) -> Iterator
                 yield True, _told(card, found) if found else str(weights.missing(card, path))
             else:
                 yield True, _told(card, fetch(card, weights_dir))
-        except Refusal as error:
+        except (Refusal, OSError) as error:  # a folder that cannot be written, too
             yield False, str(error)
 
 
