@@ -22,13 +22,13 @@ class KaldiMel(LogMel):
     normalised = True  # over AudioSet
 
     def min_samples(self, config: TrialConfig) -> int:
-        """Of a clip that it can be made of: half a window is reflected, and the first sample is lost."""
+        """The shortest clip [samples]: half a window is reflected at both ends, and the first sample is dropped."""
         return config.card.front_end.window // 2 + 2
 
     def made(
         self, wave: Int16[Tensor, "clips samples"], config: TrialConfig, scale: Scale
     ) -> Float32[Tensor, "clips ..."]:
-        """Of clips as they were read.
+        """The log-mels of clips with 16-bit samples, which `scale` turns into input for the front end.
 
         Raises:
             TypeError: if the card of the trial's network has no front end of Kaldi's.

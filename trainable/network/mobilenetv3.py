@@ -126,7 +126,7 @@ class MobileNetV3(Backbone):
     def embed(
         self, x: Float[Tensor, "samples *channel frames mels"], augment: Augmentation = NOTHING
     ) -> Float[Tensor, "batch features"]:
-        """What feeds the classifier; in training after the network's own dropout."""
+        """The classifier's input; in training, after the network's own dropout."""
         x = x if x.ndim == 4 else x.unsqueeze(1)
         pooled = self.features(augment(x)).mean((2, 3))
         embedding: Tensor = self.own_dropout(F.hardswish(self.hidden(pooled)))
