@@ -1,5 +1,6 @@
-# make demo     a study in miniature, from its invented recordings to its report; make demo STUDY=deepship_backbones any other
-# make test     the tests            make lint     style, types
+# make demo     studies in miniature, from invented recordings to reports; make demo STUDY=deepship_backbones any other
+# make check    while you work: style, types and the fast tests
+# make test     all tests            make lint     style, types
 # make lock     requirements.in -> requirements.txt, and what only tests and lint need -> requirements-dev.txt
 
 # The first that starts and can make environments; a name alone may be a shim of a version that is not there.
@@ -8,11 +9,12 @@ starts := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info 
 PYTHON ?= $(shell for p in $(PYTHONS) python3; do $$p -c '$(starts)' > /dev/null 2>&1 && echo $$p && break; done)
 LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirements
+PYTEST := .venv/bin/python -m pytest --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 RUN := .venv/bin/python
 STUDY ?= deepship_rates from_scratch
 DEMO ?= results/demo
 
-.PHONY: demo test lint lock clean
+.PHONY: demo check test lint lock clean
 
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "there is no Python 3.11 to 3.13 with venv; install one, or name it: make PYTHON=..." >&2; exit 2; }
@@ -32,8 +34,11 @@ demo: .venv/installed
 	    echo; echo "open the report:   $(abspath $(DEMO))/reports/$${study}_small/report.html"; done
 	@$(RUN) -m sweeps.engine.store.pages $(lastword $(STUDY))_small --storage $(DEMO) | sed 's,^mlflow,compare the runs:  .venv/bin/mlflow,'
 
+check: lint
+	$(PYTEST) --numprocesses 2 -m "not slow and not ray and not cluster" --ignore tests/benchmarks --ignore tests/cluster
+
 test: .venv/installed-dev
-	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(PYTEST) --numprocesses 3 --durations 20
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .

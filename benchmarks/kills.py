@@ -136,8 +136,8 @@ def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, pending: lis
     while driver.poll() is None:
         time.sleep(TICK_S)
         job.look()
-        everyone = [p for p in processes() if p.session == driver.pid]
-        workers = [p for p in everyone if p.name.startswith(WORKER)]
+        members = processes(driver.pid)
+        workers = [p for p in members if p.name.startswith(WORKER)]
         worked = worked or (time.time() if workers else 0.0)
         if worked and start.recovered_s is None and (new := first_after(job.epochs, worked)):
             start.recovered_s = new - start.began
@@ -147,7 +147,7 @@ def follow(driver: subprocess.Popen[bytes], start: Start, job: Job, pending: lis
             continue
         kill = pending[0]
         if kill.what in NAMES:
-            victims = [p for p in everyone if NAMES[kill.what] in p.name]
+            victims = [p for p in members if NAMES[kill.what] in p.name]
         else:
             of_trials = kill.what in ("worker", "worker-term", "freeze")
             victims = workers if of_trials else list(filter(None, [alive(driver.pid)]))
@@ -178,10 +178,14 @@ def strike(victim: Process, number: int, driver: subprocess.Popen[bytes]) -> boo
     raise Missed(f"process {victim.pid} ({victim.name}) lives on, {DIES_S} s after signal {number}")
 
 
-def processes() -> list[Process]:
-    """Every living process."""
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [process for pid in pids if (process := alive(pid))]
+def processes(session: int) -> list[Process]:
+    """Every living process of a session."""
+    members = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            if path.name.isdigit() and os.getsid(int(path.name)) == session:
+                members.append(alive(int(path.name)))
+    return [member for member in members if member]
 
 
 def alive(pid: int) -> Process | None:
@@ -201,10 +205,9 @@ def is_alive(process: Process) -> bool:
 
 def end_session(session: int) -> None:
     """Kills the remaining processes of a session that this program has started."""
-    for process in processes():
-        if process.session == session:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+    for process in processes(session):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def count(folder: Path) -> int:

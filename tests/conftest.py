@@ -1,10 +1,12 @@
 """Which tests run beside which: those that start Ray one after another, and of all others the longest files first.
 
-Two real Rays at once on two cores give each other load 9, at which starts take minutes and hosts time out.
+Two real Rays at once on two cores give each other load 9, at which starts take minutes and hosts time out. The files
+that start Ray take longest of all, so that the other workers only take what cores they leave.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.shapes import check_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS_RAY = re.compile(r"pytest\.mark\.(ray|cluster)\b")
+NICE = 5  # of the others: a third of the time that Ray's worker has
 LONGEST = (  # of the files that start no Ray; they begin first, so that no worker is left alone with one at the end
     "tests/sweeps/test_chaos.py",
     "tests/trainable/test_parallel.py",
@@ -56,3 +59,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 + (LONGEST.index(file) if file in LONGEST else len(LONGEST))
 
     items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Of several workers, those that do not start Ray leave it the cores."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not starts_ray(item.path.relative_to(ROOT).as_posix()):
+        step_back()
+
+
+@cache
+def step_back() -> None:
+    """Makes this process nicer, once."""
+    os.nice(NICE)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an MLflow store with tables and no runs, to be copied: making the tables takes seconds."""
+    from sweeps.engine.store.store import Store
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Store(f"sqlite:///{path}")
+    return path

@@ -366,6 +366,7 @@ class TestStudies:
         """The docstring has the command."""
         assert f"python -m sweeps.{Path(file).stem}" in (ast.get_docstring(TREES[file]) or "")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("file", STUDIES)
     def test_is_planned_without_anything_heavy(self, file: str, tmp_path: Path) -> None:
         """A dry run loads none of Ray, torch, MLflow and pandas' friends, and leaves nothing on the disk."""
@@ -386,6 +387,7 @@ class TestStudies:
         assert planned in run.stdout
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("file", STUDIES)
     def test_runs_as_a_script_from_anywhere(self, file: str, tmp_path: Path) -> None:
         """`ray submit` starts the file by its path."""
@@ -394,6 +396,7 @@ class TestStudies:
         assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_datasets_and_trainable_need_neither_ray_nor_mlflow() -> None:
     """A bare GPU machine has torch and numpy; every module of both folders can be imported there."""
     modules = [f.removesuffix(".py").replace("/", ".") for f in FILES if f.startswith(("datasets/", "trainable/"))]

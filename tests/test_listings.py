@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "timm", "ray", "mlflow", "optuna", "pandas", "matplotlib", "sklearn", "scipy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["sweeps", "datasets", "trainable"])
 def test_a_listing_is_narrow_and_loads_nothing_heavy(package: str) -> None:
     """At most 80 columns, but for a path; no torch."""
@@ -37,6 +38,7 @@ def test_a_listing_is_narrow_and_loads_nothing_heavy(package: str) -> None:
     assert wide == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["sweeps", "datasets", "trainable"])
 def test_a_listing_is_a_command(package: str) -> None:
     """With help."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -130,14 +131,15 @@ class Resources(html.parser.HTMLParser):
 
 
 @pytest.fixture
-def fill_store() -> Callable[[Path, list[Run]], str]:
-    """A function that makes a new MLflow store of runs, predictions included, and gives its address."""
+def fill_store(empty_database: Path) -> Callable[[Path, list[Run]], str]:
+    """A function that makes an MLflow store of runs, predictions included, and gives its address."""
 
     def fill(folder: Path, runs: list[Run]) -> str:
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param, RunTag
 
         folder.mkdir()
+        shutil.copy(empty_database, folder / "mlflow.db")
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         client = MlflowClient(tracking_uri=uri)
         experiment = client.create_experiment("toy", artifact_location=(folder / "artefacts").as_uri())

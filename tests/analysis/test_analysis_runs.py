@@ -220,6 +220,7 @@ def test_missing_or_damaged_predictions_are_named(sweep: Sweep, make_run: MakeRu
         read_predictions(run)
 
 
+@pytest.mark.slow
 def test_predictions_cut_anywhere_or_with_a_bit_flipped_are_refused_in_words(
     sweep: Sweep, make_run: MakeRun, tmp_path: Path
 ) -> None:

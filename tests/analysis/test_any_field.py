@@ -124,6 +124,7 @@ def test_one_value_stands_in_the_middle(augments: Sweep, runs: list[Run]) -> Non
     assert axes.get_xlim() == pytest.approx((2.5e-5, 1e-4))
 
 
+@pytest.mark.slow
 def test_the_report_of_a_pivot_is_whole(
     augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
@@ -167,6 +168,7 @@ def test_networks_across_need_no_rate_in_their_names(backbones: Sweep, make_run:
     assert {name.partition(":")[0] for name in table.provenance["weights"]} == {*table.down_values}
 
 
+@pytest.mark.slow
 def test_many_long_names_fit_a_figure(make_run: MakeRun) -> None:
     """With ten networks, down and across, names are slanted, and the legend takes several rows, all in the picture."""
     runs = [make_run(trial, 0.6) for trial in SWEEP.trials]
@@ -233,6 +235,7 @@ def test_what_else_differs_between_rows_is_told(augments: Sweep, runs: list[Run]
     assert standings.differing_captions(table) == expected
 
 
+@pytest.mark.slow
 def test_the_report_of_a_ranking_is_whole(
     augments: Sweep, runs: list[Run], tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
@@ -250,6 +253,7 @@ def test_the_report_of_a_ranking_is_whole(
     assert (len(confusion), confusion[0]["augment"]) == (3 * 16, "specaugment+mixup")
 
 
+@pytest.mark.slow
 def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
     """It takes the place of accuracy in every heading, caption, column and figure; pairs compare it too."""
     two = dataclasses.replace(TWO, score=LIKELIHOOD)
@@ -268,6 +272,7 @@ def test_another_score_is_one_object(augments: Sweep, runs: list[Run], tmp_path:
     assert not [name for name in RANKING_FILES if not name.endswith("png") and "ccuracy" in text[name]]
 
 
+@pytest.mark.slow
 def test_a_loss_is_written_as_it_is_and_less_of_it_is_better(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
     """It has three decimals, no percent, the lowest bold, and the wording of the score's own file."""
     two = dataclasses.replace(TWO, score="loss")
@@ -287,6 +292,7 @@ def test_a_loss_is_written_as_it_is_and_less_of_it_is_better(augments: Sweep, ru
     assert not [name for name in PIVOT_FILES - {"figure.png"} if "ccuracy" in text[name]]
 
 
+@pytest.mark.slow
 def test_a_ranking_by_loss_has_the_lowest_first(augments: Sweep, runs: list[Run], tmp_path: Path) -> None:
     """That holds for the order, the pairs and the words; the matrices are headed by the loss."""
     kind = Ranking(over="augment", score="loss")
@@ -330,6 +336,7 @@ def test_published_accuracies_stand_beside_no_other_score(sweep: Sweep, complete
         assemble(kind.table, sweep, complete, read_published("deepship_rates"), "", 0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
 def test_the_command_of_a_new_study_is_one_line(
     augments: Sweep, runs: list[Run], tmp_path: Path, fill_store: Callable[[Path, list[Run]], str]

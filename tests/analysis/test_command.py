@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,10 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_a_report_is_attached_to_the_parent_run_of_most_trials(
-    tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, files: list[Path], empty_database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A trial that another sweep finished does not attract the report; a later report replaces the first."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}")
     other, parent = store.open_sweep("toy", "epochs=2", {}), store.open_sweep("toy", "", {})
     for number, its in enumerate((other, parent, parent)):

@@ -92,6 +92,7 @@ def command(
     return call
 
 
+@pytest.mark.slow
 def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished, tmp_path: Path) -> None:
     """Both networks of the sweep are covered, with all seeds and test clips, and no checkpoint is touched."""
     before = {path: path.stat().st_mtime_ns for path in finished.storage.rglob("*.pt")}
@@ -123,6 +124,7 @@ def test_it_writes_the_figure_and_the_focus(command: Command, finished: Finished
     assert {path: path.stat().st_mtime_ns for path in finished.storage.rglob("*.pt")} == before
 
 
+@pytest.mark.slow
 def test_a_subset_of_one_network(command: Command, tmp_path: Path) -> None:
     """The network is named, and so is the number of clips: two classes, three clips, two seeds."""
     code, out, _ = command("--backbones", TIMM, "--clips-per-class", "3")
@@ -151,6 +153,7 @@ def test_the_best_complete_network_of_each_family() -> None:
     assert checkpoints.best(table[:-2]) == ["resnet38"]
 
 
+@pytest.mark.slow
 def test_networks_that_cannot_be_compared_are_refused(command: Command, finished: Finished) -> None:
     """Refused are an unplanned network, one without a seed, and a sweep with several trials per network and seed."""
     code, _, err = command("--backbones", "cnn6")
@@ -166,6 +169,7 @@ def test_networks_that_cannot_be_compared_are_refused(command: Command, finished
         )
 
 
+@pytest.mark.slow
 def test_a_sweep_that_does_not_exist_is_refused(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     """Both a missing file and a file without a study are refused."""
     for name in ("deepship_nothing", "plan"):
@@ -173,6 +177,7 @@ def test_a_sweep_that_does_not_exist_is_refused(finished: Finished, capsys: pyte
         assert f"'{name}': sweeps/ has no sweep of that name" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
     """Refused are ships that the runs have not heard, and a split that they did not use."""
     other = tmp_path / "ships"
@@ -190,6 +195,7 @@ def test_other_recordings_are_refused(command: Command, finished: Finished, tmp_
         checkpoints.prepared(its, otherwise, Source(finished.ships, finished.storage / "cache"))
 
 
+@pytest.mark.slow
 def test_a_missing_checkpoint_is_named(command: Command, finished: Finished, tmp_path: Path) -> None:
     """The message has its path and the remedy."""
     code, _, err = command(storage=tmp_path / "elsewhere")
@@ -198,6 +204,7 @@ def test_a_missing_checkpoint_is_named(command: Command, finished: Finished, tmp
     assert f"its checkpoint {tmp_path}/elsewhere/trials/{first}/best.pt is missing; name the folder" in err
 
 
+@pytest.mark.slow
 def test_another_checkpoint_is_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
     """Weights that fit the network but predict something else are found out by the stored predictions."""
     trials = tmp_path / "results" / "trials"
@@ -213,6 +220,7 @@ def test_another_checkpoint_is_refused(command: Command, finished: Finished, tmp
     assert "restore the run's own checkpoint" in err
 
 
+@pytest.mark.slow
 def test_predictions_of_other_clips_are_refused(command: Command, finished: Finished, tmp_path: Path) -> None:
     """Predictions in another order are not those of the clips at hand."""
     run = next(run for run in finished.runs if run.params["backbone"] == PANN)

@@ -98,12 +98,14 @@ def test_time_goes_right_and_frequency_up() -> None:
     assert image.origin == "lower"
 
 
+@pytest.mark.slow
 def test_the_same_figure_is_the_same_file() -> None:
     """A report that did not change therefore shows no difference."""
     first, second = (style.svg(gradcam_figure([panels("A")], ["Cargo", "Tug"])) for _ in range(2))
     assert first == second
 
 
+@pytest.mark.slow
 def test_many_classes_keep_the_figure_readable() -> None:
     """Twelve are shown side by side, and the figure says so."""
     figure = gradcam_figure([panels("A", 40)], [f"$species_{i}" for i in range(40)])

@@ -116,6 +116,7 @@ def test_a_map_over_time_is_constant_over_frequency() -> None:
     assert maps[0].T.tolist() == [[0.0, 0.25, 0.75, 1.0]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", ["timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", "timm/swin_tiny_patch4_window7_224.ms_in1k"]
 )

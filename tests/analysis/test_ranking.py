@@ -257,6 +257,7 @@ def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
     assert max(len(line) for line in standings.markdown(table).splitlines() if line[0:1] == "|") <= 200
 
 
+@pytest.mark.slow
 def test_many_networks_and_classes_keep_the_figures_bounded(table: RankingTable) -> None:
     """With 200 networks of 200 classes: the first 60 rows, 24 matrices with 20 names a side; both say so."""
     confusion = Confusion(tuple(f"$species_{i}" for i in range(200)), np.eye(200)[None])
@@ -271,6 +272,7 @@ def test_many_networks_and_classes_keep_the_figures_bounded(table: RankingTable)
     assert rows.axes[0].get_xlabel() == "Test accuracy, clips [%]; the first 60 of 200; the tables have all"
 
 
+@pytest.mark.slow
 def test_page_is_self_contained_and_says_what_is_missing(
     partial: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
@@ -287,6 +289,7 @@ def test_page_is_self_contained_and_says_what_is_missing(
         assert words in page
 
 
+@pytest.mark.slow
 def test_page_takes_up_what_gradcam_left(
     table: RankingTable, tmp_path: Path, check_page: Callable[[str], None]
 ) -> None:
@@ -301,6 +304,7 @@ def test_page_takes_up_what_gradcam_left(
     assert "analysis.inside.gradcam" not in page
 
 
+@pytest.mark.slow
 def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: Path) -> None:
     """All files go into one folder; the second time they have the same bytes."""
     first, again = (BACKBONES.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
@@ -327,6 +331,7 @@ def test_latex_compiles_without_packages(partial: RankingTable, check_latex: Cal
     assert text.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
 def test_the_command_reads_a_real_store(
     backbones: Sweep,

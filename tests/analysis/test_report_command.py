@@ -28,6 +28,7 @@ def store(sweep: Sweep, complete: list[Run], tmp_path: Path, fill_store: Callabl
     return fill_store(tmp_path / "store", runs)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
 def test_the_command_says_by_its_exit_code_what_it_found(
     sweep: Sweep, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -52,6 +53,7 @@ def test_the_command_says_by_its_exit_code_what_it_found(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
 def test_a_notebook_starts_it(

@@ -199,6 +199,7 @@ def test_a_best_at_the_edge_is_said(store_runs: Callable[..., list[Run]]) -> Non
 
 
 class TestWhichStudy:
+    @pytest.mark.slow
     def test_another_corpus_is_another_study(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
         """The title has the settings; without them no study fits, and the existing ones are named."""
         search = SEARCH.varied({"corpus": "esc50"}, (), None)
@@ -215,6 +216,7 @@ class TestWhichStudy:
         with pytest.raises(ValueError, match="with the space of its file"):
             table_of(SEARCH, uri, store_runs(SEARCH, made()))
 
+    @pytest.mark.slow
     def test_two_data_are_chosen_by_their_hash(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
         """The runs of both are in the store; those that reached a study's values belong to it."""
         other = made(reached=(0.50, 0.55, 0.58, 0.40, math.nan, 0.51))
@@ -227,6 +229,7 @@ class TestWhichStudy:
             table = table_of(SEARCH, uri, runs, **given)
             assert (table.study, table.provenance["data"]) == ("toy_search ba987654", {"ee" * 32: 9})
 
+    @pytest.mark.slow
     def test_a_longer_search_stands_for_the_one_that_it_continues(
         self, uri: str, store_runs: Callable[..., list[Run]]
     ) -> None:
@@ -247,6 +250,7 @@ class TestWhichStudy:
         with pytest.raises(ValueError, match=r"--optuna sqlite:.*cannot be read \("):
             table_of(SEARCH, uri, [])
 
+    @pytest.mark.slow
     def test_runs_of_different_code_are_refused(self, uri: str, store_runs: Callable[..., list[Run]]) -> None:
         """They are accepted only on request, as in every table."""
         write_study(SEARCH, "toy_search 0123abcd", made(), uri)
@@ -280,6 +284,7 @@ class TestIncomplete:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_all_five_are_drawn(self, table: SearchTable) -> None:
         """Matplotlib is unchanged afterwards, although Optuna sets a style and leaves figures open."""
         import matplotlib as mpl
@@ -300,6 +305,7 @@ class TestFigures:
         assert axes.get_ylabel() == "Validation accuracy [%]"
         assert max(axes.lines[0].get_ydata()) == pytest.approx(80)  # type: ignore[arg-type]
 
+    @pytest.mark.slow
     def test_a_figure_is_the_same_text_twice(self, table: SearchTable) -> None:
         """The SVG can be compared and committed."""
         first, second = (plots.draw(SEARCH, table.evaluations).figures for _ in range(2))
@@ -326,6 +332,7 @@ class TestFigures:
         assert len(axes[1].get_xticklabels()) == 3
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_says_what_is_what(
     table: SearchTable, check_page: Callable[[str], None]
 ) -> None:
@@ -340,6 +347,7 @@ def test_the_page_is_self_contained_and_says_what_is_what(
         assert words in page
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
 def test_the_command_says_by_its_exit_code_what_it_found(
     tmp_path: Path,

@@ -44,6 +44,7 @@ def test_a_pivot_over_a_setting_of_a_part(make_run: MakeRun, tmp_path: Path) -> 
     assert "Accuracy by schedule (after) and data rate" in str(files["report.html"])
 
 
+@pytest.mark.slow
 def test_a_ranking_over_a_setting_of_a_part(make_run: MakeRun, tmp_path: Path) -> None:
     """The highest is first, and the headings use the readable label."""
     sweep = Sweep("toy", grid(STEPS, **{"schedule.after": tuple(LEVELS), "seed": (1, 2, 3)}))

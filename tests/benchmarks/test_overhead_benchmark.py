@@ -45,7 +45,8 @@ def test_sides_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch,
     firsts = iter(((30.0, 20.0), (50.0, 20.0), (31.0, 20.0)))
     monkeypatch.setattr(overhead, "first_epoch", lambda root: next(firsts))
     path = tmp_path / "results.json"
-    overhead.main(["--trials", "8", "--at-once", "1", "--rounds", "3", "--json", str(path)])
+    flags = ["--trials", "8", "--at-once", "1", "--rounds", "3", "--data-root", str(tmp_path), "--json", str(path)]
+    overhead.main(flags)
     names = [("ours", "nothing"), ("peer", "nothing"), ("ours", "loads_timm"), ("peer", "loads_timm")]
     assert calls == [(*name, 8, 1) for name in names] * 3
     first, *rows = json.loads(path.read_text())["rows"]

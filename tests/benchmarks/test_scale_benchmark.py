@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.ray
 def test_two_nodes_run_every_trial(tmp_path: Path) -> None:
     """Real Ray processes run the launcher's code; a missing trial is an error."""
-    program = "from benchmarks import scale; scale.STORE_TRIALS, scale.REPORT_TRIALS = 2, 4; scale.main()"
+    program = (
+        "from benchmarks import scale\nscale.STORE_TRIALS, scale.REPORT_TRIALS, scale.EPOCHS = 2, 4, 5\nscale.main()"
+    )
     words = ["--nodes", "2", "--gpus", "8", "--trials", "20", "--json", str(tmp_path / "scale.json")]
     process = subprocess.run(
         [sys.executable, "-c", program, *words],

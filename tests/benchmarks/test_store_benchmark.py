@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from benchmarks import store as benchmark
 from sweeps.engine.store.runs import read_runs
 from sweeps.engine.store.store import Store
-from tests.sweeps.conftest import empty_database, open_store  # noqa: F401 - fixtures
+from tests.sweeps.conftest import open_store  # noqa: F401 - a fixture
 
 NUM_RUNS, NUM_EPOCHS = 5, 3
 
@@ -83,7 +83,7 @@ def test_every_row_is_measured(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    empty_database: Path,  # noqa: F811
+    empty_database: Path,
 ) -> None:
     """Reading and both ways of writing have a peer; the document has all flags."""
     fill, results = benchmark.filled, tmp_path / "results.json"

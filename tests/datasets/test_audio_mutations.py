@@ -147,6 +147,7 @@ def test_the_good_files_are_good(tmp_path: Path) -> None:
     assert len(scan(corpus_of(tmp_path / "corpus", GOOD), CLIP_S, tmp_path / "cache").facts) == len(GOOD) + 1
 
 
+@pytest.mark.slow
 def test_no_change_passes_for_what_it_was(tmp_path: Path, memory: Path) -> None:
     """1400 files change after a scan: each is refused with a reason or gets another SHA-256."""
     pairs = list(mutants(1_400, seed=1))
@@ -171,6 +172,7 @@ def test_no_change_passes_for_what_it_was(tmp_path: Path, memory: Path) -> None:
     assert len(reasons) > 400  # cuts and broken headers; other changes give different but valid sound
 
 
+@pytest.mark.slow
 def test_a_change_behind_size_and_time_is_seen_when_all_is_read(tmp_path: Path, memory: Path) -> None:
     """600 files change but keep size and time: a scan misses them by design, `verify` names exactly these."""
     pairs = [(good, changed) for good, changed in mutants(1_400, seed=2) if len(good) == len(changed)][:600]

@@ -314,6 +314,7 @@ def test_an_entry_is_built_bit_for_bit_again(make_scan: MakeScan, cache_dir: Pat
     assert bytes_of(first) == bytes_of(again)
 
 
+@pytest.mark.slow
 def test_a_killed_builder_leaves_nothing_in_use(make_corpus: MakeCorpus, cache_dir: Path) -> None:
     """The folder of a killed builder is not an entry; the next build removes it and makes the entry."""
     scanned = scan(find("deepship", make_corpus(num=4).root, ("Cargo", "Tug")), CLIP_S, cache_dir)
@@ -330,6 +331,7 @@ def test_a_killed_builder_leaves_nothing_in_use(make_corpus: MakeCorpus, cache_d
     assert len(open_clips(folders[8_000]).wave) == 16
 
 
+@pytest.mark.slow
 def test_only_what_is_dead_is_removed(make_scan: MakeScan, cache_dir: Path) -> None:
     """The folder of a live process stays, and so does that of another host unless it is old."""
     host = socket.gethostname()
@@ -344,6 +346,7 @@ def test_only_what_is_dead_is_removed(make_scan: MakeScan, cache_dir: Path) -> N
     assert left_in(cache_dir) == alive | {entry.name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "num_built"), [("plain", 1), ("no locks", 4), ("broken locks", 4)])
 def test_many_may_build_at_once(mode: str, num_built: int, make_corpus: MakeCorpus, cache_dir: Path) -> None:
     """Four processes that build one cache end with the same complete entries, with and without locks.

@@ -45,6 +45,7 @@ def undetected(folder: Path, content: bytes, bits: Iterable[int]) -> list[int]:
     return bits_found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("container", "subtype", "channels", "rate_hz", "num_undetected"),
     [

@@ -301,6 +301,7 @@ def test_a_link_that_goes_round_is_refused(tmp_path: Path, write_wav: WriteWav) 
         audio_files(tmp_path / "Tug")
 
 
+@pytest.mark.slow
 def test_an_unreadable_folder_is_refused(tmp_path: Path, write_wav: WriteWav) -> None:
     """A folder without permission is not treated as one without recordings."""
     closed = write_wav(tmp_path / "Tug" / "20171104-1" / "1.wav").parent

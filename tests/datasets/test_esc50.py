@@ -160,6 +160,7 @@ def esc10(data: Path) -> Corpus:
     return find("esc50", data / "esc10")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_clips_that_are_short_are_all_listed(esc10: Corpus, tmp_path: Path) -> None:
     """Ten of the 400 are slightly shorter than 5 s: one error names them; if dropped, 390 keep their folds."""

@@ -65,6 +65,7 @@ def test_a_file_that_has_changed_since_makes_no_clips(scan: Scan, tmp_path: Path
         clips_at_hand(cache.entry(scan, 4_000, CLIP_S, tmp_path / "there"), path, CLIP_S, 4_000, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "label", "gone"])
 def test_a_damaged_scan_is_refused(scan: Scan, tmp_path: Path, damage: str) -> None:
     """The message names the file, and nothing is built from it."""

@@ -61,6 +61,7 @@ def test_no_vessel_has_two_roles(sized: Sized) -> None:
     assert {len(roles_of_vessel) for roles_of_vessel in roles.values()} == {1}
 
 
+@pytest.mark.slow
 @given(corpora(), st.sampled_from(["recording", "vessel"]))
 def test_every_class_is_in_every_role(sized: Sized, name: str) -> None:
     """With at least three groups per class, every role has every class, and the check agrees."""
@@ -91,6 +92,7 @@ def test_a_large_group_does_not_swell_a_small_role() -> None:
     assert shares_of([100, *range(4, 27)]) == pytest.approx(SHARES, abs=0.02)
 
 
+@pytest.mark.slow
 @given(corpora(), st.sampled_from(["recording", "vessel"]), st.randoms(use_true_random=False))
 def test_order_and_place_leave_no_trace(sized: Sized, name: str, random) -> None:  # type: ignore[no-untyped-def]
     """Any order of recordings and any folder give the same split and hash."""

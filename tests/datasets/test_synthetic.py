@@ -181,6 +181,7 @@ def test_a_ship_that_comes_near_grows_louder() -> None:
     assert np.std(wave[-2 * RATE_HZ :]) > 2 * np.std(wave[: 2 * RATE_HZ])
 
 
+@pytest.mark.slow
 def test_metafile_rows_are_the_recordings(ships: Path) -> None:
     """Each row has its file, as long and as coded as it says, and there is no other file."""
     rows = rows_of(ships)
@@ -227,6 +228,7 @@ def test_the_loader_reads_the_ships(ships: Path) -> None:
     assert len({recording.groups["vessel"] for recording in corpus.recordings}) == len(set(vessels.values()))
 
 
+@pytest.mark.slow
 def test_ships_are_hard_but_learnable_and_new_vessels_are_harder(ships: Path) -> None:
     """A linear model on mean spectra is far from chance (0.25) and from perfect, and lower on unseen vessels."""
     by_recording, by_vessel = scores(ships, 40, 7_000)
@@ -234,6 +236,7 @@ def test_ships_are_hard_but_learnable_and_new_vessels_are_harder(ships: Path) ->
     assert 0.35 < by_vessel < by_recording - 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band_hz", [(40, 1_000), (1_000, 7_000)])
 def test_both_ends_of_the_spectrum_tell_classes(ships: Path, band_hz: tuple[float, float]) -> None:
     """What a rate of 2 kHz keeps and what it cuts away are each above chance (0.25)."""
@@ -244,6 +247,7 @@ def bytes_of(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     """A corpus is its seed, whenever it is written."""
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -276,6 +280,7 @@ def table_of(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_event_names_are_their_rows(events: Path) -> None:
     """A file is named fold-source-take-target, holds 5 s of 16-bit sound, and there is no other file."""
     rows = table_of(events)
@@ -319,6 +324,7 @@ def test_events_are_sound(category: str) -> None:
     assert np.abs(np.corrcoef(first, second)[0, 1]) < 0.9
 
 
+@pytest.mark.slow
 def test_events_are_hard_but_learnable(events: Path) -> None:
     """A linear model on mean spectra and their spread is far from chance (0.1) and from perfect on unseen sources."""
     rows = table_of(events)
@@ -388,6 +394,7 @@ def test_a_folder_that_cannot_be_made_is_refused(root: str, capsys: pytest.Captu
     assert capsys.readouterr().err.startswith("datasets.synthetic: ")
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded() -> None:
     """A corpus is written with numpy and soundfile alone."""
     heavy = {"torch", "ray", "mlflow", "scipy", "pandas"}

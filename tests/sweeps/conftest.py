@@ -1,4 +1,4 @@
-"""Empty MLflow stores for tests, made once because their tables take seconds; and Ctrl-C that works."""
+"""Empty MLflow stores for tests, and Ctrl-C that works."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ OpenStore = Callable[..., Store]
 def _can_be_interrupted() -> None:
     """In the background of a shell SIGINT is ignored, and so it would be by the drivers that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store's file with tables and no runs."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Store(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

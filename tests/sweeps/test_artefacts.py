@@ -33,6 +33,7 @@ def names(number: int) -> list[str]:
 
 
 class TestConfusion:
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [1, 30, 31, 1000])
     def test_the_picture_is_bounded(self, tmp_path: Path, number: int) -> None:
         """It has 2,000 pixels a side at most, however many classes there are."""
@@ -143,11 +144,13 @@ assert not drawing.pyplot().isinteractive()
 
 
 class TestDoor:
+    @pytest.mark.slow
     @pytest.mark.parametrize("backend", [NOTEBOOK, "nonsense"])
     def test_no_backend_of_a_notebook_breaks_it(self, tmp_path: Path, backend: str) -> None:
         """The picture is drawn, into a file only."""
         self.draw(tmp_path, MPLBACKEND=backend)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("where", ["here", "named"])
     def test_no_style_of_a_user_changes_it(self, tmp_path: Path, where: str) -> None:
         """The picture has the same bytes with any matplotlibrc."""
@@ -160,6 +163,7 @@ class TestDoor:
         (tmp_path / "latin").write_bytes("font.family: Grün".encode("latin-1"))
         self.draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "latin"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("module", ["analysis.engine.search.plots", "analysis.inside.heatmaps"])
     def test_it_stands_before_whatever_else_loads_matplotlib(self, module: str) -> None:
         """Each module can be imported alone, and so can everything that it imports later."""

@@ -49,6 +49,8 @@ from trainable.result import record
 from trainable.result.record import Record
 from trainable.result.usage import MEASURED
 
+pytestmark = pytest.mark.slow
+
 NUM_TRIALS, FEW = 6, 4
 KILLS = 50  # at random, for each of the seeds
 SWEEP = Sweep("chaos", grid(BASE, seed=range(1, NUM_TRIALS + 1)))

@@ -148,6 +148,7 @@ print(f"{len(rings)} of 10000 left, collecting again: {gc.isenabled()}")
 """
 
 
+@pytest.mark.slow
 def test_leaving_survives_references_that_another_thread_collects() -> None:
     told = output_of(COLLECTS)
     assert 0 < int(told.split()[0]) < 10_000  # the thread was at it all the while

@@ -43,6 +43,8 @@ from trainable.result.record import Record
 from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SWEEP = Sweep("deepship_rates", grid(dataclasses.replace(BASE, score_on="test"), seed=(1, 2)))
 FIRST, SECOND = SWEEP.trials

@@ -21,8 +21,12 @@ from sweeps.engine.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKE
 from sweeps.engine.store.runs import Run, read_runs
 from sweeps.engine.store.store import artifact_path
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("weights=none", "width=0.0625", "lr=1e-3", "batch=4")
+NUM_EPOCHS = 30
+LONG = (*SMALL, f"epochs={NUM_EPOCHS}", f"patience={NUM_EPOCHS}")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,22 @@ def ships(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus") / "ships"
     write_deepship(root, num_per_class=4, seconds=(5, 6), rate_hz=8_000)
     return root
+
+
+@pytest.fixture(scope="module")
+def alone(ships: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a sweep of two trials that nothing has happened to, from an empty folder."""
+    storage = tmp_path_factory.mktemp("alone")
+    code, output = finish(command(ships, storage, "--limit", "2", fields=LONG))
+    assert (code, "2 planned, 0 done, 2 to run" in output) == (COMPLETE, True), output
+    return storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path, empty_database: Path) -> Path:
+    """A folder for results whose store has its tables already: a driver takes seconds to make them."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
 
 
 def command(ships: Path, storage: Path, *more: str, fields: tuple[str, ...] = SMALL) -> list[str]:
@@ -86,15 +106,13 @@ def curve(storage: Path, run: Run) -> list[int]:
 
 @pytest.mark.ray
 def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(
-    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ships: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C, SIGTERM, SIGKILL, and a last start: every key finished once, with whole curves and the same bits."""
-    num_epochs = 30
     monkeypatch.setenv("SOUNDINGS_FAULT", "epoch is trained")
     monkeypatch.setenv("SOUNDINGS_FAULT_LOG", str(tmp_path))
     monkeypatch.setenv("SOUNDINGS_FAULT_HOW", "wait 0.3")  # or on a busy machine a trial ends between look and signal
-    long = (*SMALL, f"epochs={num_epochs}", f"patience={num_epochs}")
-    disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=long)
+    disturbed = command(ships, tmp_path / "disturbed", "--limit", "2", fields=LONG)
 
     for stop, epoch in ((signal.SIGINT, 3), (signal.SIGTERM, 8)):
         driver = start(disturbed)
@@ -115,48 +133,43 @@ def test_a_sweep_that_is_stopped_and_killed_ends_as_if_left_alone(
     assert code == COMPLETE, output
     runs = runs_of(tmp_path / "disturbed")
     assert [run.status for run in runs] == ["FINISHED"] * 2
-    assert all(curve(tmp_path / "disturbed", run) == list(range(1, num_epochs + 1)) for run in runs)
+    assert all(curve(tmp_path / "disturbed", run) == list(range(1, NUM_EPOCHS + 1)) for run in runs)
     assert not list((tmp_path / "disturbed" / "trials").glob("*/epoch-*"))
 
-    code, output = finish(command(ships, tmp_path / "alone", "--limit", "2", fields=long))
-    assert code == COMPLETE, output
-    alone = {run.key: logits_of(run) for run in runs_of(tmp_path / "alone")}
-    assert set(alone) == {run.key for run in runs}
-    assert all(np.array_equal(alone[run.key], logits_of(run)) for run in runs)
+    expected = {run.key: logits_of(run) for run in runs_of(alone)}
+    assert set(expected) == {run.key for run in runs}
+    assert all(np.array_equal(expected[run.key], logits_of(run)) for run in runs)
 
 
 @pytest.mark.ray
-def test_only_what_is_missing_runs(ships: Path, tmp_path: Path) -> None:
+def test_only_what_is_missing_runs(ships: Path, alone: Path) -> None:
     """A second start runs nothing, a deleted run runs again, and a new seed runs alone."""
-    short = (*SMALL, "epochs=1")
-    words = command(ships, tmp_path, "--limit", "2", fields=short)
-    code, output = finish(words)
-    assert (code, "2 planned, 0 done, 2 to run" in output) == (COMPLETE, True), output
+    words = command(ships, alone, "--limit", "2", fields=LONG)
     code, output = finish(words)
     assert (code, "2 planned, 2 done, 0 to run" in output) == (COMPLETE, True), output
 
-    gone = runs_of(tmp_path)[0]
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+    gone = runs_of(alone)[0]
+    with closing(sqlite3.connect(alone / "mlflow.db")) as database, database:
         database.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?", (gone.run_id,))
     code, output = finish(words)
     assert (code, "2 planned, 1 done, 1 to run" in output) == (COMPLETE, True), output
-    assert sorted(run.key for run in runs_of(tmp_path)).count(gone.key) == 1
+    assert sorted(run.key for run in runs_of(alone)).count(gone.key) == 1
 
-    code, output = finish(command(ships, tmp_path, "--limit", "2", "--report", fields=short))
+    code, output = finish(command(ships, alone, "--limit", "2", "--report", fields=LONG))
     assert "written: " in output
-    assert (tmp_path / "reports" / "deepship_rates" / "table.md").is_file()
+    assert (alone / "reports" / "deepship_rates" / "table.md").is_file()
 
-    _, output = finish(command(ships, tmp_path, "--limit", "4", "--seeds", "1,2,3,4", "--dry-run", fields=short))
+    _, output = finish(command(ships, alone, "--limit", "4", "--seeds", "1,2,3,4", "--dry-run", fields=LONG))
     assert "4 planned, 2 done, 2 to run" in output
 
 
 @pytest.mark.ray
-def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships: Path, storage: Path) -> None:
     """A diverging trial is FAILED in the store, with the reason, and the sweep's exit code says so."""
     diverging = ("weights=none", "width=0.0625", "lr=1e30", "batch=4", "epochs=3")
-    code, output = finish(command(ships, tmp_path, "--limit", "1", fields=diverging))
+    code, output = finish(command(ships, storage, "--limit", "1", fields=diverging))
     assert code == FAILED, output
-    (run,) = runs_of(tmp_path)
+    (run,) = runs_of(storage)
     assert run.status == "FAILED"
     assert "in epoch" in run.tags["failure"] or "after epoch" in run.tags["failure"]
     assert "NotFinite" in output
@@ -164,19 +177,19 @@ def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships
 
 @pytest.mark.ray
 def test_a_trial_without_room_takes_half_batches_in_a_new_process(
-    ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ships: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs out of memory in its second epoch, goes on from its first in halves, finishes, and its run says so."""
-    (log := tmp_path / "log").mkdir()
+    (log := storage / "log").mkdir()
     for name, value in {"": "epoch is trained", "_TIMES": "2", "_HOW": "out of memory", "_LOG": str(log)}.items():
         monkeypatch.setenv(f"SOUNDINGS_FAULT{name}", value)
-    code, output = finish(command(ships, tmp_path, "--limit", "1", fields=(*SMALL, "epochs=3")))
+    code, output = finish(command(ships, storage, "--limit", "1", fields=(*SMALL, "epochs=3")))
     assert code == COMPLETE, output
     assert sorted(path.name for path in log.iterdir()) == [f"epoch is trained {n}" for n in (1, 2, 3, 4)]
-    (run,) = runs_of(tmp_path)
+    (run,) = runs_of(storage)
     assert (run.status, run.tags["micro_batches"]) == ("FINISHED", "2")
     assert run.tags["node_id"]
-    assert curve(tmp_path, run) == [1, 2, 3]
+    assert curve(storage, run) == [1, 2, 3]
 
 
 def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_measurement_reads_measures_and_plans(
     assert not (tmp_path / "trials").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_after_it_loads_nothing(ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It loads neither torch nor Ray, though it knows the audio and the measurements."""
     monkeypatch.setattr(measure, "_on_cluster", play)
@@ -163,6 +164,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(
     assert not (tmp_path / "trials").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_remembers_no_digest_and_a_start_does(
     ships: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_misspelt_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "; did you mean deepship_backbones?\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_misspelt_network_loads_no_torch() -> None:
     """The names of timm are read from its files."""
     program = (
@@ -122,6 +123,7 @@ def test_the_help_of_a_study_keeps_its_lines(file: str, monkeypatch: pytest.Monk
     assert " ".join(module.__doc__.split()) in " ".join(text.replace(" \\\n", " ").split())
 
 
+@pytest.mark.slow
 def test_the_help_of_a_table_is_its_docstring() -> None:
     """This is as for a study."""
     command = [sys.executable, "-m", "analysis.deepship_rates", "--help"]

@@ -80,6 +80,7 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_makes_no_number_of_a_trial_changes_nothing(tree: Path, change: str) -> None:
     """Examples are comments, docstrings, and files that the trial does not use."""
@@ -143,6 +144,7 @@ print(json.dumps(sorted(m.__file__ for m in ours)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", [PANN, TIMM, PROBE], ids=["pann", "timm", "probe"])
 def test_a_trial_loads_no_module_that_is_not_counted(trial: TrialConfig, tmp_path: Path) -> None:
     """A real trial runs in its own process; packages have only docstrings, and are not counted."""

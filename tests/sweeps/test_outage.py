@@ -58,6 +58,8 @@ from trainable.result.record import Record
 from trainable.trial import save_arrays
 from trainable.weights import checkpoint, weights
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BASE = RATES
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
@@ -606,8 +608,8 @@ def test_a_locked_file_holds_nobody(
 
 CROWD = """
 import os, sys
-import mlflow.store.tracking.sqlalchemy_store  # once, for all of them
 from sweeps.engine.store.store import Store
+Store(f"sqlite:///{sys.argv[3]}")  # another one: loads MLflow and its migrations once, for all of them
 
 def member(gate):
     os.read(gate, 1)  # until all are there
@@ -630,10 +632,10 @@ print(sum(os.waitpid(pid, 0)[1] != 0 for pid in members))
 """
 
 
-def test_many_processes_may_make_one_store(tmp_path: Path) -> None:
+def test_many_processes_may_make_one_store(tmp_path: Path, empty_database: Path) -> None:
     """Of 32 at once, on a file that does not exist yet, none fails, and there is one experiment; in MLflow 31 fail."""
     path = tmp_path / "new" / "mlflow.db"
-    command = [sys.executable, "-c", CROWD, f"sqlite:///{path}", "32"]
+    command = [sys.executable, "-c", CROWD, f"sqlite:///{path}", "32", str(shutil.copy(empty_database, tmp_path))]
     crowd = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert crowd.stdout == "0\n", crowd.stderr
     with closing(sqlite3.connect(path)) as database:

@@ -157,6 +157,7 @@ def test_the_system_says_which_ports_it_gives_out(
     assert port_range() == (20_000, last)
 
 
+@pytest.mark.slow
 def test_a_ray_that_does_not_start_is_tried_again_and_refused_in_words(short: Path) -> None:
     """The names of its sockets are too long here; the files of the attempts are removed."""
     deep = short / ("d" * 100)
@@ -169,6 +170,7 @@ def test_a_ray_that_does_not_start_is_tried_again_and_refused_in_words(short: Pa
     assert list(deep.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_address_where_nothing_answers_is_refused_soon() -> None:
     """The message is ours: Ray itself waits for minutes, and says little."""
     message = answer(REFUSED, RAY_ADDRESS="127.0.0.1:1")
@@ -194,6 +196,7 @@ def test_only_code_is_shipped(tmp_path: Path) -> None:
     assert copied == {"requirements.txt", "trainable/inner/flops.json", *code}
 
 
+@pytest.mark.slow
 def test_a_driver_loads_no_torch() -> None:
     """Workers load it, side by side with the driver's own imports."""
     program = (

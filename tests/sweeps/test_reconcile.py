@@ -32,6 +32,8 @@ from trainable.config import TrialConfig
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HERE, THERE = "this storage", "another storage"
 INPUTS = {"data_sha256": "d" * 64, "split_sha256": "5" * 64, "weights_sha256": "none"}

@@ -40,6 +40,8 @@ from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
 from trainable.weights import checkpoint
 
+pytestmark = pytest.mark.slow
+
 URI = "mem://bucket/results"
 NAME = "the-trial"  # of its folder, after the key
 CONFIG = dataclasses.replace(BASE, epochs=5)

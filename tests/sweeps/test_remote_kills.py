@@ -42,6 +42,8 @@ from trainable.device.place import Place
 from trainable.learning.learner import Learner
 from trainable.result import record
 
+pytestmark = pytest.mark.slow
+
 SWEEP = Sweep("remote", grid(BASE, seed=range(1, 3)))
 TAKE = remote.take
 

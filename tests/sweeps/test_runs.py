@@ -26,6 +26,8 @@ from sweeps.engine.store.runs import Run, StoreError, read_runs, sqlite_path
 from sweeps.engine.store.store import Store, artifact_path
 from sweeps.recipes.mohammadi import RATES
 
+pytestmark = pytest.mark.slow
+
 TRIAL = RATES
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
@@ -99,8 +101,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
         "--artifacts-destination",
         str(folder / "files"),
     ]
+    # Its job runner is seven more processes that each load MLflow.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment)
     try:
         uri = f"http://127.0.0.1:{port}"
         for _ in range(3000):

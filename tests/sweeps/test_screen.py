@@ -245,6 +245,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
 def test_lines_stand_above_once_and_the_table_goes(end: str) -> None:
     """However the program ends, its lines are there, in order, once; the table is gone, and the cursor is back."""
@@ -256,6 +257,7 @@ def test_lines_stand_above_once_and_the_table_goes(end: str) -> None:
     assert terminal.cursor
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_a_cursor() -> None:
     """Nobody could show it again, so it is never hidden for long."""
     output, _ = on_terminal(EVENTS + "os.kill(os.getpid(), signal.SIGKILL)")
@@ -263,6 +265,7 @@ def test_a_driver_that_is_killed_leaves_a_cursor() -> None:
     assert Terminal(output).cursor
 
 
+@pytest.mark.slow
 def test_the_table_on_a_terminal_is_the_sweeps() -> None:
     """It contains the reported events."""
     output, _ = on_terminal(EVENTS + "time.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)")
@@ -273,6 +276,7 @@ def test_the_table_on_a_terminal_is_the_sweeps() -> None:
     assert any(line.startswith("cnn14-32k on 8 kHz, seed 2   NotFinite: lower lr") for line in shown)
 
 
+@pytest.mark.slow
 def test_ten_thousand_events_are_few_drawings() -> None:
     """However fast events come, the terminal is written at most every 0.4 s."""
     output, _ = on_terminal(
@@ -291,6 +295,7 @@ def test_ten_thousand_events_are_few_drawings() -> None:
     assert 2 <= output.count(" 0 of 4 done") <= seconds / screen.SHORTEST_S + 3
 
 
+@pytest.mark.slow
 def test_with_output_to_a_file_the_file_has_plain_lines() -> None:
     """`python -m sweeps.x > log` logs the same as without a terminal, and the terminal has the table."""
     output, log = on_terminal(EVENTS + "shown.close()", stdout=subprocess.PIPE)
@@ -300,6 +305,7 @@ def test_with_output_to_a_file_the_file_has_plain_lines() -> None:
     assert "of 4 done" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}])
 def test_a_terminal_that_cannot_show_it_has_plain_lines(environment: dict[str, str]) -> None:
     """It lacks cursor control or the characters."""
@@ -309,6 +315,7 @@ def test_a_terminal_that_cannot_show_it_has_plain_lines(environment: dict[str, s
     assert "0 failed, " in output.splitlines()[1]
 
 
+@pytest.mark.slow
 def test_no_color_is_kept_to() -> None:
     """See https://no-color.org"""
     colours = re.compile(r"\x1b\[[\d;]*3\d(;|m)")
@@ -316,6 +323,7 @@ def test_no_color_is_kept_to() -> None:
     assert not colours.search(on_terminal(EVENTS + "shown.close()", NO_COLOR="1")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("handler", "last"),
     [

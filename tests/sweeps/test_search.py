@@ -141,6 +141,7 @@ def test_the_best_is_confirmed_on_seeds_of_its_own() -> None:
 class TestStorage:
     """The database of studies, which is tested before anything is trained."""
 
+    @pytest.mark.slow
     def test_a_database_that_takes_studies_is_taken(self, tmp_path: Path) -> None:
         """It may be new, empty, or have studies; the test leaves nothing behind."""
         path = tmp_path / "optuna.db"
@@ -153,6 +154,7 @@ class TestStorage:
             check_storage(uri, "http://127.0.0.1:5000")
             assert optuna.get_all_study_names(uri) == ["mine"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("exists", [True, False])
     @pytest.mark.parametrize(
         "written",
@@ -220,6 +222,7 @@ class TestStorage:
         assert said in str(error.value)
         assert "name " in str(error.value)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("harm", ["text", "cut", "noise", "another version"])
     def test_a_damaged_database_is_refused_with_its_remedy(self, tmp_path: Path, harm: str) -> None:
         """Both the test and a write refuse it: it may be moved away, because it is written again."""
@@ -361,6 +364,7 @@ def test_what_a_killed_driver_has_left_running_goes_on(tmp_path: Path) -> None:
     assert states(storage)[0][1] == list(answer(0, trials[0]).curve)
 
 
+@pytest.mark.slow
 def test_a_locked_database_keeps_no_trial_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Events return at once while nothing can be written, and arrive later."""
     path = tmp_path / "optuna.db"
@@ -385,6 +389,7 @@ def test_a_locked_database_keeps_no_trial_waiting(tmp_path: Path, capsys: pytest
     assert [len(curve) for _, curve in states(storage)] == [99] * 3
 
 
+@pytest.mark.slow
 def test_what_was_left_of_other_proposals_is_given_up(tmp_path: Path) -> None:
     """Its params differ from those of the present evaluation, whose value it must not get."""
     asked, storage = search(), f"sqlite:///{tmp_path / 'optuna.db'}"

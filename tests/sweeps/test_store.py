@@ -41,6 +41,7 @@ def all_runs(store: Store) -> list[Any]:
     return list(client(store).search_runs([experiment.experiment_id]))
 
 
+@pytest.mark.slow
 def test_a_trial_is_nested_in_its_sweep(open_store: Callable[..., Store]) -> None:
     """Both are running; the trial's params are its config, its tags the given ones."""
     store = open_store()

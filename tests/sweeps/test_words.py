@@ -100,6 +100,7 @@ def refused(command: Callable[[Sequence[str]], object], words: Sequence[str]) ->
     assert code == 2, f"exit code {code!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "value"), WORDS, ids=lambda word: ascii(word)[:40])
 def test_a_study_refuses_a_word_that_cannot_be(
     flag: str, value: str, ships: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

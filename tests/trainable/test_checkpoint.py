@@ -69,6 +69,7 @@ def test_saving_leaves_nothing_else(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.pt", "state.pt.sha256"]
 
 
+@pytest.mark.slow
 def test_every_damaged_byte_is_detected(tmp_path: Path) -> None:
     """A checkpoint with any byte changed is refused; torch alone would load most of them."""
     path = tmp_path / "state.pt"
@@ -95,6 +96,7 @@ def test_a_damaged_hash_never_passes_another_state(tmp_path: Path) -> None:
     assert set(refused) >= set(range(64))
 
 
+@pytest.mark.slow
 def test_every_truncation_is_detected(tmp_path: Path) -> None:
     """A checkpoint is refused however much of it is missing."""
     path = tmp_path / "state.pt"
@@ -180,6 +182,7 @@ def test_a_kill_between_hash_and_data_leaves_the_epoch_before(tmp_path: Path) ->
     assert state["epoch"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_process_leaves_a_whole_epoch(tmp_path: Path, seed: int) -> None:
     """After SIGKILL during a save, the last reported epoch or a later one is there."""
@@ -293,6 +296,7 @@ def zeroed(data: bytes, place: int) -> bytes:
     return data[:start] + bytes(len(data[start : start + 512])) + data[start + 512 :]
 
 
+@pytest.mark.slow
 def test_no_mutation_is_loaded(tmp_path: Path) -> None:
     """1000 cuts, flips, lost blocks, swaps and empty files: always the newest good epoch with its own bits."""
     states = {1: state_of(1, 1), 2: state_of(2, 1), 3: state_of(3, 3)}

@@ -15,6 +15,7 @@ from trainable.cost.cost import epoch_flops, forward_flops
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "width", "clip_s", "within"),
     [
@@ -47,6 +48,7 @@ def test_an_epoch_trains_on_samples_and_predicts_clips() -> None:
     assert epoch_flops(dataclasses.replace(plain, augment="mixup"), 101, 7) == pytest.approx((150 + 7) * forward)
 
 
+@pytest.mark.slow
 def test_a_plan_may_ask_without_torch() -> None:
     """The table is read with the standard library."""
     fields = trial("cnn14").to_dict()

@@ -22,6 +22,7 @@ def one_short_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "ROUND_S", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [SMALL, WAVE], ids=["log-mel", "waveform"])
 def test_every_number_is_measured(config: TrialConfig, tmp_path: Path) -> None:
     """Times are above 0, except for a waveform's log-mel; a step costs more than a prediction; no file is left."""

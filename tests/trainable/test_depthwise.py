@@ -69,6 +69,7 @@ def test_bfloat16_is_as_near_to_float32_as_the_plain_convolution(case: tuple) ->
         assert error <= 1.1 * usual + 1e-6
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences() -> None:
     """This holds in double precision, without using a plain convolution."""
     _, ours, _ = pair(CASES[3])

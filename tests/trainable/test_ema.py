@@ -67,6 +67,7 @@ def test_a_weight_is_its_average_so_far_and_its_value() -> None:
     assert averages == pytest.approx([1.0, 1.1, 1.39])
 
 
+@pytest.mark.slow
 def test_the_average_is_scored_and_kept(tmp_path: Path) -> None:
     """With a decay of 0 it is the last step's network; with another decay it is not."""
     (plain, weights), (same, equal), (losses, averaged) = (

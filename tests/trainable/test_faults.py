@@ -44,6 +44,7 @@ def test_the_first_time_kills(log: Path) -> None:
     assert reached(log) == [f"{PLACE} {n}" for n in (1, 2, 3, 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "killed"), [("2", [2]), ("1,2", [1, 2]), ("3,1", [1, 3]), ("12", [12])])
 def test_times_are_counted_over_processes(
     log: Path, monkeypatch: pytest.MonkeyPatch, times: str, killed: list[int]

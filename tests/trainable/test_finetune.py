@@ -123,12 +123,14 @@ def test_the_same_config_gives_the_same_bits(tmp_path: Path, undisturbed: Outcom
     assert run(CONFIG, tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", [{"seed": 2}, {"lr": 5e-3}, {"augment": "mixup"}, {"head_dropout": 0.4}])
 def test_another_config_gives_other_bits(tmp_path: Path, undisturbed: Outcome, field: dict[str, Any]) -> None:
     """Otherwise the equality above would mean nothing."""
     assert run(dataclasses.replace(CONFIG, **field), tmp_path) != undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", range(1, CONFIG.epochs + 1))
 def test_a_trial_stopped_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, undisturbed: Outcome, epoch: int
@@ -146,6 +148,7 @@ def test_a_trial_stopped_after_any_epoch_ends_with_the_same_bits(
     assert len(passes) == (CONFIG.epochs - epoch) * passes_per_epoch + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward_pass", [1, 2, 4, 5, 7, 12, 19, 20])
 def test_a_trial_stopped_within_an_epoch_ends_with_the_same_bits(
     tmp_path: Path, undisturbed: Outcome, forward_pass: int
@@ -178,6 +181,7 @@ def test_bfloat16_resumes_with_the_same_bits_and_differs_from_float32(tmp_path: 
     assert uninterrupted.logits.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["epoch", "best"])
 @pytest.mark.parametrize("epoch", [1, 3, 5])
 def test_a_damaged_checkpoint_costs_time_only(tmp_path: Path, undisturbed: Outcome, epoch: int, prefix: str) -> None:
@@ -217,6 +221,7 @@ def test_torchs_random_state_is_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path: Path) -> None:
     """Classes that differ in level are told apart on clips that were not trained on."""
     config = dataclasses.replace(CONFIG, augment="none", head_dropout=0, epochs=12, batch=16, lr=3e-3, width=1 / 32)
@@ -264,6 +269,7 @@ def test_a_trial_that_does_not_improve_ends_early(tmp_path: Path, patience: int)
     assert run(config, tmp_path, validation=wrong, train=toy(60)) == outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_by", ["accuracy", "loss"])
 def test_the_network_is_left_with_the_kept_epochs_weights(tmp_path: Path, keep_by: str) -> None:
     """They equal those of a trial with only that many epochs, and are not the last ones."""
@@ -352,6 +358,7 @@ def test_trials_of_one_seed_are_paired(fields: dict[str, Any]) -> None:
     assert steps_of(CONFIG, 19) != steps_of(seeded, 19)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["specaugment+mixup", "specaugment", "mixup", "none"])
 @pytest.mark.parametrize("clips", [3, 9, 18])
 def test_any_number_of_clips_can_be_trained_on(tmp_path: Path, augment: str, clips: int) -> None:
@@ -406,6 +413,7 @@ def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None
     assert checkpoint.latest(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_huge_learning_rate_is_an_error(tmp_path: Path) -> None:
     """A trial that diverges says so and stops."""
     with pytest.raises(NotFinite, match="lower lr"):

@@ -33,6 +33,7 @@ def librosa_logmel(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     return np.asarray(librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None)).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("front_end", [*FRONT_ENDS.values(), PRIMATES], ids=lambda f: f"{f.rate_hz}-{f.window}")
 @pytest.mark.parametrize("num_samples", [10_000, 16_001, 31_999])
 def test_equals_librosa(front_end: FrontEnd, num_samples: int) -> None:

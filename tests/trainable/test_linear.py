@@ -269,6 +269,7 @@ def test_test_clips_are_taken_up_after_the_last_epoch(
     assert happened == ["train", "validation", *CONFIG.epochs * ["epoch"], *afterwards]
 
 
+@pytest.mark.slow
 def test_two_devices_end_as_one(finished: tuple[Path, record.Record], material: Material, tmp_path: Path) -> None:
     """Each device embeds the training clips and takes its share of every batch."""
     shared = whole_trial(material, tmp_path, num_devices=2)

@@ -259,6 +259,7 @@ def test_channels_last_changes_nothing(backbone: str) -> None:
     torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["cnn14", "resnet22", "mobilenetv1", "res1dnet31"])
 def test_the_forward_pass_is_one_graph(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler can take the whole network with its augmentation, and no step waits for the host."""
@@ -312,6 +313,7 @@ class TestWavegram:
         assert not torch.equal(blind, network(waves()))
         assert not torch.equal(blind[0], blind[1])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("lengths", [range(9_920, 10_260), range(48_000, 48_660)])
     @torch.inference_mode()
     def test_every_length_works(self, lengths: range) -> None:
@@ -319,6 +321,7 @@ class TestWavegram:
         network, x = small(WAVEGRAM).eval(), waves(1, lengths[-1])
         assert all(network(x[:, :num_samples]).isfinite().all() for num_samples in lengths)
 
+    @pytest.mark.slow
     @torch.inference_mode()
     def test_only_what_does_not_line_up_is_padded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """At every length of a period, padding is used exactly if the branches would differ in size."""

@@ -60,6 +60,7 @@ def published(request: pytest.FixtureRequest) -> tuple[str, Backbone]:
     return request.param, network
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_equals_the_authors_implementation(published: tuple[str, Backbone]) -> None:
     """From waveform to embedding and probabilities, outputs are as close to the published ones as float32 allows.

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,8 @@ from trainable.learning.augmentation import NOTHING
 from trainable.network.backbone import Backbone
 from trainable.network.networks import start_network
 from trainable.result import record
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CNN14 = RATES.but(
@@ -105,6 +107,16 @@ def assert_same(one: Outcome, other: Outcome) -> None:
     assert one.losses == pytest.approx(other.losses, rel=1e-6)
     for name, value in one.weights.items():
         torch.testing.assert_close(value, other.weights[name], rtol=1e-6, atol=1e-8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forked() -> Iterator[None]:
+    """Others are forks of a process that has loaded PyTorch and done nothing else: 6 s of CPU for each of them."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__, "torch._dynamo"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda method: server)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -206,6 +206,7 @@ def test_steps_drop_after_their_epochs() -> None:
     assert Constant().factor(99, 100) == 1
 
 
+@pytest.mark.slow
 def test_a_plan_with_parts_loads_no_torch() -> None:
     """The top of a part's module must be usable in plans."""
     import subprocess

@@ -235,6 +235,7 @@ def test_another_layout_is_refused(tmp_path: Path, front_end: FrontEnd, saved: o
         pretrained.load(small(), tmp_path / "x.pth", front_end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
 def test_truncated_file_is_refused(tmp_path: Path, front_end: FrontEnd, zipped: bool) -> None:
     """This holds at any of 40 lengths, in torch's zip format and the published files' old one."""

@@ -132,6 +132,7 @@ def test_numbers_come_back_bit_by_bit(tmp_path: Path) -> None:
     assert all(type(row["epoch"]) is int for row in stored.history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [0x01, 0x04, 0x20, 0x80, 0xFF])
 def test_a_record_with_a_changed_byte_is_refused(tmp_path: Path, committed: Record, flip: int) -> None:
     """This holds for every byte of the file; the error names the file and the remedy."""

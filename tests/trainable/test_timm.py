@@ -67,6 +67,7 @@ def put_into_hub(hub: Path, name: str, file: Path) -> Path:
     return blob
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", timm.KNOWN)
 def test_the_stem_is_summed_over_the_colours(name: str) -> None:
     """Other published weights are loaded unchanged; input normalisation and classifier are new."""
@@ -131,6 +132,7 @@ def test_absent_weights_are_asked_for(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["another network", "less", "more", "cut", "not finite", "a web page"])
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     """Another network's weights, missing or extra ones, half a file, NaN or an error page are refused."""
@@ -185,6 +187,7 @@ def test_what_timm_itself_has_loaded_is_a_checkpoint(tmp_path: Path, monkeypatch
     assert torch.equal(state["trunk.layer4.1.conv2.weight"], random.state_dict()["layer4.1.conv2.weight"])
 
 
+@pytest.mark.slow
 def test_a_plan_loads_neither_torch_nor_timm() -> None:
     """The card of any name takes milliseconds."""
     code = (

@@ -28,6 +28,8 @@ from trainable.result import metrics, record
 from trainable.result.usage import MEASURED
 from trainable.weights import checkpoint, pretrained, weights
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
 CONFIG = RATES.but(

@@ -14,6 +14,8 @@ import pytest
 from trainable.device import watchdog
 from trainable.device.watchdog import beat, watch
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HANGS = {
     "sleeping": "time.sleep(60)",

@@ -156,6 +156,7 @@ class TestCommands:
         expected = [["hf", "download", "timm/resnet50.a1_in1k", "model.safetensors"]]
         assert self.commands(config(backbone="timm/resnet50.a1_in1k"), tmp_path) == expected
 
+    @pytest.mark.slow
     def test_one_that_lies_elsewhere_comes_through_timm(self, tmp_path: Path) -> None:
         """timm loads it, and the command saves it to the expected place."""
         _, (python, _, program, path) = self.commands(config(backbone="timm/legacy_seresnet18.in1k"), tmp_path)
@@ -304,6 +305,7 @@ def test_sha256_follows_the_file(tmp_path: Path) -> None:
         assert weights.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_import_loads_no_torch() -> None:
     """A plan can find its files in milliseconds."""
     code = "import sys, trainable.weights.weights, trainable.backbones.panns; sys.exit('torch' in sys.modules)"
