@@ -172,7 +172,7 @@ def mean_logmels(
     for batch in np.array_split(chosen, -(-len(chosen) // 64)):
         x = test.batch(torch.from_numpy(batch).to(test.labels.device))
         x = logmel(x, trial.card.front_end) if trial.given.waves else x
-        np.add.at(total, labels[batch], x.cpu().numpy())
+        np.add.at(total, labels[batch], trial.card.front_end.decibels(x.cpu().numpy()))
         np.add.at(count, labels[batch], 1)
     mean: np.ndarray = total / np.where(count, count, np.nan)[:, None, None]
     return mean

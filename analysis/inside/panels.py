@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 
 from analysis.inside.attention import KINDS
 from sweeps.engine.store.drawing import Axes, AxesImage, ConstrainedLayoutEngine, Figure
+from trainable.network.card import KaldiFrontEnd
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -39,7 +41,12 @@ def band_centres_hz(front_end: FrontEnd, data_hz: int) -> Float[np.ndarray, " me
 
     Source:
         Slaney's mel scale (Auditory Toolbox, 1998), as in `trainable.network.frontend.mel_matrix`: linear up to 1 kHz.
+        Kaldi's is 1127 ln(1 + f / 700 Hz).
     """
+    if isinstance(front_end, KaldiFrontEnd):
+        low, high = math.log1p(front_end.f_min_hz / 700), math.log1p(front_end.f_max_hz / 700)
+        nominal = 700 * np.expm1(np.linspace(low, high, front_end.num_mels + 2)[1:-1])
+        return nominal * data_hz / front_end.rate_hz
     low, high = _to_mel(front_end.f_min_hz), _to_mel(front_end.f_max_hz)
     mels = np.linspace(low, high, front_end.num_mels + 2)[1:-1]
     nominal = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))

@@ -11,7 +11,9 @@ from PIL import Image
 from analysis.engine.figures import style
 from analysis.inside.panels import Panels, band_centres_hz, band_ticks, gradcam_figure
 from sweeps.engine.store.drawing import Figure
+from trainable.backbones import efficientat
 from trainable.network.frontend import mel_matrix
+from trainable.network.kaldi import kaldi_matrix
 from trainable.network.panns.rates import FRONT_ENDS
 
 
@@ -25,6 +27,17 @@ def test_band_centres_are_the_peaks_of_the_mel_matrix(rate_hz: int) -> None:
     assert wide.sum() > 30
     assert np.abs(matrix.argmax(axis=0) * bin_hz - centres)[wide].max() <= bin_hz
     assert np.allclose(band_centres_hz(front_end, 2 * rate_hz), 2 * centres)
+
+
+def test_band_centres_of_kaldis_are_the_peaks_of_its_matrix() -> None:
+    """Within a bin of the STFT."""
+    front_end = efficientat.FRONT_END
+    matrix, bin_hz = kaldi_matrix(front_end).numpy(), front_end.rate_hz / front_end.window
+    wide = np.count_nonzero(matrix, axis=0) >= 3
+    assert wide.sum() > 60
+    centres = band_centres_hz(front_end, front_end.rate_hz)
+    assert np.abs(matrix.argmax(axis=0) * bin_hz - centres)[wide].max() <= bin_hz
+    assert np.allclose(band_centres_hz(front_end, 2 * front_end.rate_hz), 2 * centres)
 
 
 def test_a_band_centre_by_hand() -> None:

@@ -16,7 +16,7 @@ from sweeps.deepship_backbones import SWEEP
 from sweeps.recipes.mohammadi import RATES
 from tests.trainable.drawing import draw
 from trainable import finetune
-from trainable.backbones import panns, timm
+from trainable.backbones import efficientat, panns, timm
 from trainable.config import TrialConfig
 from trainable.examples import Examples, Scale
 from trainable.learning.learner import ready_learner
@@ -27,7 +27,7 @@ from trainable.network.networks import start_network
 from trainable.weights import pretrained
 from trainable.weights.weights import WrongWeights
 
-NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
+NAMES = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN), *efficientat.NAMES]
 STUDY = {trial.backbone: trial for trial in SWEEP.trials}
 TABLE_II = {  # trainable parameters with four classes; networks of timm have 128 more, for the input's normalisation
     "cnn14": 79_681_988,
@@ -55,6 +55,7 @@ def config(name: str, width: float = 1 / 16, **fields: object) -> TrialConfig:
         clip_s=2.0,
         weights="none",
         width=width,
+        input_norm=card.card(name, 32_000).input_norms[0],
         **fields,  # type: ignore[arg-type]
     )
 
@@ -178,7 +179,7 @@ class TestContract:
         card, net = config(name).card, build(name).train()
         takes_wave = "wave" in card.inputs[0]
         frames = card.front_end.num_frames(card.min_samples)
-        shortest = (card.min_samples,) if takes_wave else (frames, 64)
+        shortest = (card.min_samples,) if takes_wave else (frames, card.front_end.num_mels)
         assert net(torch.randn(2, *shortest)).isfinite().all()
         if shortest[0] > 1:
             with pytest.raises(RuntimeError):

@@ -243,7 +243,7 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"weights": "run:0123456789abc"}, "12-digit key"),
         ({"width": 0.5}, "width=0.5: the published weights fit width=1 only; set weights=none"),
         ({"backbone": "cnn15"}, "backbone='cnn15': there is no such network; there are cnn14, cnn10"),
-        ({"backbone": "cnn15"}, r"and family/name of baseline, timm; did you mean cnn1\d\?$"),
+        ({"backbone": "cnn15"}, r"and family/name of baseline, efficientat, timm; did you mean cnn1\d\?$"),
         ({"backbone": "panns/cnn15"}, "backbone='panns/cnn15': there is no such PANN; there are cnn14"),
         ({"backbone": "nosuch/net"}, "there is no family trainable/backbones/nosuch.py"),
         ({"pretrain_hz": 22_050}, "pretrain_hz=22050: cnn14 was pre-trained at 32000, 16000, 8000 Hz"),

@@ -215,7 +215,19 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, front_end: FrontEnd, c
         pretrained.load(small(), path, front_end)
 
 
-@pytest.mark.parametrize("saved", [[1, 2], {"state_dict": {}}, {"model": 3}])
+def test_a_state_dict_alone_is_a_checkpoint(tmp_path: Path, front_end: FrontEnd) -> None:
+    """As some publish it: it is loaded as strictly as under "model"."""
+    state, network = published(small(seed=2), front_end), small(seed=1)
+    torch.save(state, tmp_path / "x.pth")
+    pretrained.load(network, tmp_path / "x.pth", front_end)
+    assert same_weights(network, small(seed=2))
+    state.popitem()
+    torch.save(state, tmp_path / "less.pth")
+    with pytest.raises(WrongWeights, match="1 missing"):
+        pretrained.load(network, tmp_path / "less.pth", front_end)
+
+
+@pytest.mark.parametrize("saved", [[1, 2], {}, {"state_dict": {}}, {"model": 3}, {"model": 3, "x": torch.ones(1)}])
 def test_another_layout_is_refused(tmp_path: Path, front_end: FrontEnd, saved: object) -> None:
     """For a checkpoint without a state dict under "model", the message says how to save it."""
     torch.save(saved, tmp_path / "x.pth")

@@ -40,7 +40,7 @@ class SpecAugment(Part):
         for name in ("frames", "mels", "stripes"):
             if not 1 <= (value := getattr(self, name)) <= 10_000:
                 raise ValueError(f"augment.specaugment.{name}={value}: must be at least 1 and at most 10,000")
-        if config.input_norm == "none":
+        if config.input_norm == "none" and not config.given.normalised:
             raise ValueError(
                 f"augment={str(config.augment)!r}: SpecAugment sets what it hides to 0, which is the mean of a "
                 "normalised input only; choose input_norm=batch or standard, or another augment"

@@ -24,6 +24,7 @@ class LogMel(Part):
 
     waves = False  # whether it is a waveform, which is scaled batch by batch
     spectrogram = True  # whether the network sees frames and bands, which can be hidden
+    normalised = False  # whether 0 is its mean
     dtype = "float16"  # of torch, for the stored inputs
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:

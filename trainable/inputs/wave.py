@@ -21,6 +21,7 @@ class Wave(Part):
 
     waves = True
     spectrogram = False
+    normalised = False
     dtype = "int16"
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from datasets.engine.refusal import Refusal
 
@@ -42,6 +44,32 @@ class FrontEnd:
     def num_frames(self, num_samples: int) -> int:
         """The number of frames in `num_samples`; frames are centred, and a clip is reflected at both ends."""
         return num_samples // self.hop + 1
+
+    def decibels(self, logmel: Any) -> Any:
+        """The log-mel in decibels, for figures."""
+        return logmel
+
+
+@dataclass(frozen=True)
+class KaldiFrontEnd(FrontEnd):
+    """A log-mel of a pre-emphasised waveform in Kaldi's mel bands, normalised with two constants.
+
+    A frame is `taper` samples long, centred in the `window` of the FFT.
+    """
+
+    taper: int  # samples of the symmetric Hann window
+    pre_emphasis: float  # the factor of the previous sample, which is subtracted
+    floor: float  # added to the mel power before its natural logarithm
+    mean: float  # subtracted from the logarithm
+    spread: float  # by which the difference is divided
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of a clip; pre-emphasis drops the first sample, which has no previous one."""
+        return (num_samples - 1) // self.hop + 1
+
+    def decibels(self, logmel: Any) -> Any:
+        """The log-mel in decibels, for figures: its normalisation is undone."""
+        return (logmel * self.spread + self.mean) * (10 / math.log(10))
 
 
 @dataclass(frozen=True)

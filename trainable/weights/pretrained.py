@@ -35,7 +35,9 @@ def _as_it_is(state: State) -> State:
 def load(
     network: Backbone, path: Path, front_end: FrontEnd, from_published: Callable[[State], State] = _as_it_is
 ) -> None:
-    """Loads a checkpoint, {"model": state dict, ...}, into `network`, strictly; changes nothing if it does not fit.
+    """Loads a checkpoint into `network`, strictly; changes nothing if it does not fit.
+
+    A checkpoint is {"model": state dict, ...}, or a state dict alone.
 
     The classifier gets the checkpoint's number of classes; the caller replaces it afterwards. A checkpoint may state
     its front end, in a "front_end" entry (the fields of `FrontEnd`) or by the fixed matrices of the published files.
@@ -80,6 +82,8 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged pickle can raise anything
         why = _why_unreadable(path, str(error))
         raise WrongWeights(f"{path}: is not a checkpoint of tensors and numbers: {why}; get it again") from error
+    if isinstance(checkpoint, dict) and checkpoint and all(isinstance(v, Tensor) for v in checkpoint.values()):
+        return {"model": checkpoint}  # a state dict alone
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
         raise WrongWeights(f'{path}: has no state dict under "model"; save it as {{"model": state_dict}}')
     return checkpoint

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from datasets.engine.refusal import Refusal
 from trainable.config import CLIPS, INPUT, NETWORK, TrialConfig
-from trainable.network.card import HUB_FILE, Passport
+from trainable.network.card import HUB_FILE, Card, Passport
 from trainable.result import record
 from trainable.result.record import DamagedRecord
 
@@ -143,7 +143,7 @@ def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
     """The published file that the passport describes, and the remedy if it is damaged."""
     passport = config.card.passport
     if not (path := at_hand(passport, weights_dir)):
-        raise _missing(config, weights_dir / passport.file)
+        raise missing(config.card, weights_dir / passport.file)
     num_bytes, advice = path.stat().st_size, f"get it again from {passport.source}"
     if passport.num_bytes not in (None, num_bytes):
         raise WrongWeights(f"{path}: has {num_bytes:,} bytes instead of {passport.num_bytes:,}; {advice}")
@@ -158,15 +158,15 @@ def at_hand(passport: Passport, weights_dir: Path) -> Path | None:
     return cached if cached and cached.is_file() else None
 
 
-def _missing(config: TrialConfig, path: Path) -> MissingWeights:
+def missing(card: Card, path: Path) -> MissingWeights:
     """The error with the missing file, its source, and the commands that get it."""
-    passport = config.card.passport
+    passport = card.passport
     size = "size not published" if passport.num_bytes is None else f"{passport.num_bytes:,} bytes"
     digest = "sha256 not published" if passport.sha256 is None else f"sha256 {passport.sha256}"
-    rate = f" pre-trained at {config.pretrain_hz} Hz" * (not passport.hub_id)
+    rate = f" pre-trained at {card.pretrain_hz} Hz" * (not passport.hub_id)
     cache = ", and it is not in the cache of the Hugging Face hub either" * bool(passport.hub_id)
     facts = (
-        f"{config.backbone}{rate}: {path} is missing{cache}; it is from {passport.source} ({passport.pretrained_on}; "
+        f"{card.backbone}{rate}: {path} is missing{cache}; it is from {passport.source} ({passport.pretrained_on}; "
         f"{size}; {digest}; {passport.licence})"
     )
     if not passport.command:
