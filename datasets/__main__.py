@@ -13,6 +13,8 @@ from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 
 FURTHER = """
+python -m datasets.check NAME --data-root DIR
+                                shows how a folder is understood
 python -m sweeps.STUDY --set corpus=NAME --split SPLIT --data-root DIR
                                 a study on another corpus
 python -m datasets.synthetic    writes an invented one in a real one's layout"""
@@ -34,6 +36,8 @@ def _classes(corpus: ModuleType) -> str:
 
 def _splits(corpus: ModuleType) -> str:
     """The splits of a corpus, as --split takes them."""
+    if getattr(corpus, "BY_NAMES", False):
+        return "recording, and its columns, folders and parts of names (--groups)"
     published = ["published"] * hasattr(corpus, "published_split")
     if file := getattr(corpus, "SPLIT_FILE", ""):
         published = [f"published (with --split-file {file})"]

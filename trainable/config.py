@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.engine.corpus import shown
+from datasets.engine.corpus import names_pattern, shown
 from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
@@ -109,6 +109,7 @@ class TrialConfig:
     epochs: int = changes(LEARNING)  # the maximum, if there is a `patience`
 
     classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
+    groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
     # The unit that two roles must not share: "recording" or a group of the corpus; or "published".
     split: str = changes(SPLIT, "recording")
     # Scale of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
@@ -149,6 +150,8 @@ class TrialConfig:
         for name, (pattern, remedy) in NAMES.items():
             if not re.fullmatch(pattern, getattr(self, name)):
                 raise ValueError(f"{name}={shown(getattr(self, name))}: is not a valid name; write {remedy}")
+        if self.groups:
+            names_pattern(self.groups)
         for name, (least, most) in LIMITS.items():
             if not least <= (value := getattr(self, name)) <= most:
                 low = "above 0" if value <= 0 < least else f"at least {least:,}"

@@ -7,6 +7,9 @@ A corpus is one file in `datasets/` with a function
 and, if its authors published a split, `published_split(corpus, num_clips, clip_s, file) -> Split`. The file may also
 state what is true of every copy of the corpus, so that a wrong class or split is refused before a folder is named:
 `CLASS_NAMES`, `GROUPS` (the groups of its recordings), and `SPLIT_FILE` (the name of the published split's file).
+
+A corpus whose files have names of a user's choice says `BY_NAMES = True`, takes a third argument `names` in `find`, the
+pattern of those names, and states its `LAYOUT` for the message that all recordings are of one class.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from datasets.engine.words.suggest import did_you_mean, listed
 SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
+TAKEN = ("recording", "published")  # splits of every corpus, so no names of groups
+MAX_PATTERN = 300  # characters of the pattern of files' names
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_PATH = 400  # characters of a path in a message; more than of a value, because a path's end says most
 
@@ -134,32 +139,96 @@ def corpora() -> list[str]:
     return [p.stem for p in files if re.search(r"^def find\(\s*root\b", p.read_text("utf-8"), re.MULTILINE)]
 
 
-def find(name: str, root: Path, classes: Sequence[str] = ()) -> Corpus:
+def find(name: str, root: Path, classes: Sequence[str] = (), groups: str = "") -> Corpus:
     """Finds the recordings of corpus `name` below `root` and checks them against the contract.
 
     Args:
         classes: the classes to keep; empty for all classes of the corpus.
+        groups: the pattern of the files' names, for a corpus that takes one (`BY_NAMES`); empty for none.
 
     Returns:
         The corpus; files whose names no table can hold are among its problems.
 
     Raises:
-        CorpusError: if the folder or a class has no audio, a class is unknown, or two files have one id.
+        CorpusError: if the folder or a class has no audio, a class is unknown, two files have one id, all recordings
+            are of one class though none was chosen, or two classes differ only by case or blanks.
+    """
+    corpus = look(name, root, classes, groups)
+    if wrong := faults(corpus, classes):
+        raise CorpusError(wrong[0])
+    return corpus
+
+
+def look(name: str, root: Path, classes: Sequence[str] = (), groups: str = "") -> Corpus:
+    """The corpus as `find` finds it, before its check by `faults`.
+
+    Raises:
+        CorpusError: if the folder has no audio, a class is unknown, or the corpus takes no `groups`.
     """
     root = folder(root, "--data-root ")
     if not root.is_dir():
         raise CorpusError(f"--data-root {root}: there is no such folder")
-    corpus = _without_unwritable(module(name).find(root, classes))
-    ids = Counter(r.id for r in corpus.recordings)
+    check_groups(name, groups)
+    names = [names_pattern(groups)] if groups else []
+    return _without_unwritable(module(name).find(root, classes, *names))
+
+
+def faults(corpus: Corpus, classes: Sequence[str] = ()) -> list[str]:
+    """The faults that a corpus must not have, each with its remedy; the first is the gravest.
+
+    Args:
+        classes: the classes that were chosen, if any.
+    """
+    found, root = [], corpus.root
+    counts, ids = Counter(r.label for r in corpus.recordings), Counter(r.id for r in corpus.recordings)
     if twice := [r for r in corpus.recordings if ids[r.id] > 1]:
         paths = "\n  ".join(str(r.path) for r in twice[:20])
-        raise CorpusError(f"{root}: these files have the same recording ids; keep one file for each id:\n  {paths}")
-    empty = [c for c in corpus.classes if not any(r.label == c for r in corpus.recordings)]
-    if empty:
+        found.append(f"{root}: these files have the same recording ids; keep one file for each id:\n  {paths}")
+    if empty := [c for c in corpus.classes if not counts[c]]:
         nonempty = [c for c in corpus.classes if c not in empty]
         remedy = f", or choose classes: --classes {','.join(nonempty)}" if len(nonempty) > 1 else ""
-        raise CorpusError(f"{root}: no audio for class {', '.join(empty)}; add recordings{remedy}")
-    return corpus
+        found.append(f"{root}: no audio for class {', '.join(empty)}; add recordings{remedy}")
+    if len(corpus.classes) == 1 and not classes:
+        layout = getattr(module(corpus.name), "LAYOUT", "is --data-root the corpus's own folder?")
+        found.append(f"{root}: all recordings are of class {corpus.classes[0]}; a network needs two classes; {layout}")
+    same: dict[str, list[str]] = {}
+    for label in corpus.classes:
+        same.setdefault(" ".join(label.casefold().split()), []).append(label)
+    for labels in (labels for labels in same.values() if len(labels) > 1):
+        found.append(
+            f"{root}: classes {' and '.join(map(shown, labels))} differ only by case or blanks; give them one name"
+        )
+    return found
+
+
+def check_groups(name: str, groups: str) -> None:
+    """Refuses a pattern of names for a corpus that reads its names itself.
+
+    Raises:
+        CorpusError: with the remedy.
+    """
+    if groups and not getattr(module(name), "BY_NAMES", False):
+        raise CorpusError(f"groups={shown(groups)}: {name} reads its names itself; leave it out, or set corpus=folder")
+
+
+def names_pattern(groups: str) -> re.Pattern[str]:
+    """The pattern of files' names, from a trial's `groups`.
+
+    Raises:
+        CorpusError: if it is no regular expression, names no group, or names one by a word that --split has taken.
+    """
+    example = r"such as '(?P<label>\d)_(?P<speaker>\w+)_'"
+    if len(groups) > MAX_PATTERN or UNWRITABLE.search(groups):
+        raise CorpusError(f"groups={shown(groups)}: write at most {MAX_PATTERN} printable characters, {example}")
+    try:
+        compiled = re.compile(groups)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise CorpusError(f"groups={shown(groups)}: not a regular expression ({error}); write one, {example}") from None
+    if not compiled.groupindex:
+        raise CorpusError(f"groups={shown(groups)}: names no group; name the label and the groups, {example}")
+    if taken := set(TAKEN).intersection(compiled.groupindex):
+        raise CorpusError(f"groups={shown(groups)}: --split has its own {min(taken)}; choose another name")
+    return compiled
 
 
 def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
@@ -171,6 +240,8 @@ def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...
     names = sorted(set(all_classes))
     if unknown := sorted(set(classes) - set(names)):
         near = did_you_mean(names, *unknown)
+        if with_comma := [name for name in names if "," in name]:  # --classes is separated by commas
+            near = f"; a class with a comma, such as {shown(with_comma[0])}, cannot be chosen; give it another name"
         raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(names)}{near}")
     return tuple(sorted(set(classes))) or tuple(names)
 

@@ -21,6 +21,7 @@ class Wanted:
     classes: tuple[str, ...]
     split: str
     clip_s: float
+    groups: str = ""  # the pattern of the files' names, for a corpus that takes one
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def check(wanted: Wanted, split_file: Path | None = None) -> None:
     Raises:
         CorpusError: with the names that exist.
     """
+    corpus.check_groups(wanted.corpus, wanted.groups)
     if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
         corpus.chosen(names, wanted.classes)
     splits.check_name(wanted.split, wanted.corpus, file=split_file)
@@ -73,7 +75,7 @@ def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) ->
     Raises:
         CorpusError: if anything must be fixed first; the message names all bad files at once.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
     return _split(scan.scan(files, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
 
 
@@ -83,7 +85,7 @@ def remembered(wanted: Wanted, source: Source) -> Prepared | None:
     Raises:
         CorpusError: if the folder does not hold this corpus, or the corpus cannot be split this way.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes)
+    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
     past_scan = scan.remembered(files, wanted.clip_s, source.cache_dir)
     return _split(past_scan, wanted, source) if past_scan else None
 

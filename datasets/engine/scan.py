@@ -68,7 +68,7 @@ def scan(
             that cannot be written.
     """
     paths = [r.path for r in corpus.recordings]
-    outcomes = _outcomes(paths, cache_dir, progress or (lambda items, total, what: items))
+    outcomes = examined(paths, cache_dir, progress)
     problems, facts, kept = list(corpus.problems), {}, []
     for recording in corpus.recordings:
         outcome = outcomes[recording.path]
@@ -100,8 +100,14 @@ def remembered(corpus: Corpus, clip_s: float, cache_dir: Path) -> Scan | None:
     return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
 
 
-def _outcomes(paths: Sequence[Path], cache_dir: Path, progress: Progress) -> dict[Path, Outcome]:
+def examined(paths: Sequence[Path], cache_dir: Path, progress: Progress | None = None) -> dict[Path, Outcome]:
+    """The facts of each file, or why it is bad; files that are remembered in `cache_dir` are not read.
+
+    Raises:
+        CorpusError: if the cache folder cannot be written.
+    """
     outcomes = _recall(paths, cache_dir)
+    progress = progress or (lambda items, total, what: items)
     new = [p for p in paths if p not in outcomes]
     if not new:
         return outcomes

@@ -80,6 +80,9 @@ def make(
 ) -> Split:
     """The split `name` of a corpus: 70/10/20, stratified by class, balanced by clips, determined by the sorted ids.
 
+    Groups that have recordings of several classes, such as speakers who all say every word, count for their main class;
+    where that leaves a class with too few groups, all groups are shared out together.
+
     Args:
         num_clips: number of clips of each recording.
         name: "recording"; a group of the corpus, whose members then share a role; or "published", the authors' own.
@@ -99,9 +102,14 @@ def make(
     strata = defaultdict(list)
     for group, members in groups.items():
         strata[_main_class(members, num_clips)].append((group, sum(num_clips[r.id] for r in members)))
+    having = _groups_of_classes(corpus, groups, name)
+    if any(len(strata[label]) < len(ROLES) for label in corpus.classes):
+        tries = (_assign_together(groups, having, num_clips, fit) for fit in (True, False))
+        together = min(tries, key=lambda assigned: _num_missing(assigned, having))  # the first of equals
+        return Split(name, {r.id: role for group, role in together.items() for r in groups[group]})
     roles: dict[str, str] = {}
     for label in corpus.classes:
-        assigned = _assign(label, name, strata.get(label, []))
+        assigned = _assign(strata[label])
         roles |= {r.id: role for group, role in assigned.items() for r in groups[group]}
     return Split(name, roles)
 
@@ -176,7 +184,7 @@ def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
     return min(clips, key=lambda label: (-clips[label], label))
 
 
-def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, str]:
+def _assign(sized: list[tuple[str, int]]) -> dict[str, str]:
     """The roles of the groups of one class: each role has a fixed number of places and a share of the clips to fill.
 
     From the largest group down, each goes to the role that still needs the most clips per free place, among the roles
@@ -184,16 +192,9 @@ def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, st
     the validation role of Passengership gets 15.8 % instead of 10.0 %.
 
     Args:
-        label: the class.
-        name: the split, for messages.
-        sized: each group with its number of clips.
+        sized: each group with its number of clips; at least three.
     """
     places = _places(len(sized))
-    if places is None:
-        unit = "recordings" if name == "recording" else f"{name} groups"
-        raise CorpusError(
-            f"class {label} has {len(sized)} {unit}; a split needs 3; add recordings, or choose --classes"
-        )
     demand = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
     assigned: dict[str, str] = {}
     for group, clips in sorted(sized, key=lambda item: (-item[1], item[0])):
@@ -206,9 +207,69 @@ def _assign(label: str, name: str, sized: list[tuple[str, int]]) -> dict[str, st
     return assigned
 
 
-def _places(count: int) -> dict[str, int] | None:
-    """How many of `count` groups each role gets, at least one each; None if there are too few."""
-    if count < len(ROLES):
-        return None
+def _assign_together(
+    groups: Mapping[str, Sequence[Recording]],
+    having: Mapping[str, Sequence[str]],
+    num_clips: Mapping[str, int],
+    fit: bool,
+) -> dict[str, str]:
+    """The roles of groups that share their classes: fixed numbers of places, as in `_assign`.
+
+    Groups with the rarest class come first, and of those the largest. Each goes to the role that still lacks most of
+    its classes, and among equals to the one that still needs the most clips per free place.
+
+    Args:
+        groups: the recordings of each group.
+        having: the groups that have recordings of each class; at least three.
+        fit: whether to overfill no role where that can be helped; without it, fewer roles lack a class.
+    """
+    places = _places(len(groups))
+    classes_of = {group: {r.label for r in members} for group, members in groups.items()}
+    clips_of = {group: sum(num_clips[r.id] for r in members) for group, members in groups.items()}
+    rarest = {group: min(len(having[label]) for label in labels) for group, labels in classes_of.items()}
+    demand = {role: share * sum(clips_of.values()) for role, share in zip(ROLES, SHARES, strict=True)}
+    lacking = {role: set(having) for role in ROLES}
+    assigned: dict[str, str] = {}
+    for group in sorted(groups, key=lambda g: (rarest[g], -clips_of[g], g)):
+        labels = classes_of[group]
+        free = [role for role in ROLES if places[role]]
+        free = [role for role in free if fit and demand[role] >= clips_of[group]] or free
+        role = max(free, key=lambda role: (len(lacking[role] & labels), demand[role] / places[role]))
+        assigned[group] = role
+        places[role] -= 1
+        demand[role] -= clips_of[group]
+        lacking[role] -= labels
+    return assigned
+
+
+def _groups_of_classes(corpus: Corpus, groups: Mapping[str, Sequence[Recording]], name: str) -> dict[str, list[str]]:
+    """The groups that have recordings of each class, at least three.
+
+    Args:
+        name: the split, for messages.
+
+    Raises:
+        CorpusError: if a class has fewer.
+    """
+    having: dict[str, list[str]] = {label: [] for label in corpus.classes}
+    for group, members in groups.items():
+        for label in {r.label for r in members}:
+            having[label].append(group)
+    for label, sharing in having.items():
+        if len(sharing) < len(ROLES):
+            unit = "recordings" if name == "recording" else f"{name} groups"
+            raise CorpusError(
+                f"class {label} has {len(sharing)} {unit}; a split needs 3; add recordings, or choose --classes"
+            )
+    return having
+
+
+def _num_missing(assigned: Mapping[str, str], having: Mapping[str, Sequence[str]]) -> int:
+    """How many classes the roles lack."""
+    return sum(len(ROLES) - len({assigned[group] for group in sharing}) for sharing in having.values())
+
+
+def _places(count: int) -> dict[str, int]:
+    """How many of `count` groups, at least three, each role gets: at least one each."""
     validation, test = (max(1, round(share * count)) for share in SHARES[1:])
     return dict(zip(ROLES, (count - validation - test, validation, test), strict=True))

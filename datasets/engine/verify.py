@@ -72,9 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
     parser.add_argument("--cache-dir", required=True, metavar="DIR", help="where sweeps keep their cache")
     parser.add_argument("--classes", default="", metavar="A,B", help="if only these classes are there")
+    parser.add_argument("--groups", default="", metavar="REGEX", help="as the study has it")
     args = parser.parse_args(argv)
     try:
-        corpus = find(args.corpus, args.data_root, [name for name in args.classes.split(",") if name])
+        corpus = find(args.corpus, args.data_root, [name for name in args.classes.split(",") if name], args.groups)
         cache_dir = folder(args.cache_dir, "--cache-dir ")
         problems = [*verify(corpus, cache_dir), *damaged_entries(cache_dir)]
     except Refusal as error:

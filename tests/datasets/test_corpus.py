@@ -41,7 +41,12 @@ def _esc50(root: Path, write_wav: WriteWav) -> None:
     write_esc50(root, num_per_class=3, num_classes=2, rate_hz=16_000)
 
 
-WRITERS = {"deepship tree": _deepship, "deepship flat": _deepship_flat, "esc50": _esc50}
+def _folder(root: Path, write_wav: WriteWav) -> None:
+    for seed in range(12):
+        write_wav(root / ("a cat", "Hünde, große")[seed % 2] / f"speaker {seed // 4}" / f"{seed}.wav", seed=seed)
+
+
+WRITERS = {"deepship tree": _deepship, "deepship flat": _deepship_flat, "esc50": _esc50, "folder": _folder}
 
 
 @pytest.fixture(scope="module", params=WRITERS)

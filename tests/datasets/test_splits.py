@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,36 @@ def test_a_role_without_a_class_is_refused() -> None:
     roles = {f"Cargo/{k}": role for k, role in enumerate(ROLES)} | {f"Tug/{k}": "train" for k in range(3)}
     with pytest.raises(CorpusError, match="split=recording: no Tug in validation; add recordings, or choose --classes"):
         splits.check(Split("recording", roles), corpus, no_hashes(corpus))
+
+
+class TestGroupsOfManyClasses:
+    """Speakers who all say every word: no group counts for one class alone."""
+
+    @staticmethod
+    def corpus(num_groups: int, labels_of: Callable[[int], str]) -> Corpus:
+        """Groups g0, g1, ...; a recording for each letter that `labels_of` gives a group."""
+        return corpus_of(
+            [(f"{label}/{group}", label, f"g{group}") for group in range(num_groups) for label in labels_of(group)]
+        )
+
+    def test_they_are_shared_out_together(self) -> None:
+        """Six of them, as 4, 1 and 1; each role has every class and no group stands in two."""
+        corpus = self.corpus(6, lambda group: "abcdefghij")
+        split = splits.make(corpus, dict.fromkeys((r.id for r in corpus.recordings), 5), "vessel")
+        roles = {r.groups["vessel"]: split.roles[r.id] for r in corpus.recordings}
+        assert Counter(roles.values()) == {"train": 4, "validation": 1, "test": 1}
+        splits.check(split, corpus, no_hashes(corpus))
+
+    def test_a_rare_class_is_in_every_role(self) -> None:
+        """Three of twenty groups have it: they go to three roles."""
+        corpus = self.corpus(20, lambda group: "abz" if group < 3 else "ab")
+        split = splits.make(corpus, dict.fromkeys((r.id for r in corpus.recordings), 1), "vessel")
+        assert {split.roles[r.id] for r in corpus.recordings if r.label == "z"} == set(ROLES)
+        splits.check(split, corpus, no_hashes(corpus))
+        assert [files for files, _ in split.counts(dict.fromkeys(split.roles, 1)).values()] == [29, 5, 9]
+
+    def test_too_few_are_still_refused(self) -> None:
+        """A class that two groups have cannot be in three roles."""
+        corpus = self.corpus(20, lambda group: "abz" if group < 2 else "ab")
+        with pytest.raises(CorpusError, match="class z has 2 vessel groups; a split needs 3"):
+            splits.make(corpus, dict.fromkeys((r.id for r in corpus.recordings), 1), "vessel")

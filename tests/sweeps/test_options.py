@@ -35,6 +35,7 @@ def parse(*words: str) -> Options:
         ("--seeds", "1-3,7"),
         ("--limit", "2"),
         ("--classes", "Tug,Cargo", "--split", "vessel"),
+        ("--set", "corpus=folder", "--groups", r"(?P<label>\d)_(?P<speaker>\w+)_"),
         ("--set", "epochs=2", "--set", "clip_s=2.5", "--seeds", "9"),
         ("--storage", "/data/my results", "--store", "http://server:5000"),
         ("--set", "classes=Cargo,Tug", "--limit", "1"),

@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {  # another value for every field
     "augment": "none",
     "seed": 2,
     "classes": "Cargo,Tug",
+    "groups": "(?P<label>.)",
     "split": "vessel",
     "clip_s": 4.0,
     "scale": "pcm",
@@ -74,6 +75,7 @@ def test_defaults_are_pinned() -> None:
     defaults = {f.name: f.default for f in dataclasses.fields(TrialConfig) if f.default is not dataclasses.MISSING}
     assert defaults == {
         "classes": "",
+        "groups": "",
         "split": "recording",
         "scale": "pcm",
         "weights": "none",
@@ -357,7 +359,12 @@ class TestChanges:
 
     def test_only_asks_by_it(self) -> None:
         """Each aspect gives its fields in order; with `all_but` they make up all fields."""
-        assert dict(BASE.only(DATA, CLIPS)) == {"corpus": "deepship", "classes": "", "clip_s": BASE.clip_s}
+        assert dict(BASE.only(DATA, CLIPS)) == {
+            "corpus": "deepship",
+            "classes": "",
+            "groups": "",
+            "clip_s": BASE.clip_s,
+        }
         assert dict(BASE.only(START)).keys() == {"backbone", "pretrain_hz", "weights"}
         assert dict([*BASE.only(DATA, CHANCE), *BASE.all_but(DATA, CHANCE)]) == BASE.to_dict()
 

@@ -148,6 +148,9 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split", help="recording, published, or a group that no two roles may share (vessel, day, ...)"
     )
+    group.add_argument(
+        "--groups", metavar="REGEX", help=r"label and groups in the files' names, '(?P<label>\d)_(?P<speaker>\w+)_'"
+    )
     group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
     group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"

@@ -38,6 +38,7 @@ class Options:
     # The plan: part of every trial's identity.
     classes: str | None = None
     split: str | None = None
+    groups: str | None = None
     seeds: str | None = None  # as they were written: an error repeats them
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
@@ -79,7 +80,7 @@ class Options:
         Raises:
             ValueError: if one is set twice, or is none of a trial's.
         """
-        words = [("classes", self.classes), ("split", self.split)]
+        words = [("classes", self.classes), ("split", self.split), ("groups", self.groups)]
         return parse_fields([*(f"{name}={value}" for name, value in words if value is not None), *self.set])
 
     @property
@@ -159,6 +160,7 @@ class Options:
         words: list[tuple[str, object]] = [
             ("--classes", self.classes),
             ("--split", self.split),
+            ("--groups", self.groups),
             ("--seeds", self.seeds),
             ("--limit", self.limit),
             *(("--set", word) for word in self.set),

@@ -1,0 +1,269 @@
+"""Shows how a corpus is understood before anything is trained: classes, groups, faults, and the ways to split it.
+
+python -m datasets.check folder --data-root ~/MyCalls
+python -m datasets.check folder --data-root DIR --groups '(?P<label>\\d)_(?P<speaker>\\w+)_'
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+
+from datasets.engine import splits
+from datasets.engine.corpus import Corpus, CorpusError, Recording, faults, folder, look, module, shown
+from datasets.engine.decoding.audio import AudioFacts
+from datasets.engine.refusal import Refusal
+from datasets.engine.scan import Scan, examined
+from datasets.engine.splits import ROLES
+from datasets.engine.words.columns import aligned
+from datasets.engine.words.flags import Flags
+
+MOST = 20  # rows of a list; the rest is counted
+MOST_ODD = 6  # files named for one oddness
+
+
+@dataclass(frozen=True)
+class Found:
+    """A corpus, the facts of its readable files, and what is wrong."""
+
+    corpus: Corpus
+    facts: Mapping[str, AudioFacts]  # by recording id
+    bad: Mapping[Path, str]  # the reason, by path
+    faults: Sequence[str]
+    clip_s: float  # 0 for the length that every readable file has
+
+    @cached_property
+    def good(self) -> Corpus:
+        """The corpus without its unreadable files."""
+        return replace(self.corpus, recordings=tuple(r for r in self.corpus.recordings if r.id in self.facts))
+
+    @cached_property
+    def clip(self) -> float:
+        """The length of a clip [s]: the one asked for, or the shortest file's, rounded down to two digits."""
+        shortest = min((f.duration_s for f in self.facts.values()), default=1.0)
+        unit = 10.0 ** (math.floor(math.log10(shortest)) - 1)
+        return self.clip_s or round(math.floor(shortest / unit + 1e-6) * unit, 9)
+
+    @cached_property
+    def num_clips(self) -> dict[str, int]:
+        """The number of whole clips in each file."""
+        return Scan(self.good, dict(self.facts)).num_clips(self.clip)
+
+    @cached_property
+    def short(self) -> list[Recording]:
+        """The files that are shorter than a clip, which a study refuses."""
+        return [r for r in self.good.recordings if not self.num_clips[r.id]]
+
+
+def found(corpus: Corpus, classes: Sequence[str], cache_dir: Path, clip_s: float = 0.0) -> Found:
+    """Reads every file of a corpus.
+
+    Args:
+        classes: the classes that were chosen, if any.
+        clip_s: the length of a clip [s]; 0 for the length that every readable file has.
+
+    Raises:
+        CorpusError: if the cache folder cannot be written.
+    """
+    outcomes = examined([r.path for r in corpus.recordings], cache_dir)
+    facts = {r.id: f for r in corpus.recordings if isinstance(f := outcomes[r.path], AudioFacts)}
+    bad = {p.path: p.reason for p in corpus.problems}
+    bad |= {path: reason for path, reason in outcomes.items() if isinstance(reason, str)}
+    return Found(corpus, facts, bad, faults(corpus, classes), clip_s)
+
+
+def page(it: Found, words: Sequence[str] = ()) -> str:
+    """The page: all that was understood, in 80 columns; only paths and commands may be longer.
+
+    Args:
+        words: the flags of a study that name this corpus.
+    """
+    parts = [aligned(list(_summary(it))), aligned(list(_classes(it)))]
+    if it.good.group_names:
+        parts.append(aligned(list(_groups(it))))
+    possible, impossible = _splits(it)
+    odd = [*it.faults, *_odd(it)]
+    if odd:
+        parts.append("odd\n" + aligned([("  -", line) for line in odd]))
+    if it.corpus.notes:
+        parts.append("notes\n" + aligned([("  -", line) for line in it.corpus.notes]))
+    if rows := [*possible, *impossible]:
+        parts.append("splits (70/10/20 of the clips)\n" + aligned(rows))
+    ways = [head.removeprefix("  --split ") for head, _ in possible]
+    parts.append("\n".join(_remedy(it, words, ways)))
+    return "\n\n".join(parts)
+
+
+def _summary(it: Found) -> Iterator[tuple[str, str]]:
+    """The corpus as a whole: place, numbers, durations, rates and formats."""
+    lengths = sorted(f.duration_s for f in it.facts.values())
+    yield it.corpus.name, str(it.corpus.root)
+    yield "files", f"{len(it.corpus.recordings):,} of {len(it.corpus.classes)} classes; {len(lengths):,} can be read"
+    if not lengths:
+        return
+    yield (
+        "durations",
+        f"{lengths[0]:.2f} to {lengths[-1]:.2f} s, median {median(lengths):.2f} s, {sum(lengths) / 3600:.2f} h in all",
+    )
+    per_clip = "as asked" if it.clip_s else "at most this, for every file to have one"
+    yield "clips", f"{sum(it.num_clips.values()):,} of {it.clip:g} s ({per_clip})"
+    yield "rates", _counted(f"{f.rate_hz} Hz" for f in it.facts.values())
+    yield "formats", _counted(r.path.suffix.lower().lstrip(".") for r in it.good.recordings)
+    yield "channels", _counted(str(f.num_channels) for f in it.facts.values())
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values).most_common()
+    return next(iter(counts))[0] if len(counts) == 1 else ", ".join(f"{number:,} {value}" for value, number in counts)
+
+
+def _classes(it: Found) -> Iterator[tuple[str, ...]]:
+    """A row for each class: its files, clips and length."""
+    yield "class", "files", "clips", "seconds"
+    of_class = defaultdict(list)
+    for recording in it.good.recordings:
+        of_class[recording.label].append(recording.id)
+    every = Counter(r.label for r in it.corpus.recordings)
+    for label in it.corpus.classes[:MOST]:
+        ids = of_class[label]
+        clips, seconds = sum(it.num_clips[i] for i in ids), sum(it.facts[i].duration_s for i in ids)
+        yield shown(label, 30).strip("'\""), f"{every[label]:,}", f"{clips:,}", f"{seconds:,.1f}"
+    if (more := len(it.corpus.classes) - MOST) > 0:
+        yield f"and {more} more", "", "", ""
+
+
+def _groups(it: Found) -> Iterator[tuple[str, ...]]:
+    """A row for each group: its values, and how many would stand in two roles if files were split one by one."""
+    try:
+        roles: Mapping[str, str] = splits.make(it.good, it.num_clips, clip_s=it.clip).roles
+    except CorpusError:
+        roles = {}
+    yield "group", "values", "files of one", "in two roles by --split recording"
+    for name in it.good.group_names[:MOST]:
+        members = defaultdict(list)
+        for recording in it.good.recordings:
+            members[recording.groups[name]].append(recording.id)
+        sizes = sorted(map(len, members.values()))
+        size = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
+        straddling = sum(len({roles[i] for i in ids}) > 1 for ids in members.values()) if roles else "unknown"
+        yield shown(name, 30).strip("'\""), f"{len(members):,}", size, str(straddling)
+
+
+def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The ways to split the readable files, each with the size of the roles; and the impossible ones, with the reason.
+
+    What only a study can try, a published split by the authors' file, is left out.
+    """
+    corpus_module = module(it.corpus.name)
+    published = hasattr(corpus_module, "published_split") and not getattr(corpus_module, "SPLIT_FILE", "")
+    possible, impossible = [], []
+    whole = replace(it.good, recordings=tuple(r for r in it.good.recordings if it.num_clips[r.id]))
+    for name in ("recording", *whole.group_names[:MOST], *["published"] * published):
+        try:
+            split = splits.make(whole, it.num_clips, name, it.clip)
+            splits.check(split, whole, {i: f.sha256 for i, f in it.facts.items()})
+        except CorpusError as error:
+            impossible.append((f"  not {name}", str(error).replace(f"split={name}: ", "")))
+            continue
+        counts = split.counts(it.num_clips)
+        sizes = "; ".join(f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items())
+        possible.append((f"  --split {name}", sizes))
+    return possible, impossible
+
+
+def _odd(it: Found) -> Iterator[str]:
+    """Lines on all that is bad or seldom meant."""
+    for path, reason in list(it.bad.items())[:MOST]:
+        yield f"bad file {path}: {reason}"
+    if (more := len(it.bad) - MOST) > 0:
+        yield f"and {more} more bad files"
+    if it.short:
+        yield f"{_some(it.short)} shorter than a clip of {it.clip:g} s, and so bad; choose a shorter clip_s"
+    counts = Counter(r.label for r in it.corpus.recordings)
+    if few := [label for label in it.corpus.classes if 0 < counts[label] < len(ROLES)]:
+        yield f"class {', '.join(f'{label} ({counts[label]})' for label in few)} has fewer files than there are roles"
+    if commas := [label for label in it.corpus.classes if "," in label]:
+        yield f"class {shown(commas[0])} has a comma, so --classes cannot name it; give it another name"
+    if len(rates := {f.rate_hz for f in it.facts.values()}) > 1:
+        yield f"{len(rates)} sampling rates: a network may learn the rate instead of the class"
+    if len(formats := {r.path.suffix.lower() for r in it.good.recordings}) > 1:
+        yield f"{len(formats)} formats ({', '.join(sorted(formats))}): lossy ones may give a class away"
+    same = defaultdict(list)
+    for recording in it.good.recordings:
+        same[it.facts[recording.id].sha256].append(recording)
+    twins = [recording for members in same.values() if len(members) > 1 for recording in members]
+    if twins:
+        yield f"{_some(twins)} the same audio as another; a split refuses it in two roles; keep one of each"
+
+
+def _some(recordings: Sequence[Recording]) -> str:
+    first = ", ".join(r.id for r in recordings[:MOST_ODD])
+    more = f" and {len(recordings) - MOST_ODD} more" if len(recordings) > MOST_ODD else ""
+    return f"{len(recordings)} files ({first}{more}) are" if len(recordings) > 1 else f"1 file ({first}) is"
+
+
+def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[str]:
+    """The steps to take first, or the command of a study on this corpus."""
+    if usable(it) and ways:
+        yield "a study on it:"
+        clip = ["--set", f"clip_s={it.clip:g}", "--split", ways[-1]]
+        yield f"    python -m sweeps.STUDY {shlex.join([*words, *clip])}"
+        return
+    yield "to do first:"
+    if it.faults:
+        yield "  - fix the folder: a study refuses it for the first line under odd"
+    if it.bad:
+        yield "  - fix or remove the bad files, or leave them out: --bad-files drop"
+    if it.short:
+        yield f"  - choose a clip_s of at most {replace(it, clip_s=0.0).clip:g}, or leave short files out"
+    if not ways:
+        yield "  - make a split possible: the lines under splits say what each lacks"
+
+
+def usable(it: Found) -> bool:
+    """Whether a study takes the corpus as it is."""
+    return not (it.faults or it.bad or it.short)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the page of a corpus.
+
+    Returns:
+        The exit code: 0 if a study takes the corpus as it is, 1 if something must be fixed first, 2 if it is refused.
+    """
+    parser = Flags("python -m datasets.check", __doc__)
+    parser.add_argument("corpus", metavar="CORPUS", help="folder, deepship, esc50, ...")
+    parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
+    parser.add_argument("--classes", default="", metavar="A,B", help="only these classes")
+    parser.add_argument("--groups", default="", metavar="REGEX", help="label and groups in the files' names")
+    parser.add_argument("--clip-s", type=float, metavar="S", help="length of a clip (default: what every file has)")
+    parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
+    args = parser.parse_args(argv)
+    classes = [name for name in map(str.strip, args.classes.split(",")) if name]
+    try:
+        if args.clip_s is not None and not 0 < args.clip_s <= 3_600:
+            raise Refusal(f"--clip-s {args.clip_s}: must be above 0 and at most 3,600")
+        corpus = look(args.corpus, args.data_root, classes, args.groups)
+        with tempfile.TemporaryDirectory() as empty:
+            cache_dir = folder(args.cache_dir, "--cache-dir ") if args.cache_dir else Path(empty)
+            it = found(corpus, classes, cache_dir, args.clip_s or 0.0)
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        return 2
+    words = ["--data-root", str(corpus.root), "--set", f"corpus={args.corpus}"]
+    words += ["--classes", args.classes] * bool(classes)
+    words += ["--groups", args.groups] * bool(args.groups)
+    print(page(it, words))
+    return 0 if usable(it) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
