@@ -220,6 +220,15 @@ def test_a_network_that_is_not_known_cannot_be_narrowed() -> None:
         config("resnet18.a1_in1k", weights="none", width=0.5)
 
 
+def test_another_tag_is_the_same_architecture() -> None:
+    """It can be made as narrow, and needs as many frames; what it was pre-trained on is its own."""
+    first, second = (config(f"resnet50.{tag}", weights="none", width=1 / 8) for tag in ("a1_in1k", "tv_in1k"))
+    assert second.card.min_samples == first.card.min_samples
+    assert second.card.passport != first.card.passport
+    short = config("densenet201.tv_in1k", weights="none").card.min_samples
+    assert config("densenet201.ra_in1k", weights="none").card.min_samples == short > 0
+
+
 class TestVisionTransformers:
     NAME = "vit_tiny_patch16_224.augreg_in21k"
 

@@ -71,19 +71,22 @@ def card(backbone: str, pretrain_hz: int) -> Card:
         )
     if pretrain_hz not in FRONT_ENDS:
         raise ValueError(f"pretrain_hz={pretrain_hz}: there are front ends of {', '.join(map(str, FRONT_ENDS))} Hz")
-    unknown = (f"as timm's tag says: {name.partition('.')[2]}", "licence: see the page", None, 1)
-    pretrained_on, licence, num_parameters, min_frames = KNOWN.get(name, unknown)
+    architecture, _, tag = name.partition(".")
+    # Another tag is the same architecture, with other weights, and perhaps with another number of classes.
+    min_frames = next((known[3] for key, known in KNOWN.items() if key.startswith(f"{architecture}.")), None)
+    unknown = (f"as timm's tag says: {tag}", "licence: see the page", None, 1)
+    pretrained_on, licence, num_parameters, _ = KNOWN.get(name, unknown)
     return Card(
         backbone=backbone,
         pretrain_hz=pretrain_hz,
         inputs=("logmel",),
         front_end=FRONT_ENDS[pretrain_hz],
-        min_samples=(min_frames - 1) * FRONT_ENDS[pretrain_hz].hop,
+        min_samples=((min_frames or 1) - 1) * FRONT_ENDS[pretrain_hz].hop,
         num_parameters=num_parameters,
         bytes_per_cell=BYTES_PER_CELL,
         passport=_passport(name, pretrained_on, licence),
         input_norms=("batch", "standard", "none"),
-        scalable=name in KNOWN,
+        scalable=min_frames is not None,
     )
 
 
