@@ -103,10 +103,10 @@ def _named(items: Sequence[_Item], names: re.Pattern[str] | None) -> tuple[list[
 
 def _recording(item: _Item, names: re.Pattern[str] | None) -> Recording | None:
     """A recording, or None if its name does not fit; what a name says goes before what table and folders say."""
-    found = names.match(PurePosixPath(item.name).name) if names else None
-    if names and not found:
+    match = names.match(PurePosixPath(item.name).name) if names else None
+    if names and not match:
         return None
-    told = {name: value for name, value in (found.groupdict() if found else {}).items() if value}
+    told = {name: value for name, value in (match.groupdict() if match else {}).items() if value}
     label = told.pop("label", item.label)
     return Recording(str(PurePosixPath(item.name).with_suffix("")), item.path, label, item.groups | told)
 
@@ -148,12 +148,12 @@ def _unread(root: Path) -> list[str]:
 def _table(root: Path) -> Path | None:
     """The table of the corpus: metadata.*, or the only other table with a column file_name; None if there is none."""
     tables = sorted(p for p in root.iterdir() if p.suffix.lower() in TABLES and not p.name.startswith("."))
-    found = [p for p in tables if p.stem == "metadata"] or [p for p in tables if _names_files(p)]
-    if len(found) > 1:
+    candidates = [p for p in tables if p.stem == "metadata"] or [p for p in tables if _names_files(p)]
+    if len(candidates) > 1:
         raise CorpusError(
-            f"{root}: {' and '.join(p.name for p in found)} are both tables of files; keep one, as metadata.csv"
+            f"{root}: {' and '.join(p.name for p in candidates)} are both tables of files; keep one, as metadata.csv"
         )
-    return found[0] if found else None
+    return candidates[0] if candidates else None
 
 
 def _names_files(path: Path) -> bool:

@@ -58,8 +58,8 @@ def told(house: Path, *words: str) -> str:
 
 
 def test_the_page_has_a_file_for_each_idea() -> None:
-    """In the folders of a score, a corpus, a backbone, a study and its report."""
-    folders = ["trainable/scores", "datasets", "trainable/backbones", "sweeps", "analysis"]
+    """The folders are those of a score, a corpus, its writer, a backbone, a study and its report."""
+    folders = ["trainable/scores", "datasets", "datasets/synthetic", "trainable/backbones", "sweeps", "analysis"]
     assert [Path(name).parent.as_posix() for name, _ in FILES] == folders
 
 
@@ -73,6 +73,19 @@ def test_its_study_is_planned(house: Path, calls: Path, tmp_path: Path) -> None:
     said = told(house, "-m", "sweeps.tiny_rates", "--dry-run", "--data-root", str(calls), "--storage", str(tmp_path))
     assert "12 planned" in said
     assert "tiny/two" in said
+
+
+def test_its_study_has_a_miniature(house: Path, tmp_path: Path) -> None:
+    """The corpus is invented by its writer, and understood by its reader."""
+    said = told(house, "-m", "sweeps.tiny_rates", "--small", "--dry-run", "--storage", str(tmp_path))
+    assert "sweep    tiny_rates_small" in said
+    assert "48 calls" in told(
+        house, "-m", "datasets.synthetic", "calls", str(tmp_path / "c"), "--calls-per-animal", "2"
+    )
+    page = told(
+        house, "-m", "datasets.check", "calls", "--data-root", str(tmp_path / "c"), "--cache-dir", str(tmp_path)
+    )
+    assert "animal" in page
 
 
 def test_a_trial_of_it_learns(house: Path, calls: Path, tmp_path: Path) -> None:

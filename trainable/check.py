@@ -110,15 +110,15 @@ def gradients(trial: TrialConfig) -> str:
     """Gradients reach every parameter, and are finite."""
     network = build(trial).train()
     network(noise(trial)).square().sum().backward()
-    found = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
-    if without := [name for name, grad in found.items() if grad is None]:
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
+    if without := [name for name, grad in gradients.items() if grad is None]:
         raise Wrong(f"none at {', '.join(without[:3])}")
-    if wrong := [name for name, grad in found.items() if grad is not None and not grad.isfinite().all()]:
+    if wrong := [name for name, grad in gradients.items() if grad is not None and not grad.isfinite().all()]:
         raise Wrong(f"not finite at {', '.join(wrong[:3])}")
     convolutions = [m.weight.grad for m in network.modules() if isinstance(m, nn.Conv1d | nn.Conv2d)]
     if convolutions and (convolutions[0] is None or not convolutions[0].any()):
         raise Wrong("the first convolution learns nothing")
-    return f"reach all of {len(found)} tensors, {sum(p.numel() for p in network.parameters()):,} parameters"
+    return f"reach all of {len(gradients)} tensors, {sum(p.numel() for p in network.parameters()):,} parameters"
 
 
 def randomness(trial: TrialConfig) -> str:

@@ -39,13 +39,13 @@ def cards(backbone: str, pretrain_hz: int | None = None) -> list[Card]:
     """
     try:
         family = module(backbone)
-        found = names.cards(family, backbone) if pretrain_hz is None else [family.card(backbone, pretrain_hz)]
-        if not found:
+        choices = names.cards(family, backbone) if pretrain_hz is None else [family.card(backbone, pretrain_hz)]
+        if not choices:
             family.card(backbone, names.RATES_HZ[0])  # which tells why there is none
     except ValueError as error:
         raise ValueError(f"{error}{names.near(backbone)}") from None
-    by_file = {card.passport.file: card for card in found}
-    if not any(card.passport.command for card in found):
+    by_file = {card.passport.file: card for card in choices}
+    if not any(card.passport.command for card in choices):
         raise ValueError(f"backbone={backbone!r}: nothing was published for it; it takes weights=none")
     return list(by_file.values())
 
@@ -59,9 +59,9 @@ def fetch(card: Card, weights_dir: Path) -> Path:
     """
     passport = card.passport
     path = weights_dir / passport.file
-    if found := weights.at_hand(passport, weights_dir):
-        verify(card, found)
-        return found
+    if existing := weights.at_hand(passport, weights_dir):
+        verify(card, existing)
+        return existing
     part = path.with_name(f"{path.name}.part")
     weights_dir.mkdir(parents=True, exist_ok=True)
     if not _is_whole(card, part):
@@ -72,8 +72,8 @@ def fetch(card: Card, weights_dir: Path) -> Path:
     if part.is_file():
         verify(card, part)
         part.replace(path)
-    if found := weights.at_hand(passport, weights_dir):
-        return found
+    if existing := weights.at_hand(passport, weights_dir):
+        return existing
     raise weights.missing(card, path)
 
 

@@ -159,19 +159,19 @@ def parser(sweep: Sweep, question: str) -> Flags:
     name = f"analysis.{sweep.study}"
     started = getattr(sys.modules["__main__"].__spec__, "name", "")
     about = sys.modules["__main__"].__doc__ if started == name else question
-    found = Flags(f"python -m {name}", about, usage="%(prog)s [FLAG ...]")
-    add_plan_flags(found)
-    add_store_flags(found)
-    found.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
-    found.add_argument(
+    flags = Flags(f"python -m {name}", about, usage="%(prog)s [FLAG ...]")
+    add_plan_flags(flags)
+    add_store_flags(flags)
+    flags.add_argument("--data", default="", metavar="SHA", help="only runs whose data or split hash begins so")
+    flags.add_argument(
         "--accept-mixed",
         action="append",
         default=[],
         choices=MADE_BY,
         help="let trials share a table that different code or versions of packages made; the table says so",
     )
-    found.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
-    found.add_argument(
+    flags.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
+    flags.add_argument(
         "--margin", type=points, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
     )
-    return found
+    return flags

@@ -47,12 +47,12 @@ def rows(study: str | Sweep, *, data: str = "", accept_mixed: Collection[str] = 
         ValueError: if there is no such study or flag, no run is of one of its trials, or runs must not share a table.
         StoreError: if the store cannot be read.
     """
-    found = _found(study, data, accept_mixed, flags)
-    table, trials = found.table, found.sweep.trials
-    its = [found.finished.get(trial.key) for trial in trials]
-    table["ended"] = pd.to_datetime([run.ended_unix_s if run else np.nan for run in its], unit="s", utc=True)
-    table["took_s"] = [run.took_s if run else np.nan for run in its]
-    table["folder"] = [_folder(trial, run, found.options) for trial, run in zip(trials, its, strict=True)]
+    of_study = _runs_of(study, data, accept_mixed, flags)
+    table, trials = of_study.table, of_study.sweep.trials
+    runs = [of_study.finished.get(trial.key) for trial in trials]
+    table["ended"] = pd.to_datetime([run.ended_unix_s if run else np.nan for run in runs], unit="s", utc=True)
+    table["took_s"] = [run.took_s if run else np.nan for run in runs]
+    table["folder"] = [_folder(trial, run, of_study.options) for trial, run in zip(trials, runs, strict=True)]
     scores = [name for name in table if name in trials[0].metrics]
     first = ["key", "status", *differing(trials), *scores, "ended", "took_s", "folder"]
     return table[[*first, *(name for name in table if name not in {*first, "config"})]]
@@ -80,11 +80,11 @@ def predictions(
         ValueError: as of `rows`, or if no trial has finished, or predictions are damaged or not those of a run's score.
         StoreError: if the store cannot be read, or predictions are gone.
     """
-    found = _found(study, data, accept_mixed, flags)
-    if not found.finished:
-        raise ValueError(f"no trial of sweep {found.sweep.name} has finished yet")
-    varying = list(dict.fromkeys([*differing(found.sweep.trials), "seed"]))
-    its = [(trial, found.finished[trial.key]) for trial in found.sweep.trials if trial.key in found.finished]
+    of_study = _runs_of(study, data, accept_mixed, flags)
+    if not of_study.finished:
+        raise ValueError(f"no trial of sweep {of_study.sweep.name} has finished yet")
+    varying = list(dict.fromkeys([*differing(of_study.sweep.trials), "seed"]))
+    its = [(trial, of_study.finished[trial.key]) for trial in of_study.sweep.trials if trial.key in of_study.finished]
     table = pd.concat([_said(trial, run, varying) for trial, run in its], ignore_index=True)
     words = [
         name for name in ("key", *varying, "recording", "label", "predicted") if table[name].dtype.kind not in "if"
@@ -93,7 +93,7 @@ def predictions(
 
 
 @dataclass(frozen=True)
-class _Found:
+class _StudyRuns:
     """A plan and its runs in a store."""
 
     sweep: Sweep
@@ -102,14 +102,14 @@ class _Found:
     finished: Mapping[str, Run]  # by key
 
 
-def _found(study: str | Sweep, data: str, accept_mixed: Collection[str], flags: Mapping[str, object]) -> _Found:
+def _runs_of(study: str | Sweep, data: str, accept_mixed: Collection[str], flags: Mapping[str, object]) -> _StudyRuns:
     planned, options = _study(study) if isinstance(study, str) else study, _options(flags)
     sweep = options.planned(planned)
     runs = read_runs(options.store_uri)
     table = table_rows(sweep, runs, data, accept_mixed)
     if (table["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
-    return _Found(sweep, options, table, finished_runs(sweep, runs, data))
+    return _StudyRuns(sweep, options, table, finished_runs(sweep, runs, data))
 
 
 def _study(name: str) -> Sweep:

@@ -121,19 +121,20 @@ def read_predictions(run: Run) -> Predictions:
         "sweep again"
     )
     try:
-        found = _load(path)
+        predictions = _load(path)
     except UNREADABLE as error:
         raise ValueError(f"run {run.run_id} ({run.key}): cannot read {path} ({error}); {remedy}") from error
     named = run.params.get("scores", FIELDS["scores"].default)
     score: Any = next(iter(several("scores", FIELDS["scores"].metadata["folder"], named)))  # the main one
-    given, stated = score.of(found.logits, found.labels, found.recording), run.metrics[f"test_{score.name}"]
-    if abs(given - stated) > 0.5 / len(found.labels):  # less than a clip apart is float32 rounding
+    given = score.of(predictions.logits, predictions.labels, predictions.recording)
+    stated = run.metrics[f"test_{score.name}"]
+    if abs(given - stated) > 0.5 / len(predictions.labels):  # less than a clip apart is float32 rounding
         article = "an" if score.title[0] in "aeiou" else "a"
         raise ValueError(
             f"run {run.run_id} ({run.key}): {path} gives {article} {score.title} of {given:.6f}, "
             f"the run states {stated:.6f}; {remedy}"
         )
-    return found
+    return predictions
 
 
 def held(sweep: Sweep, runs: Sequence[Run]) -> str:
@@ -156,8 +157,8 @@ def _text(run: Run, name: str, base: dict[str, Value]) -> str | None:
     slot = name.partition(".")[0]
     if name in run.params or run.params.get(slot) != base[slot]:
         return run.params.get(name)
-    found = by_default({slot: base[slot]}).get(name)
-    return None if found is None else str(found)
+    default = by_default({slot: base[slot]}).get(name)
+    return None if default is None else str(default)
 
 
 def _setting(name: str, run: Run, base: dict[str, Value]) -> str:

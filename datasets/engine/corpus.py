@@ -179,26 +179,26 @@ def faults(corpus: Corpus, classes: Sequence[str] = ()) -> list[str]:
     Args:
         classes: the classes that were chosen, if any.
     """
-    found, root = [], corpus.root
+    lines, root = [], corpus.root
     counts, ids = Counter(r.label for r in corpus.recordings), Counter(r.id for r in corpus.recordings)
     if twice := [r for r in corpus.recordings if ids[r.id] > 1]:
         paths = "\n  ".join(str(r.path) for r in twice[:20])
-        found.append(f"{root}: these files have the same recording ids; keep one file for each id:\n  {paths}")
+        lines.append(f"{root}: these files have the same recording ids; keep one file for each id:\n  {paths}")
     if empty := [c for c in corpus.classes if not counts[c]]:
         nonempty = [c for c in corpus.classes if c not in empty]
         remedy = f", or choose classes: --classes {','.join(nonempty)}" if len(nonempty) > 1 else ""
-        found.append(f"{root}: no audio for class {', '.join(empty)}; add recordings{remedy}")
+        lines.append(f"{root}: no audio for class {', '.join(empty)}; add recordings{remedy}")
     if len(corpus.classes) == 1 and not classes:
         layout = getattr(module(corpus.name), "LAYOUT", "is --data-root the corpus's own folder?")
-        found.append(f"{root}: all recordings are of class {corpus.classes[0]}; a network needs two classes; {layout}")
+        lines.append(f"{root}: all recordings are of class {corpus.classes[0]}; a network needs two classes; {layout}")
     same: dict[str, list[str]] = {}
     for label in corpus.classes:
         same.setdefault(" ".join(label.casefold().split()), []).append(label)
     for labels in (labels for labels in same.values() if len(labels) > 1):
-        found.append(
+        lines.append(
             f"{root}: classes {' and '.join(map(shown, labels))} differ only by case or blanks; give them one name"
         )
-    return found
+    return lines
 
 
 def check_groups(name: str, groups: str) -> None:

@@ -192,9 +192,9 @@ def _situation(
     plan: Sweep, data: Mapping[Wanted, Prepared], inputs: Mapping[str, Inputs], options: Options
 ) -> Situation:
     """The state of the plan, once storage and store agree."""
-    found = committed(plan, inputs, options.storage)
-    gone = _into_step(found, options)
-    records = {r.key: r for folder, r in found.items() if folder not in gone}
+    by_folder = committed(plan, inputs, options.storage)
+    gone = _into_step(by_folder, options)
+    records = {r.key: r for folder, r in by_folder.items() if folder not in gone}
     runs = read_all(options.store_uri)
     trials, sweeps = ([r for r in runs if ("key" in r.tags) == own] for own in (True, False))
     now = Situation(plan, options.variant, data, inputs, trials, records, sweeps=sweeps)
@@ -207,19 +207,19 @@ def _into_step(records: Mapping[Path, Record], options: Options) -> set[Path]:
     Raises:
         DamagedRecord: if files of committed trials are damaged, when all the others are repaired.
     """
-    found = out_of_step(records, options.store_uri, options.storage)
+    repairs = out_of_step(records, options.store_uri, options.storage)
     storage = options.object_store
-    damaged = {} if storage else reconcile.damaged(records, found)  # what is at a URI was compared when it was fetched
-    if found := [repair for repair in found if repair.folder not in damaged]:
+    damaged = {} if storage else reconcile.damaged(records, repairs)  # files at a URI were compared when fetched
+    if repairs := [repair for repair in repairs if repair.folder not in damaged]:
         from sweeps.engine.store.store import Store
 
         store = Store(options.store_uri)
-        for repair in found:
+        for repair in repairs:
             print(f"repair   {repair}", flush=True)
-        reconcile.apply_all(found, store, records, storage)
+        reconcile.apply_all(repairs, store, records, storage)
     if damaged:
         raise DamagedRecord("\n".join(damaged.values()))
-    return {r.folder for r in found if r.kind == "forget" and r.folder}
+    return {r.folder for r in repairs if r.kind == "forget" and r.folder}
 
 
 def _driven(

@@ -120,8 +120,8 @@ def _axes(trials: Sequence[TrialConfig]) -> tuple[str, ...]:
     groups = defaultdict(list)
     for trial in trials:
         groups[cell_name(trial)].append(trial)
-    found = {name for group in groups.values() for name in differing(group)}
-    return tuple(name for name in differing(trials) if name in found - {"seed"})
+    varying = {name for group in groups.values() for name in differing(group)}
+    return tuple(name for name in differing(trials) if name in varying - {"seed"})
 
 
 def _shared(trials: Sequence[TrialConfig]) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def differing(trials: Sequence[TrialConfig]) -> list[str]:
 
 def stated(trials: Iterable[TrialConfig]) -> list[str]:
     """All fields, and the settings of parts that at least one trial changes from the default."""
-    found = dict.fromkeys(name for trial in trials for name in trial.to_dict())
-    return sorted(found, key=lambda name: list(FIELDS).index(name.partition(".")[0]))  # settings behind their slots
+    names = dict.fromkeys(name for trial in trials for name in trial.to_dict())
+    return sorted(names, key=lambda name: list(FIELDS).index(name.partition(".")[0]))  # settings behind their slots
 
 
 def told(trial: TrialConfig, names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, overload
 
 from datasets.synthetic import writers
-from sweeps.engine.plan import Sweep
+from sweeps.engine.plan import Sweep, differing
 from sweeps.engine.search.search import Search
 from sweeps.recipes import miniature
 from trainable.config import CLIPS, DATA, INPUT, NETWORK, START, TrialConfig, fields_that_change
@@ -45,6 +45,9 @@ def small(study: Sweep | Search, fields: Mapping[str, Any]) -> Sweep | Search:
         num = study.num_trials if study.sampler == "grid" else min(study.num_trials, miniature.EVALUATIONS)
         return dataclasses.replace(study, name=name, base=base, num_trials=num)
     trials = tuple(small_trial(trial, fields) for trial in study.trials)
+    if len(set(trials)) < len(trials):  # the study varies what a miniature sets, such as the learning rate
+        axes = [axis for axis in differing(study.trials) if axis in miniature.TRAINING]
+        trials = tuple(small_trial(trial, {**{axis: trial[axis] for axis in axes}, **fields}) for trial in study.trials)
     return dataclasses.replace(study, name=name, trials=trials, axes=None, settings=None)
 
 

@@ -92,7 +92,7 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
         if damaged := reconcile.damaged(records, repairs, damage):
             raise DamagedRecord("\n".join(damaged.values()))
         forgotten = {r.folder for r in repairs if r.kind == "forget"}
-        records = {folder: found for folder, found in records.items() if folder not in forgotten}
+        records = {folder: kept for folder, kept in records.items() if folder not in forgotten}
     runs, by_key = read_runs(options.store_uri), {r.key: r for r in records.values()}
     return estimate.predicted(Situation(plan, options.variant, data, inputs, runs, by_key, refused), options)
 

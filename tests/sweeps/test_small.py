@@ -70,6 +70,12 @@ class TestThePlan:
         assert [t.weights for t in made.trials] == ["none"]
         assert pretrainings(made.trials).trials == ()
 
+    def test_an_axis_that_miniatures_set_too_keeps_its_values(self) -> None:
+        """Otherwise the trials of a study over learning rates would all be one."""
+        made = small(Sweep("toy", grid(RATES, lr=(1e-3, 1e-2), seed=(1, 2))), {})
+        assert [t.lr for t in made.trials] == [1e-3, 1e-3, 1e-2, 1e-2]
+        assert {t.epochs for t in made.trials} == {miniature.TRAINING["epochs"]}
+
     def test_the_command_has_the_last_word(self) -> None:
         """Another network is pre-trained itself; weights that are named are those that are taken."""
         (trial,) = small(Sweep("toy", (RATES,)), {"backbone": "cnn10", "epochs": 2}).trials

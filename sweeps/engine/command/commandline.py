@@ -33,10 +33,10 @@ def study_parser(study: str, description: str | None = None) -> Flags:
 
 def options_of(args: argparse.Namespace) -> Options:
     """The options that were parsed, with the folders that depend on others."""
-    found = {f.name: value for f in fields(Options) if (value := getattr(args, f.name, None)) is not None}
-    found["set"] = tuple(found.get("set", ()))
+    values = {f.name: value for f in fields(Options) if (value := getattr(args, f.name, None)) is not None}
+    values["set"] = tuple(values.get("set", ()))
     places = {"weights_dir": args.storage / "weights", "cache_dir": args.storage / "cache"}
-    return Options(**{**places, **found})
+    return Options(**{**places, **values})
 
 
 def whole(word: str, least: int = 0) -> int:
@@ -114,10 +114,10 @@ def trial_key(word: str) -> str:
 
 def limit(word: str) -> Limit:
     """A budget on the command line: `12gpu-h`, `0.5cpu-h`."""
-    found = re.fullmatch(r"(\d{1,9}\.?\d{0,9})(gpu|cpu)-h", word.lower(), re.ASCII)
-    if not found or not float(found[1]):
+    match = re.fullmatch(r"(\d{1,9}\.?\d{0,9})(gpu|cpu)-h", word.lower(), re.ASCII)
+    if not match or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{shown(word)}: write a number of hours and of what, 12gpu-h or 3.5cpu-h")
-    return Limit(float(found[1]), found[2].upper())
+    return Limit(float(match[1]), match[2].upper())
 
 
 def folder(word: str) -> Path:

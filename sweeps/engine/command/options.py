@@ -185,9 +185,9 @@ def parse_seeds(text: str | None) -> list[int]:
     """
     seeds: list[int] = []
     for word in text.split(",") if text is not None else []:
-        if not (found := re.fullmatch(r"\s*(\d{1,16})(?:\s*-\s*(\d{1,16}))?\s*", word, re.ASCII)):
+        if not (match := re.fullmatch(r"\s*(\d{1,16})(?:\s*-\s*(\d{1,16}))?\s*", word, re.ASCII)):
             raise ValueError(f"--seeds {shown(text)}: write whole numbers, 1,2,3 or 1-3,7")
-        first, last = int(found[1]), int(found[2] or found[1])
+        first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"--seeds {shown(text)}: write the smaller number first, {last}-{first}")
         if len(seeds) + last - first >= MAX_SEEDS:
