@@ -19,7 +19,7 @@ a + b       evaluations of a search, and the trials that confirm its best
 
 python -m sweeps.NAME --help        how to start a study
 python -m sweeps.NAME --dry-run     its plan, on this machine
-python -m sweeps.NAME --small       in miniature: needs no recordings and no weights
+python -m sweeps.NAME --small       in miniature, with nothing to prepare
 python -m analysis.NAME             its table, once trials have finished"""
 
 
