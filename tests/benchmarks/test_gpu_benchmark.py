@@ -7,6 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 
@@ -69,6 +70,7 @@ def test_ours_and_the_peer_make_steps() -> None:
 
 def test_a_step_can_be_measured_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The requested mode is used; here without generating code, which takes half a minute."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # no compiler can take the tests' look at shapes
     (config,) = [c for c in gpu.cases() if c.backbone == "mobilenetv1"]
     small = dataclasses.replace(config, backbone="cnn6", width=1 / 32, batch=2, clip_s=1)
     calls: list[dict[str, object]] = []
