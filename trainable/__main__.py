@@ -6,6 +6,7 @@ python -m trainable --weights-dir DIR
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -75,6 +76,16 @@ def _examples(network_names: Sequence[str]) -> Sequence[str]:
     return sorted(network_names, key=len)[:2]
 
 
+def add_weights_dir(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that names the folder of published checkpoints."""
+    parser.add_argument(
+        "--weights-dir",
+        metavar="DIR",
+        default=os.environ.get("SOUNDINGS_WEIGHTS_DIR") or WEIGHTS,
+        help="published checkpoints (%(default)s)",
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the networks.
 
@@ -82,12 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 if the folder of weights cannot be a folder.
     """
     parser = Flags("python -m trainable", __doc__)
-    parser.add_argument(
-        "--weights-dir",
-        metavar="DIR",
-        default=os.environ.get("SOUNDINGS_WEIGHTS_DIR") or WEIGHTS,
-        help="published checkpoints (%(default)s)",
-    )
+    add_weights_dir(parser)
     args = parser.parse_args(argv)
     try:
         print(listing(folder(args.weights_dir, "--weights-dir ")))

@@ -11,7 +11,6 @@ tested if they are on this machine; nothing is downloaded.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from datasets.engine.corpus import folder
 from datasets.engine.refusal import Refusal
 from datasets.engine.words.flags import Flags
-from trainable.__main__ import WEIGHTS
+from trainable.__main__ import add_weights_dir
 from trainable.config import TrialConfig
 from trainable.examples import Scale
 from trainable.network import names
@@ -241,12 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints the page; 1 if a test fails, 2 if the trial is impossible."""
     parser = Flags("python -m trainable.check", __doc__)
     parser.add_argument("fields", metavar="FIELD=VALUE", nargs="*", help="backbone=NAME, and any other field")
-    parser.add_argument(
-        "--weights-dir",
-        metavar="DIR",
-        default=os.environ.get("SOUNDINGS_WEIGHTS_DIR") or WEIGHTS,
-        help="published checkpoints (%(default)s)",
-    )
+    add_weights_dir(parser)
     args = parser.parse_args(argv)
     try:
         weights_dir = folder(args.weights_dir, "--weights-dir ")

@@ -11,7 +11,6 @@ download. Without a network, the commands for another machine are printed.
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from datasets.engine.corpus import folder
 from datasets.engine.refusal import Refusal
 from datasets.engine.words.flags import Flags
-from trainable.__main__ import WEIGHTS
+from trainable.__main__ import add_weights_dir
 from trainable.network import names
 from trainable.network.card import Card, module
 from trainable.weights import weights
@@ -137,12 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("backbones", metavar="NAME", nargs="+", help="as --set backbone=NAME takes it")
     parser.add_argument("--pretrain-hz", metavar="HZ", type=int, help="of several files, the one of this rate")
     parser.add_argument("--print", action="store_true", dest="only_print", help="print the commands, and run none")
-    parser.add_argument(
-        "--weights-dir",
-        metavar="DIR",
-        default=os.environ.get("SOUNDINGS_WEIGHTS_DIR") or WEIGHTS,
-        help="published checkpoints (%(default)s)",
-    )
+    add_weights_dir(parser)
     args = parser.parse_args(argv)
     try:
         weights_dir = folder(args.weights_dir, "--weights-dir ")

@@ -64,8 +64,12 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
     assert best.scores
     score = f"{number(best.scores.clip.mean, table.score.is_share)}{unit(table.score.is_share)}"
     apart = sum(pair.told_apart for pair in table.pairs)
-    pairs = f"{apart} of {len(table.pairs)} pairs" if len(table.pairs) > 1 else "the pair" if apart else "not the pair"
-    test = f"a t-test over seeds{', corrected for their number (Holm),' * (len(table.pairs) > 1)} tells {pairs} apart"
+    if len(table.pairs) > 1:
+        test = (
+            f"a t-test over seeds, corrected for their number (Holm), tells {apart} of {len(table.pairs)} pairs apart"
+        )
+    else:
+        test = f"a t-test over seeds {'tells' if apart else 'does not tell'} the pair apart"
     return (f"{table.title(best)} comes first, with a test {table.score.title} of {score}; {test}.",)
 
 
