@@ -28,7 +28,7 @@ DEMO ?= results/demo
 	touch $@
 
 demo: .venv/installed
-	@set -e; for study in $(STUDY); do $(RUN) -m sweeps.$$study --small --storage $(DEMO); done
+	@$(RUN) -m sweeps $(STUDY) --small --storage $(DEMO)
 	@set -e; for study in $(STUDY); do \
 	    echo; $(RUN) -m analysis.$$study --small --storage $(DEMO); \
 	    echo; echo "open the report:   $(abspath $(DEMO))/reports/$${study}_small/report.html"; done

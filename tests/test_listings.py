@@ -13,6 +13,7 @@ import pytest
 from datasets.__main__ import listing as corpora
 from datasets.engine.corpus import corpora as corpus_names
 from sweeps.__main__ import listing as studies
+from sweeps.__main__ import main as run_studies
 from sweeps.engine.search.search import Search
 from tests.test_layout import STUDIES
 from trainable.__main__ import listing as networks
@@ -91,3 +92,34 @@ def test_a_folder_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) 
     """As a study refuses it."""
     assert trainable(["--weights-dir", "\0"]) == 2
     assert "--weights-dir" in capsys.readouterr().err
+
+
+def test_several_studies_are_run_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order of the command, with the same flags."""
+    with pytest.raises(SystemExit) as ended:
+        run_studies(["from_scratch", "deepship_rates", "--dry-run", "--seeds", "1"])
+    assert ended.value.code == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [words[1] for words in lines if words[:1] == ["sweep"]] == ["from_scratch", "deepship_rates"]
+    assert [words[1] for words in lines if words[:1] == ["trials"]] == ["2", "18"]
+
+
+def test_a_study_after_one_that_is_refused_does_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the one that is refused."""
+    with pytest.raises(SystemExit) as ended:
+        run_studies(["from_scratch", "deepship_rates", "--data-root", "/nowhere", "--small"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("from_scratch: --small")
+
+
+def test_a_misspelt_study_is_answered_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing runs, not even the studies before it."""
+    with pytest.raises(SystemExit) as ended:
+        run_studies(["from_scratch", "deepship_rate", "--dry-run"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "there is no study deepship_rate; " in said.err
+    assert said.err.endswith("; did you mean deepship_rates?\n")

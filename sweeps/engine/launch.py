@@ -49,25 +49,34 @@ if TYPE_CHECKING:
     from trainable.config import TrialConfig
 
 
-def main(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> None:
+def main(sweep: Sweep | Search, argv: Sequence[str] | None = None, *others: Sweep | Search) -> None:
     """Runs a sweep or a search from the command line and exits: 0 when all of it is finished, and only then.
 
     Exits with 2 for input that must be fixed first, 3 when trials are missing, 4 when some failed, 5 when another
     driver runs the same sweep here, 130 when interrupted.
+
+    Args:
+        argv: the flags; None for those of the process.
+        others: run after it with the same flags, on the same Ray; each only if the one before is complete.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    study = sweep
     signal.signal(signal.SIGTERM, stop)  # what a cluster sends stops a sweep as Ctrl-C does
     try:
         check_mount(getattr(sys.modules["__main__"], "__file__", None))
-        sys.exit(launch(sweep, argv))
+        with cluster.kept():
+            for study in (sweep, *others):
+                if code := launch(study, argv):
+                    sys.exit(code)
+        sys.exit(COMPLETE)
     except Refusal as error:
-        print(f"{sweep.name}: {error}", file=sys.stderr)
+        print(f"{study.name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        again = shlex.join([sys.executable, *sys.argv])
+        again = shlex.join([sys.executable, *sys.orig_argv[1:]])
         print(f"\nstopped; what is finished is kept, this goes on from the last epochs:\n  {again}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
@@ -79,7 +88,8 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         SystemExit: if a flag asks for what cannot be.
         Refusal: if anything must be put right first: corpus, network, checkpoint, budget, store, storage or cluster.
     """
-    parser = study_parser(sweep.name, sys.modules["__main__"].__doc__)
+    file = sys.modules.get(f"sweeps.{sweep.name}", sys.modules["__main__"])
+    parser = study_parser(sweep.name, file.__doc__)
     options = options_of(parser.parse_args(argv))
     if isinstance(sweep, Search) and (flag := "--budget" if options.budget else "--why" if options.why else ""):
         parser.exit(BAD_INPUT, f"{sweep.name}: {flag}: what a search will train is not known before; use --limit\n")
@@ -237,28 +247,27 @@ def _driven(
     What fails should fail first, and what takes long goes on side by side: Ray starts in a process of its own, and
     workers load PyTorch and check the networks while this process loads the store and resamples audio.
     """
-    with cluster.kept():
-        checks = joined(situation.to_run, checkpoints, options.nice)
-        from sweeps.engine.running.drive import drive
-        from sweeps.engine.store.store import Store
+    checks = joined(situation.to_run, checkpoints, options.nice)
+    from sweeps.engine.running.drive import drive
+    from sweeps.engine.store.store import Store
 
-        store = Store(options.store_uri)
-        places = _places(situation, checkpoints, source, options, checks)
-        places = {k: replace(p, gives_up=judge) for k, p in places.items()}
-        if storage := options.object_store:
-            places = node.portable(storage, places, epochs)
-        checks.raise_known()
-        checked = False
+    store = Store(options.store_uri)
+    places = _places(situation, checkpoints, source, options, checks)
+    places = {k: replace(p, gives_up=judge) for k, p in places.items()}
+    if storage := options.object_store:
+        places = node.portable(storage, places, epochs)
+    checks.raise_known()
+    checked = False
 
-        def ready() -> None:
-            nonlocal checked
-            if not checked:
-                checks.raise_known(None)
-                checked = True
-                weights.remember(situation.to_run, checkpoints, options.weights_dir, options.trials_dir)
+    def ready() -> None:
+        nonlocal checked
+        if not checked:
+            checks.raise_known(None)
+            checked = True
+            weights.remember(situation.to_run, checkpoints, options.weights_dir, options.trials_dir)
 
-        shown = display(situation) if display else None
-        return drive(situation, places, store, options.storage, options.asked, budget, ready, shown)
+    shown = display(situation) if display else None
+    return drive(situation, places, store, options.storage, options.asked, budget, ready, shown)
 
 
 def joined(trials: Sequence[TrialConfig], checkpoints: Mapping[str, Path | None], nice: int) -> Checks:
