@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from tests.shapes import check_shapes
@@ -26,6 +27,8 @@ LONGEST = (  # of the files that start no Ray; they begin first, so that no work
     "tests/sweeps/test_runs.py",
 )
 
+settings.register_profile("any machine", deadline=None)  # a busy one takes seconds for an example
+settings.load_profile("any machine")
 check_shapes()  # here, before a test imports what is checked
 
 

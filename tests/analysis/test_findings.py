@@ -18,6 +18,7 @@ from tests.analysis.conftest import BASE, MakeRun
 RATES = Pivot(down="data_hz", across="pretrain_hz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by_seed", "by_recording"), [(0.0, 0.2), (0.1, 0.2), (0.2, 0.05), (0.1, 0.0)])
 @pytest.mark.parametrize(("seeds", "recordings"), [(3, 24), (10, 24), (3, 120)])
 def test_the_two_way_interval_covers_the_truth(

@@ -44,6 +44,7 @@ def by_hand(network: Backbone, x: Tensor, target: int) -> tuple[Tensor, Tensor]:
     return torch.einsum("c,c...->...", weights, kept[0][0]).clamp(min=0).detach(), logits.detach()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [CNN14, RESNET50, RES1DNET31], ids=lambda config: config.backbone)
 def test_maps_are_those_of_autograd_by_hand(config: TrialConfig) -> None:
     """They are sums of channels weighted by the mean gradient of the logit, clipped at 0, in a batch as one by one."""

@@ -18,7 +18,10 @@ from sweeps.engine.store.runs import Run
 from tests.analysis.conftest import CLASSES, predictions
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic"),
+]
 
 
 @pytest.fixture

@@ -195,6 +195,7 @@ def test_metafile_rows_are_the_recordings(ships: Path) -> None:
         assert row.ais_code in KINDS[row.label].ais_codes
 
 
+@pytest.mark.slow
 def test_a_vessel_has_two_or_three_recordings(ships: Path) -> None:
     """Names are of one class only, and code and class follow from the name."""
     recordings = defaultdict(list)
@@ -206,6 +207,7 @@ def test_a_vessel_has_two_or_three_recordings(ships: Path) -> None:
         assert len({(row.label, row.ais_code) for row in group}) == 1
 
 
+@pytest.mark.slow
 def test_letters_order_the_recordings_of_a_day(ships: Path) -> None:
     """A day with one recording has no letter; several have a, b, ... in the order of their times."""
     days = defaultdict(list)
@@ -218,6 +220,7 @@ def test_letters_order_the_recordings_of_a_day(ships: Path) -> None:
         assert letters == (["a", "b", "c", "d", "e"][: len(group)] if len(group) > 1 else [""])
 
 
+@pytest.mark.slow
 def test_the_loader_reads_the_ships(ships: Path) -> None:
     """DeepShip's own module finds every recording and its vessel, without a problem."""
     corpus = deepship.find(ships)
@@ -258,6 +261,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert not set(first.values()) & set(other.values())
 
 
+@pytest.mark.slow
 def test_floats_carry_no_time_of_day(ships: Path) -> None:
     """The header is that of the real files, 58 bytes, without libsndfile's dated PEAK chunk."""
     path = next(ships.glob("*/*/*.wav"))
@@ -293,6 +297,7 @@ def test_event_names_are_their_rows(events: Path) -> None:
         assert (info.samplerate, info.channels, info.subtype, info.duration) == (RATE_HZ, 1, "PCM_16", 5.0)
 
 
+@pytest.mark.slow
 def test_a_source_stays_in_one_fold_and_class(events: Path) -> None:
     """Takes of one source share fold and class, and every class is in every fold."""
     rows = table_of(events)
@@ -301,11 +306,13 @@ def test_a_source_stays_in_one_fold_and_class(events: Path) -> None:
     assert {(row["fold"], row["category"]) for row in rows} == set(itertools.product("12345", EVENTS))
 
 
+@pytest.mark.slow
 def test_no_two_takes_are_the_same(events: Path) -> None:
     """Every clip is another sound, also of one source."""
     assert len({path.read_bytes() for path in (events / "audio").iterdir()}) == len(table_of(events))
 
 
+@pytest.mark.slow
 def test_the_loader_reads_the_events(events: Path) -> None:
     """ESC-50's own module finds every clip, without a problem."""
     corpus = esc50.find(events)

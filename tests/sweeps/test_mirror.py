@@ -64,6 +64,24 @@ def test_writes_arrive_in_order() -> None:
     assert not mirror_threads()
 
 
+def test_a_slow_store_is_waited_for_as_long_as_writes_arrive() -> None:
+    """Forty writes take twice as long as the patience with any one of them."""
+    toy, messages = Toy(), Said()
+    mirror = Mirror(messages.append)
+
+    def slowly(number: int) -> Callable[[], None]:
+        def write() -> None:
+            time.sleep(0.05)
+            toy.write(number)()
+
+        return write
+
+    for number in range(40):
+        mirror.tell(slowly(number))
+    assert mirror.close(patience_s=1.0)
+    assert (toy.taken, messages) == (list(range(40)), [])
+
+
 def test_a_store_that_is_back_gets_everything_in_order() -> None:
     """The failed write is tried again while later ones wait; an outage and its end are reported once each."""
     toy, messages = Toy(), Said()

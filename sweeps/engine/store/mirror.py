@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from contextlib import suppress
 from sweeps.engine.store.runs import Refused, StoreError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-PATIENCE_S = 15.0  # the wait for the last writes, when the sweep has ended
+PATIENCE_S = 15.0  # the wait for each of the last writes, when the sweep has ended
 
 
 class Mirror:
@@ -32,6 +33,7 @@ class Mirror:
         self._closing = threading.Event()  # the last writes are queued
         self._given_up = threading.Event()  # nothing is tried any more
         self._lost = False
+        self._arrived_s = 0.0  # the time of the latest write
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
@@ -40,10 +42,15 @@ class Mirror:
         self._writes.put(write)
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
-        """Waits for the last writes for a limited time; returns whether all arrived."""
+        """Waits for the last writes, and gives up when none has arrived for `patience_s`; returns whether all arrived.
+
+        A store on a busy machine is slow, but not lost.
+        """
         self._writes.put(None)
         self._closing.set()
-        self._thread.join(patience_s)
+        self._arrived_s = time.monotonic()
+        while self._thread.is_alive() and (rest_s := self._arrived_s + patience_s - time.monotonic()) > 0:
+            self._thread.join(rest_s)
         self._given_up.set()
         return not self._thread.is_alive() and not self._lost
 
@@ -72,6 +79,7 @@ class Mirror:
                 self._wait(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             else:
+                self._arrived_s = time.monotonic()
                 if failed:
                     self._note("the store is back")
                 return
