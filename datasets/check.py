@@ -22,7 +22,8 @@ from datasets.engine.corpus import Corpus, CorpusError, Recording, faults, folde
 from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.refusal import Refusal
 from datasets.engine.scan import Scan, examined
-from datasets.engine.splits import ROLES
+from datasets.engine.splits import ROLES, Split
+from datasets.engine.splitting import folds
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 
@@ -56,6 +57,11 @@ class Found:
     def num_clips(self) -> dict[str, int]:
         """The number of whole clips in each file."""
         return Scan(self.good, dict(self.facts)).num_clips(self.clip)
+
+    @cached_property
+    def whole(self) -> Corpus:
+        """The corpus without its unreadable and its short files."""
+        return replace(self.good, recordings=tuple(r for r in self.good.recordings if self.num_clips[r.id]))
 
     @cached_property
     def short(self) -> list[Recording]:
@@ -97,6 +103,8 @@ def page(it: Found, words: Sequence[str] = ()) -> str:
         parts.append("notes\n" + aligned([("  -", line) for line in it.corpus.notes]))
     if rows := [*possible, *impossible]:
         parts.append("splits (70/10/20 of the clips)\n" + aligned(rows))
+    if rows := list(_folds(it)):
+        parts.append("folds (one is scored, the next chooses the epoch, the others train)\n" + aligned(rows))
     ways = [head.removeprefix("  --split ") for head, _ in possible]
     parts.append("\n".join(_remedy(it, words, ways)))
     return "\n\n".join(parts)
@@ -165,18 +173,50 @@ def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     corpus_module = module(it.corpus.name)
     published = hasattr(corpus_module, "published_split") and not getattr(corpus_module, "SPLIT_FILE", "")
     possible, impossible = [], []
-    whole = replace(it.good, recordings=tuple(r for r in it.good.recordings if it.num_clips[r.id]))
-    for name in ("recording", *whole.group_names[:MOST], *["published"] * published):
+    for name in ("recording", *it.whole.group_names[:MOST], *["published"] * published):
         try:
-            split = splits.make(whole, it.num_clips, name, it.clip)
-            splits.check(split, whole, {i: f.sha256 for i, f in it.facts.items()})
+            possible.append((f"  --split {name}", _sizes(_split(it, name), it)))
         except CorpusError as error:
             impossible.append((f"  not {name}", str(error).replace(f"split={name}: ", "")))
-            continue
-        counts = split.counts(it.num_clips)
-        sizes = "; ".join(f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items())
-        possible.append((f"  --split {name}", sizes))
     return possible, impossible
+
+
+def _folds(it: Found) -> Iterator[tuple[str, str]]:
+    """A row for each published fold, and one for each unit that can be shared out into folds."""
+    for name in (f"published:{number}" for number in range(1, folds.num_published(it.corpus.name) + 1)):
+        try:
+            yield f"  --split {name}", _sizes(_split(it, name), it)
+        except CorpusError as error:
+            yield f"  not {name}", str(error).replace(f"split={name}: ", "")
+    for unit in ("recording", *it.whole.group_names[:MOST]):
+        most = len({r.groups.get(unit, r.id) for r in it.whole.recordings})
+        if (total := min(5, most)) < folds.LEAST:
+            continue
+        name = f"{unit}:K/{total}"
+        try:
+            tests = [_split(it, f"{unit}:{k}/{total}").counts(it.num_clips)["test"][1] for k in range(1, total + 1)]
+        except CorpusError as error:
+            yield f"  not {name}", str(error).replace(f"split={unit}:1/{total}: ", "")
+            continue
+        sizes = " to ".join(f"{size:,}" for size in sorted({min(tests), max(tests)}))
+        yield f"  --split {name}", f"K = 1 to {total}, test {sizes} clips each; N can be {folds.LEAST} to {most:,}"
+
+
+def _split(it: Found, name: str) -> Split:
+    """A split of the readable files.
+
+    Raises:
+        CorpusError: if there can be none.
+    """
+    split = splits.make(it.whole, it.num_clips, name, it.clip)
+    splits.check(split, it.whole, {i: f.sha256 for i, f in it.facts.items()})
+    return split
+
+
+def _sizes(split: Split, it: Found) -> str:
+    """The size of each role, in words."""
+    counts = split.counts(it.num_clips)
+    return "; ".join(f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items())
 
 
 def _odd(it: Found) -> Iterator[str]:

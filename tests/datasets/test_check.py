@@ -52,6 +52,8 @@ def test_a_good_folder_is_told_in_full(root: Path, told: Callable[..., tuple[int
     assert {"rates 8000 Hz", "formats wav", "channels 1", "no 8 8 2.6", "yes 8 8 2.6"} <= set(rows)
     assert any(row.startswith("folder1 4 4 ") for row in rows)
     assert any(row.startswith("--split folder1 train 8 files, 8 clips; validation 4 files, 4") for row in rows)
+    assert "--split recording:K/5 K = 1 to 5, test 3 to 4 clips each; N can be 3 to 16" in rows
+    assert "--split folder1:K/4 K = 1 to 4, test 4 clips each; N can be 3 to 4" in rows
     assert rows[-1] == (
         f"python -m sweeps.STUDY --data-root {root} --set corpus=folder --set clip_s=0.25 --split folder1"
     )
