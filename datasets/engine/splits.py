@@ -6,14 +6,14 @@ import csv
 import hashlib
 import io
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.engine.corpus import Corpus, CorpusError, module, shown
-from datasets.engine.splitting import folds, shares
+from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
+from datasets.engine.splitting import folds, lists, shares
 from datasets.engine.splitting.folds import Fold, fold_named
 from datasets.engine.words.suggest import did_you_mean
 
@@ -87,19 +87,58 @@ def make(
         name: "recording"; a group of the corpus, whose members then share a role; "published", the authors' own; or a
             fold, as `datasets.engine.splitting.folds` names it.
         clip_s: length of a clip [s]; a published split may require one.
-        file: the authors' split file, for "published".
+        file: the authors' split file, or a list (`datasets.engine.splitting.lists`), for "published"; where a list has
+            no validation, an eighth of training is taken for it.
 
     Raises:
-        CorpusError: if the corpus has no such group or split, or if a class has too few groups for three roles.
+        CorpusError: if the corpus has no such group or split, the file does not fit it, or a class has too few groups.
     """
     check_name(name, corpus.name, corpus.group_names, file)
     if name == "published":
-        published: Split = module(corpus.name).published_split(corpus, num_clips, clip_s, file)
-        return published
+        return _published(corpus, num_clips, clip_s, file)
     if fold := fold_named(name):
         return _one_fold(corpus, num_clips, fold)
     share_of = dict(zip(ROLES, SHARES, strict=True))
     return Split(name, shares.shared_out(corpus.recordings, corpus.classes, num_clips, name, share_of))
+
+
+def _published(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
+    """The split that a file lists, or the corpus's own."""
+    corpus_module = module(corpus.name)
+    listed = lists.read_list(file) if file else None
+    if file is None or (listed is None and hasattr(corpus_module, "SPLIT_FILE")):
+        own: Split = corpus_module.published_split(corpus, num_clips, clip_s, file)
+        return own
+    if listed is None:
+        raise CorpusError(f"--split-file {file}: {lists.NO_LIST}")
+    roles, notes = lists.roles_of(listed, corpus, file)
+    if "validation" in roles.values():
+        return Split("published", roles, notes)
+    train = [r for r in corpus.recordings if roles[r.id] == "train"]
+    unit = _coarsest(train, [r for r in corpus.recordings if roles[r.id] == "test"], corpus)
+    share = SHARES[1] / (SHARES[0] + SHARES[1])
+    cut = shares.shared_out(train, corpus.classes, num_clips, unit, {"train": 1 - share, "validation": share})
+    taken = sum(role == "validation" for role in cut.values())
+    by = "" if unit == "recording" else f", whole {unit} groups"
+    note = (
+        f"the published split has no validation: {taken} of its {len(train)} training recordings are taken for it{by}"
+    )
+    return Split("published", roles | cut, (*notes, note))
+
+
+def _coarsest(train: Sequence[Recording], test: Sequence[Recording], corpus: Corpus) -> str:
+    """The unit by which validation is cut out of training: the group with the fewest members that the list keeps apart.
+
+    A group that stands in training and in test must not be kept apart in validation either, which would be harder than
+    the test. Groups of which training has fewer than four, or a class fewer than two, cannot give a part of it.
+    """
+    choice = []
+    for name in corpus.group_names:
+        having = Counter(label for _, label in {(r.groups[name], r.label) for r in train})
+        values = {r.groups[name] for r in train}
+        if len(values) >= 4 and min(having.values()) >= 2 and values.isdisjoint(r.groups[name] for r in test):
+            choice.append((len(values), name))
+    return min(choice)[1] if choice else "recording"
 
 
 def _one_fold(corpus: Corpus, num_clips: Mapping[str, int], fold: Fold) -> Split:
@@ -142,12 +181,16 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
         return
     unit = fold.unit if fold else name
     groups = getattr(corpus_module, "GROUPS", None) if groups is None else groups
-    published = ("published",) * hasattr(corpus_module, "published_split")
+    published = ("published",) * (hasattr(corpus_module, "published_split") or file is not None)
     if unit == "recording" or (unit != "published" and groups is None):
         return
     if unit not in (*published, *(groups or ())):
         choice = ("recording", *published, *(groups or ("a group of its recordings",)))
         near = did_you_mean(choice, unit)
+        if unit == "published":
+            most = folds.num_published(corpus)
+            own = f"choose a fold, published:1 to published:{most}, or " if most else "for published, "
+            near = f"; {own}list the roles in a file, recording,role, and name it with --split-file"
         raise CorpusError(f"split={shown(name)}: {corpus} can be split by {', '.join(choice)}{near}")
     if unit == "published" and file is None and (needed := getattr(corpus_module, "SPLIT_FILE", "")):
         raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")

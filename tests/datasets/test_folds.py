@@ -172,7 +172,7 @@ def test_too_few_groups_of_a_class_are_refused() -> None:
         ("published:0", "split='published:0': folds are counted from 1; write published:1$"),
         ("published:03", "split='published:03': has zeros in front; write published:3"),
         ("published:1/5", "split='published:1/5': published folds have a number already; write published:1"),
-        ("speaker:2", "split='speaker:2': does not say of how many folds; write speaker:2/5"),
+        ("speaker:2", "split='speaker:2': does not say of how many folds; write speaker:2/5, or published:2"),
         ("speaker:0/5", "split='speaker:0/5': folds are counted from 1; write speaker:1/5 to speaker:5/5"),
         ("speaker:6/5", "split='speaker:6/5': folds are counted from 1; write speaker:1/5 to speaker:5/5"),
         ("speaker:1/2", "split='speaker:1/2': .* write at least 3, speaker:1/3"),

@@ -45,7 +45,10 @@ def fold_named(split: str) -> Fold | None:
     if published and total:
         raise CorpusError(f"{wrong} published folds have a number already; write published:{number or 1}")
     if not published and not match["total"]:
-        raise CorpusError(f"{wrong} does not say of how many folds; write {unit}:{number or 1}/{max(5, number)}")
+        first = number or 1
+        raise CorpusError(
+            f"{wrong} does not say of how many folds; write {unit}:{first}/{max(5, number)}, or published:{first}"
+        )
     if not published and total < LEAST:
         raise CorpusError(
             f"{wrong} one fold is scored, one chooses the epoch, and the others train; write at least {LEAST}, "

@@ -204,7 +204,12 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="the folder that holds the corpus" + " (%(default)s)" * (path is not None),
     )
     parser.set_defaults(data_uri=uri)
-    group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
+    group.add_argument(
+        "--split-file",
+        type=folder,
+        metavar="FILE",
+        help="for --split published: the authors' file, or a list of recording,role",
+    )
     group.add_argument(
         "--bad-files",
         choices=("refuse", "drop"),
