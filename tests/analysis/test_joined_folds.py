@@ -108,6 +108,14 @@ def test_a_missing_fold_is_shown_and_never_averaged(runs: Runs) -> None:
     assert cell.gap in pivot.markdown(table)
 
 
+def test_a_seed_without_any_fold_is_told_in_short(runs: Runs) -> None:
+    """Its folds are not listed one by one."""
+    sweep = plan()
+    done = [run for run, trial in zip(runs(sweep, lambda trial: ""), sweep.trials, strict=True) if trial.seed == 1]
+    (cell,) = table_of(sweep, done).cells
+    assert cell.gap == "1 of 2 seeds: all 3 folds of seed 2 missing"
+
+
 def test_a_fold_that_is_not_planned_is_missing(runs: Runs) -> None:
     """Two folds of three are no cross-validation."""
     whole = plan()

@@ -34,8 +34,8 @@ def joined(rows: pd.DataFrame, predictions: Mapping[str, Predictions]) -> tuple[
 
     Returns:
         The rows; and the predictions of the finished ones, by key. Where folds are joined, the rows have two columns
-        more: num_folds, 0 for a row that is one trial; and gaps, the folds that a row lacks, by their status. A joined
-        row has the settings of its first fold, but no metrics.
+        more: num_folds, 0 for a row that is one trial; and gaps, the folds that a row lacks, in words, each with their
+        status. A joined row has the settings of its first fold, but no metrics.
 
     Raises:
         ValueError: if the folds of a seed have different classes, or do not score every recording once.
@@ -67,7 +67,7 @@ def split_words(split: str, num_folds: int) -> str:
     return f"{fold.unit if fold else split}, {num_folds} folds"
 
 
-def gap_words(gaps_of: Iterable[tuple[int, Iterable[tuple[str, Sequence[int]]]]]) -> str:
+def gap_words(gaps_of: Iterable[tuple[int, Sequence[tuple[str, str]]]]) -> str:
     """The folds that seeds lack: `fold 3 of seed 1 failed, folds 4, 5 of seeds 1, 2 missing`.
 
     Args:
@@ -77,10 +77,7 @@ def gap_words(gaps_of: Iterable[tuple[int, Iterable[tuple[str, Sequence[int]]]]]
     for seed, gaps in gaps_of:
         for gap in gaps:
             seeds[gap].append(seed)
-    parts = (
-        f"{_listed('fold', numbers)} of {_listed('seed', its)} {status}" for (status, numbers), its in seeds.items()
-    )
-    return ", ".join(parts)
+    return ", ".join(f"{folds} of {_listed('seed', its)} {status}" for (folds, status), its in seeds.items())
 
 
 def _listed(noun: str, numbers: Sequence[int]) -> str:
@@ -126,7 +123,10 @@ def _one_row(folds: list[Row], unit: Unit) -> Row:
         "run_id": "",
         "artifact_uri": "",
         "num_folds": total,
-        "gaps": tuple((status, tuple(numbers)) for status, numbers in gaps.items()),
+        "gaps": tuple(
+            (f"all {total} folds" if len(numbers) == total else _listed("fold", numbers), status)
+            for status, numbers in gaps.items()
+        ),
     }
 
 
