@@ -17,6 +17,7 @@ python -m datasets.check NAME --data-root DIR
                                 shows how a folder is understood
 python -m sweeps.STUDY --set corpus=NAME --split SPLIT --data-root DIR
                                 a study on another corpus
+    --split recording:2/5       fold 2 of 5 of its recordings, or of a group
 python -m datasets.synthetic    writes an invented one in a real one's layout"""
 
 
@@ -42,6 +43,8 @@ def _splits(corpus: ModuleType) -> str:
     if file := getattr(corpus, "SPLIT_FILE", ""):
         published = [f"published (with --split-file {file})"]
     groups = getattr(corpus, "GROUPS", ["a group that the folder tells"])
+    if most := getattr(corpus, "FOLDS", 0):
+        published += [f"published:1 to published:{most}"]
     return ", ".join(["recording", *groups, *published])
 
 

@@ -22,7 +22,8 @@ from datasets.engine.corpus import Corpus, CorpusError, Recording, faults, folde
 from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.refusal import Refusal
 from datasets.engine.scan import Scan, examined
-from datasets.engine.splits import ROLES
+from datasets.engine.splits import ROLES, Split
+from datasets.engine.splitting import folds
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 
@@ -39,6 +40,7 @@ class Found:
     bad: Mapping[Path, str]  # the reason, by path
     faults: Sequence[str]
     clip_s: float  # 0 for the length that every readable file has
+    split_file: Path | None = None  # of the published split
 
     @cached_property
     def good(self) -> Corpus:
@@ -56,6 +58,11 @@ class Found:
     def num_clips(self) -> dict[str, int]:
         """The number of whole clips in each file."""
         return Scan(self.good, dict(self.facts)).num_clips(self.clip)
+
+    @cached_property
+    def whole(self) -> Corpus:
+        """The corpus without its unreadable and its short files."""
+        return replace(self.good, recordings=tuple(r for r in self.good.recordings if self.num_clips[r.id]))
 
     @cached_property
     def short(self) -> list[Recording]:
@@ -97,6 +104,8 @@ def page(it: Found, words: Sequence[str] = ()) -> str:
         parts.append("notes\n" + aligned([("  -", line) for line in it.corpus.notes]))
     if rows := [*possible, *impossible]:
         parts.append("splits (70/10/20 of the clips)\n" + aligned(rows))
+    if rows := list(_folds(it)):
+        parts.append("folds (one is scored, the next chooses the epoch, the others train)\n" + aligned(rows))
     ways = [head.removeprefix("  --split ") for head, _ in possible]
     parts.append("\n".join(_remedy(it, words, ways)))
     return "\n\n".join(parts)
@@ -160,23 +169,57 @@ def _groups(it: Found) -> Iterator[tuple[str, ...]]:
 def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The ways to split the readable files, each with the size of the roles; and the impossible ones, with the reason.
 
-    What only a study can try, a published split by the authors' file, is left out.
+    A published split that needs a file is left out where there is none.
     """
     corpus_module = module(it.corpus.name)
-    published = hasattr(corpus_module, "published_split") and not getattr(corpus_module, "SPLIT_FILE", "")
+    own = hasattr(corpus_module, "published_split") and not getattr(corpus_module, "SPLIT_FILE", "")
+    published = own or it.split_file is not None
     possible, impossible = [], []
-    whole = replace(it.good, recordings=tuple(r for r in it.good.recordings if it.num_clips[r.id]))
-    for name in ("recording", *whole.group_names[:MOST], *["published"] * published):
+    for name in ("recording", *it.whole.group_names[:MOST], *["published"] * published):
         try:
-            split = splits.make(whole, it.num_clips, name, it.clip)
-            splits.check(split, whole, {i: f.sha256 for i, f in it.facts.items()})
+            possible.append((f"  --split {name}", _sizes(_split(it, name), it)))
         except CorpusError as error:
             impossible.append((f"  not {name}", str(error).replace(f"split={name}: ", "")))
-            continue
-        counts = split.counts(it.num_clips)
-        sizes = "; ".join(f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items())
-        possible.append((f"  --split {name}", sizes))
     return possible, impossible
+
+
+def _folds(it: Found) -> Iterator[tuple[str, str]]:
+    """A row for each published fold, and one for each unit that can be shared out into folds."""
+    for name in (f"published:{number}" for number in range(1, folds.num_published(it.corpus.name) + 1)):
+        try:
+            yield f"  --split {name}", _sizes(_split(it, name), it)
+        except CorpusError as error:
+            yield f"  not {name}", str(error).replace(f"split={name}: ", "")
+    for unit in ("recording", *it.whole.group_names[:MOST]):
+        most = len({r.groups.get(unit, r.id) for r in it.whole.recordings})
+        if (total := min(5, most)) < folds.LEAST:
+            continue
+        name = f"{unit}:K/{total}"
+        try:
+            tests = [_split(it, f"{unit}:{k}/{total}").counts(it.num_clips)["test"][1] for k in range(1, total + 1)]
+        except CorpusError as error:
+            yield f"  not {name}", str(error).replace(f"split={unit}:1/{total}: ", "")
+            continue
+        sizes = " to ".join(f"{size:,}" for size in sorted({min(tests), max(tests)}))
+        yield f"  --split {name}", f"K = 1 to {total}, test {sizes} clips each; N can be {folds.LEAST} to {most:,}"
+
+
+def _split(it: Found, name: str) -> Split:
+    """A split of the readable files.
+
+    Raises:
+        CorpusError: if there can be none.
+    """
+    split = splits.make(it.whole, it.num_clips, name, it.clip, it.split_file)
+    splits.check(split, it.whole, {i: f.sha256 for i, f in it.facts.items()})
+    return split
+
+
+def _sizes(split: Split, it: Found) -> str:
+    """The size of each role, in words, and the notes of the split."""
+    counts = split.counts(it.num_clips)
+    sizes = [f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items()]
+    return "; ".join([*sizes, *(note.removeprefix(f"split={split.name}: ") for note in split.notes)])
 
 
 def _odd(it: Found) -> Iterator[str]:
@@ -212,7 +255,8 @@ def _some(recordings: Sequence[Recording]) -> str:
 
 def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[str]:
     """The steps to take first, or the command of a study on this corpus."""
-    if usable(it) and ways:
+    no_list = it.split_file is not None and "published" not in ways
+    if usable(it) and ways and not no_list:
         yield "a study on it:"
         clip = ["--set", f"clip_s={it.clip:g}", "--split", ways[-1]]
         yield f"    python -m sweeps.STUDY {shlex.join([*words, *clip])}"
@@ -224,6 +268,8 @@ def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[st
         yield "  - fix or remove the bad files, or leave them out: --bad-files drop"
     if it.short:
         yield f"  - choose a clip_s of at most {replace(it, clip_s=0.0).clip:g}, or leave short files out"
+    if no_list:
+        yield "  - correct the list of --split-file, as the line under splits says"
     if not ways:
         yield "  - make a split possible: the lines under splits say what each lacks"
 
@@ -245,6 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--classes", default="", metavar="A,B", help="only these classes")
     parser.add_argument("--groups", default="", metavar="REGEX", help="label and groups in the files' names")
     parser.add_argument("--clip-s", type=float, metavar="S", help="length of a clip (default: what every file has)")
+    parser.add_argument("--split-file", metavar="FILE", help="the published split, or a list of recording,role")
     parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
     args = parser.parse_args(argv)
     classes = [name for name in map(str.strip, args.classes.split(",")) if name]
@@ -255,12 +302,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as empty:
             cache_dir = folder(args.cache_dir, "--cache-dir ") if args.cache_dir else Path(empty)
             it = found(corpus, classes, cache_dir, args.clip_s or 0.0)
+        it = replace(it, split_file=folder(args.split_file, "--split-file ") if args.split_file else None)
     except Refusal as error:
         print(error, file=sys.stderr)
         return 2
     words = ["--data-root", str(corpus.root), "--set", f"corpus={args.corpus}"]
     words += ["--classes", args.classes] * bool(classes)
     words += ["--groups", args.groups] * bool(args.groups)
+    words += ["--split-file", str(it.split_file)] * bool(it.split_file)
     print(page(it, words))
     return 0 if usable(it) else 1
 

@@ -230,7 +230,9 @@ def _published_rows(file: Path | None) -> list[_PublishedRow]:
     except BadText as error:
         raise CorpusError(f"--split-file {file}: {error}") from None
     if {key[0] for key in segments} != set(ROLES):
-        raise CorpusError(f"--split-file {file}: neither the authors' split_indices.txt nor its csv")
+        raise CorpusError(
+            f"--split-file {file}: neither the authors' split_indices.txt nor its csv, nor recording,role"
+        )
     return [_PublishedRow(*key, count) for key, count in segments.items()]
 
 

@@ -1,7 +1,8 @@
 """ESC-50 (Piczak 2015), and any corpus of its layout: a table names the files, their classes, folds and sources.
 
 `meta/esc50.csv` has the header `filename,fold,target,category,esc10,src_file,take`, for the files in `audio/`.
-Fragments of one source recording share `src_file` and a fold; the five folds are the published split.
+Fragments of one source recording share `src_file` and a fold; the five folds are the published split. `published:K`
+scores fold K and chooses the epoch on the next. `published` is none of these: it scores fold 5 and chooses on fold 4.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, chos
 from datasets.engine.files import SEPARATORS, BadText, cells, read_lines, separator
 from datasets.engine.splits import Split
 
-GROUPS = ("fold", "source")
+GROUPS, FOLDS = ("fold", "source"), 5
 COLUMNS = ("filename", "fold", "category", "src_file")
 LAYOUT = "--data-root must hold meta/esc50.csv and audio/"
 FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}
@@ -67,5 +68,5 @@ def _rows(table: Path) -> list[dict[str, str]]:
 
 
 def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
-    """Folds 1 to 3 for training, 4 for validation, 5 for test: one of the five published rotations."""
+    """Folds 1 to 3 for training, 4 for validation, 5 for test."""
     return Split("published", {r.id: FOLD_ROLES[r.groups["fold"]] for r in corpus.recordings})

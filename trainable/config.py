@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.engine.corpus import names_pattern, shown
+from datasets.engine.splitting.folds import fold_named
 from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
@@ -46,10 +47,10 @@ LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values wi
     "patience": (0, 1_000_000),
     "seed": (0, 2**53 - 1),  # above that, floats skip whole numbers
 }
-NAMES = {  # patterns for the names of a module, a network and a group of recordings, with their description
+NAMES = {  # patterns for the names of a module, a network and a split, with their description
     "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
     "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
-    "split": (r"\w[\w. -]{0,63}", "recording, published, or a group of the corpus, such as vessel"),
+    "split": (r"\w[\w. -]{0,63}(:[0-9/]{0,9})?", "recording, published, a group such as vessel, or a fold, vessel:1/5"),
 }
 
 
@@ -110,7 +111,7 @@ class TrialConfig:
 
     classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
     groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
-    # The unit that two roles must not share: "recording" or a group of the corpus; or "published".
+    # The unit that two roles must not share: "recording" or a group of the corpus; or "published"; or a fold of these.
     split: str = changes(SPLIT, "recording")
     # Scale of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
     scale: str = changes(INPUT, "pcm")
@@ -150,6 +151,7 @@ class TrialConfig:
         for name, (pattern, remedy) in NAMES.items():
             if not re.fullmatch(pattern, getattr(self, name)):
                 raise ValueError(f"{name}={shown(getattr(self, name))}: is not a valid name; write {remedy}")
+        fold_named(self.split)
         if self.groups:
             names_pattern(self.groups)
         for name, (least, most) in LIMITS.items():

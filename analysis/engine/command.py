@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
+from analysis.engine.runs import folds
 from analysis.engine.tables.cells import Material, Table
 from datasets.engine.corpus import module
 from datasets.engine.refusal import Refusal
@@ -124,7 +125,8 @@ def material(
         chosen = f" whose data or split hash begins with {data}" if data else ""
         raise ValueError(f"no run{chosen} is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")
     predictions = {key: read_predictions(run) for key, run in finished_runs(sweep, runs, data).items()}
-    return Material(sweep.name, rows, predictions, published, margin)
+    joined_rows, joined_predictions = folds.joined(rows, predictions)
+    return Material(sweep.name, joined_rows, joined_predictions, published, margin, rows)
 
 
 def write(files: Mapping[str, str | bytes], out: Path) -> None:

@@ -72,11 +72,15 @@ def main_captions(table: Table) -> tuple[str, ...]:
     best = "highest" if table.score.higher_is_better else "lowest"
     bold = f"Bold: the {best} mean." if table.complete else "No mean is bold until all cells are complete."
     ours = f"{table.score.heading} on the test clips{' in percent' * table.score.is_share}: {spread}. {bold}"
+    folds = sorted({cell.num_folds for cell in table.cells if cell.num_folds})
+    number_of = " or ".join(map(str, folds))
+    one_run = f"{number_of} folds joined: a seed's score is over the test clips of all folds, each recording once."
+    joined = [one_run] * bool(folds)
     if table.published is None:
-        return (ours,)
+        return ours, *joined
     published = table.published
     counts = f"ddof {published.ddof}, n = {published.n}"
-    return ours, f"Published: {published.source}, {published.metric}, as printed ({counts})."
+    return ours, *joined, f"Published: {published.source}, {published.metric}, as printed ({counts})."
 
 
 def detail_captions(table: Table) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ A corpus is one file in `datasets/` with a function
 and, if its authors published a split, `published_split(corpus, num_clips, clip_s, file) -> Split`. The file may also
 state what is true of every copy of the corpus, so that a wrong class or split is refused before a folder is named:
 `CLASS_NAMES`, `GROUPS` (the groups of its recordings), and `SPLIT_FILE` (the name of the published split's file).
+`FOLDS = 5` says that the authors published five folds: every recording then has a group `fold`, 1 to 5, and
+`published:1` to `published:5` are splits without further code.
 
 A corpus whose files have names of a user's choice says `BY_NAMES = True`, takes a third argument `names` in `find`, the
 pattern of those names, and states its `LAYOUT` for the message that all recordings are of one class.

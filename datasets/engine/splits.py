@@ -6,13 +6,15 @@ import csv
 import hashlib
 import io
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
+from datasets.engine.splitting import folds, lists, shares
+from datasets.engine.splitting.folds import Fold, fold_named
 from datasets.engine.words.suggest import did_you_mean
 
 ROLES = ("train", "validation", "test")
@@ -80,38 +82,88 @@ def make(
 ) -> Split:
     """The split `name` of a corpus: 70/10/20, stratified by class, balanced by clips, determined by the sorted ids.
 
-    Groups that have recordings of several classes, such as speakers who all say every word, count for their main class;
-    where that leaves a class with too few groups, all groups are shared out together.
-
     Args:
         num_clips: number of clips of each recording.
-        name: "recording"; a group of the corpus, whose members then share a role; or "published", the authors' own.
+        name: "recording"; a group of the corpus, whose members then share a role; "published", the authors' own; or a
+            fold, as `datasets.engine.splitting.folds` names it.
         clip_s: length of a clip [s]; a published split may require one.
-        file: the authors' split file, for "published".
+        file: the authors' split file, or a list (`datasets.engine.splitting.lists`), for "published"; where a list has
+            no validation, an eighth of training is taken for it.
 
     Raises:
-        CorpusError: if the corpus has no such group or split, or if a class has too few groups for three roles.
+        CorpusError: if the corpus has no such group or split, the file does not fit it, or a class has too few groups.
     """
     check_name(name, corpus.name, corpus.group_names, file)
     if name == "published":
-        published: Split = module(corpus.name).published_split(corpus, num_clips, clip_s, file)
-        return published
-    groups = defaultdict(list)
-    for recording in corpus.recordings:
-        groups[recording.id if name == "recording" else recording.groups[name]].append(recording)
-    strata = defaultdict(list)
-    for group, members in groups.items():
-        strata[_main_class(members, num_clips)].append((group, sum(num_clips[r.id] for r in members)))
-    having = _groups_of_classes(corpus, groups, name)
-    if any(len(strata[label]) < len(ROLES) for label in corpus.classes):
-        tries = (_assign_together(groups, having, num_clips, fit) for fit in (True, False))
-        together = min(tries, key=lambda assigned: _num_missing(assigned, having))  # the first of equals
-        return Split(name, {r.id: role for group, role in together.items() for r in groups[group]})
-    roles: dict[str, str] = {}
-    for label in corpus.classes:
-        assigned = _assign(strata[label])
-        roles |= {r.id: role for group, role in assigned.items() for r in groups[group]}
-    return Split(name, roles)
+        return _published(corpus, num_clips, clip_s, file)
+    if fold := fold_named(name):
+        return _one_fold(corpus, num_clips, fold)
+    share_of = dict(zip(ROLES, SHARES, strict=True))
+    return Split(name, shares.shared_out(corpus.recordings, corpus.classes, num_clips, name, share_of))
+
+
+def _published(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
+    """The split that a file lists, or the corpus's own."""
+    corpus_module = module(corpus.name)
+    listed = lists.read_list(file) if file else None
+    if file is None or (listed is None and hasattr(corpus_module, "SPLIT_FILE")):
+        own: Split = corpus_module.published_split(corpus, num_clips, clip_s, file)
+        return own
+    if listed is None:
+        raise CorpusError(f"--split-file {file}: {lists.NO_LIST}")
+    roles, notes = lists.roles_of(listed, corpus, file)
+    if "validation" in roles.values():
+        return Split("published", roles, notes)
+    train = [r for r in corpus.recordings if roles[r.id] == "train"]
+    unit = _coarsest(train, [r for r in corpus.recordings if roles[r.id] == "test"], corpus)
+    share = SHARES[1] / (SHARES[0] + SHARES[1])
+    cut = shares.shared_out(train, corpus.classes, num_clips, unit, {"train": 1 - share, "validation": share})
+    taken = sum(role == "validation" for role in cut.values())
+    by = "" if unit == "recording" else f", whole {unit} groups"
+    note = (
+        f"the published split has no validation: {taken} of its {len(train)} training recordings are taken for it{by}"
+    )
+    return Split("published", roles | cut, (*notes, note))
+
+
+def _coarsest(train: Sequence[Recording], test: Sequence[Recording], corpus: Corpus) -> str:
+    """The unit by which validation is cut out of training: the group with the fewest members that the list keeps apart.
+
+    A group that stands in training and in test must not be kept apart in validation either, which would be harder than
+    the test. Groups of which training has fewer than four, or a class fewer than two, cannot give a part of it.
+    """
+    choice = []
+    for name in corpus.group_names:
+        having = Counter(label for _, label in {(r.groups[name], r.label) for r in train})
+        values = {r.groups[name] for r in train}
+        if len(values) >= 4 and min(having.values()) >= 2 and values.isdisjoint(r.groups[name] for r in test):
+            choice.append((len(values), name))
+    return min(choice)[1] if choice else "recording"
+
+
+def _one_fold(corpus: Corpus, num_clips: Mapping[str, int], fold: Fold) -> Split:
+    """The split that scores one fold; its notes say which classes the smaller roles lack."""
+    name, total = folds.name_of(fold), fold.total
+    if fold.unit == "published":
+        total = folds.num_published(corpus.name)
+        number_of = folds.of_published(corpus.recordings, total)
+    else:
+        groups = shares.members(corpus.recordings, fold.unit)
+        shares.groups_of_classes(groups, corpus.classes, fold.unit, len(ROLES))
+        if len(groups) < total:
+            most, unit = len(groups), shares.plural(fold.unit)
+            raise CorpusError(f"split={name}: there are {most} {unit}; write {fold.unit}:1/{most}, or a smaller number")
+        of_group = folds.of_groups(groups, num_clips, total)
+        number_of = {r.id: of_group[group] for group, members in groups.items() for r in members}
+    roles = folds.roles(number_of, fold.number, total)
+    missing = _missing(roles, corpus)
+    return Split(name, roles, tuple(f"split={name}: no {', '.join(missing[r])} in {r}" for r in ROLES if missing[r]))
+
+
+def _missing(roles: Mapping[str, str], corpus: Corpus) -> dict[str, list[str]]:
+    """The classes that each role lacks."""
+    having = {(r.label, roles[r.id]) for r in corpus.recordings if r.id in roles}
+    return {role: [label for label in corpus.classes if (label, role) not in having] for role in ROLES}
 
 
 def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file: Path | None = None) -> None:
@@ -123,21 +175,31 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
     Raises:
         CorpusError: with the splits that exist.
     """
-    corpus_module = module(corpus)
-    groups = getattr(corpus_module, "GROUPS", None) if groups is None else groups
-    published = ("published",) * hasattr(corpus_module, "published_split")
-    if name == "recording" or (name != "published" and groups is None):
+    corpus_module, fold = module(corpus), fold_named(name)
+    if fold and fold.unit == "published":
+        folds.check_published(fold, corpus)
         return
-    if name not in (*published, *(groups or ())):
+    unit = fold.unit if fold else name
+    groups = getattr(corpus_module, "GROUPS", None) if groups is None else groups
+    published = ("published",) * (hasattr(corpus_module, "published_split") or file is not None)
+    if unit == "recording" or (unit != "published" and groups is None):
+        return
+    if unit not in (*published, *(groups or ())):
         choice = ("recording", *published, *(groups or ("a group of its recordings",)))
-        near = did_you_mean(choice, name)
+        near = did_you_mean(choice, unit)
+        if unit == "published":
+            most = folds.num_published(corpus)
+            own = f"choose a fold, published:1 to published:{most}, or " if most else "for published, "
+            near = f"; {own}list the roles in a file, recording,role, and name it with --split-file"
         raise CorpusError(f"split={shown(name)}: {corpus} can be split by {', '.join(choice)}{near}")
-    if name == "published" and file is None and (needed := getattr(corpus_module, "SPLIT_FILE", "")):
+    if unit == "published" and file is None and (needed := getattr(corpus_module, "SPLIT_FILE", "")):
         raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
 
 
 def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
     """Refuses a split in which one group or the same audio has two roles, or a role lacks a class.
+
+    The validation and test of a fold may lack a class, as where a speaker leaves a word out.
 
     Args:
         sha256_of: the hash of each recording's file, by recording id.
@@ -151,16 +213,18 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
         raise CorpusError(
             "the same audio is in two roles; remove one of each pair:\n  " + "\n  ".join(sorted(straddling.values()))
         )
-    if split.name in corpus.group_names:
-        groups = _straddling({i: by_id[i].groups[split.name] for i in split.roles}, split)
+    fold = fold_named(split.name)
+    unit = fold.unit if fold else split.name
+    if unit in corpus.group_names:
+        groups = _straddling({i: by_id[i].groups[unit] for i in split.roles}, split)
         if groups:
             straddlers = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
             raise CorpusError(f"split={split.name}: these groups are in two roles:\n  {straddlers}")
-    for role in ROLES:
-        labels = {by_id[i].label for i, assigned in split.roles.items() if assigned == role}
-        if missing := sorted(set(corpus.classes) - labels):
+    for role, labels in _missing(split.roles, corpus).items():
+        none_at_all = len(labels) == len(corpus.classes)
+        if labels and (role == "train" or none_at_all or not fold):
             raise CorpusError(
-                f"split={split.name}: no {', '.join(missing)} in {role}; add recordings, or choose --classes"
+                f"split={split.name}: no {', '.join(labels)} in {role}; add recordings, or choose --classes"
             )
 
 
@@ -174,102 +238,3 @@ def _straddling(group_of: Mapping[str, str], split: Split) -> dict[str, str]:
         for group, ids in members.items()
         if len({split.roles[i] for i in ids}) > 1
     }
-
-
-def _main_class(members: list[Recording], num_clips: Mapping[str, int]) -> str:
-    """The class of a group with the most clips: a vessel may have two labels, and counts for the larger part."""
-    clips: dict[str, int] = defaultdict(int)
-    for recording in members:
-        clips[recording.label] += num_clips[recording.id]
-    return min(clips, key=lambda label: (-clips[label], label))
-
-
-def _assign(sized: list[tuple[str, int]]) -> dict[str, str]:
-    """The roles of the groups of one class: each role has a fixed number of places and a share of the clips to fill.
-
-    From the largest group down, each goes to the role that still needs the most clips per free place, among the roles
-    that it does not overfill. Without that condition, ships with many clips swell a small role: on DeepShip by vessel,
-    the validation role of Passengership gets 15.8 % instead of 10.0 %.
-
-    Args:
-        sized: each group with its number of clips; at least three.
-    """
-    places = _places(len(sized))
-    demand = {role: share * sum(clips for _, clips in sized) for role, share in zip(ROLES, SHARES, strict=True)}
-    assigned: dict[str, str] = {}
-    for group, clips in sorted(sized, key=lambda item: (-item[1], item[0])):
-        free = [r for r in ROLES if places[r]]
-        fitting = [r for r in free if demand[r] >= clips]
-        role = max(fitting, key=lambda r: demand[r] / places[r]) if fitting else max(free, key=lambda r: demand[r])
-        assigned[group] = role
-        places[role] -= 1
-        demand[role] -= clips
-    return assigned
-
-
-def _assign_together(
-    groups: Mapping[str, Sequence[Recording]],
-    having: Mapping[str, Sequence[str]],
-    num_clips: Mapping[str, int],
-    fit: bool,
-) -> dict[str, str]:
-    """The roles of groups that share their classes: fixed numbers of places, as in `_assign`.
-
-    Groups with the rarest class come first, and of those the largest. Each goes to the role that still lacks most of
-    its classes, and among equals to the one that still needs the most clips per free place.
-
-    Args:
-        groups: the recordings of each group.
-        having: the groups that have recordings of each class; at least three.
-        fit: whether to overfill no role where that can be helped; without it, fewer roles lack a class.
-    """
-    places = _places(len(groups))
-    classes_of = {group: {r.label for r in members} for group, members in groups.items()}
-    clips_of = {group: sum(num_clips[r.id] for r in members) for group, members in groups.items()}
-    rarest = {group: min(len(having[label]) for label in labels) for group, labels in classes_of.items()}
-    demand = {role: share * sum(clips_of.values()) for role, share in zip(ROLES, SHARES, strict=True)}
-    lacking = {role: set(having) for role in ROLES}
-    assigned: dict[str, str] = {}
-    for group in sorted(groups, key=lambda g: (rarest[g], -clips_of[g], g)):
-        labels = classes_of[group]
-        free = [role for role in ROLES if places[role]]
-        free = [role for role in free if fit and demand[role] >= clips_of[group]] or free
-        role = max(free, key=lambda role: (len(lacking[role] & labels), demand[role] / places[role]))
-        assigned[group] = role
-        places[role] -= 1
-        demand[role] -= clips_of[group]
-        lacking[role] -= labels
-    return assigned
-
-
-def _groups_of_classes(corpus: Corpus, groups: Mapping[str, Sequence[Recording]], name: str) -> dict[str, list[str]]:
-    """The groups that have recordings of each class, at least three.
-
-    Args:
-        name: the split, for messages.
-
-    Raises:
-        CorpusError: if a class has fewer.
-    """
-    having: dict[str, list[str]] = {label: [] for label in corpus.classes}
-    for group, members in groups.items():
-        for label in {r.label for r in members}:
-            having[label].append(group)
-    for label, sharing in having.items():
-        if len(sharing) < len(ROLES):
-            unit = "recordings" if name == "recording" else f"{name} groups"
-            raise CorpusError(
-                f"class {label} has {len(sharing)} {unit}; a split needs 3; add recordings, or choose --classes"
-            )
-    return having
-
-
-def _num_missing(assigned: Mapping[str, str], having: Mapping[str, Sequence[str]]) -> int:
-    """How many classes the roles lack."""
-    return sum(len(ROLES) - len({assigned[group] for group in sharing}) for sharing in having.values())
-
-
-def _places(count: int) -> dict[str, int]:
-    """How many of `count` groups, at least three, each role gets: at least one each."""
-    validation, test = (max(1, round(share * count)) for share in SHARES[1:])
-    return dict(zip(ROLES, (count - validation - test, validation, test), strict=True))

@@ -103,8 +103,10 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         if options.data_root != parser.get_default("data_root"):
             raise Refusal("--small: invents its recordings; leave out either --small or --data-root")
         options = options.invented((plan.base if isinstance(plan, Search) else plan.trials[0]).corpus)
-    for wanted in all_wanted((plan.base,) if isinstance(plan, Search) else plan.trials):
+    for wanted in all_wanted(_trials(plan)):
         prepare.check(wanted, options.split_file)
+    if (file := options.split_file) and all(trial.split != "published" for trial in _trials(plan)):
+        raise Refusal(f"--split-file {file}: no trial reads it; add --split published, or leave it out")
     if options.dry_run or options.measure or options.why:
         return show(plan, options)
     if not (source := options.source):
@@ -121,13 +123,18 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
 
 def _pretrained(plan: Sweep | Search, options: Options) -> int:
     """Runs the trials whose checkpoints a study in miniature starts from; 0 when all of them are finished."""
-    before = pretrainings((plan.base,) if isinstance(plan, Search) else plan.trials)
+    before = pretrainings(_trials(plan))
     if not before.trials:
         return COMPLETE
     print_before(before)
     its = options.invented(before.trials[0].corpus, OTHER_RECORDINGS)
     assert its.source
     return _run(before, its.source, its, brief=True)[0]
+
+
+def _trials(plan: Sweep | Search) -> tuple[TrialConfig, ...]:
+    """The trials of a sweep, or the one that a search varies."""
+    return (plan.base,) if isinstance(plan, Search) else plan.trials
 
 
 def _report(name: str, options: Options) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets.engine.splitting.folds import Fold, name_of
 from trainable.config import FIELDS, TrialConfig
 
 
@@ -74,6 +75,22 @@ def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
         ValueError: if a combination is impossible.
     """
     return tuple(base.but(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
+
+
+def folds(unit: str, number: int) -> tuple[str, ...]:
+    """The splits of a cross-validation, as an axis of `grid`: each fold is scored by a trial of its own.
+
+    >>> folds("published", 5)
+    ('published:1', 'published:2', 'published:3', 'published:4', 'published:5')
+    >>> folds("speaker", 6)[1]
+    'speaker:2/6'
+
+    Args:
+        unit: "published", "recording", or a group of the corpus.
+        number: the number of folds.
+    """
+    total = 0 if unit == "published" else number
+    return tuple(name_of(Fold(unit, fold, total)) for fold in range(1, number + 1))
 
 
 def varied(

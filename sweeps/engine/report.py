@@ -76,11 +76,14 @@ def _state(situation: Situation, data_root: Path | None) -> str:
 
 
 def _say_data(say: _Lines, situation: Situation) -> None:
+    said = set()
     for prepared in situation.data.values():
         corpus, recordings = prepared.scan.corpus, prepared.scan.corpus.recordings
-        say("data", f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}")
-        for note in prepared.notes:
-            say("", note)
+        data = f"{corpus.name} in {corpus.root}: {len(recordings)} recordings of {', '.join(corpus.classes)}"
+        for heading, text in (("data", data), *(("", note) for note in prepared.notes)):
+            if (data, text) not in said:  # the folds of a cross-validation share theirs
+                say(heading, text)
+            said.add((data, text))
         roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
         say("split", f"{prepared.split.name}: {roles}")
 
@@ -128,13 +131,13 @@ def listed(seeds: Iterable[int]) -> str:
 
 
 def clip_bytes(situation: Situation) -> int:
-    """The disk space of the plan's clips, at two bytes per sample."""
-    total = 0
-    for wanted, prepared in situation.data.items():
-        num_clips = sum(clips for _, clips in prepared.counts.values())
-        lengths = {t.num_samples for t in situation.sweep.trials if wanted_by(t) == wanted}
-        total += sum(2 * num_clips * num_samples for num_samples in lengths)
-    return total
+    """The disk space of the plan's clips, at two bytes per sample; splits of the same recordings share their clips."""
+    size_of = {}
+    for trial in situation.sweep.trials:
+        if prepared := situation.data.get(wanted_by(trial)):
+            num_clips = sum(clips for _, clips in prepared.counts.values())
+            size_of[prepared.scan.sha256, trial.clip_s, trial.data_hz] = 2 * num_clips * trial.num_samples
+    return sum(size_of.values())
 
 
 def _which_data(situation: Situation) -> list[str]:

@@ -69,7 +69,7 @@ class Situation:
     @property
     def sweep_tags(self) -> dict[str, str]:
         """The tags of the sweep's own run, about the plan and its data."""
-        notes = [note for prepared in self.data.values() for note in prepared.notes]
+        notes = dict.fromkeys(note for prepared in self.data.values() for note in prepared.notes)
         return {
             "sweep_sha256": sweep_sha256(self.sweep.name, self.variant, self.data_sha256),
             "data_sha256": self.data_sha256,

@@ -52,6 +52,8 @@ def test_a_good_folder_is_told_in_full(root: Path, told: Callable[..., tuple[int
     assert {"rates 8000 Hz", "formats wav", "channels 1", "no 8 8 2.6", "yes 8 8 2.6"} <= set(rows)
     assert any(row.startswith("folder1 4 4 ") for row in rows)
     assert any(row.startswith("--split folder1 train 8 files, 8 clips; validation 4 files, 4") for row in rows)
+    assert "--split recording:K/5 K = 1 to 5, test 3 to 4 clips each; N can be 3 to 16" in rows
+    assert "--split folder1:K/4 K = 1 to 4, test 4 clips each; N can be 3 to 4" in rows
     assert rows[-1] == (
         f"python -m sweeps.STUDY --data-root {root} --set corpus=folder --set clip_s=0.25 --split folder1"
     )
@@ -129,3 +131,21 @@ def test_real_digits(told: Callable[..., tuple[int, str]]) -> None:
     assert "files      3,000 of 10 classes; 3,000 can be read" in page
     assert "--split speaker" in page
     assert len(page.splitlines()) < 40
+
+
+def test_a_list_of_roles_is_tried(root: Path, tmp_path: Path, told: Callable[..., tuple[int, str]]) -> None:
+    """With --split-file the published split is one of those that are possible, and a wrong list says why not."""
+    ids = sorted(path.relative_to(root) for path in root.rglob("*.wav"))
+    file = tmp_path / "list.csv"
+    file.write_text("recording,role\n" + "".join(f"{i},{'test' if 's3' in i.parts else 'train'}\n" for i in ids))
+    code, page = told("folder", root, "--split-file", str(file))
+    flat = " ".join(page.split())
+    assert code == 0
+    assert "--split published train 10 files, 10 clips; validation 2 files, 2 clips; test 4 files, 4 clips; the" in flat
+    assert "the published split has no validation: 2 of its 12 training recordings are taken for it" in flat
+    assert f"--split-file {file} --set clip_s=0.25 --split published" in flat
+    file.write_text("recording,role\n")
+    _, page = told("folder", root, "--split-file", str(file))
+    flat = " ".join(page.split())
+    assert f"not published --split-file {file}: has no role for no/s0/1, no/s0/3, " in flat
+    assert "to do first: - correct the list of --split-file, as the line under splits says" in flat

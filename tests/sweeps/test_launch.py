@@ -212,6 +212,7 @@ def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path:
         (["--classes", "Cargo,Submarine"], "there is no class Submarine; there are Cargo"),
         (["--split", "captain"], "can be split by recording, published, day, vessel"),
         (["--split", "published"], "--split-file"),
+        (["--split-file", "list.csv"], "list.csv: no trial reads it; add --split published, or leave it out"),
         (["--store", "postgres:nowhere"], "--store postgres:nowhere"),
         (["--limit", "0"], "argument --limit: 0: must be at least 1"),
         (["--max-concurrent", "0"], "argument --max-concurrent: 0: must be at least 1"),

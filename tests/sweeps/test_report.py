@@ -16,7 +16,7 @@ from sweeps.engine.command.commandline import options_of, study_parser
 from sweeps.engine.command.options import Options
 from sweeps.engine.estimate import Spent
 from sweeps.engine.forecast.cost import Basis, Cluster, Prediction, Span
-from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.plan import Sweep, folds, grid
 from sweeps.engine.report import MAX_LINES, clip_bytes, listed, print_outcome, print_plan
 from sweeps.engine.situation import Inputs, Situation, wanted_by
 from sweeps.engine.store.runs import Run
@@ -107,6 +107,29 @@ def test_a_plan_says_where_everything_goes(capsys: pytest.CaptureFixture[str]) -
 def test_clips_are_counted_once_for_a_rate() -> None:
     """They take two bytes per sample, for every role, at each rate; seeds share them."""
     assert clip_bytes(situation()) == 2 * 100 * 5 * (8_000 + 16_000)
+
+
+def test_folds_share_their_data_and_their_clips(capsys: pytest.CaptureFixture[str]) -> None:
+    """The corpus, its notes and its clips are told once, and every split is."""
+    sweep = Sweep("toy", grid(BASE, split=folds("recording", 3)))
+    three = {
+        wanted_by(trial): dataclasses.replace(PREPARED, split=Split(trial.split, {}, (f"only {trial.split}",)))
+        for trial in sweep.trials
+    }
+    planned = dataclasses.replace(situation(sweep=sweep), data=three)
+    print_plan(planned, arguments())
+    lines = lines_of(capsys)
+    assert lines["data"] == [
+        "deepship in /ships: 3 recordings of Cargo, Tug",
+        "a join failed",
+        "only recording:1/3",
+        "left out: bad.wav: empty",
+        "only recording:2/3",
+        "only recording:3/3",
+    ]
+    assert [line.partition(": ")[0] for line in lines["split"]] == list(folds("recording", 3))
+    assert clip_bytes(planned) == 2 * 100 * 5 * BASE.data_hz
+    assert planned.sweep_tags["mlflow.note.content"].count("a join failed") == 1
 
 
 def test_a_dry_run_without_data_says_what_it_cannot_know(capsys: pytest.CaptureFixture[str]) -> None:

@@ -262,6 +262,8 @@ def test_a_seed_above_2_to_the_53_is_refused() -> None:
         ({"backbone": "timm/../../x"}, "backbone='timm/../../x': is not a valid name; write a network's name"),
         ({"backbone": 99 * "x"}, r"backbone='x{79}\.\.\. \(101 characters\): is not a valid name"),
         ({"split": ""}, "split='': is not a valid name; write recording, published"),
+        ({"split": "speaker:6/5"}, "split='speaker:6/5': folds are counted from 1; write speaker:1/5 to speaker:5/5"),
+        ({"split": "published:x"}, "split='published:x': is not a valid name; write recording, published"),
         ({"data_hz": 10**15}, "data_hz=1000000000000000: must be at least 1 and at most 10,000,000"),
         ({"clip_s": 1e12}, "clip_s=1000000000000.0: must be at least 1e-06 and at most 3,600"),
         ({"width": 1e300, "weights": "none"}, r"width=1e\+300: must be at least 0.0009765625 and at most 16"),

@@ -137,7 +137,9 @@ def _confirmation(search: Search, rows: pd.DataFrame, finished: Mapping[str, Run
         predictions = {key: read_predictions(run) for key, run in finished.items()}
         return cells.cell(chosen("", search.base), rows, Material(search.name, rows, predictions, None, margin), {})
     gap = "no evaluation has completed"
-    return Cell(search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="")
+    return Cell(
+        search.base, len(search.confirm_seeds), gap, None, None, reasons=(), difference=None, verdict="", num_folds=0
+    )
 
 
 def _provenance(runs: Mapping[TrialConfig, Sequence[Run]]) -> dict[str, dict[str, int]]:

@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.engine import stats
 from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
+from analysis.engine.runs.folds import gap_words, split_words
 from analysis.engine.stats import Difference, Interval, SeedSummary
 from analysis.engine.wording import khz, rounded
 from sweeps.engine.plan import stated
@@ -47,6 +48,7 @@ class Cell:
     reasons: tuple[str, ...]  # why it must not be compared with the published numbers
     difference: Difference | None
     verdict: str  # empty where nothing is published or the cell is incomplete
+    num_folds: int  # that are joined for each seed; 0 without folds
 
     @property
     def complete(self) -> bool:
@@ -55,7 +57,11 @@ class Cell:
 
     def value(self, field: str) -> Any:
         """The setting's value of a field."""
-        return self.trial.get(field)
+        return (
+            split_words(self.trial.split, self.num_folds)
+            if field == "split" and self.num_folds
+            else self.trial.get(field)
+        )
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,16 @@ class Material:
     """The material from which the table of a sweep is made."""
 
     name: str  # the name of the sweep
-    rows: pd.DataFrame  # the rows of `analysis.engine.rows.table_rows`
-    predictions: Mapping[str, Predictions]  # the predictions of every finished trial, by key
+    rows: pd.DataFrame  # the rows of `analysis.engine.rows.table_rows`, with the folds of a seed joined
+    predictions: Mapping[str, Predictions]  # the predictions of every finished row, by key
     published: Published | None = None  # published numbers to compare with
     margin: float = 0.02  # the largest difference from a published number that does not matter, as a fraction
+    fold_rows: pd.DataFrame | None = None  # the rows before folds were joined, where they were
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row for each trial."""
+        return self.rows if self.fold_rows is None else self.fold_rows
 
     @property
     def trial(self) -> TrialConfig:
@@ -127,6 +139,7 @@ def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mappi
         reasons=tuple(reason for reason, keys in reasons.items() if keys & set(rows["key"])),
         difference=None,
         verdict="",
+        num_folds=int(rows["num_folds"].iloc[0]) if "num_folds" in rows else 0,
     )
     if joined.gap:
         return joined
@@ -230,9 +243,12 @@ def _gap(rows: pd.DataFrame) -> str:
     open_rows = rows[rows["status"] != "finished"]
     if open_rows.empty:
         return ""
-    parts = [
-        f"{status} {', '.join(map(str, group['seed']))}" for status, group in open_rows.groupby("status", sort=True)
-    ]
+    if "gaps" in rows and rows["num_folds"].any():
+        parts = [gap_words(zip(open_rows["seed"], open_rows["gaps"], strict=True))]
+    else:
+        parts = [
+            f"{status} {', '.join(map(str, group['seed']))}" for status, group in open_rows.groupby("status", sort=True)
+        ]
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 

@@ -90,7 +90,7 @@ def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> 
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
-        provenance=cells.provenance(rows, cells.whose(rows, fields)),
+        provenance=cells.provenance(made_of.trials, cells.whose(made_of.trials, fields)),
         down=down,
         across=across,
         down_values=values[down],

@@ -102,7 +102,7 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: ClipScore, made
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
-        provenance=cells.provenance(rows, cells.whose(rows, (over,))),
+        provenance=cells.provenance(made_of.trials, cells.whose(made_of.trials, (over,))),
         over=over,
         columns=columns,
         pairs=_pairs([row for row in ranked if row.complete], score, over, made_of),

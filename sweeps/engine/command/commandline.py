@@ -146,7 +146,9 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the plan")
     group.add_argument("--classes", metavar="A,B", help="only these classes of the corpus")
     group.add_argument(
-        "--split", help="recording, published, or a group that no two roles may share (vessel, day, ...)"
+        "--split",
+        help="recording, published, or a group that no two roles may share (vessel, day, ...); or a fold of these: "
+        "recording:1/5, published:1",
     )
     group.add_argument(
         "--groups", metavar="REGEX", help=r"label and groups in the files' names, '(?P<label>\d)_(?P<speaker>\w+)_'"
@@ -202,7 +204,12 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="the folder that holds the corpus" + " (%(default)s)" * (path is not None),
     )
     parser.set_defaults(data_uri=uri)
-    group.add_argument("--split-file", type=folder, metavar="FILE", help="the authors' split, for --split published")
+    group.add_argument(
+        "--split-file",
+        type=folder,
+        metavar="FILE",
+        help="for --split published: the authors' file, or a list of recording,role",
+    )
     group.add_argument(
         "--bad-files",
         choices=("refuse", "drop"),
