@@ -88,8 +88,8 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         SystemExit: if a flag asks for what cannot be.
         Refusal: if anything must be put right first: corpus, network, checkpoint, budget, store, storage or cluster.
     """
-    file = sys.modules.get(f"sweeps.{sweep.name}", sys.modules["__main__"])
-    parser = study_parser(sweep.name, file.__doc__)
+    its_file = sys.modules.get(f"sweeps.{sweep.name}", sys.modules["__main__"])
+    parser = study_parser(sweep.name, its_file.__doc__)
     options = options_of(parser.parse_args(argv))
     if isinstance(sweep, Search) and (flag := "--budget" if options.budget else "--why" if options.why else ""):
         parser.exit(BAD_INPUT, f"{sweep.name}: {flag}: what a search will train is not known before; use --limit\n")
