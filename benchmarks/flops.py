@@ -18,9 +18,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sweeps.recipes.mohammadi import RATES
-from trainable.backbones import panns, timm
+from trainable.backbones import efficientat, panns, timm
 from trainable.config import TrialConfig
 from trainable.cost.cost import TABLE, forward_flops
+from trainable.network.card import card
 from trainable.network.networks import start_network
 
 WIDTHS = (1.0, 1 / 4, 1 / 16)
@@ -30,7 +31,9 @@ DIGITS = 6
 
 def trial(backbone: str, width: float = 1.0, clip_s: float = 5.0) -> TrialConfig:
     """A trial with a network, for the shapes of its clips."""
-    return RATES.but(backbone=backbone, augment="none", seed=0, weights="none", width=width, clip_s=clip_s)
+    norm = card(backbone, RATES.pretrain_hz).input_norms[0]
+    base = RATES.but(backbone=backbone, input_norm=norm, augment="none", seed=0, weights="none")
+    return base.but(width=width, clip_s=clip_s)
 
 
 def count(config: TrialConfig) -> int:
@@ -70,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="print the table's errors")
     args = parser.parse_args(argv)
-    backbones = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN)]
+    backbones = [*panns.NUM_PARAMETERS, *(f"timm/{name}" for name in timm.KNOWN), *efficientat.NAMES]
     if args.check:
         for backbone in backbones:
             worst = max(errors(backbone), key=lambda row: abs(row[2]))

@@ -115,6 +115,7 @@ def train(
         history = finetune(
             config, part, fit, validation, place.folder, report, place.micro_batches, team, place.gives_up
         )
+        config.trained.finish(part)
     return network, history
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from datasets.engine import fetch
+from datasets.engine import corpus, fetch
 from datasets.engine.corpus import CorpusError
 from datasets.engine.remote import Remote
-from datasets.synthetic import deepship, writers
+from datasets.synthetic import deepship, folder, writers
 from datasets.synthetic.ships import KINDS, draw_vessel
 
 
@@ -77,6 +79,38 @@ class TestAddresses:
         monkeypatch.setattr(deepship, "write", full)
         with pytest.raises(CorpusError, match=r"No space left on device.*name another --cache-dir"):
             fetch.bring(Remote("synthetic://deepship", tmp_path / "ships"))
+
+
+class TestOnesOwn:
+    """The folder of a user: class folders, and in them a folder for each animal."""
+
+    def test_is_read_as_one(self, tmp_path: Path) -> None:
+        """Its animals are a group, and its files have two rates; all are long enough for clips of 2 s."""
+        assert folder.write(tmp_path, num_animals=2) == f"12 recordings of 2 to 3 s in {tmp_path}"
+        found = corpus.find("folder", tmp_path)
+        assert (found.classes, found.group_names) == (("cricket", "frog", "owl"), ("folder1",))
+        assert Counter(r.groups["folder1"] for r in found.recordings) == dict.fromkeys(
+            [f"{name}{k}" for name in found.classes for k in (1, 2)], 2
+        )
+        infos = [soundfile.info(r.path) for r in found.recordings]
+        assert {info.samplerate for info in infos} == {16_000, 22_050}
+        assert all(2 <= info.duration <= 3 for info in infos)
+
+    def test_a_seed_decides(self, tmp_path: Path) -> None:
+        """The same seed gives the same bytes, and another seed other ones."""
+        roots = [tmp_path / name for name in "abc"]
+        for root, seed in zip(roots, (0, 0, 1), strict=True):
+            folder.write(root, num_animals=1, seed=seed)
+        first, again, other = ([p.read_bytes() for p in sorted(root.rglob("*.wav"))] for root in roots)
+        assert first == again
+        assert set(first).isdisjoint(other)
+
+    @pytest.mark.parametrize("numbers", [{"num_animals": 0}, {"seed": -1}])
+    def test_impossible_numbers_are_refused(self, numbers: dict[str, int], tmp_path: Path) -> None:
+        """Before anything is written."""
+        with pytest.raises(ValueError, match="take 1 to 10,000 animals, and a seed of at least 0"):
+            folder.write(tmp_path / "new", **numbers)
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("spread", [0.0, -1.0, 1.5, float("nan")])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datasets.engine.refusal import Refusal
-from datasets.synthetic import deepship, esc50
+from datasets.synthetic import deepship, esc50, folder
 from sweeps.engine.launch import COMPLETE, launch
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.running import cluster
@@ -141,6 +141,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setitem(miniature.PRETRAINING, "epochs", 1)
         patch.setattr(deepship, "SMALL", {"num_per_class": 4, "seconds": (5, 5.9), "rate_hz": 8_000})
         patch.setattr(esc50, "SMALL", {"num_classes": 2, "rate_hz": 16_000})
+        patch.setattr(folder, "SMALL", {"num_animals": 3})
         with cluster.kept():
             yield tmp_path_factory.mktemp("small")
 

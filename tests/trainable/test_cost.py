@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.flops import count, trial
+from trainable.backbones import efficientat, panns, timm
 from trainable.cost.cost import epoch_flops, forward_flops
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,12 +26,21 @@ ROOT = Path(__file__).resolve().parents[2]
         ("res1dnet31", 1 / 16, 10.0, 1e-4),  # on waveforms
         ("wavegram_logmel_cnn14", 1 / 16, 5.0, 0.02),
         ("timm/mobilenetv3_large_100.ra_in1k", 1 / 2, 5.0, 0.05),
+        ("timm/tf_efficientnet_lite0.in1k", 1.0, 5.0, 0.02),
+        ("efficientat/mn04_as", 1.0, 5.0, 0.02),
+        ("efficientat/mn40_as", 1 / 4, 10.0, 1e-4),
     ],
 )
 def test_the_table_is_what_torch_counts(backbone: str, width: float, clip_s: float, within: float) -> None:
     """If a network changes, `python -m benchmarks.flops` must be run."""
     config = trial(backbone, width, clip_s)
     assert forward_flops(config) == pytest.approx(count(config), rel=within)
+
+
+@pytest.mark.parametrize("name", [*panns.NAMES, *(f"timm/{name}" for name in timm.KNOWN), *efficientat.NAMES])
+def test_every_network_with_a_card_is_counted(name: str) -> None:
+    """A dry run forecasts it once `--measure` has timed another network here."""
+    assert forward_flops(trial(name))
 
 
 def test_an_uncounted_network_has_no_number() -> None:

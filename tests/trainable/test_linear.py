@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from datasets.engine import prepare, splits
@@ -24,6 +25,7 @@ from trainable.cost.cost import cell_of, epoch_flops, forward_flops
 from trainable.device.place import Place
 from trainable.examples import Examples, Scale
 from trainable.finetune import Row
+from trainable.network import linear
 from trainable.network.backbone import Backbone
 from trainable.network.linear import LinearProbe, embedded
 from trainable.network.networks import start_network
@@ -276,6 +278,102 @@ def test_two_devices_end_as_one(finished: tuple[Path, record.Record], material: 
     assert shared.provenance["num_devices"] == "2"
     for row, other in zip(timeless(shared.history), timeless(finished[1].history), strict=True):
         assert row == pytest.approx(other, rel=1e-5)
+
+
+class TestStandardised:
+    """Embeddings by the mean and standard deviation of the training clips, until the classifier has both in it."""
+
+    CONFIG = CONFIG.but(**{"trained.standardise": 1}, epochs=20, head_dropout=0.0)
+
+    @staticmethod
+    def faint(config: TrialConfig) -> Backbone:
+        """A network whose embeddings are as small as those of some untrained ones."""
+        network = fresh(config)
+        with torch.no_grad():
+            network.get_submodule("fc1").weight.mul_(1e-9)
+            network.get_submodule("fc1").bias.mul_(1e-9)
+        return network
+
+    def learnt(self, folder: Path, config: TrialConfig) -> tuple[Backbone, Backbone, Examples]:
+        """The network, its probe before it is finished, and the validation clips."""
+        network = self.faint(config)
+        part, (train, validation) = config.trained.ready(config, network, (toy(config), toy(config, 30, seed=1)))
+        finetune.finetune(config, part, train, validation, folder, lambda row: None)
+        return network, part, validation
+
+    def test_as_by_scikit_learn(self) -> None:
+        """The training clips alone decide, and a feature that never changes is divided by 1."""
+        network, clips, others = fresh(), toy(CONFIG), toy(CONFIG, 10, seed=1)
+        part, (train, validation) = self.CONFIG.trained.ready(self.CONFIG, network, (clips, others))
+        spread = linear.moments(train)[1]
+        assert (spread == 1).any()  # some of these features are 0 for every clip
+        assert (spread != 1).any()
+        scaler = StandardScaler().fit(train.inputs.double().numpy())
+        for role in (train, validation):
+            expected = scaler.transform(role.inputs.double().numpy())
+            np.testing.assert_allclose(part.embed(role.inputs).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+    def test_faint_embeddings_teach(self, tmp_path: Path) -> None:
+        """As they are they leave the classifier at chance, a third."""
+        found = {}
+        for config in (self.CONFIG, CONFIG.but(epochs=20, head_dropout=0.0)):
+            network, part, validation = self.learnt(tmp_path / config.key, config)
+            assert 0 < float(validation.inputs.abs().max()) < 1e-8
+            config.trained.finish(part)
+            logits = finetune.predict(network, toy(config, 30, seed=1), config)
+            found[config.trained.standardise] = float((logits.argmax(1) == validation.labels.numpy()).mean())
+        assert found[1] > 0.8
+        assert found[0] < 0.5
+
+    def test_a_finished_probe_takes_embeddings_as_they_are(self, tmp_path: Path) -> None:
+        """The network has the probe's logits, and no other tensors than before; finishing again changes nothing."""
+        network, part, validation = self.learnt(tmp_path, self.CONFIG)
+        before = finetune.predict(part, validation, self.CONFIG)
+        for _ in range(2):
+            self.CONFIG.trained.finish(part)
+            for after in (
+                finetune.predict(network, toy(self.CONFIG, 30, seed=1), self.CONFIG),
+                finetune.predict(part, validation, self.CONFIG),
+            ):
+                np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4 * float(np.abs(before).max()))
+        assert network.state_dict().keys() == fresh().state_dict().keys()
+
+    def test_a_trial_leaves_the_whole_network(self, material: Material, tmp_path: Path) -> None:
+        """best.pt alone gives the stored predictions, and validation of its kept epoch."""
+        config = self.CONFIG.but(epochs=3)
+        trial.run(config, Place(*material, None, tmp_path), lambda row: None)
+        network = start_network(config, NUM_CLASSES, None)
+        network.load_state_dict(checkpoint.load(tmp_path / "best.pt")["model"])
+        network, clips = network.to(memory_format=torch.channels_last), trial.open_clips(material.clips)
+        roles = {r: examples.load(config, clips, splits.read(material.split), r, CPU) for r in ("validation", "test")}
+        logits = {role: finetune.predict(network, clips, config) for role, clips in roles.items()}
+        with np.load(tmp_path / "predictions.npz", allow_pickle=False) as stored:
+            assert (stored["logits"] == logits["test"]).all()
+        committed = record.read(tmp_path)
+        assert committed is not None
+        loss = F.cross_entropy(torch.from_numpy(logits["validation"]), roles["validation"].labels)
+        assert float(loss) == pytest.approx(committed.scores["best_val_loss"], rel=1e-4)
+
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({"trained.standardise": 2}, r"trained.standardise=2: choose 1 to standardise embeddings, or 0"),
+            (
+                {"trained.standardise": 1, "precision": "bfloat16"},
+                r"choose precision=float32, or trained.standardise=0",
+            ),
+            ({"trained": "everything", "trained.standardise": 1}, r"everything has no such setting"),
+        ],
+    )
+    def test_refuses(self, fields: dict[str, Any], told: str) -> None:
+        """Other numbers, a precision in which it would be lost, and networks that are trained whole."""
+        with pytest.raises(ValueError, match=told):
+            CONFIG.but(**fields)
+
+    def test_a_probe_as_before_keeps_its_key(self) -> None:
+        """The setting is told only where it is not the default."""
+        assert CONFIG.but(**{"trained.standardise": 0}).key == CONFIG.key != self.CONFIG.key
+        assert "trained.standardise" not in CONFIG.to_dict()
 
 
 class TestCost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from sweeps.recipes.mohammadi import RATES
+from trainable import fetch
 from trainable.backbones import panns
 from trainable.config import TrialConfig
 from trainable.result import record
@@ -163,6 +165,27 @@ class TestCommands:
         assert (python, path) == (sys.executable, str(tmp_path / "legacy_seresnet18.in1k.safetensors"))
         compile(program, "command", "exec")
         assert "timm.create_model('legacy_seresnet18.in1k', pretrained=True)" in program
+
+    @pytest.mark.parametrize(
+        ("backbones", "rates_hz", "told"),
+        [
+            (("cnn14",), (16_000,), "cnn14 --pretrain-hz 16000"),
+            (("cnn14",), (8_000, 16_000), "cnn14"),
+            (("timm/resnet50.a1_in1k",), (32_000,), "timm/resnet50.a1_in1k"),
+            (("timm/resnet50.a1_in1k", "cnn10"), (32_000,), "timm/resnet50.a1_in1k cnn10 --pretrain-hz 32000"),
+        ],
+    )
+    def test_this_project_gets_all_of_them(
+        self, tmp_path: Path, backbones: tuple[str, ...], rates_hz: tuple[int, ...], told: str
+    ) -> None:
+        """In one command, which `trainable.fetch` understands."""
+        trials = [config(backbone=name, pretrain_hz=hz) for name in backbones for hz in rates_hz]
+        with pytest.raises(MissingWeights) as caught:
+            weights.check(trials, tmp_path / "it's here", tmp_path)
+        (command,) = re.findall(r"\(or `python -m trainable.fetch (.*)`\)", str(caught.value))
+        folder = shlex.quote(str(tmp_path / "it's here"))
+        assert command == f"{told} --weights-dir {folder}"
+        assert fetch.main([*shlex.split(command), "--print"]) == 0
 
     def test_a_shell_reads_them(self, tmp_path: Path) -> None:
         """With a `curl` that writes the right bytes, every command succeeds and the file is found."""

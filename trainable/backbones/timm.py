@@ -32,6 +32,7 @@ KNOWN = {
     "densenet201.tv_in1k": ("ImageNet-1k, torchvision's first recipe", "Apache-2.0", 20_013_928, 29),
     "mobilenetv3_large_100.ra_in1k": ("ImageNet-1k, RandAugment", "Apache-2.0", 5_483_032, 1),
     "resnet50.a1_in1k": ("ImageNet-1k, recipe A1 of ResNet strikes back", "Apache-2.0", 25_557_032, 1),
+    "tf_efficientnet_lite0.in1k": ("ImageNet-1k, EfficientNet-Lite0 of TensorFlow", "Apache-2.0", 4_652_008, 1),
 }
 BYTES_PER_CELL = 64 * 6 * 4 * 2  # as for CNN14; most networks begin at a quarter of the resolution, and keep less
 # Names whose weights are not in a repository timm/<name>.<tag> of the hub: timm 1.0.31 takes these 72 from elsewhere.
@@ -186,13 +187,15 @@ def pictures(backbone: str) -> PretrainedCfg:
 def narrowed(architecture: str, width: float) -> Callable[..., torch.nn.Module]:
     """The function that makes a network of `KNOWN` with `width` times its channels, rounded to multiples of 8."""
     import timm
-    from timm.models import mobilenetv3
+    from timm.models import efficientnet, mobilenetv3
 
     def channels(*published: int) -> tuple[int, ...]:
         return tuple(8 * max(1, round(width * number / 8)) for number in published)
 
     if architecture == "mobilenetv3_large_100":  # its public function takes no multiplier
         return partial(mobilenetv3._gen_mobilenet_v3, architecture, width)
+    if architecture == "tf_efficientnet_lite0":  # nor does this one's
+        return partial(efficientnet._gen_efficientnet_lite, architecture, width, pad_type="same", bn_eps=1e-3)
     options: dict[str, dict[str, Any]] = {
         "convnextv2_tiny": {"dims": channels(96, 192, 384, 768)},
         "densenet201": {"growth_rate": max(1, round(32 * width))},

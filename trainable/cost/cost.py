@@ -46,7 +46,8 @@ def forward_flops(trial: TrialConfig) -> float | None:
     It is also None for a linear probe: its network runs once instead of every epoch, so only a measurement helps.
 
     The number is exact for 2.5 and 10 s of 32 kHz at widths 1, 1/4 and 1/16. Elsewhere, between 0.7 and 40 s, the error
-    is at most 9 %, but 15 % for ConvNeXt and 21 % for RegNetY, whose stages round their channels.
+    is at most 10 %, but 12 % for EfficientNet-Lite and the two narrowest EfficientATs, 15 % for ConvNeXt and 21 % for
+    RegNetY, which round their channels.
     """
     if trial.trained.embeds or (terms := _table().get(trial.backbone)) is None:
         return None

@@ -29,3 +29,10 @@ class Everything(Part):
             roles: the training clips, and those of other roles.
         """
         return network, roles
+
+    def finish(self, part: Backbone) -> None:
+        """Does nothing: the network is what was trained.
+
+        Args:
+            part: the network that `ready` returned, with the weights of the kept epoch.
+        """

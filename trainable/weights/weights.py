@@ -26,11 +26,16 @@ class MissingWeights(Refusal, FileNotFoundError):
     Args:
         facts: the missing checkpoints, and the known facts about them.
         commands: shell commands that get them.
+        cards: of the networks whose published files are missing, which `trainable.fetch` gets as well.
+        weights_dir: the folder where those files are missing.
     """
 
-    def __init__(self, facts: str, commands: Iterable[str] = ()) -> None:
-        self.facts, self.commands = facts, tuple(commands)
-        remedy = "to get what is missing, run this where there is a network, or set weights=none:"
+    def __init__(
+        self, facts: str, commands: Iterable[str] = (), cards: Iterable[Card] = (), weights_dir: Path | None = None
+    ) -> None:
+        self.facts, self.commands, self.cards = facts, tuple(commands), tuple(cards)
+        same = f" (or `{_fetch(self.cards, weights_dir)}`)" if self.cards and weights_dir else ""
+        remedy = f"to get what is missing, run this where there is a network{same}, or set weights=none:"
         super().__init__("\n  ".join([f"{facts}\n{remedy}", *self.commands]) if self.commands else facts)
 
 
@@ -48,6 +53,7 @@ def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> 
     checkpoints: dict[str, Path | None] = {}
     facts: dict[str, None] = {}  # a dict keeps each one once, in order; so do the commands
     commands: dict[str, None] = {}
+    cards: list[Card] = []
     missing = False
     for config in configs:
         try:
@@ -55,11 +61,12 @@ def check(configs: Iterable[TrialConfig], weights_dir: Path, runs_dir: Path) -> 
         except MissingWeights as error:
             facts[error.facts] = None
             commands |= dict.fromkeys(error.commands)
+            cards += error.cards
             missing = True
         except WrongWeights as error:
             facts[str(error)] = None
     if missing:
-        raise MissingWeights("\n".join(facts), commands)
+        raise MissingWeights("\n".join(facts), commands, cards, weights_dir)
     if facts:
         raise WrongWeights("\n".join(facts))
     return checkpoints
@@ -143,7 +150,8 @@ def _published_file(config: TrialConfig, weights_dir: Path) -> tuple[Path, str]:
     """The published file that the passport describes, and the remedy if it is damaged."""
     passport = config.card.passport
     if not (path := at_hand(passport, weights_dir)):
-        raise missing(config.card, weights_dir / passport.file)
+        told = missing(config.card, weights_dir / passport.file)
+        raise MissingWeights(told.facts, told.commands, [config.card] * bool(told.commands), weights_dir)
     num_bytes, advice = path.stat().st_size, f"get it again from {passport.source}"
     if passport.num_bytes not in (None, num_bytes):
         raise WrongWeights(f"{path}: has {num_bytes:,} bytes instead of {passport.num_bytes:,}; {advice}")
@@ -177,6 +185,14 @@ def missing(card: Card, path: Path) -> MissingWeights:
     if passport.sha256:
         commands.append(f"echo {shlex.quote(f'{passport.sha256}  {path}')} | sha256sum --check")
     return MissingWeights(facts, commands)
+
+
+def _fetch(cards: Iterable[Card], weights_dir: Path) -> str:
+    """The command of `trainable.fetch` that gets the files of these networks."""
+    networks = " ".join(dict.fromkeys(card.backbone for card in cards))
+    rates = {card.pretrain_hz for card in cards if not card.passport.hub_id}
+    rate = f" --pretrain-hz {rates.pop()}" if len(rates) == 1 else ""
+    return f"python -m trainable.fetch {networks}{rate} --weights-dir {shlex.quote(str(weights_dir))}"
 
 
 def _digests(config: TrialConfig, path: Path, weights_dir: Path, runs_dir: Path) -> Iterator[tuple[str, str]]:

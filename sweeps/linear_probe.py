@@ -1,0 +1,28 @@
+"""Does AudioSet teach a network everyday sounds? Linear probes on ESC-50, pre-trained against untrained.
+
+2 weights x 3 seeds = 6 trials
+
+EfficientAT mn04 stays frozen, and its last layer is trained on standardised embeddings. A seed draws the classifier
+and, where nothing was trained, the network. Folds 1 to 3 train, 4 is for validation, 5 for test.
+
+    python -m sweeps.linear_probe --data-root ~/ESC-50
+    python -m analysis.linear_probe
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/linear_probe.py` finds the rest
+
+from sweeps.engine.launch import main
+from sweeps.engine.plan import Sweep, grid
+from trainable.config import TrialConfig
+
+PROBE = TrialConfig(
+    corpus="esc50", backbone="efficientat/mn04_as", pretrain_hz=32_000, data_hz=32_000, clip_s=5.0, augment="none",
+    trained="head", lr=1e-3, schedule="cosine", batch=32, epochs=50, seed=1,
+).but(**{"trained.standardise": 1})  # fmt: skip
+SWEEP = Sweep("linear_probe", grid(PROBE, split=("published",), weights=("none", "published"), seed=(1, 2, 3)))
+
+if __name__ == "__main__":
+    main(SWEEP)
