@@ -117,6 +117,13 @@ def test_what_is_no_sound_is_refused(name: str, tmp_path: Path) -> None:
         decode(tmp_path / "x.wav")
 
 
+def test_an_ogg_file_may_overshoot_full_scale(tmp_path: Path) -> None:
+    """Its samples are scaled, whatever their peak: what was loud before it was compressed is louder after."""
+    (tmp_path / "x.ogg").write_bytes(encoded(5 * noise(8_000), container="OGG", subtype="VORBIS"))
+    wave, facts = decode(tmp_path / "x.ogg")
+    assert 2 < facts.peak == pytest.approx(np.abs(wave).max())
+
+
 @pytest.mark.parametrize(
     ("container", "subtype"),
     [
