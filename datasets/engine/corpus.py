@@ -241,10 +241,10 @@ def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...
     """
     names = sorted(set(all_classes))
     if unknown := sorted(set(classes) - set(names)):
-        near = did_you_mean(names, *unknown)
+        near, said = did_you_mean(names, *unknown), [as_list([name]) for name in names]
         if with_comma := [name for name in names if "," in name]:
             near = f"; quote a class with a comma: --classes {shlex.quote(as_list(with_comma[:1]))}"
-        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(names)}{near}")
+        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(said)}{near}")
     return tuple(sorted(set(classes))) or tuple(names)
 
 
