@@ -26,6 +26,7 @@ from datasets.engine.splits import ROLES, Split
 from datasets.engine.splitting import folds
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
+from datasets.engine.words.names import as_list, names_in
 
 MOST = 20  # rows of a list; the rest is counted
 MOST_ODD = 6  # files named for one oddness
@@ -234,7 +235,7 @@ def _odd(it: Found) -> Iterator[str]:
     if few := [label for label in it.corpus.classes if 0 < counts[label] < len(ROLES)]:
         yield f"class {', '.join(f'{label} ({counts[label]})' for label in few)} has fewer files than there are roles"
     if commas := [label for label in it.corpus.classes if "," in label]:
-        yield f"class {shown(commas[0])} has a comma, so --classes cannot name it; give it another name"
+        yield f"class {shown(commas[0])} has a comma: --classes {shlex.quote(as_list(commas[:1]))} names it"
     if len(rates := {f.rate_hz for f in it.facts.values()}) > 1:
         yield f"{len(rates)} sampling rates: a network may learn the rate instead of the class"
     if len(formats := {r.path.suffix.lower() for r in it.good.recordings}) > 1:
@@ -294,7 +295,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split-file", metavar="FILE", help="the published split, or a list of recording,role")
     parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
     args = parser.parse_args(argv)
-    classes = [name for name in map(str.strip, args.classes.split(",")) if name]
+    classes = names_in(args.classes)
     try:
         if args.clip_s is not None and not 0 < args.clip_s <= 3_600:
             raise Refusal(f"--clip-s {args.clip_s}: must be above 0 and at most 3,600")

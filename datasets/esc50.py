@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, chosen, recording_id
-from datasets.engine.files import SEPARATORS, BadText, cells, read_lines, separator
+from datasets.engine.files import BadText, read_lines, rows_of
 from datasets.engine.splits import Split
 
 GROUPS, FOLDS = ("fold", "source"), 5
-COLUMNS = ("filename", "fold", "category", "src_file")
+COLUMNS = {"filename": ".+", "fold": "[1-9][0-9]?", "category": ".+", "src_file": ".+"}
 LAYOUT = "--data-root must hold meta/esc50.csv and audio/"
 FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}
 
@@ -47,26 +47,21 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
 
 def _rows(table: Path) -> list[dict[str, str]]:
     try:
-        head, *lines = read_lines(table)
+        lines = read_lines(table)
     except BadText as error:
         raise CorpusError(f"{table}: {error}; {LAYOUT}") from None
-    separated_by = separator(head)
-    columns = cells(head, separated_by)
-    rows = {
-        number: dict(zip(columns, cells(line, separated_by), strict=False))
-        for number, line in enumerate(lines, 2)
-        if line.strip(SEPARATORS)
-    }
-    if not rows or (missing := [c for c in COLUMNS if c not in columns]):
-        fault = f"has no column {', '.join(missing)}" if rows else "has no rows"
-        raise CorpusError(f"{table}: {fault}; it needs {', '.join(COLUMNS)}")
-    for number, row in rows.items():
-        if not all(row.get(c) for c in COLUMNS) or row["fold"] not in FOLD_ROLES:
-            values = ", ".join(f"{c}={row.get(c, '')[:60]!r}" for c in COLUMNS)
-            raise CorpusError(f"{table}: line {number} has {values}; it needs all of them, and a fold of 1 to 5")
-    return list(rows.values())
+    try:
+        return list(rows_of(lines, COLUMNS, "all of them, and a fold of 1 to 99").values())
+    except BadText as error:
+        raise CorpusError(f"{table}: {error}") from None
 
 
 def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
-    """Folds 1 to 3 for training, 4 for validation, 5 for test."""
+    """Folds 1 to 3 for training, 4 for validation, 5 for test.
+
+    Raises:
+        CorpusError: if there are further folds, as other corpora of this layout have.
+    """
+    if more := sorted({r.groups["fold"] for r in corpus.recordings} - FOLD_ROLES.keys(), key=int):
+        raise CorpusError(f"split=published: ESC-50 has five folds, and there is a fold {more[0]}; write split=fold")
     return Split("published", {r.id: FOLD_ROLES[r.groups["fold"]] for r in corpus.recordings})

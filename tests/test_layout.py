@@ -102,7 +102,9 @@ STUDIES = [
     and any(isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == ["SWEEP"] for n in tree.body)
 ]
 FOLDERS = sorted({str(Path(file).parent) for file in FILES})
-GROWING = {"sweeps", "analysis", "datasets", "benchmarks", "trainable/backbones"}  # of studies, corpora and families
+GROWING = {  # of studies, corpora, their inventors, and families
+    "sweeps", "analysis", "datasets", "datasets/synthetic", "benchmarks", "trainable/backbones",
+}  # fmt: skip
 ENGINE = [
     file
     for file in FILES

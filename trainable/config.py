@@ -15,6 +15,7 @@ from typing import Any
 
 from datasets.engine.corpus import names_pattern, shown
 from datasets.engine.splitting.folds import fold_named
+from datasets.engine.words.names import as_list, names_in
 from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
@@ -109,7 +110,7 @@ class TrialConfig:
     batch: int = changes(STEP)  # samples after mixup, which draws twice as many clips
     epochs: int = changes(LEARNING)  # the maximum, if there is a `patience`
 
-    classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
+    classes: str = changes(DATA, "")  # separated by commas, as '"Dog, bark",Cat'; empty for all of the corpus
     groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
     # The unit that two roles must not share: "recording" or a group of the corpus; or "published"; or a fold of these.
     split: str = changes(SPLIT, "recording")
@@ -260,7 +261,7 @@ class TrialConfig:
     @property
     def class_list(self) -> tuple[str, ...]:
         """The chosen classes, sorted; empty for all."""
-        return tuple(filter(None, self.classes.split(",")))
+        return tuple(names_in(self.classes))
 
     @property
     def num_samples(self) -> int:
@@ -368,11 +369,7 @@ def as_kept(field: dataclasses.Field[Any], value: object) -> Any:
         as_part = several if field.metadata["several"] else named
         return as_part(field.name, field.metadata["folder"], value)
     canonical = coerced(field.name, str(field.type), value)
-    return (
-        ",".join(sorted(filter(None, map(str.strip, str(canonical).split(",")))))
-        if field.name == "classes"
-        else canonical
-    )
+    return as_list(sorted(names_in(str(canonical)))) if field.name == "classes" else canonical
 
 
 def _with_settings(fields: Mapping[str, Any], base: TrialConfig | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import dataclasses
 import importlib
 import os
 import re
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 
 from datasets.engine.refusal import Refusal
+from datasets.engine.words.names import as_list
 from datasets.engine.words.suggest import did_you_mean, listed
 
 SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
@@ -188,7 +190,7 @@ def faults(corpus: Corpus, classes: Sequence[str] = ()) -> list[str]:
         lines.append(f"{root}: these files have the same recording ids; keep one file for each id:\n  {paths}")
     if empty := [c for c in corpus.classes if not counts[c]]:
         nonempty = [c for c in corpus.classes if c not in empty]
-        remedy = f", or choose classes: --classes {','.join(nonempty)}" if len(nonempty) > 1 else ""
+        remedy = f", or choose classes: --classes {shlex.quote(as_list(nonempty))}" if len(nonempty) > 1 else ""
         lines.append(f"{root}: no audio for class {', '.join(empty)}; add recordings{remedy}")
     if len(corpus.classes) == 1 and not classes:
         layout = getattr(module(corpus.name), "LAYOUT", "is --data-root the corpus's own folder?")
@@ -241,10 +243,10 @@ def chosen(all_classes: Iterable[str], classes: Sequence[str]) -> tuple[str, ...
     """
     names = sorted(set(all_classes))
     if unknown := sorted(set(classes) - set(names)):
-        near = did_you_mean(names, *unknown)
-        if with_comma := [name for name in names if "," in name]:  # --classes is separated by commas
-            near = f"; a class with a comma, such as {shown(with_comma[0])}, cannot be chosen; give it another name"
-        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(names)}{near}")
+        near, said = did_you_mean(names, *unknown), [as_list([name]) for name in names]
+        if with_comma := [name for name in names if "," in name]:
+            near = f"; quote a class with a comma: --classes {shlex.quote(as_list(with_comma[:1]))}"
+        raise CorpusError(f"--classes: there is no class {', '.join(unknown)}; there are {listed(said)}{near}")
     return tuple(sorted(set(classes))) or tuple(names)
 
 

@@ -8,6 +8,7 @@ import errno
 import io
 import re
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 NUMBER = r"[0-9]{1,9}"  # a number in a table; Python refuses to convert 5000 digits, and no count or id needs ten
@@ -65,3 +66,31 @@ def cells(line: str, separated_by: str) -> list[str]:
         return next(csv.reader([line], delimiter=separated_by, strict=True), [])
     except csv.Error:
         return [line]
+
+
+def rows_of(lines: Sequence[str], columns: Mapping[str, str], needs: str) -> dict[int, dict[str, str]]:
+    """The rows of a table with a header, by their line numbers; blank lines are left out.
+
+    Args:
+        columns: the columns that every row must fill, each with the pattern of its values.
+        needs: what a row must have, in words, for the message.
+
+    Raises:
+        BadText: if there are no rows, a column is missing, or a row does not have what it needs.
+    """
+    head, *others = lines
+    separated_by = separator(head)
+    names = cells(head, separated_by)
+    rows = {
+        number: dict(zip(names, cells(line, separated_by), strict=False))
+        for number, line in enumerate(others, 2)
+        if line.strip(SEPARATORS)
+    }
+    if not rows or (missing := [name for name in columns if name not in names]):
+        fault = f"has no column {', '.join(missing)}" if rows else "has no rows"
+        raise BadText(f"{fault}; it needs {', '.join(columns)}")
+    for number, row in rows.items():
+        if not all(re.fullmatch(pattern, row.get(name, "")) for name, pattern in columns.items()):
+            values = ", ".join(f"{name}={row.get(name, '')[:60]!r}" for name in columns)
+            raise BadText(f"line {number} has {values}; it needs {needs}")
+    return rows

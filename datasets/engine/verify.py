@@ -22,6 +22,7 @@ from datasets.engine.files import opened
 from datasets.engine.refusal import Refusal
 from datasets.engine.scan import INDEX, NUM_THREADS, memory
 from datasets.engine.words.flags import Flags
+from datasets.engine.words.names import names_in
 
 
 def verify(corpus: Corpus, cache_dir: Path) -> Iterator[Problem]:
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--groups", default="", metavar="REGEX", help="as the study has it")
     args = parser.parse_args(argv)
     try:
-        corpus = find(args.corpus, args.data_root, [name for name in args.classes.split(",") if name], args.groups)
+        corpus = find(args.corpus, args.data_root, names_in(args.classes), args.groups)
         cache_dir = folder(args.cache_dir, "--cache-dir ")
         problems = [*verify(corpus, cache_dir), *damaged_entries(cache_dir)]
     except Refusal as error:

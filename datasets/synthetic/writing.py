@@ -44,3 +44,17 @@ def write_wav(path: Path, sound: Float[np.ndarray, " samples"], rate_hz: int, su
     fact = struct.pack("<4sII", b"fact", 4, len(sound))
     header = struct.pack("<4sI4s", b"RIFF", 50 + len(data), b"WAVE") + form + fact
     path.write_bytes(header + struct.pack("<4sI", b"data", len(data)) + data)
+
+
+def within(**values: tuple[float, float, float]) -> None:
+    """Checks numbers that a user has given; seeds and lengths among them.
+
+    Args:
+        values: for each name its value, the least and the most that it may be.
+
+    Raises:
+        ValueError: with the first that is out of its range.
+    """
+    for name, (value, least, most) in values.items():
+        if not least <= value <= most:
+            raise ValueError(f"{name}={value}: take {least:,} to {most:,}")

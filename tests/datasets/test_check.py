@@ -76,7 +76,7 @@ def test_all_that_is_odd_is_told_at_once(root: Path, write_wav: WriteWav, told: 
         "classes 'Yes' and 'yes' differ only by case or blanks; give them one name",
         f"bad file {root}/no/text.wav: neither WAV, RF64, W64, AIFF, FLAC nor Ogg",
         "class Yes (1), dog, small (1) has fewer files than there are roles",
-        "class 'dog, small' has a comma, so --classes cannot name it",
+        """class 'dog, small' has a comma: --classes '"dog, small"' names it""",
         "2 sampling rates: a network may learn the rate instead of the class",
         "2 formats (.ogg, .wav)",
         "2 files (yes/copy, yes/s0/0) are the same audio as another",

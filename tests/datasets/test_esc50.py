@@ -68,7 +68,7 @@ def test_a_missing_column_is_refused(column: str, root: Path) -> None:
         find("esc50", root)
 
 
-@pytest.mark.parametrize("row", ["x.wav", "x.wav,1,0,,True,5,A", ",1,0,dog,True,5,A", "x.wav,6,0,dog,True,5,A"])
+@pytest.mark.parametrize("row", ["x.wav", "x.wav,1,0,,True,5,A", ",1,0,dog,True,5,A", "x.wav,0,0,dog,True,5,A"])
 def test_a_row_that_is_not_whole_is_refused(row: str, root: Path) -> None:
     """The message states the line and its content."""
     write_table(root, *lines_of(root)[:4], row, *lines_of(root)[4:])
@@ -76,6 +76,21 @@ def test_a_row_that_is_not_whole_is_refused(row: str, root: Path) -> None:
         CorpusError, match=r"esc50.csv: line 5 has filename=.*; it needs all of them, and a fold of 1 to"
     ):
         find("esc50", root)
+
+
+def test_a_corpus_of_this_layout_may_have_other_folds(root: Path) -> None:
+    """Ten, for example; the published split of ESC-50 is then none of its splits, and the fold still is a group."""
+    for number, line in enumerate(lines_of(root)[1:3]):
+        name, _, *rest = line.split(",")
+        copy = f"10-{number}.wav"
+        shutil.copy(root / "audio" / name, root / "audio" / copy)
+        write_table(root, *lines_of(root), ",".join([copy, "10", *rest]))
+    corpus = find("esc50", root)
+    num_clips = {r.id: 1 for r in corpus.recordings}
+    assert {r.groups["fold"] for r in corpus.recordings} == {"1", "2", "3", "4", "5", "10"}
+    assert set(splits.make(corpus, num_clips, "fold").roles.values()) == set(splits.ROLES)
+    with pytest.raises(CorpusError, match="ESC-50 has five folds, and there is a fold 10; write split=fold"):
+        splits.make(corpus, num_clips, "published")
 
 
 @pytest.mark.parametrize("content", [b"", b"filename,fold,target,category,esc10,src_file,take\n"])

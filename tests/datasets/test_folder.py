@@ -20,6 +20,7 @@ from datasets.engine import prepare
 from datasets.engine.corpus import CorpusError, find
 from datasets.engine.prepare import Source, Wanted
 from datasets.engine.scan import scan
+from datasets.engine.words.names import names_in
 
 WriteWav = Callable[..., Path]
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -98,8 +99,9 @@ class TestClassFolders:
             write_wav(tmp_path / "data" / unicodedata.normalize("NFD", name) / "x.wav", seed=seed)
         corpus = find("folder", tmp_path / "data")
         assert corpus.classes == tuple(sorted(names))
-        with pytest.raises(CorpusError, match="a class with a comma, such as 'dog, small', cannot be chosen"):
+        with pytest.raises(CorpusError, match="""; quote a class with a comma: --classes '"dog, small"'"""):
             find("folder", tmp_path / "data", ("dog", "small"))
+        assert find("folder", tmp_path / "data", names_in('"dog, small", a b')).classes == ("a b", "dog, small")
 
     def test_links_are_followed(self, root: Path, tmp_path: Path, write_wav: WriteWav) -> None:
         """A class folder and a file on another disk are read; a link to nowhere is a bad file."""
@@ -143,6 +145,32 @@ class TestClassFolders:
         write_wav(root / other / "1.wav", seed=40)
         with pytest.raises(CorpusError, match=r"classes .* and .* differ only by case or blanks; give them one name"):
             find("folder", root)
+
+    @pytest.mark.parametrize("name", ["song.mp3", "._hidden.wav", "notes.txt"])
+    def test_a_class_without_readable_audio_is_empty(self, root: Path, name: str) -> None:
+        """Formats that are not read, hidden files and texts do not count."""
+        (root / "maybe").mkdir()
+        (root / "maybe" / name).write_bytes(b"ID3")
+        with pytest.raises(CorpusError, match=r"no audio for class maybe; add recordings.*--classes no,yes"):
+            find("folder", root)
+
+    def test_a_class_that_links_to_another_is_refused(self, root: Path) -> None:
+        """The same audio would be in two classes, and in two roles."""
+        (root / "copy").symlink_to(root / "yes")
+        with pytest.raises(CorpusError, match=r"the same audio is in two roles; remove one of each pair:\n  copy/s"):
+            prepared(root, "recording")
+
+    def test_classes_with_commas_and_blanks_are_named_for_a_shell(self, root: Path) -> None:
+        """What is proposed in the place of an empty class can be pasted."""
+        (root / "maybe").mkdir()
+        (root / "yes").rename(root / "yes, sir")
+        with pytest.raises(CorpusError, match=r"""--classes 'no,"yes, sir"'"""):
+            find("folder", root)
+
+    def test_labels_of_a_table_that_differ_by_case_are_refused(self, flat: Path) -> None:
+        """As folders are."""
+        with pytest.raises(CorpusError, match=r"classes 'A' and 'a' differ only by case or blanks; give them one name"):
+            find("folder", with_table(flat, table(flat).replace(",a,s0", ",A,s0")))
 
     def test_one_class_is_refused(self, root: Path) -> None:
         """The folder above was meant, or the names tell the class."""

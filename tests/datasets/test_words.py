@@ -6,6 +6,7 @@ import pytest
 
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
+from datasets.engine.words.names import as_list, names_in
 from datasets.engine.words.suggest import MOST, did_you_mean, listed
 
 FISH = ["salmon", "trout", "Tuna", "mackerel in oil and vinegar, of the Atlantic"]
@@ -45,6 +46,32 @@ def test_a_long_list_is_cut() -> None:
     assert listed(names[:MOST]) == ", ".join(names[:MOST])
     assert listed(names) == ", ".join(names[:MOST]) + " and 3 more"
     assert listed(names, "see there") == ", ".join(names[:MOST]) + " and 3 more (see there)"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Cargo,Tug", ["Cargo", "Tug"]),
+        (" Tug , Cargo ,,", ["Tug", "Cargo"]),
+        ('"Dog, bark",Cat', ["Dog, bark", "Cat"]),
+        ('Cat, "Dog, bark"', ["Cat", "Dog, bark"]),
+        ('"a ""b"", c"', ['a "b", c']),
+        ('5" pipe,6" pipe', ['5" pipe', '6" pipe']),
+        ('"Dog, bark', ['"Dog', "bark"]),
+        ("a\nb,c", ["a\nb", "c"]),
+        ("", []),
+    ],
+)
+def test_a_list_has_names_with_commas_in_quotation_marks(text: str, names: list[str]) -> None:
+    """Without quotation marks before a name it is as it always was; what was read can be written and read again."""
+    assert names_in(text) == names
+    assert names_in(as_list(names)) == names
+
+
+@pytest.mark.parametrize("names", [["Cargo", "Tug"], ['5" pipe', "船"], ["a b"]])
+def test_names_without_commas_are_written_as_they_are(names: list[str]) -> None:
+    """So that the keys of trials stay as they are."""
+    assert as_list(names) == ",".join(names)
 
 
 class TestFlags:

@@ -177,6 +177,17 @@ def test_classes_are_a_set(text: str) -> None:
     assert config.key == dataclasses.replace(BASE, classes="Cargo,Tug").key
 
 
+def test_a_class_may_have_a_comma() -> None:
+    """In quotation marks, in any order; a config that is read back is the same."""
+    config = dataclasses.replace(BASE, classes='Cat, "Dog, bark"')
+    assert config.classes == 'Cat,"Dog, bark"'
+    assert config.class_list == ("Cat", "Dog, bark")
+    assert config.key == dataclasses.replace(BASE, classes='"Dog, bark",Cat').key
+    assert dataclasses.replace(BASE, classes=config.classes) == config
+    with pytest.raises(ValueError, match="name two or more different classes"):
+        dataclasses.replace(BASE, classes='"Dog, bark"')
+
+
 def test_key_does_not_depend_on_the_order_of_fields() -> None:
     """Keywords in any order make the same trial."""
     assert TrialConfig(**dict(reversed(BASE.to_dict().items()))).key == KEY  # type: ignore[arg-type]
