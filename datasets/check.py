@@ -167,6 +167,9 @@ def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     possible, impossible = [], []
     whole = replace(it.good, recordings=tuple(r for r in it.good.recordings if it.num_clips[r.id]))
     for name in ("recording", *whole.group_names[:MOST], *["published"] * published):
+        if all(r.groups.get(name) == r.label for r in whole.recordings):
+            impossible.append((f"  not {name}", "it is the class, so each role would lack classes"))
+            continue
         try:
             split = splits.make(whole, it.num_clips, name, it.clip)
             splits.check(split, whole, {i: f.sha256 for i, f in it.facts.items()})
@@ -244,6 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
     parser.add_argument("--classes", default="", metavar="A,B", help="only these classes")
     parser.add_argument("--groups", default="", metavar="REGEX", help="label and groups in the files' names")
+    parser.add_argument("--target", default="", metavar="GROUP", help="this group is the class, not the label")
     parser.add_argument("--clip-s", type=float, metavar="S", help="length of a clip (default: what every file has)")
     parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
     args = parser.parse_args(argv)
@@ -251,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.clip_s is not None and not 0 < args.clip_s <= 3_600:
             raise Refusal(f"--clip-s {args.clip_s}: must be above 0 and at most 3,600")
-        corpus = look(args.corpus, args.data_root, classes, args.groups)
+        corpus = look(args.corpus, args.data_root, classes, args.groups, args.target)
         with tempfile.TemporaryDirectory() as empty:
             cache_dir = folder(args.cache_dir, "--cache-dir ") if args.cache_dir else Path(empty)
             it = found(corpus, classes, cache_dir, args.clip_s or 0.0)
@@ -261,6 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = ["--data-root", str(corpus.root), "--set", f"corpus={args.corpus}"]
     words += ["--classes", args.classes] * bool(classes)
     words += ["--groups", args.groups] * bool(args.groups)
+    words += ["--target", args.target] * bool(args.target)
     print(page(it, words))
     return 0 if usable(it) else 1
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.engine.corpus import names_pattern, shown
+from datasets.engine.corpus import LABEL, names_pattern, shown
 from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
@@ -50,6 +50,7 @@ NAMES = {  # patterns for the names of a module, a network and a group of record
     "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
     "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
     "split": (r"\w[\w. -]{0,63}", "recording, published, or a group of the corpus, such as vessel"),
+    "target": (r"(\w[\w. -]{0,63})?", "a group of the corpus, such as speaker, or nothing for its own label"),
 }
 
 
@@ -110,6 +111,7 @@ class TrialConfig:
 
     classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
     groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
+    target: str = changes(DATA, "")  # the group that is learnt; empty for the label, which else is the group `label`
     # The unit that two roles must not share: "recording" or a group of the corpus; or "published".
     split: str = changes(SPLIT, "recording")
     # Scale of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].
@@ -152,6 +154,7 @@ class TrialConfig:
                 raise ValueError(f"{name}={shown(getattr(self, name))}: is not a valid name; write {remedy}")
         if self.groups:
             names_pattern(self.groups)
+        self._check_target()
         for name, (least, most) in LIMITS.items():
             if not least <= (value := getattr(self, name)) <= most:
                 low = "above 0" if value <= 0 < least else f"at least {least:,}"
@@ -179,6 +182,14 @@ class TrialConfig:
         for part in self.parts:
             part.check(self)
         self._check_length()
+
+    def _check_target(self) -> None:
+        if self.target == LABEL:  # spelt out: it is the same trial
+            object.__setattr__(self, "target", "")
+        elif self.target and self.target == self.split:
+            raise ValueError(
+                f"split={shown(self.split)}: is the target, so each role would lack classes; split by another group"
+            )
 
     def _check_backbone(self) -> None:
         try:

@@ -123,7 +123,7 @@ def _look_into(
     data = checkpoints.prepared(trial, run, source)
     (folder,) = prepare.clips(data, [trial.data_hz], trial.clip_s, source, progress.each).values()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    test = examples.load(trial, open_clips(folder), data.split, "test", device)
+    test = examples.load(trial, open_clips(folder, data.scan.corpus), data.split, "test", device)
     chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
     averages = average(_batches(networks, test, chosen), num_classes)
     name = trial.backbone.rpartition("/")[2] + " (over time alone)" * (not trial.given.spectrogram)

@@ -1,5 +1,7 @@
 """Clips on disk: a corpus is resampled once per rate into one int16 memory map, whose name is a hash of its sources.
 
+Labels, groups and classes are no part of an entry: the same recordings with other labels share it.
+
 An entry is built in a temporary folder and renamed when it is complete. So any number of processes may build the same
 entry, and a process that is killed leaves no half-built entry in use.
 """
@@ -31,13 +33,13 @@ from datasets.engine.scan import NUM_THREADS, Progress, Scan
 if TYPE_CHECKING:
     from jaxtyping import Int16
 
-FORMAT = 1  # raise it when the content or layout of an entry changes
+FORMAT = 2  # raise it when the content or layout of an entry changes
 
 
 def entry(scan: Scan, rate_hz: int, clip_s: float, cache_dir: Path) -> Path:
     """The folder of the clips of `scan` at `rate_hz`; its name is a hash of everything that determines its content."""
-    rows = [(r.id, r.label, sorted(r.groups.items()), scan.facts[r.id].sha256) for r in scan.corpus.recordings]
-    identity = [FORMAT, RESAMPLER, rate_hz, float(clip_s), scan.corpus.classes, rows]
+    rows = [(r.id, scan.facts[r.id].sha256) for r in scan.corpus.recordings]
+    identity = [FORMAT, RESAMPLER, rate_hz, float(clip_s), rows]
     return cache_dir / "clips" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
@@ -134,33 +136,27 @@ def _cut(
 def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, clip_s: float) -> None:
     """Writes levels, tables and manifest beside the clips, and flushes everything to the disk."""
     np.save(folder / "levels.npy", levels)
-    num_clips, groups = scan.num_clips(clip_s), scan.corpus.group_names
+    num_clips = scan.num_clips(clip_s)
     recordings = [
-        {"recording": r.id, "path": str(r.path), "label": r.label, **r.groups, **dataclasses.asdict(scan.facts[r.id])}
-        for r in scan.corpus.recordings
+        {"recording": r.id, "path": str(r.path), **dataclasses.asdict(scan.facts[r.id])} for r in scan.corpus.recordings
     ]
     clips = [
-        {"clip": n, "recording": r.id, "label": r.label, **{g: r.groups[g] for g in groups}, "start_s": n * clip_s}
+        {"clip": n, "recording": r.id, "start_s": n * clip_s}
         for r in scan.corpus.recordings
         for n in range(num_clips[r.id])
     ]
     for name, rows in (("recordings.csv", recordings), ("clips.csv", clips)):
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
+            writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
     manifest = {
         "format": FORMAT,
-        "corpus": scan.corpus.name,
-        "classes": scan.corpus.classes,
         "rate_hz": rate_hz,
         "clip_s": clip_s,
         "resampler": RESAMPLER,
         "num_clips": len(wave),
         "num_clipped": int(((levels[:, 0] == -INT16_MAX - 1) | (levels[:, 1] == INT16_MAX)).sum()),
-        "data_sha256": scan.sha256,
-        "dropped": [str(p) for p in scan.dropped],
-        "notes": scan.corpus.notes,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     wave.flush()

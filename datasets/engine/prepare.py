@@ -22,6 +22,7 @@ class Wanted:
     split: str
     clip_s: float
     groups: str = ""  # the pattern of the files' names, for a corpus that takes one
+    target: str = ""  # the group that is the label; empty for the corpus's own label
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,20 @@ class Prepared:
 
 
 def check(wanted: Wanted, split_file: Path | None = None) -> None:
-    """Refuses what is wrong in any folder: an unknown corpus, or a class or split that the corpus never has.
+    """Refuses what is wrong in any folder: an unknown corpus, or a class, target or split that the corpus never has.
 
     Raises:
         CorpusError: with the names that exist.
     """
     corpus.check_groups(wanted.corpus, wanted.groups)
-    if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
+    module = corpus.module(wanted.corpus)
+    groups = getattr(module, "GROUPS", None)
+    if wanted.target and groups is not None:
+        corpus.check_target(wanted.corpus, wanted.target, groups)
+        groups = (*groups, corpus.LABEL)
+    if not wanted.target and (names := getattr(module, "CLASS_NAMES", ())):
         corpus.chosen(names, wanted.classes)
-    splits.check_name(wanted.split, wanted.corpus, file=split_file)
+    splits.check_name(wanted.split, wanted.corpus, groups, split_file)
 
 
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
@@ -75,7 +81,7 @@ def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) ->
     Raises:
         CorpusError: if anything must be fixed first; the message names all bad files at once.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
+    files = _found(wanted, source)
     return _split(scan.scan(files, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
 
 
@@ -85,9 +91,13 @@ def remembered(wanted: Wanted, source: Source) -> Prepared | None:
     Raises:
         CorpusError: if the folder does not hold this corpus, or the corpus cannot be split this way.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
+    files = _found(wanted, source)
     past_scan = scan.remembered(files, wanted.clip_s, source.cache_dir)
     return _split(past_scan, wanted, source) if past_scan else None
+
+
+def _found(wanted: Wanted, source: Source) -> corpus.Corpus:
+    return corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups, wanted.target)
 
 
 def clips(
@@ -100,7 +110,7 @@ def clips(
     """
     folders = cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
     for folder in folders.values():
-        open_clips(folder)
+        open_clips(folder, prepared.scan.corpus)
     return folders
 
 

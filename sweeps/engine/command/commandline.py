@@ -151,6 +151,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--groups", metavar="REGEX", help=r"label and groups in the files' names, '(?P<label>\d)_(?P<speaker>\w+)_'"
     )
+    group.add_argument("--target", metavar="GROUP", help="learn this group of the corpus (speaker, ...), not its label")
     group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
     group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"

@@ -39,6 +39,7 @@ class Options:
     classes: str | None = None
     split: str | None = None
     groups: str | None = None
+    target: str | None = None
     seeds: str | None = None  # as they were written: an error repeats them
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
@@ -80,7 +81,7 @@ class Options:
         Raises:
             ValueError: if one is set twice, or is none of a trial's.
         """
-        words = [("classes", self.classes), ("split", self.split), ("groups", self.groups)]
+        words = [("classes", self.classes), ("split", self.split), ("groups", self.groups), ("target", self.target)]
         return parse_fields([*(f"{name}={value}" for name, value in words if value is not None), *self.set])
 
     @property
@@ -161,6 +162,7 @@ class Options:
             ("--classes", self.classes),
             ("--split", self.split),
             ("--groups", self.groups),
+            ("--target", self.target),
             ("--seeds", self.seeds),
             ("--limit", self.limit),
             *(("--set", word) for word in self.set),
