@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.engine.corpus import LABEL, names_pattern, shown
+from datasets.engine.corpus import names_pattern, shown
 from datasets.engine.words.suggest import did_you_mean, listed
 from trainable.learning.part import (
     NONE,
@@ -34,6 +34,7 @@ CHOICES = {
     "score_on": ("test", "validation"),
     "keep": ("none", "embeddings"),
     "precision": ("float32", "bfloat16"),
+    "short": ("refuse", "pad", "repeat"),
 }
 LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values with which a trial can work
     "data_hz": (1, 10_000_000),
@@ -42,6 +43,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values wi
     "lr": (1e-38, 1e38),  # the range of float32
     "weight_decay": (0, 1e38),
     "batch": (1, 1_000_000),
+    "overlap": (0, 0.99),  # beyond that, a second of sound gives hundreds of clips
     "epochs": (1, 9_999),  # the names of checkpoints have four digits
     "patience": (0, 1_000_000),
     "seed": (0, 2**53 - 1),  # above that, floats skip whole numbers
@@ -111,6 +113,8 @@ class TrialConfig:
 
     classes: str = changes(DATA, "")  # comma-separated; empty for all classes of the corpus
     groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
+    short: str = changes(CLIPS, "refuse")  # a recording shorter than a clip; or "pad" with zeros, "repeat" the sound
+    overlap: float = changes(CLIPS, 0.0)  # the part of a clip that the next one has too
     target: str = changes(DATA, "")  # the group that is learnt; empty for the label, which else is the group `label`
     # The unit that two roles must not share: "recording" or a group of the corpus; or "published".
     split: str = changes(SPLIT, "recording")
@@ -154,7 +158,6 @@ class TrialConfig:
                 raise ValueError(f"{name}={shown(getattr(self, name))}: is not a valid name; write {remedy}")
         if self.groups:
             names_pattern(self.groups)
-        self._check_target()
         for name, (least, most) in LIMITS.items():
             if not least <= (value := getattr(self, name)) <= most:
                 low = "above 0" if value <= 0 < least else f"at least {least:,}"
@@ -182,14 +185,6 @@ class TrialConfig:
         for part in self.parts:
             part.check(self)
         self._check_length()
-
-    def _check_target(self) -> None:
-        if self.target == LABEL:  # spelt out: it is the same trial
-            object.__setattr__(self, "target", "")
-        elif self.target and self.target == self.split:
-            raise ValueError(
-                f"split={shown(self.split)}: is the target, so each role would lack classes; split by another group"
-            )
 
     def _check_backbone(self) -> None:
         try:

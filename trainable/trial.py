@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from datasets.engine import manifest, splits
-from datasets.engine.clips import open_clips
+from datasets.engine.clips import Cut, open_clips
 from datasets.engine.corpus import CorpusError
 from trainable import examples
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, TrialConfig
 from trainable.device import faults
 from trainable.device.parallel import Team, lead
 from trainable.device.place import Place
@@ -84,7 +84,8 @@ def clips_of(config: TrialConfig, place: Place) -> Clips:
     """
     if place.scan is None:
         raise CorpusError(f"{place.clips}: has no labels of its own; give the trial's place a scan")
-    folder = manifest.clips_at_hand(place.clips, place.scan, config.clip_s, config.data_hz, each_beats)
+    cut = Cut(**dict(config.only(CLIPS)))  # type: ignore[arg-type]
+    folder = manifest.clips_at_hand(place.clips, place.scan, cut, config.data_hz, each_beats)
     return open_clips(folder, manifest.read(place.scan).corpus)
 
 

@@ -242,9 +242,9 @@ def check_target(name: str, target: str, groups: Sequence[str]) -> None:
         CorpusError: with the groups that it has.
     """
     if target not in groups:
-        has = listed(groups) or "none"
         near = did_you_mean(groups, target)
-        raise CorpusError(f"target={shown(target)}: {name} has no such group; choose one of its own: {has}{near}")
+        remedy = f"choose {listed(groups)}, or leave it out" if groups else "leave it out"
+        raise CorpusError(f"target={shown(target)}: {name} has no such group; {remedy}{near}")
 
 
 def names_pattern(groups: str) -> re.Pattern[str]:

@@ -33,6 +33,8 @@ FIELDS = {  # field: values that it cannot have
     "batch": [str(10**12), "0"],
     "lr": ["1e300", "inf", "nan", "1e-320", "0", "-1"],
     "weight_decay": ["1e300", "-1", "nan"],
+    "overlap": ["1", "-0.1", "nan"],
+    "short": ["stretch", ""],
     "head_dropout": ["1", "nan", "1e300"],
     "groups": ["(?P<label>", r"\d", "(?P<label>a\nb)", NOT_UTF8, LONG],
     "target": ["a\nb", "../x", "vesel", NOT_UTF8, LONG],

@@ -38,6 +38,8 @@ OTHER: dict[str, Any] = {  # another value for every field
     "seed": 2,
     "classes": "Cargo,Tug",
     "groups": "(?P<label>.)",
+    "short": "pad",
+    "overlap": 0.5,
     "target": "day",
     "split": "vessel",
     "clip_s": 4.0,
@@ -77,6 +79,8 @@ def test_defaults_are_pinned() -> None:
     assert defaults == {
         "classes": "",
         "groups": "",
+        "short": "refuse",
+        "overlap": 0.0,
         "target": "",
         "split": "recording",
         "scale": "pcm",
@@ -354,13 +358,6 @@ def test_a_linear_probe_trains_no_normalisation() -> None:
     assert dataclasses.replace(BASE, **timm, input_norm="standard").trained.name == "head"  # type: ignore[arg-type]
 
 
-def test_the_target_is_no_split() -> None:
-    """Each role would lack classes. The group `label` is the label itself, so it is the same trial without it."""
-    with pytest.raises(ValueError, match=r"split='vessel': is the target, .* split by another group"):
-        BASE.but(target="vessel", split="vessel")
-    assert BASE.but(target="label") == BASE
-
-
 class TestChanges:
     def test_every_field_says_what_it_changes(self) -> None:
         """Every field declares at least one aspect."""
@@ -372,6 +369,8 @@ class TestChanges:
             "corpus": "deepship",
             "classes": "",
             "groups": "",
+            "short": "refuse",
+            "overlap": 0.0,
             "target": "",
             "clip_s": BASE.clip_s,
         }

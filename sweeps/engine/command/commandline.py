@@ -211,6 +211,12 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="stop at bad audio, or leave it out and record it",
     )
     group.add_argument(
+        "--silence",
+        choices=("refuse", "allow"),
+        default="refuse",
+        help="whether a file without any sound is bad, or meant (a class of silence)",
+    )
+    group.add_argument(
         "--cache-dir",
         type=folder,
         metavar="DIR",

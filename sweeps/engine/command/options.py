@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from datasets.engine.corpus import shown
+from datasets.engine.decoding.audio import Silence
 from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
@@ -53,6 +54,7 @@ class Options:
     data_uri: str = ""  # that the data's folder is a copy of
     split_file: Path | None = None
     bad_files: OnBad = "refuse"
+    silence: Silence = "refuse"
     # What a run needs on this machine.
     max_concurrent: int | None = None
     cpus_per_trial: int = 1
@@ -119,7 +121,7 @@ class Options:
         """The location of the corpora, if it is known."""
         if self.data_root is None:
             return None
-        return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
+        return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files, self.silence)
 
     def invented(self, corpus: str, seed: int = 0) -> Options:
         """A copy with the data in an invented corpus, which each machine writes for itself.
