@@ -19,11 +19,11 @@ from statistics import median
 
 from datasets.engine import splits
 from datasets.engine.clips import SHORT, Cut, Short
-from datasets.engine.corpus import Corpus, CorpusError, Recording, faults, folder, look, module, shown
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, faults, folder, look, module, shown
 from datasets.engine.decoding.audio import AudioFacts, Silence
 from datasets.engine.prepare import mostly_filled
 from datasets.engine.refusal import Refusal
-from datasets.engine.scan import Scan, examined
+from datasets.engine.scan import Scan, examined, of_recording
 from datasets.engine.splits import ROLES
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
@@ -39,7 +39,7 @@ class Found:
 
     corpus: Corpus
     facts: Mapping[str, AudioFacts]  # by recording id
-    bad: Mapping[Path, str]  # the reason, by path
+    bad: Sequence[Problem]
     faults: Sequence[str]
     clip_s: float  # 0 for the length that every readable file has
     cutting: Cutting = "refuse", 0.0  # of short files, and the overlap of clips
@@ -92,9 +92,10 @@ def found(
         CorpusError: if the cache folder cannot be written.
     """
     outcomes = examined([r.path for r in corpus.recordings], cache_dir, silence=silence)
-    facts = {r.id: f for r in corpus.recordings if isinstance(f := outcomes[r.path], AudioFacts)}
-    bad = {p.path: p.reason for p in corpus.problems}
-    bad |= {path: reason for path, reason in outcomes.items() if isinstance(reason, str)}
+    of_each = {r.id: (r.path, of_recording(r, outcomes[r.path])) for r in corpus.recordings}
+    facts = {name: f for name, (_, f) in of_each.items() if isinstance(f, AudioFacts)}
+    reasons = [Problem(path, reason) for path, reason in of_each.values() if isinstance(reason, str)]
+    bad = list(dict.fromkeys([*corpus.problems, *reasons]))
     return Found(corpus, facts, bad, faults(corpus, classes), clip_s, cutting)
 
 
@@ -125,6 +126,8 @@ def _summary(it: Found) -> Iterator[tuple[str, str]]:
     lengths = sorted(f.duration_s for f in it.facts.values())
     yield it.corpus.name, str(it.corpus.root)
     yield "files", f"{len(it.corpus.recordings):,} of {len(it.corpus.classes)} classes; {len(lengths):,} can be read"
+    if num_excerpts := sum(bool(r.file) for r in it.corpus.recordings):
+        yield "excerpts", f"{num_excerpts:,} of {len({r.path for r in it.corpus.recordings if r.file}):,} files"
     if not lengths:
         return
     yield (
@@ -204,8 +207,8 @@ def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 
 def _odd(it: Found) -> Iterator[str]:
     """Lines on all that is bad or seldom meant."""
-    for path, reason in list(it.bad.items())[:MOST]:
-        yield f"bad file {path}: {reason}"
+    for problem in it.bad[:MOST]:
+        yield f"bad file {problem}"
     if (more := len(it.bad) - MOST) > 0:
         yield f"and {more} more bad files"
     if it.short:
@@ -225,7 +228,7 @@ def _odd(it: Found) -> Iterator[str]:
         yield f"{len(formats)} formats ({', '.join(sorted(formats))}): lossy ones may give a class away"
     same = defaultdict(list)
     for recording in it.good.recordings:
-        same[it.facts[recording.id].sha256].append(recording)
+        same[it.facts[recording.id].sha256, recording.start_s, recording.end_s].append(recording)
     twins = [recording for members in same.values() if len(members) > 1 for recording in members]
     if twins:
         yield f"{_some(twins)} the same audio as another; a split refuses it in two roles; keep one of each"

@@ -372,11 +372,9 @@ def as_kept(field: dataclasses.Field[Any], value: object) -> Any:
         as_part = several if field.metadata["several"] else named
         return as_part(field.name, field.metadata["folder"], value)
     canonical = coerced(field.name, str(field.type), value)
-    return (
-        ",".join(sorted(filter(None, map(str.strip, str(canonical).split(",")))))
-        if field.name == "classes"
-        else canonical
-    )
+    if field.name == "classes":
+        return ",".join(sorted(filter(None, map(str.strip, str(canonical).split(",")))))
+    return canonical
 
 
 def _with_settings(fields: Mapping[str, Any], base: TrialConfig | None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ FORMAT = 2  # raise it when the content or layout of an entry changes
 
 def entry(scan: Scan, rate_hz: int, cut: Cut | float, cache_dir: Path) -> Path:
     """The folder of the clips of `scan` at `rate_hz`; its name is a hash of everything that determines its content."""
-    rows = [(r.id, scan.facts[r.id].sha256) for r in scan.corpus.recordings]
+    rows = [(r.id, scan.facts[r.id].sha256, r.start_s, r.end_s) for r in scan.corpus.recordings]
     identity = [FORMAT, RESAMPLER, rate_hz, *dataclasses.astuple(Cut.of(cut)), rows]
     return cache_dir / "clips" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
@@ -91,17 +91,22 @@ def _build(scan: Scan, missing: dict[int, Path], cut: Cut, root: Path, progress:
         levels = {hz: np.zeros((total, 2), np.int16) for hz in missing}
         lengths = {hz: np.zeros(total, np.int64) for hz in missing}
 
-        def fill(recording: Recording) -> None:
-            place = slice(first[recording.id], first[recording.id] + num_clips[recording.id])
-            for hz, samples in _samples(recording, scan, missing):
-                clips, lengths[hz][place] = cut.cut(samples, hz, num_clips[recording.id])
-                waves[hz][place] = clips
-                levels[hz][place] = np.stack([clips.min(axis=1), clips.max(axis=1)], axis=1)
+        of_file: dict[Path, list[Recording]] = {}
+        for recording in scan.corpus.recordings:
+            of_file.setdefault(recording.path, []).append(recording)
+
+        def fill(recordings: Sequence[Recording]) -> None:
+            for hz, samples in _samples(recordings[0], scan, missing):
+                for recording in recordings:
+                    num = num_clips[recording.id]
+                    place = slice(first[recording.id], first[recording.id] + num)
+                    clips, lengths[hz][place] = cut.cut(_excerpt(recording, samples, hz), hz, num)
+                    waves[hz][place] = clips
+                    levels[hz][place] = np.stack([clips.min(axis=1), clips.max(axis=1)], axis=1)
 
         with ThreadPoolExecutor(NUM_THREADS) as pool:
-            recordings = scan.corpus.recordings
             title = "resampling to " + ", ".join(f"{hz / 1000:g}" for hz in missing) + " kHz"
-            for _ in progress(pool.map(fill, recordings), len(recordings), title):
+            for _ in progress(pool.map(fill, of_file.values()), len(of_file), title):
                 pass
         for hz, folder in missing.items():
             np.save(part / str(hz) / "lengths.npy", lengths[hz])
@@ -123,7 +128,7 @@ def _reserve(folder: Path, shape: tuple[int, int]) -> np.memmap:
 def _samples(
     recording: Recording, scan: Scan, rates_hz: Iterable[int]
 ) -> Iterator[tuple[int, Int16[np.ndarray, " samples"]]]:
-    """Yields each rate with one recording at that rate."""
+    """Yields each rate with the whole file of a recording at that rate."""
     try:
         wave, facts = decode(recording.path, "allow")
     except BadAudio as error:
@@ -136,15 +141,30 @@ def _samples(
         yield hz, to_int16(resample(wave, facts.rate_hz, hz))
 
 
+def _excerpt(
+    recording: Recording, samples: Int16[np.ndarray, " samples"], rate_hz: int
+) -> Int16[np.ndarray, " excerpt"]:
+    """A recording's samples of those of its file."""
+    end = None if recording.end_s is None else round(recording.end_s * rate_hz)
+    return samples[round(recording.start_s * rate_hz) : end]
+
+
 def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, cut: Cut) -> None:
     """Writes levels, tables and manifest beside the clips, and flushes everything to the disk."""
     np.save(folder / "levels.npy", levels)
     num_clips = scan.num_clips(cut)
     recordings = [
-        {"recording": r.id, "path": str(r.path), **dataclasses.asdict(scan.facts[r.id])} for r in scan.corpus.recordings
+        {
+            "recording": r.id,
+            "path": str(r.path),
+            "start_s": r.start_s,
+            "end_s": r.end_s,
+            **dataclasses.asdict(scan.facts[r.id]),
+        }
+        for r in scan.corpus.recordings
     ]
     clips = [
-        {"clip": n, "recording": r.id, "start_s": n * cut.hop_s}
+        {"clip": n, "recording": r.id, "start_s": r.start_s + n * cut.hop_s}
         for r in scan.corpus.recordings
         for n in range(num_clips[r.id])
     ]

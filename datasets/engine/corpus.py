@@ -56,7 +56,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Recording:
-    """One source file: the unit that a split may not divide.
+    """One source file, or an excerpt of it, which a network is given as a recording of its own.
+
+    A split may not divide a file: excerpts of it share a role.
 
     `id` is the path below the corpus without its suffix, with the class as the corpus spells it and Unicode-normalised
     (NFC): it is the same on every machine. `groups` name what else must not straddle two roles, such as vessel, day,
@@ -67,6 +69,14 @@ class Recording:
     path: Path
     label: str
     groups: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""  # of an excerpt, the id that its whole file would have
+    start_s: float = 0.0  # of an excerpt, its start in the file [s]
+    end_s: float | None = None  # and its end [s]; None for the end of the file
+
+    @property
+    def unit(self) -> str:
+        """The id of its file, which a split may not divide."""
+        return self.file or self.id
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def read(path: Path) -> Scan:
                 corpus["name"],
                 Path(corpus["root"]),
                 tuple(corpus["classes"]),
-                tuple(Recording(r["id"], Path(r["path"]), r["label"], r["groups"]) for r in corpus["recordings"]),
+                tuple(Recording(**{**r, "path": Path(r["path"])}) for r in corpus["recordings"]),
                 tuple(corpus["notes"]),
             ),
             {name: AudioFacts(**facts) for name, facts in document["facts"].items()},

@@ -85,7 +85,7 @@ def check(wanted: Wanted, split_file: Path | None = None) -> None:
     if wanted.target and groups is not None:
         corpus.check_target(wanted.corpus, wanted.target, groups)
         groups = (*groups, corpus.LABEL)
-    if wanted.target and wanted.target == wanted.split:
+    if wanted.target and wanted.target == wanted.split.partition(":")[0]:
         raise CorpusError(
             f"split={wanted.split}: is the target, so each role would lack classes; split by another group"
         )

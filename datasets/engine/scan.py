@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.engine.clips import Cut
-from datasets.engine.corpus import Corpus, CorpusError, Problem
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording
 from datasets.engine.decoding.audio import AudioFacts, BadAudio, Silence, decode
 
 INDEX = "facts.sqlite"  # in the cache folder
@@ -80,9 +80,10 @@ def scan(
     outcomes = examined(paths, cache_dir, progress, silence)
     problems, facts, kept = list(corpus.problems), {}, []
     for recording in corpus.recordings:
-        outcome = outcomes[recording.path]
+        outcome = of_recording(recording, outcomes[recording.path])
         if isinstance(outcome, AudioFacts) and not cut.takes(outcome.duration_s):
-            outcome = f"{_unlike(outcome.duration_s, cut.clip_s)} s long, {TOO_SHORT} of {cut.clip_s:g} s"
+            excerpt = f"its excerpt at {recording.start_s:g} s is " if recording.file else ""
+            outcome = f"{excerpt}{_unlike(outcome.duration_s, cut.clip_s)} s long, {TOO_SHORT} of {cut.clip_s:g} s"
         if isinstance(outcome, str):
             problems.append(Problem(recording.path, outcome))
         else:
@@ -90,14 +91,18 @@ def scan(
             kept.append(recording)
     empty_classes = set(corpus.classes) - {r.label for r in kept}
     if problems and (on_bad == "refuse" or empty_classes):
-        problem_list = "\n  ".join(map(str, problems))
-        ways = ", fill up short ones (--set short=pad)" * any(TOO_SHORT in p.reason for p in problems)
-        ways += ", allow silence (--silence allow)" * any(p.reason.startswith("silent") for p in problems)
-        remedy = f"fix or remove them{ways}, or leave them out and have that recorded: --bad-files drop"
-        if empty_classes:
-            remedy = f"without them nothing is left of class {', '.join(sorted(empty_classes))}; fix them{ways}"
+        problem_list, remedy = "\n  ".join(map(str, problems)), _remedy(problems, empty_classes)
         raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {problem_list}\n{remedy}")
     return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
+
+
+def _remedy(problems: Iterable[Problem], empty_classes: Iterable[str]) -> str:
+    reasons = [problem.reason for problem in problems]
+    ways = ", fill up short ones (--set short=pad)" * any(TOO_SHORT in reason for reason in reasons)
+    ways += ", allow silence (--silence allow)" * any(reason.startswith("silent") for reason in reasons)
+    if empty := sorted(empty_classes):
+        return f"without them nothing is left of class {', '.join(empty)}; fix them{ways}"
+    return f"fix or remove them{ways}, or leave them out and have that recorded: --bad-files drop"
 
 
 def remembered(corpus: Corpus, cut: Cut | float, cache_dir: Path, silence: Silence = "refuse") -> Scan | None:
@@ -106,9 +111,20 @@ def remembered(corpus: Corpus, cut: Cut | float, cache_dir: Path, silence: Silen
     facts = {
         r.id: f
         for r in corpus.recordings
-        if isinstance(f := recalled.get(r.path), AudioFacts) and cut.takes(f.duration_s)
+        if isinstance(f := of_recording(r, recalled.get(r.path, "")), AudioFacts) and cut.takes(f.duration_s)
     }
     return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
+
+
+def of_recording(recording: Recording, outcome: Outcome) -> Outcome:
+    """The facts of a recording: those of its file, and of an excerpt its own length."""
+    if not recording.file or not isinstance(outcome, AudioFacts):
+        return outcome
+    end_s = outcome.duration_s if recording.end_s is None else min(recording.end_s, outcome.duration_s)
+    num_frames = round(end_s * outcome.rate_hz) - round(recording.start_s * outcome.rate_hz)
+    if num_frames <= 0:
+        return f"its excerpt at {recording.start_s:g} s lies beyond its end at {outcome.duration_s:.2f} s"
+    return dataclasses.replace(outcome, num_frames=num_frames)
 
 
 def examined(

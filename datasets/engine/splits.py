@@ -98,7 +98,7 @@ def make(
         return published
     groups = defaultdict(list)
     for recording in corpus.recordings:
-        groups[recording.id if name == "recording" else recording.groups[name]].append(recording)
+        groups[recording.unit if name == "recording" else recording.groups[name]].append(recording)
     strata = defaultdict(list)
     for group, members in groups.items():
         strata[_main_class(members, num_clips)].append((group, sum(num_clips[r.id] for r in members)))
