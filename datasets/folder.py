@@ -303,7 +303,9 @@ def _annotated(
     Raises:
         CorpusError: if no row can be used.
     """
-    described = [_of_annotation(root, table, row, paths) for table, rows in tables.items() for row in rows]
+    pairs = [(table, row) for table, rows in tables.items() for row in rows]
+    files = {(table, name): excerpts.file_of(table, name, paths) for table, name in {(t, row.name) for t, row in pairs}}
+    described = [_of_annotation(root, table, row, files[table, row.name]) for table, row in pairs]
     items = [item for item in described if isinstance(item, _Item)]
     bad = [row for row in described if isinstance(row, Problem)]
     if not items:
@@ -315,9 +317,8 @@ def _annotated(
     return items, notes, bad
 
 
-def _of_annotation(root: Path, table: Path, row: excerpts.Row, paths: Sequence[Path]) -> _Item | Problem:
-    """An excerpt as its annotation describes it, or what is wrong with the row."""
-    path = excerpts.file_of(table, row.name, paths)
+def _of_annotation(root: Path, table: Path, row: excerpts.Row, path: Path | None) -> _Item | Problem:
+    """An excerpt of the file at `path` as its annotation describes it, or what is wrong with the row."""
     name = recording_id(*(path or table).relative_to(root).parts)
     groups = _levels(name.split("/")[:-1]) | {k: recording_id(v) for k, v in row.groups.items()}
     item = _Item(name, path or table, recording_id(row.label), groups, row=(table, row.line))
