@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.measured import Row, against, at_least, parser, show
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.deepship import write as write_deepship
 from sweeps.engine.running.rounds import judge_of
@@ -101,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         source = Source(folder / "ships", folder / "cache")
         prepared = prepare.prepare(Wanted(base.corpus, (), base.split, base.clip_s), source)
         clips = prepare.clips(prepared, [base.data_hz], base.clip_s, source)[base.data_hz]
-        place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder)
+        split, scan = splits.write(prepared.split, folder / "splits"), manifest.write(prepared.scan, folder / "scans")
+        place = Place(clips, split, None, folder, scan=scan)
         for seed in map(int, args.seeds.split(",")):
             for pruner in ("none", "asha"):
                 settings = {"metric": "best_val_loss", "sampler": args.sampler, "pruner": pruner, "seed": seed}

@@ -18,16 +18,19 @@ from pathlib import Path
 from statistics import median
 
 from datasets.engine import splits
-from datasets.engine.corpus import Corpus, CorpusError, Recording, faults, folder, look, module, shown
-from datasets.engine.decoding.audio import AudioFacts
+from datasets.engine.clips import SHORT, Cut, Short
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, faults, folder, look, module, shown
+from datasets.engine.decoding.audio import AudioFacts, Silence
+from datasets.engine.prepare import mostly_filled
 from datasets.engine.refusal import Refusal
-from datasets.engine.scan import Scan, examined
+from datasets.engine.scan import Scan, examined, of_recording
 from datasets.engine.splits import ROLES, Split
 from datasets.engine.splitting import folds
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 from datasets.engine.words.names import as_list, names_in
 
+Cutting = tuple[Short, float]
 MOST = 20  # rows of a list; the rest is counted
 MOST_ODD = 6  # files named for one oddness
 
@@ -38,9 +41,10 @@ class Found:
 
     corpus: Corpus
     facts: Mapping[str, AudioFacts]  # by recording id
-    bad: Mapping[Path, str]  # the reason, by path
+    bad: Sequence[Problem]
     faults: Sequence[str]
     clip_s: float  # 0 for the length that every readable file has
+    cutting: Cutting = "refuse", 0.0  # of short files, and the overlap of clips
     split_file: Path | None = None  # of the published split
 
     @cached_property
@@ -56,9 +60,14 @@ class Found:
         return self.clip_s or round(math.floor(shortest / unit + 1e-6) * unit, 9)
 
     @cached_property
+    def cut(self) -> Cut:
+        """The way to cut the files."""
+        return Cut(self.clip, *self.cutting)
+
+    @cached_property
     def num_clips(self) -> dict[str, int]:
-        """The number of whole clips in each file."""
-        return Scan(self.good, dict(self.facts)).num_clips(self.clip)
+        """The number of clips of each file."""
+        return Scan(self.good, dict(self.facts)).num_clips(self.cut)
 
     @cached_property
     def whole(self) -> Corpus:
@@ -71,21 +80,31 @@ class Found:
         return [r for r in self.good.recordings if not self.num_clips[r.id]]
 
 
-def found(corpus: Corpus, classes: Sequence[str], cache_dir: Path, clip_s: float = 0.0) -> Found:
+def found(
+    corpus: Corpus,
+    classes: Sequence[str],
+    cache_dir: Path,
+    clip_s: float = 0.0,
+    cutting: Cutting = ("refuse", 0.0),
+    silence: Silence = "refuse",
+) -> Found:
     """Reads every file of a corpus.
 
     Args:
         classes: the classes that were chosen, if any.
         clip_s: the length of a clip [s]; 0 for the length that every readable file has.
+        cutting: the treatment of short files, and the overlap of clips.
+        silence: "allow" if silent files are meant.
 
     Raises:
         CorpusError: if the cache folder cannot be written.
     """
-    outcomes = examined([r.path for r in corpus.recordings], cache_dir)
-    facts = {r.id: f for r in corpus.recordings if isinstance(f := outcomes[r.path], AudioFacts)}
-    bad = {p.path: p.reason for p in corpus.problems}
-    bad |= {path: reason for path, reason in outcomes.items() if isinstance(reason, str)}
-    return Found(corpus, facts, bad, faults(corpus, classes), clip_s)
+    outcomes = examined([r.path for r in corpus.recordings], cache_dir, silence=silence)
+    of_each = {r.id: (r.path, of_recording(r, outcomes[r.path])) for r in corpus.recordings}
+    facts = {name: f for name, (_, f) in of_each.items() if isinstance(f, AudioFacts)}
+    reasons = [Problem(path, reason) for path, reason in of_each.values() if isinstance(reason, str)]
+    bad = list(dict.fromkeys([*corpus.problems, *reasons]))
+    return Found(corpus, facts, bad, faults(corpus, classes), clip_s, cutting)
 
 
 def page(it: Found, words: Sequence[str] = ()) -> str:
@@ -117,6 +136,8 @@ def _summary(it: Found) -> Iterator[tuple[str, str]]:
     lengths = sorted(f.duration_s for f in it.facts.values())
     yield it.corpus.name, str(it.corpus.root)
     yield "files", f"{len(it.corpus.recordings):,} of {len(it.corpus.classes)} classes; {len(lengths):,} can be read"
+    if num_excerpts := sum(bool(r.file) for r in it.corpus.recordings):
+        yield "excerpts", f"{num_excerpts:,} of {len({r.path for r in it.corpus.recordings if r.file}):,} files"
     if not lengths:
         return
     yield (
@@ -124,6 +145,8 @@ def _summary(it: Found) -> Iterator[tuple[str, str]]:
         f"{lengths[0]:.2f} to {lengths[-1]:.2f} s, median {median(lengths):.2f} s, {sum(lengths) / 3600:.2f} h in all",
     )
     per_clip = "as asked" if it.clip_s else "at most this, for every file to have one"
+    if filled := sum(f.duration_s < it.clip for f in it.facts.values()) if it.cut.short != "refuse" else 0:
+        per_clip += f"; {filled:,} filled up by short={it.cut.short}"
     yield "clips", f"{sum(it.num_clips.values()):,} of {it.clip:g} s ({per_clip})"
     yield "rates", _counted(f"{f.rate_hz} Hz" for f in it.facts.values())
     yield "formats", _counted(r.path.suffix.lower().lstrip(".") for r in it.good.recordings)
@@ -177,6 +200,9 @@ def _splits(it: Found) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     published = own or it.split_file is not None
     possible, impossible = [], []
     for name in ("recording", *it.whole.group_names[:MOST], *["published"] * published):
+        if all(r.groups.get(name) == r.label for r in it.whole.recordings):
+            impossible.append((f"  not {name}", "it is the class, so each role would lack classes"))
+            continue
         try:
             possible.append((f"  --split {name}", _sizes(_split(it, name), it)))
         except CorpusError as error:
@@ -225,12 +251,16 @@ def _sizes(split: Split, it: Found) -> str:
 
 def _odd(it: Found) -> Iterator[str]:
     """Lines on all that is bad or seldom meant."""
-    for path, reason in list(it.bad.items())[:MOST]:
-        yield f"bad file {path}: {reason}"
+    for problem in it.bad[:MOST]:
+        yield f"bad file {problem}"
     if (more := len(it.bad) - MOST) > 0:
         yield f"and {more} more bad files"
     if it.short:
-        yield f"{_some(it.short)} shorter than a clip of {it.clip:g} s, and so bad; choose a shorter clip_s"
+        ways = "choose a shorter clip_s, or --short pad"
+        yield f"{_some(it.short)} shorter than a clip of {it.clip:g} s, and so bad; {ways}"
+    yield from mostly_filled(Scan(it.good, dict(it.facts)), it.cut)
+    if silent := [r for r in it.good.recordings if it.facts[r.id].silence]:
+        yield f"{_some(silent)} silent, which --silence allow lets in"
     counts = Counter(r.label for r in it.corpus.recordings)
     if few := [label for label in it.corpus.classes if 0 < counts[label] < len(ROLES)]:
         yield f"class {', '.join(f'{label} ({counts[label]})' for label in few)} has fewer files than there are roles"
@@ -242,7 +272,7 @@ def _odd(it: Found) -> Iterator[str]:
         yield f"{len(formats)} formats ({', '.join(sorted(formats))}): lossy ones may give a class away"
     same = defaultdict(list)
     for recording in it.good.recordings:
-        same[it.facts[recording.id].sha256].append(recording)
+        same[it.facts[recording.id].sha256, recording.start_s, recording.end_s].append(recording)
     twins = [recording for members in same.values() if len(members) > 1 for recording in members]
     if twins:
         yield f"{_some(twins)} the same audio as another; a split refuses it in two roles; keep one of each"
@@ -259,7 +289,7 @@ def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[st
     no_list = it.split_file is not None and "published" not in ways
     if usable(it) and ways and not no_list:
         yield "a study on it:"
-        clip = ["--set", f"clip_s={it.clip:g}", "--split", ways[-1]]
+        clip = ["--set", f"clip_s={it.clip:g}", *_cutting_words(it.cut), "--split", ways[-1]]
         yield f"    python -m sweeps.STUDY {shlex.join([*words, *clip])}"
         return
     yield "to do first:"
@@ -268,11 +298,18 @@ def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[st
     if it.bad:
         yield "  - fix or remove the bad files, or leave them out: --bad-files drop"
     if it.short:
-        yield f"  - choose a clip_s of at most {replace(it, clip_s=0.0).clip:g}, or leave short files out"
+        yield f"  - choose a clip_s of at most {replace(it, clip_s=0.0).clip:g}, --short pad, or leave short files out"
     if no_list:
         yield "  - correct the list of --split-file, as the line under splits says"
     if not ways:
         yield "  - make a split possible: the lines under splits say what each lacks"
+
+
+def _cutting_words(cut: Cut) -> Iterator[str]:
+    """The flags of a study for all of a cut that is not the default."""
+    for name in ("short", "overlap"):
+        if (value := getattr(cut, name)) != getattr(Cut, name):
+            yield from ("--set", f"{name}={value}")
 
 
 def usable(it: Found) -> bool:
@@ -291,18 +328,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
     parser.add_argument("--classes", default="", metavar="A,B", help="only these classes")
     parser.add_argument("--groups", default="", metavar="REGEX", help="label and groups in the files' names")
+    parser.add_argument("--target", default="", metavar="GROUP", help="this group is the class, not the label")
     parser.add_argument("--clip-s", type=float, metavar="S", help="length of a clip (default: what every file has)")
     parser.add_argument("--split-file", metavar="FILE", help="the published split, or a list of recording,role")
+    parser.add_argument("--short", choices=SHORT, default="refuse", help="fill up files shorter than a clip, or not")
+    parser.add_argument("--overlap", type=float, default=0.0, metavar="X", help="the part of a clip the next has too")
+    parser.add_argument("--silence", choices=("refuse", "allow"), default="refuse", help="whether silent files are bad")
     parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
     args = parser.parse_args(argv)
     classes = names_in(args.classes)
     try:
         if args.clip_s is not None and not 0 < args.clip_s <= 3_600:
             raise Refusal(f"--clip-s {args.clip_s}: must be above 0 and at most 3,600")
-        corpus = look(args.corpus, args.data_root, classes, args.groups)
+        if not 0 <= args.overlap < 1:
+            raise Refusal(f"--overlap {args.overlap}: must be at least 0 and below 1")
+        corpus = look(args.corpus, args.data_root, classes, args.groups, args.target)
         with tempfile.TemporaryDirectory() as empty:
             cache_dir = folder(args.cache_dir, "--cache-dir ") if args.cache_dir else Path(empty)
-            it = found(corpus, classes, cache_dir, args.clip_s or 0.0)
+            cutting = (args.short, args.overlap)
+            it = found(corpus, classes, cache_dir, args.clip_s or 0.0, cutting, args.silence)
         it = replace(it, split_file=folder(args.split_file, "--split-file ") if args.split_file else None)
     except Refusal as error:
         print(error, file=sys.stderr)
@@ -311,6 +355,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words += ["--classes", args.classes] * bool(classes)
     words += ["--groups", args.groups] * bool(args.groups)
     words += ["--split-file", str(it.split_file)] * bool(it.split_file)
+    words += ["--target", args.target] * bool(args.target)
+    words += ["--silence", args.silence] * (args.silence != "refuse")
     print(page(it, words))
     return 0 if usable(it) else 1
 

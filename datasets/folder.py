@@ -1,10 +1,13 @@
 """A folder of your own: a folder for each class, or a table of files; further columns and folders are groups.
 
-Three layouts are read:
+Four layouts are read:
 
 - `CLASS/file.wav`, and `CLASS/.../file.wav`: the folders between class and file are the groups folder1, folder2, ...;
 - `metadata.csv`, `.tsv` or `.jsonl` with the columns file_name and label; every further column is a group. Without a
-  column label, the class is the first folder. A table of another name is read if it is the only one with file_name;
+  column label, the class is the first folder. A table of another name is read if it is the only one with file_name.
+  With the columns start_s and end_s, a row is an excerpt of its file [s], and several rows may name one file;
+- Raven's selection tables and Audacity's labels beside the audio (`datasets.engine.decoding.excerpts`): each row is
+  an excerpt;
 - any names of files, described by a regular expression (`--groups '(?P<label>\\d)_(?P<speaker>\\w+)_'`), which is
   matched from the start of each file's name. The part named label is the class, the others are groups.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +33,8 @@ from datasets.engine.corpus import (
     recording_id,
     shown,
 )
+from datasets.engine.decoding import excerpts
+from datasets.engine.decoding.audio import duration_s
 from datasets.engine.files import SEPARATORS, BadText, cells, read_lines, separator
 from datasets.engine.words.suggest import listed
 
@@ -42,6 +47,7 @@ UNREAD = (".mp3", ".m4a", ".aac", ".opus", ".wma")  # sound that cannot be held 
 TABLES = (".csv", ".tsv", ".jsonl")
 FILE_COLUMNS = ("file_name", "filename")
 EXCERPTS = ("start_s", "end_s")
+ROUNDING_S = 0.01  # an excerpt may end this much after its file, as tables have rounded times
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,20 @@ class _Item:
     path: Path
     label: str  # empty if neither says it
     groups: dict[str, str]
+    span: tuple[float, float] | None = None  # of an excerpt: start and end [s]
+    row: tuple[Path, int] | None = None  # of an excerpt: the table and its line
+
+    def bad(self, reason: str) -> Problem:
+        """The row as a problem."""
+        table, line = self.row or (self.path, 0)
+        return Problem(table, f"line {line}: {reason}")
+
+    def cut(self, start: str, end: str) -> _Item | Problem:
+        """The excerpt between two times [s], or what is wrong with them."""
+        try:
+            return replace(self, span=excerpts.span(start, end))
+        except ValueError as error:
+            return self.bad(str(error))
 
 
 def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None = None) -> Corpus:
@@ -68,26 +88,43 @@ def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None 
     if not paths:
         raise CorpusError(f"{root}: there is no audio (WAV, W64, AIFF, FLAC or Ogg); {LAYOUT}")
     by_name = names is not None and "label" in names.groupindex
-    notes: list[str] = _unread(root)
-    if table := _table(root):
-        items, more = _listed(table, paths, by_name)
-        notes += more
-    else:
-        items = [_placed(recording_id(*path.relative_to(root).parts), path, by_name) for path in paths]
-    items = _without_single_levels(items)
+    items, notes, bad_rows, table = _described(root, paths, by_name)
     recordings, problems = _named(items, names)
     nameless = "is in no class folder; move it into one"
-    problems += [Problem(r.path, nameless) for r in recordings if not r.label]
+    problems += [*bad_rows, *(Problem(r.path, nameless) for r in recordings if not r.label)]
     labels = {r.label for r in recordings if r.label} | (_folders(root) if not by_name and not table else set())
     if not labels:
         raise CorpusError(f"{root}: nothing says the class of a file; {LAYOUT}")
     wanted = chosen(labels, classes)
     of_wanted = sorted((r for r in recordings if r.label in wanted), key=lambda r: (r.id, str(r.path)))
     here = set(paths)
-    gone = f"named by {table.name if table else ''} but missing"
+    gone = f"named by {table} but missing"
     problems += [Problem(r.path, gone) for r in of_wanted if r.path not in here]
     kept = tuple(r for r in of_wanted if r.path in here)
-    return Corpus("folder", root, wanted, kept, tuple(notes), tuple(problems))
+    return Corpus("folder", root, wanted, kept, (*_unread(root), *notes), tuple(problems))
+
+
+def _described(root: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_Item], list[str], list[Problem], str]:
+    """The files and excerpts by the table if there is one, else by annotations, else by their folders.
+
+    Returns:
+        Them, notes on what is left open, the bad rows, and what names the files; empty for folders.
+    """
+    table, annotated = _table(root), excerpts.tables(audio_files(root, (".txt",)), paths)
+    notes: list[str] = []
+    bad: list[Problem] = []
+    if table:
+        items, notes, bad = _listed(table, paths, by_name)
+        if annotated:
+            notes.append(f"{len(annotated)} annotation tables are left out, as {table.name} names the files")
+    elif annotated:
+        items, notes, bad = _annotated(root, annotated, paths)
+    else:
+        items = [_placed(recording_id(*path.relative_to(root).parts), path, by_name) for path in paths]
+    items, again = _once(_without_single_levels(items))
+    items, beyond = _within(items)
+    named_by = table.name if table else "annotations" * bool(annotated)
+    return items, [*notes, *_overlapping(items)], [*bad, *again, *beyond], named_by
 
 
 def _named(items: Sequence[_Item], names: re.Pattern[str] | None) -> tuple[list[Recording], list[Problem]]:
@@ -108,7 +145,15 @@ def _recording(item: _Item, names: re.Pattern[str] | None) -> Recording | None:
         return None
     told = {name: value for name, value in (match.groupdict() if match else {}).items() if value}
     label = told.pop("label", item.label)
-    return Recording(str(PurePosixPath(item.name).with_suffix("")), item.path, label, item.groups | told)
+    name, groups = str(PurePosixPath(item.name).with_suffix("")), item.groups | told
+    if item.span is None:
+        return Recording(name, item.path, label, groups)
+    return Recording(f"{name}@{_times(item.span)}", item.path, label, groups, name, *item.span)
+
+
+def _times(span: tuple[float, float]) -> str:
+    """The times of an excerpt for its id, in seconds: `1.5-3.25`."""
+    return "-".join(f"{seconds:.6f}".rstrip("0").rstrip(".") for seconds in span)
 
 
 def _placed(name: str, path: Path, by_name: bool) -> _Item:
@@ -203,35 +248,124 @@ def _object(table: Path, number: int, line: str) -> dict[str, str]:
     return {name.strip(): str(value).strip() for name, value in simple.items()}
 
 
-def _listed(table: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_Item], list[str]]:
-    """The files that a table names, also those that are missing, and notes on what it leaves open."""
-    root, items = table.parent, []
-    files = {recording_id(*path.relative_to(root).parts): path for path in paths}
+def _listed(table: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_Item], list[str], list[Problem]]:
+    """The files that a table names, also those that are missing; notes on what it leaves open, and its bad rows."""
+    files = {recording_id(*path.relative_to(table.parent).parts): path for path in paths}
     rows = list(_rows(table))
     column, labelled = _columns(table, [row for _, row in rows])
+    described = [_of_row(table, number, row, column, labelled, by_name) for number, row in rows]
+    items = [replace(item, path=files.get(item.name, item.path)) for item in described if isinstance(item, _Item)]
+    bad = [row for row in described if isinstance(row, Problem)]
     lines: dict[str, int] = {}
-    for number, row in rows:
-        name = recording_id(str(PurePosixPath(row.pop(column, "").replace("\\", "/"))))
-        if name == ".":
-            raise CorpusError(f"{table}: line {number} names no file; fill in {column}")
-        if name in lines:
-            raise CorpusError(f"{table}: lines {lines[name]} and {number} name {shown(name)}; keep one")
-        lines[name] = number
-        folders = name.split("/")[:-1]
-        label = recording_id(row.pop("label", "")) if labelled else "/".join(folders[:1])
-        if not label and not by_name:
-            tells = ", ".join(row) or "nothing else"
-            raise CorpusError(f"{table}: line {number} has no label (it has {tells}); name the label's column label")
-        groups = _levels(folders if labelled or by_name else folders[1:]) | {k: v for k, v in row.items() if v}
-        items.append(_Item(name, files.get(name, root / name), label, {k: recording_id(v) for k, v in groups.items()}))
-    if files.keys().isdisjoint(lines):
-        raise CorpusError(f"{table}: none of its {len(rows)} files is there; {column} is a path below {root}")
+    for item, number in ((item, item.row[1]) for item in items if item.row and item.span is None):
+        if (first := lines.setdefault(item.name, number)) != number:
+            raise CorpusError(f"{table}: lines {first} and {number} name {shown(item.name)}; keep one")
+    names = {item.name for item in items}
+    if files.keys().isdisjoint(names):
+        if bad:
+            raise CorpusError(str(bad[0]))
+        raise CorpusError(f"{table}: none of its {len(rows)} files is there; {column} is a path below {table.parent}")
     named = dict.fromkeys(name for _, row in rows for name in row)
     gaps = [name for name in named if any(name not in item.groups for item in items)]
     notes = [f"{table.name}: {listed(gaps)} is not in every row, so no group"] if gaps else []
-    if beyond := len(files.keys() - lines.keys()):
+    if beyond := len(files.keys() - names):
         notes.append(f"{beyond} audio files are left out, as {table.name} does not name them")
-    return items, notes
+    return items, notes, bad
+
+
+def _of_row(
+    table: Path, number: int, row: dict[str, str], column: str, labelled: bool, by_name: bool
+) -> _Item | Problem:
+    """A file or an excerpt as its row describes it, or what is wrong with the times; leaves the groups in the row.
+
+    Raises:
+        CorpusError: if the row names no file, or has no label.
+    """
+    name = recording_id(str(PurePosixPath(row.pop(column, "").replace("\\", "/"))))
+    if name == ".":
+        raise CorpusError(f"{table}: line {number} names no file; fill in {column}")
+    times, folders = [row.pop(key, "") for key in EXCERPTS], name.split("/")[:-1]
+    label = recording_id(row.pop("label", "")) if labelled else "/".join(folders[:1])
+    if not label and not by_name:
+        tells = ", ".join(row) or "nothing else"
+        raise CorpusError(f"{table}: line {number} has no label (it has {tells}); name the label's column label")
+    groups = _levels(folders if labelled or by_name else folders[1:]) | {k: v for k, v in row.items() if v}
+    groups = {k: recording_id(v) for k, v in groups.items()}
+    item = _Item(name, table.parent / name, label, groups, row=(table, number))
+    return item.cut(*times) if any(times) else item
+
+
+def _annotated(
+    root: Path, tables: Mapping[Path, Sequence[excerpts.Row]], paths: Sequence[Path]
+) -> tuple[list[_Item], list[str], list[Problem]]:
+    """The excerpts of annotation tables; notes on what they leave open, and their bad rows.
+
+    Raises:
+        CorpusError: if no row can be used.
+    """
+    pairs = [(table, row) for table, rows in tables.items() for row in rows]
+    files = {(table, name): excerpts.file_of(table, name, paths) for table, name in {(t, row.name) for t, row in pairs}}
+    described = [_of_annotation(root, table, row, files[table, row.name]) for table, row in pairs]
+    items = [item for item in described if isinstance(item, _Item)]
+    bad = [row for row in described if isinstance(row, Problem)]
+    if not items:
+        first = str(bad[0]) if bad else f"{root}: its annotation tables have no rows"
+        raise CorpusError(f"{first}; no other row can be used either")
+    notes = [f"excerpts by {len(tables)} annotation tables"]
+    if left := len(set(paths) - {item.path for item in items}):
+        notes.append(f"{left} audio files are left out, as no annotation is of them")
+    return items, notes, bad
+
+
+def _of_annotation(root: Path, table: Path, row: excerpts.Row, path: Path | None) -> _Item | Problem:
+    """An excerpt of the file at `path` as its annotation describes it, or what is wrong with the row."""
+    name = recording_id(*(path or table).relative_to(root).parts)
+    groups = _levels(name.split("/")[:-1]) | {k: recording_id(v) for k, v in row.groups.items()}
+    item = _Item(name, path or table, recording_id(row.label), groups, row=(table, row.line))
+    if path is None:
+        return item.bad(f"there is no {row.name or 'audio after which the table is named'}; put it into the folder")
+    return item.cut(row.start, row.end) if row.label else item.bad("has no label; fill it in")
+
+
+def _once(items: Sequence[_Item]) -> tuple[list[_Item], list[Problem]]:
+    """The items without the excerpts that another row has already, and those."""
+    first: dict[tuple[Path, object], _Item] = {}
+    good, bad = [], []
+    for item in items:
+        other = first.setdefault((item.path, item.span), item)
+        if item.span and other is not item and other.row:
+            bad.append(item.bad(f"is the excerpt of line {other.row[1]} of {other.row[0].name} again; keep one"))
+        else:
+            good.append(item)
+    return good, bad
+
+
+def _within(items: Sequence[_Item]) -> tuple[list[_Item], list[Problem]]:
+    """The items without the excerpts that lie beyond the end of their files, and those."""
+    ends = {path: duration_s(path) for path in {item.path for item in items if item.span}}
+    good, bad = [], []
+    for item in items:
+        end = ends.get(item.path)
+        if item.span and end is not None and item.span[1] > end + ROUNDING_S:
+            bad.append(item.bad(f"its excerpt ends at {item.span[1]:g} s, and {item.path.name} at {end:.2f} s"))
+        else:
+            good.append(item)
+    return good, bad
+
+
+def _overlapping(items: Sequence[_Item]) -> list[str]:
+    """A note on excerpts that overlap with one of another class, as a clip has one label."""
+    of_file, num = defaultdict(list), 0
+    for item in items:
+        if item.span:
+            of_file[item.path].append((*item.span, item.label))
+    for spans in of_file.values():
+        open_ones: list[tuple[float, float, str]] = []
+        for start, end, label in sorted(spans):
+            open_ones = [other for other in open_ones if other[1] > start]
+            num += any(other[2] != label for other in open_ones)
+            open_ones.append((start, end, label))
+    return [f"{num} excerpts overlap with one of another class; both are used, each with its label"] if num else []
 
 
 def _columns(table: Path, rows: Sequence[dict[str, str]]) -> tuple[str, bool]:
@@ -245,8 +379,9 @@ def _columns(table: Path, rows: Sequence[dict[str, str]]) -> tuple[str, bool]:
     if column is None:
         has = listed(columns) or "no rows"
         raise CorpusError(f"{table}: has no column file_name; it has {has}; give the column of the files that name")
-    if excerpts := [name for name in EXCERPTS if name in columns]:
-        raise CorpusError(f"{table}: excerpts ({excerpts[0]}) are not read; cut them into files of their own")
+    if len(times := [name for name in EXCERPTS if name in columns]) == 1:
+        (other,) = set(EXCERPTS) - set(times)
+        raise CorpusError(f"{table}: has {times[0]} and not {other}; add that column, for excerpts")
     if taken := [name for name in TAKEN if name in columns]:
         raise CorpusError(f"{table}: --split has its own {taken[0]}; rename the column, to source for example")
     return column, "label" in columns

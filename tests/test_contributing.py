@@ -93,7 +93,7 @@ def test_a_trial_of_it_learns(house: Path, calls: Path, tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from sweeps.tiny_rates import SWEEP
 from trainable import trial
@@ -103,7 +103,8 @@ config = SWEEP.trials[0].but(epochs=8, lr=1e-2)
 source = Source(data, folder / "cache")
 prepared = prepare.prepare(Wanted("calls", (), "animal", 1.0), source)
 (clips,) = prepare.clips(prepared, [config.data_hz], 1.0, source).values()
-place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder / "trial")
+scan = manifest.write(prepared.scan, folder / "scans")
+place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder / "trial", scan=scan)
 print(trial.run(config, place, lambda row: None)["test_balanced_accuracy"])
 """
     assert float(told(house, "-c", program, str(calls), str(tmp_path)).split()[-1]) == 1.0

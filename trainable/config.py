@@ -36,6 +36,7 @@ CHOICES = {
     "score_on": ("test", "validation"),
     "keep": ("none", "embeddings"),
     "precision": ("float32", "bfloat16"),
+    "short": ("refuse", "pad", "repeat"),
 }
 LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values with which a trial can work
     "data_hz": (1, 10_000_000),
@@ -44,6 +45,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values wi
     "lr": (1e-38, 1e38),  # the range of float32
     "weight_decay": (0, 1e38),
     "batch": (1, 1_000_000),
+    "overlap": (0, 0.99),  # beyond that, a second of sound gives hundreds of clips
     "epochs": (1, 9_999),  # the names of checkpoints have four digits
     "patience": (0, 1_000_000),
     "seed": (0, 2**53 - 1),  # above that, floats skip whole numbers
@@ -52,6 +54,7 @@ NAMES = {  # patterns for the names of a module, a network and a split, with the
     "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
     "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
     "split": (r"\w[\w. -]{0,63}(:[0-9/]{0,9})?", "recording, published, a group such as vessel, or a fold, vessel:1/5"),
+    "target": (r"(\w[\w. -]{0,63})?", "a group of the corpus, such as speaker, or nothing for its own label"),
 }
 
 
@@ -112,6 +115,9 @@ class TrialConfig:
 
     classes: str = changes(DATA, "")  # separated by commas, as '"Dog, bark",Cat'; empty for all of the corpus
     groups: str = changes(DATA, "")  # a regular expression: the label and the groups in the names of files
+    short: str = changes(CLIPS, "refuse")  # a recording shorter than a clip; or "pad" with zeros, "repeat" the sound
+    overlap: float = changes(CLIPS, 0.0)  # the part of a clip that the next one has too
+    target: str = changes(DATA, "")  # the group that is learnt; empty for the label, which else is the group `label`
     # The unit that two roles must not share: "recording" or a group of the corpus; or "published"; or a fold of these.
     split: str = changes(SPLIT, "recording")
     # Scale of the waveform: "pcm", int16 to [-1, 1]; "minmax", the training split's minimum and maximum to [0, 1].

@@ -44,6 +44,7 @@ class Examples:
     recording: np.ndarray  # for each clip, the id of its recording (a string)
     number: Int64[np.ndarray, " clips"]  # position of the clip in its recording
     scale: Scale | None = None  # of waveforms
+    lengths: Int64[np.ndarray, " clips"] | None = None  # samples of each clip before those that fill it up
 
     def batch(self, chosen: Tensor | slice) -> Float32[Tensor, "batch ..."]:
         """The input of the network for the `chosen` clips."""
@@ -53,7 +54,9 @@ class Examples:
 
     def first(self, num: int) -> Examples:
         """The first `num` clips, or all where there are fewer."""
-        return Examples(self.inputs[:num], self.labels[:num], self.recording[:num], self.number[:num], scale=self.scale)
+        lengths = None if self.lengths is None else self.lengths[:num]
+        recording, number = self.recording[:num], self.number[:num]
+        return Examples(self.inputs[:num], self.labels[:num], recording, number, self.scale, lengths)
 
 
 def waveform_scale(scale: str, train_levels: Int16[np.ndarray, "clips 2"]) -> Scale:
@@ -78,14 +81,17 @@ def load(config: TrialConfig, clips: Clips, split: Split, role: str, device: tor
     inputs = torch.empty((len(chosen), *shape), dtype=dtype, device=device)
     for start in range(0, len(chosen), CLIPS_AT_ONCE):
         beat()
-        wave = torch.from_numpy(clips.wave[chosen[start : start + CLIPS_AT_ONCE]]).to(device)
-        inputs[start : start + CLIPS_AT_ONCE] = config.given.made(wave, config, scale)
+        some = chosen[start : start + CLIPS_AT_ONCE]
+        wave = torch.from_numpy(clips.wave[some]).to(device)
+        lengths = (clips.lengths[some],) if config.given.takes_lengths else ()
+        inputs[start : start + CLIPS_AT_ONCE] = config.given.made(wave, config, scale, *lengths)
     return Examples(
         inputs,
         torch.from_numpy(clips.label[chosen]).to(device),
         clips.recording[chosen],
         clips.number[chosen],
         scale if config.given.waves else None,
+        clips.lengths[chosen],
     )
 
 

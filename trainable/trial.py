@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from datasets.engine import manifest, splits
-from datasets.engine.clips import open_clips
+from datasets.engine.clips import Cut, open_clips
+from datasets.engine.corpus import CorpusError
 from trainable import examples
-from trainable.config import TrialConfig
+from trainable.config import CLIPS, TrialConfig
 from trainable.device import faults
 from trainable.device.parallel import Team, lead
 from trainable.device.place import Place
@@ -59,7 +60,7 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     faults.reach("trial begins")
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clips = open_clips(manifest.clips_at_hand(place.clips, place.scan, config.clip_s, config.data_hz, each_beats))
+    clips = clips_of(config, place)
     split = splits.read(place.split)
     try:
         network, history = train(config, place, clips, split, device, report)
@@ -73,6 +74,19 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
         return commit(config, place, new_attempt(place), search_scores(history, config), history)
 
     return score(config, place, network, history, clips, split, device)
+
+
+def clips_of(config: TrialConfig, place: Place) -> Clips:
+    """The clips of a trial, with the labels of its scan; a node that lacks them builds them now.
+
+    Raises:
+        CorpusError: if they cannot be built, or the place has no scan, without which clips have no labels.
+    """
+    if place.scan is None:
+        raise CorpusError(f"{place.clips}: has no labels of its own; give the trial's place a scan")
+    cut = Cut(**dict(config.only(CLIPS)))  # type: ignore[arg-type]
+    folder = manifest.clips_at_hand(place.clips, place.scan, cut, config.data_hz, each_beats)
+    return open_clips(folder, manifest.read(place.scan).corpus)
 
 
 def score(
@@ -123,14 +137,14 @@ def examples_of(
     config: TrialConfig, place: Place, clips: Clips, split: Split, role: str, device: torch.device
 ) -> Examples:
     """The examples of a role, which successive trials of this process share if their clips are the same."""
-    return examples.shared(config, clips, split, role, device, (place.clips, place.split))
+    return examples.shared(config, clips, split, role, device, (place.clips, place.split, place.scan))
 
 
 def follow(config: TrialConfig, place: Place, team: Team) -> None:
     """Does the work of another device of `team`, which holds all training clips and no others."""
     torch.set_num_threads(place.num_threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clips = open_clips(place.clips)
+    clips = clips_of(config, place)
     train = examples.load(config, clips, splits.read(place.split), "train", device)
     network = ready_network(config, place, len(clips.classes), train)
     part, (train,) = config.trained.ready(config, network, (train,))

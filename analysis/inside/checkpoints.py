@@ -21,7 +21,7 @@ from trainable.network.card import family
 from trainable.weights.weights import MissingWeights
 
 REMEDY = {
-    "data_sha256": "name with --data-root the recordings that the runs used, and give the same --bad-files",
+    "data_sha256": "name with --data-root the recordings that the runs used, with the same --bad-files and --silence",
     "split_sha256": "give the --split that the runs used, and --split-file if it is the authors' own",
 }
 

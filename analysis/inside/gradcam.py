@@ -31,6 +31,7 @@ from sweeps.engine.code import ROOT
 from sweeps.engine.command.commandline import add_data_flags, add_plan_flags, add_store_flags, count, folder, options_of
 from sweeps.engine.display import progress
 from sweeps.engine.plan import Sweep, trial_name
+from sweeps.engine.situation import wanted_by
 from sweeps.engine.store.runs import Run, read_runs
 from trainable import examples
 
@@ -121,9 +122,9 @@ def _look_into(
     """The maps of one network, averaged over its seeds, and the panels to draw."""
     trial, num_classes = networks[0].trial, len(networks[0].predictions.classes)
     data = checkpoints.prepared(trial, run, source)
-    (folder,) = prepare.clips(data, [trial.data_hz], trial.clip_s, source, progress.each).values()
+    (folder,) = prepare.clips(data, [trial.data_hz], wanted_by(trial).cut, source, progress.each).values()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    test = examples.load(trial, open_clips(folder), data.split, "test", device)
+    test = examples.load(trial, open_clips(folder, data.scan.corpus), data.split, "test", device)
     chosen = evenly_spread(test.labels.cpu().numpy(), clips_per_class)
     averages = average(_batches(networks, test, chosen), num_classes)
     name = trial.backbone.rpartition("/")[2] + " (over time alone)" * (not trial.given.spectrogram)

@@ -1,5 +1,7 @@
 """Clips on disk: a corpus is resampled once per rate into one int16 memory map, whose name is a hash of its sources.
 
+Labels, groups and classes are no part of an entry: the same recordings with other labels share it.
+
 An entry is built in a temporary folder and renamed when it is complete. So any number of processes may build the same
 entry, and a process that is killed leaves no half-built entry in use.
 """
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datasets.engine.clips import Cut
 from datasets.engine.corpus import CorpusError, Recording
 from datasets.engine.decoding.audio import INT16_MAX, RESAMPLER, BadAudio, decode, resample, to_int16
 from datasets.engine.scan import NUM_THREADS, Progress, Scan
@@ -31,20 +34,23 @@ from datasets.engine.scan import NUM_THREADS, Progress, Scan
 if TYPE_CHECKING:
     from jaxtyping import Int16
 
-FORMAT = 1  # raise it when the content or layout of an entry changes
+FORMAT = 2  # raise it when the content or layout of an entry changes
 
 
-def entry(scan: Scan, rate_hz: int, clip_s: float, cache_dir: Path) -> Path:
+def entry(scan: Scan, rate_hz: int, cut: Cut | float, cache_dir: Path) -> Path:
     """The folder of the clips of `scan` at `rate_hz`; its name is a hash of everything that determines its content."""
-    rows = [(r.id, r.label, sorted(r.groups.items()), scan.facts[r.id].sha256) for r in scan.corpus.recordings]
-    identity = [FORMAT, RESAMPLER, rate_hz, float(clip_s), scan.corpus.classes, rows]
+    rows = [(r.id, scan.facts[r.id].sha256, r.start_s, r.end_s) for r in scan.corpus.recordings]
+    identity = [FORMAT, RESAMPLER, rate_hz, *dataclasses.astuple(Cut.of(cut)), rows]
     return cache_dir / "clips" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def build(
-    scan: Scan, rates_hz: Sequence[int], clip_s: float, cache_dir: Path, progress: Progress | None = None
+    scan: Scan, rates_hz: Sequence[int], cut: Cut | float, cache_dir: Path, progress: Progress | None = None
 ) -> dict[int, Path]:
     """Builds the missing entries on all cores; each file is decoded once for all rates.
+
+    Args:
+        cut: the way to cut recordings; a number is the length of a clip [s].
 
     Returns:
         The folder of each rate.
@@ -52,7 +58,7 @@ def build(
     Raises:
         CorpusError: if the disk is too small or not writable, or if a file has changed since it was scanned.
     """
-    folders = {hz: entry(scan, hz, clip_s, cache_dir) for hz in sorted(set(rates_hz))}
+    folders = {hz: entry(scan, hz, cut, cache_dir) for hz in sorted(set(rates_hz))}
     if all(folder.exists() for folder in folders.values()):
         return folders
     root = cache_dir / "clips"
@@ -61,7 +67,7 @@ def build(
         with _one_builder(root):
             missing = {hz: folder for hz, folder in folders.items() if not folder.exists()}
             if missing:  # else another process built them while this one waited
-                _build(scan, missing, clip_s, root, progress or (lambda items, total, what: items))
+                _build(scan, missing, Cut.of(cut), root, progress or (lambda items, total, what: items))
     except OSError as error:
         raise CorpusError(
             f"--cache-dir {cache_dir}: {error.strerror or error}; choose another, or free some space"
@@ -69,11 +75,11 @@ def build(
     return folders
 
 
-def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, progress: Progress) -> None:
-    num_clips = scan.num_clips(clip_s)
+def _build(scan: Scan, missing: dict[int, Path], cut: Cut, root: Path, progress: Progress) -> None:
+    num_clips = scan.num_clips(cut)
     total = sum(num_clips.values())
     first = dict(zip(num_clips, np.cumsum([0, *num_clips.values()]), strict=False))
-    needed = sum(2 * total * round(clip_s * hz) for hz in missing)
+    needed = sum(2 * total * round(cut.clip_s * hz) for hz in missing)
     if (free := shutil.disk_usage(root).free) < needed * 1.02:
         raise CorpusError(
             f"--cache-dir {root.parent}: needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; choose another"
@@ -81,22 +87,30 @@ def _build(scan: Scan, missing: dict[int, Path], clip_s: float, root: Path, prog
     # The name holds host and process, so that the remains of a dead builder can be told from the work of a live one.
     part = Path(tempfile.mkdtemp(prefix=f".part-{os.getpid()}-", suffix=f"@{socket.gethostname()}", dir=root))
     try:
-        waves = {hz: _reserve(part / str(hz), (total, round(clip_s * hz))) for hz in missing}
+        waves = {hz: _reserve(part / str(hz), (total, round(cut.clip_s * hz))) for hz in missing}
         levels = {hz: np.zeros((total, 2), np.int16) for hz in missing}
+        lengths = {hz: np.zeros(total, np.int64) for hz in missing}
 
-        def fill(recording: Recording) -> None:
-            place = slice(first[recording.id], first[recording.id] + num_clips[recording.id])
-            for hz, cut in _cut(recording, scan, missing, num_clips[recording.id], clip_s):
-                waves[hz][place] = cut
-                levels[hz][place] = np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1)
+        of_file: dict[Path, list[Recording]] = {}
+        for recording in scan.corpus.recordings:
+            of_file.setdefault(recording.path, []).append(recording)
+
+        def fill(recordings: Sequence[Recording]) -> None:
+            for hz, samples in _samples(recordings[0], scan, missing):
+                for recording in recordings:
+                    num = num_clips[recording.id]
+                    place = slice(first[recording.id], first[recording.id] + num)
+                    clips, lengths[hz][place] = cut.cut(_excerpt(recording, samples, hz), hz, num)
+                    waves[hz][place] = clips
+                    levels[hz][place] = np.stack([clips.min(axis=1), clips.max(axis=1)], axis=1)
 
         with ThreadPoolExecutor(NUM_THREADS) as pool:
-            recordings = scan.corpus.recordings
             title = "resampling to " + ", ".join(f"{hz / 1000:g}" for hz in missing) + " kHz"
-            for _ in progress(pool.map(fill, recordings), len(recordings), title):
+            for _ in progress(pool.map(fill, of_file.values()), len(of_file), title):
                 pass
         for hz, folder in missing.items():
-            _finish(part / str(hz), waves[hz], levels[hz], scan, hz, clip_s)
+            np.save(part / str(hz) / "lengths.npy", lengths[hz])
+            _finish(part / str(hz), waves[hz], levels[hz], scan, hz, cut)
             _publish(part / str(hz), folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -111,12 +125,12 @@ def _reserve(folder: Path, shape: tuple[int, int]) -> np.memmap:
     return wave
 
 
-def _cut(
-    recording: Recording, scan: Scan, rates_hz: Iterable[int], num_clips: int, clip_s: float
-) -> Iterator[tuple[int, Int16[np.ndarray, "clips samples"]]]:
-    """Yields each rate with the clips of one recording at that rate."""
+def _samples(
+    recording: Recording, scan: Scan, rates_hz: Iterable[int]
+) -> Iterator[tuple[int, Int16[np.ndarray, " samples"]]]:
+    """Yields each rate with the whole file of a recording at that rate."""
     try:
-        wave, facts = decode(recording.path)
+        wave, facts = decode(recording.path, "allow")
     except BadAudio as error:
         raise CorpusError(f"{recording.path}: {error}; it was good when it was scanned a moment ago") from None
     if facts.sha256 != scan.facts[recording.id].sha256:
@@ -124,43 +138,48 @@ def _cut(
             f"{recording.path}: changed since it was scanned; touch it, so that it is read anew, and start again"
         )
     for hz in rates_hz:
-        length = round(clip_s * hz)
-        samples = to_int16(resample(wave, facts.rate_hz, hz))[: num_clips * length]
-        if len(samples) < num_clips * length:  # rounding the clip length loses at most half a sample per clip
-            samples = np.pad(samples, (0, num_clips * length - len(samples)))
-        yield hz, samples.reshape(num_clips, length)
+        yield hz, to_int16(resample(wave, facts.rate_hz, hz))
 
 
-def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, clip_s: float) -> None:
+def _excerpt(
+    recording: Recording, samples: Int16[np.ndarray, " samples"], rate_hz: int
+) -> Int16[np.ndarray, " excerpt"]:
+    """A recording's samples of those of its file."""
+    end = None if recording.end_s is None else round(recording.end_s * rate_hz)
+    return samples[round(recording.start_s * rate_hz) : end]
+
+
+def _finish(folder: Path, wave: np.memmap, levels: np.ndarray, scan: Scan, rate_hz: int, cut: Cut) -> None:
     """Writes levels, tables and manifest beside the clips, and flushes everything to the disk."""
     np.save(folder / "levels.npy", levels)
-    num_clips, groups = scan.num_clips(clip_s), scan.corpus.group_names
+    num_clips = scan.num_clips(cut)
     recordings = [
-        {"recording": r.id, "path": str(r.path), "label": r.label, **r.groups, **dataclasses.asdict(scan.facts[r.id])}
+        {
+            "recording": r.id,
+            "path": str(r.path),
+            "start_s": r.start_s,
+            "end_s": r.end_s,
+            **dataclasses.asdict(scan.facts[r.id]),
+        }
         for r in scan.corpus.recordings
     ]
     clips = [
-        {"clip": n, "recording": r.id, "label": r.label, **{g: r.groups[g] for g in groups}, "start_s": n * clip_s}
+        {"clip": n, "recording": r.id, "start_s": r.start_s + n * cut.hop_s}
         for r in scan.corpus.recordings
         for n in range(num_clips[r.id])
     ]
     for name, rows in (("recordings.csv", recordings), ("clips.csv", clips)):
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
+            writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
     manifest = {
         "format": FORMAT,
-        "corpus": scan.corpus.name,
-        "classes": scan.corpus.classes,
         "rate_hz": rate_hz,
-        "clip_s": clip_s,
+        **dataclasses.asdict(cut),
         "resampler": RESAMPLER,
         "num_clips": len(wave),
         "num_clipped": int(((levels[:, 0] == -INT16_MAX - 1) | (levels[:, 1] == INT16_MAX)).sum()),
-        "data_sha256": scan.sha256,
-        "dropped": [str(p) for p in scan.dropped],
-        "notes": scan.corpus.notes,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     wave.flush()

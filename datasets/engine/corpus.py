@@ -36,6 +36,7 @@ SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 TAKEN = ("recording", "published")  # splits of every corpus, so no names of groups
+LABEL = "label"  # the group that has the corpus's own label where another group is the target
 MAX_PATTERN = 300  # characters of the pattern of files' names
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_PATH = 400  # characters of a path in a message; more than of a value, because a path's end says most
@@ -59,7 +60,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Recording:
-    """One source file: the unit that a split may not divide.
+    """One source file, or an excerpt of it, which a network is given as a recording of its own.
+
+    A split may not divide a file: excerpts of it share a role.
 
     `id` is the path below the corpus without its suffix, with the class as the corpus spells it and Unicode-normalised
     (NFC): it is the same on every machine. `groups` name what else must not straddle two roles, such as vessel, day,
@@ -70,6 +73,14 @@ class Recording:
     path: Path
     label: str
     groups: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""  # of an excerpt, the id that its whole file would have
+    start_s: float = 0.0  # of an excerpt, its start in the file [s]
+    end_s: float | None = None  # and its end [s]; None for the end of the file
+
+    @property
+    def unit(self) -> str:
+        """The id of its file, which a split may not divide."""
+        return self.file or self.id
 
 
 @dataclass(frozen=True)
@@ -143,38 +154,61 @@ def corpora() -> list[str]:
     return [p.stem for p in files if re.search(r"^def find\(\s*root\b", p.read_text("utf-8"), re.MULTILINE)]
 
 
-def find(name: str, root: Path, classes: Sequence[str] = (), groups: str = "") -> Corpus:
+def find(name: str, root: Path, classes: Sequence[str] = (), groups: str = "", target: str = "") -> Corpus:
     """Finds the recordings of corpus `name` below `root` and checks them against the contract.
 
     Args:
         classes: the classes to keep; empty for all classes of the corpus.
         groups: the pattern of the files' names, for a corpus that takes one (`BY_NAMES`); empty for none.
+        target: the group that is the label; empty for the corpus's own label.
 
     Returns:
         The corpus; files whose names no table can hold are among its problems.
 
     Raises:
-        CorpusError: if the folder or a class has no audio, a class is unknown, two files have one id, all recordings
-            are of one class though none was chosen, or two classes differ only by case or blanks.
+        CorpusError: if the folder or a class has no audio, a class or the target is unknown, two files have one id, all
+            recordings are of one class though none was chosen, or two classes differ only by case or blanks.
     """
-    corpus = look(name, root, classes, groups)
+    corpus = look(name, root, classes, groups, target)
     if wrong := faults(corpus, classes):
         raise CorpusError(wrong[0])
     return corpus
 
 
-def look(name: str, root: Path, classes: Sequence[str] = (), groups: str = "") -> Corpus:
+def look(name: str, root: Path, classes: Sequence[str] = (), groups: str = "", target: str = "") -> Corpus:
     """The corpus as `find` finds it, before its check by `faults`.
 
     Raises:
-        CorpusError: if the folder has no audio, a class is unknown, or the corpus takes no `groups`.
+        CorpusError: if the folder has no audio, a class or the target is unknown, or the corpus takes no `groups`.
     """
     root = folder(root, "--data-root ")
     if not root.is_dir():
         raise CorpusError(f"--data-root {root}: there is no such folder")
     check_groups(name, groups)
     names = [names_pattern(groups)] if groups else []
-    return _without_unwritable(module(name).find(root, classes, *names))
+    corpus = module(name).find(root, () if target else classes, *names)
+    return _without_unwritable(_relabelled(corpus, target, classes) if target else corpus)
+
+
+def _relabelled(corpus: Corpus, target: str, classes: Sequence[str]) -> Corpus:
+    """The corpus with a group as its label; its own label becomes the group `label`.
+
+    Recordings without that group are among the problems.
+
+    Raises:
+        CorpusError: if no recording has the group, or a class is none of its values.
+    """
+    labelled = [
+        dataclasses.replace(r, label=value, groups={**r.groups, LABEL: r.label})
+        for r in corpus.recordings
+        if (value := r.groups.get(target))
+    ]
+    check_target(corpus.name, target, sorted({name for r in corpus.recordings for name in r.groups}))
+    wanted = chosen({r.label for r in labelled}, classes)
+    without = f"has no {target}, the target; name it for every file"
+    problems = [Problem(r.path, without) for r in corpus.recordings if not r.groups.get(target)]
+    kept = tuple(r for r in labelled if r.label in wanted)
+    return dataclasses.replace(corpus, classes=wanted, recordings=kept, problems=(*corpus.problems, *problems))
 
 
 def faults(corpus: Corpus, classes: Sequence[str] = ()) -> list[str]:
@@ -213,6 +247,18 @@ def check_groups(name: str, groups: str) -> None:
     """
     if groups and not getattr(module(name), "BY_NAMES", False):
         raise CorpusError(f"groups={shown(groups)}: {name} reads its names itself; leave it out, or set corpus=folder")
+
+
+def check_target(name: str, target: str, groups: Sequence[str]) -> None:
+    """Refuses a target that is no group of the corpus.
+
+    Raises:
+        CorpusError: with the groups that it has.
+    """
+    if target not in groups:
+        near = did_you_mean(groups, target)
+        remedy = f"choose {listed(groups)}, or leave it out" if groups else "leave it out"
+        raise CorpusError(f"target={shown(target)}: {name} has no such group; {remedy}{near}")
 
 
 def names_pattern(groups: str) -> re.Pattern[str]:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from datasets.engine import cache
+from datasets.engine.clips import Cut
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording
 from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.scan import Progress, Scan
@@ -37,7 +38,7 @@ def read(path: Path) -> Scan:
                 corpus["name"],
                 Path(corpus["root"]),
                 tuple(corpus["classes"]),
-                tuple(Recording(r["id"], Path(r["path"]), r["label"], r["groups"]) for r in corpus["recordings"]),
+                tuple(Recording(**{**r, "path": Path(r["path"])}) for r in corpus["recordings"]),
                 tuple(corpus["notes"]),
             ),
             {name: AudioFacts(**facts) for name, facts in document["facts"].items()},
@@ -51,16 +52,17 @@ def read(path: Path) -> Scan:
     return scan
 
 
-def clips_at_hand(folder: Path, manifest: Path | None, clip_s: float, rate_hz: int, progress: Progress) -> Path:
+def clips_at_hand(folder: Path, manifest: Path | None, cut: Cut | float, rate_hz: int, progress: Progress) -> Path:
     """An entry of this node's clip cache; the first process that needs it builds it while others wait.
 
     Args:
         folder: the entry.
         manifest: the stored scan from which to build it; None if the entry must already exist.
+        cut: the way to cut recordings; a number is the length of a clip [s].
 
     Raises:
         CorpusError: if it cannot be built: the disk is too small, or a file is missing or has changed.
     """
     if manifest is None or folder.exists():
         return folder
-    return cache.build(read(manifest), [rate_hz], clip_s, folder.parents[1], progress)[rate_hz]
+    return cache.build(read(manifest), [rate_hz], cut, folder.parents[1], progress)[rate_hz]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.engine import cache, corpus, scan, splits
-from datasets.engine.clips import open_clips
+from datasets.engine.clips import Cut, Short, open_clips
+from datasets.engine.corpus import CorpusError
+from datasets.engine.decoding.audio import Silence
 from datasets.engine.scan import OnBad, Progress, Scan
 from datasets.engine.splits import Split
+
+MOSTLY = 0.5  # the share of a class's clips, above which filling is noted
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,14 @@ class Wanted:
     split: str
     clip_s: float
     groups: str = ""  # the pattern of the files' names, for a corpus that takes one
+    target: str = ""  # the group that is the label; empty for the corpus's own label
+    short: Short = "refuse"
+    overlap: float = 0.0
+
+    @property
+    def cut(self) -> Cut:
+        """The way to cut recordings."""
+        return Cut(self.clip_s, self.short, self.overlap)
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Source:
     cache_dir: Path
     split_file: Path | None = None
     on_bad: OnBad = "refuse"
+    silence: Silence = "refuse"
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Prepared:
     scan: Scan
     split: Split
     counts: dict[str, tuple[int, int]]  # recordings and clips of each role
+    filled: tuple[str, ...] = ()  # notes on classes whose clips are mostly filled up
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -48,25 +62,36 @@ class Prepared:
         dropped = tuple(f"left out: {problem}" for problem in self.scan.dropped)
         beyond = sum(f.peak > 1 for f in self.scan.facts.values())
         clipped = [f"{beyond} files go beyond full scale, and are clipped there"] if beyond else []
+        silent = sum(bool(f.silence) for f in self.scan.facts.values())
+        quiet = [f"{silent} files are silent, which --silence allow lets in"] if silent else []
         channels = sum(f.num_channels > 1 for f in self.scan.facts.values())
         mixed = [f"{channels} files with several channels, averaged"] if channels else []
         rates_hz = Counter(f.rate_hz for f in self.scan.facts.values())
         if len(rates_hz) > 1:  # a network may learn the rate instead of the class
             num_by_rate = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
             mixed.append(f"files were recorded at several rates: {num_by_rate}")
-        return (*self.scan.corpus.notes, *self.split.notes, *clipped, *mixed, *dropped)
+        return (*self.scan.corpus.notes, *self.split.notes, *self.filled, *clipped, *quiet, *mixed, *dropped)
 
 
 def check(wanted: Wanted, split_file: Path | None = None) -> None:
-    """Refuses what is wrong in any folder: an unknown corpus, or a class or split that the corpus never has.
+    """Refuses what is wrong in any folder: an unknown corpus, or a class, target or split that the corpus never has.
 
     Raises:
         CorpusError: with the names that exist.
     """
     corpus.check_groups(wanted.corpus, wanted.groups)
-    if names := getattr(corpus.module(wanted.corpus), "CLASS_NAMES", ()):
+    module = corpus.module(wanted.corpus)
+    groups = getattr(module, "GROUPS", None)
+    if wanted.target and groups is not None:
+        corpus.check_target(wanted.corpus, wanted.target, groups)
+        groups = (*groups, corpus.LABEL)
+    if wanted.target and wanted.target == wanted.split.partition(":")[0]:
+        raise CorpusError(
+            f"split={wanted.split}: is the target, so each role would lack classes; split by another group"
+        )
+    if not wanted.target and (names := getattr(module, "CLASS_NAMES", ())):
         corpus.chosen(names, wanted.classes)
-    splits.check_name(wanted.split, wanted.corpus, file=split_file)
+    splits.check_name(wanted.split, wanted.corpus, groups, split_file)
 
 
 def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) -> Prepared:
@@ -75,8 +100,9 @@ def prepare(wanted: Wanted, source: Source, progress: Progress | None = None) ->
     Raises:
         CorpusError: if anything must be fixed first; the message names all bad files at once.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
-    return _split(scan.scan(files, wanted.clip_s, source.cache_dir, source.on_bad, progress), wanted, source)
+    files = _found(wanted, source)
+    scanned = scan.scan(files, wanted.cut, source.cache_dir, source.on_bad, progress, source.silence)
+    return _split(scanned, wanted, source)
 
 
 def remembered(wanted: Wanted, source: Source) -> Prepared | None:
@@ -85,27 +111,50 @@ def remembered(wanted: Wanted, source: Source) -> Prepared | None:
     Raises:
         CorpusError: if the folder does not hold this corpus, or the corpus cannot be split this way.
     """
-    files = corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups)
-    past_scan = scan.remembered(files, wanted.clip_s, source.cache_dir)
+    files = _found(wanted, source)
+    past_scan = scan.remembered(files, wanted.cut, source.cache_dir, source.silence)
     return _split(past_scan, wanted, source) if past_scan else None
 
 
+def _found(wanted: Wanted, source: Source) -> corpus.Corpus:
+    return corpus.find(wanted.corpus, source.data_root, wanted.classes, wanted.groups, wanted.target)
+
+
 def clips(
-    prepared: Prepared, rates_hz: Sequence[int], clip_s: float, source: Source, progress: Progress | None = None
+    prepared: Prepared, rates_hz: Sequence[int], cut: Cut | float, source: Source, progress: Progress | None = None
 ) -> dict[int, Path]:
     """The cache folder of each rate; missing ones are built.
+
+    Args:
+        cut: the way to cut recordings, as they were prepared; a number is the length of a clip [s].
 
     Raises:
         CorpusError: if one cannot be built or is damaged.
     """
-    folders = cache.build(prepared.scan, rates_hz, clip_s, source.cache_dir, progress)
+    folders = cache.build(prepared.scan, rates_hz, cut, source.cache_dir, progress)
     for folder in folders.values():
-        open_clips(folder)
+        open_clips(folder, prepared.scan.corpus)
     return folders
 
 
 def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:
-    num_clips = scanned.num_clips(wanted.clip_s)
+    num_clips = scanned.num_clips(wanted.cut)
     split = splits.make(scanned.corpus, num_clips, wanted.split, wanted.clip_s, source.split_file)
     splits.check(split, scanned.corpus, {i: f.sha256 for i, f in scanned.facts.items()})
-    return Prepared(scanned, split, split.counts(num_clips))
+    return Prepared(scanned, split, split.counts(num_clips), tuple(mostly_filled(scanned, wanted.cut)))
+
+
+def mostly_filled(scanned: Scan, cut: Cut) -> Iterator[str]:
+    """Yields a note on each class of whose clips more than half is filled up: the filling may give it away."""
+    num_clips = scanned.num_clips(cut)
+    own, whole = dict.fromkeys(scanned.corpus.classes, 0.0), dict.fromkeys(scanned.corpus.classes, 0.0)
+    for r in scanned.corpus.recordings:
+        own[r.label] += num_clips[r.id] * min(scanned.facts[r.id].duration_s, cut.clip_s)
+        whole[r.label] += num_clips[r.id] * cut.clip_s
+    what = {"pad": "zeros", "repeat": "repeated"}.get(cut.short, "")
+    for label in scanned.corpus.classes:
+        if whole[label] and (share := 1 - own[label] / whole[label]) > MOSTLY:
+            yield (
+                f"class {label}: {100 * share:.0f} % of its clips is {what} (short={cut.short}), which may give it "
+                "away; choose a shorter clip_s"
+            )

@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-from datasets.engine.corpus import Corpus, CorpusError, Problem
-from datasets.engine.decoding.audio import AudioFacts, BadAudio, decode
+from datasets.engine.clips import Cut
+from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording
+from datasets.engine.decoding.audio import AudioFacts, BadAudio, Silence, decode
 
 INDEX = "facts.sqlite"  # in the cache folder
 RULES = 2  # raise it when a file that used to be good may be refused or decoded to other samples
+
+TOO_SHORT = "shorter than one clip"
 
 OnBad = Literal["refuse", "drop"]
 Progress = Callable[[Iterable, int, str], Iterable]  # (items, total, title) -> the same items, counted as they pass
@@ -49,31 +52,38 @@ class Scan:
         rows = [(r.id, r.label, self.facts[r.id].sha256) for r in self.corpus.recordings]
         return hashlib.sha256(json.dumps([self.corpus.classes, rows]).encode()).hexdigest()
 
-    def num_clips(self, clip_s: float) -> dict[str, int]:
-        """The number of whole clips in each recording; the remainder is dropped."""
-        return {i: int(f.num_frames / (f.rate_hz * clip_s) + 1e-9) for i, f in self.facts.items()}
+    def num_clips(self, cut: Cut | float) -> dict[str, int]:
+        """The number of clips of each recording; a number is the length of a clip [s]."""
+        return {i: Cut.of(cut).number(f.num_frames, f.rate_hz) for i, f in self.facts.items()}
 
 
 def scan(
-    corpus: Corpus, clip_s: float, cache_dir: Path, on_bad: OnBad = "refuse", progress: Progress | None = None
+    corpus: Corpus,
+    cut: Cut | float,
+    cache_dir: Path,
+    on_bad: OnBad = "refuse",
+    progress: Progress | None = None,
+    silence: Silence = "refuse",
 ) -> Scan:
     """Examines every file of `corpus`, on all cores.
 
     Args:
-        clip_s: length of a clip [s]; a shorter recording is bad.
+        cut: the way to cut recordings, which says whether a short one is bad; a number is the length of a clip [s].
         on_bad: "refuse" lists all bad files in one error; "drop" leaves them out and records them in `dropped`.
+        silence: "refuse" makes a silent file a bad one.
 
     Raises:
         CorpusError: for bad files that are refused or whose loss would leave a class empty, or for a cache folder
             that cannot be written.
     """
-    paths = [r.path for r in corpus.recordings]
-    outcomes = examined(paths, cache_dir, progress)
+    paths, cut = [r.path for r in corpus.recordings], Cut.of(cut)
+    outcomes = examined(paths, cache_dir, progress, silence)
     problems, facts, kept = list(corpus.problems), {}, []
     for recording in corpus.recordings:
-        outcome = outcomes[recording.path]
-        if isinstance(outcome, AudioFacts) and outcome.duration_s < clip_s:
-            outcome = f"{_unlike(outcome.duration_s, clip_s)} s long, shorter than one clip of {clip_s:g} s"
+        outcome = of_recording(recording, outcomes[recording.path])
+        if isinstance(outcome, AudioFacts) and not cut.takes(outcome.duration_s):
+            excerpt = f"its excerpt at {recording.start_s:g} s is " if recording.file else ""
+            outcome = f"{excerpt}{_unlike(outcome.duration_s, cut.clip_s)} s long, {TOO_SHORT} of {cut.clip_s:g} s"
         if isinstance(outcome, str):
             problems.append(Problem(recording.path, outcome))
         else:
@@ -81,34 +91,54 @@ def scan(
             kept.append(recording)
     empty_classes = set(corpus.classes) - {r.label for r in kept}
     if problems and (on_bad == "refuse" or empty_classes):
-        problem_list = "\n  ".join(map(str, problems))
-        remedy = "fix or remove them, or leave them out and have that recorded: --bad-files drop"
-        if empty_classes:
-            remedy = f"without them nothing is left of class {', '.join(sorted(empty_classes))}; fix them"
+        problem_list, remedy = "\n  ".join(map(str, problems)), _remedy(problems, empty_classes)
         raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {problem_list}\n{remedy}")
     return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
 
 
-def remembered(corpus: Corpus, clip_s: float, cache_dir: Path) -> Scan | None:
+def _remedy(problems: Iterable[Problem], empty_classes: Iterable[str]) -> str:
+    reasons = [problem.reason for problem in problems]
+    ways = ", fill up short ones (--set short=pad)" * any(TOO_SHORT in reason for reason in reasons)
+    ways += ", allow silence (--silence allow)" * any(reason.startswith("silent") for reason in reasons)
+    if empty := sorted(empty_classes):
+        return f"without them nothing is left of class {', '.join(empty)}; fix them{ways}"
+    return f"fix or remove them{ways}, or leave them out and have that recorded: --bad-files drop"
+
+
+def remembered(corpus: Corpus, cut: Cut | float, cache_dir: Path, silence: Silence = "refuse") -> Scan | None:
     """The scan of a corpus if every file is remembered as good, else None. Reads no audio."""
-    recalled = _recall([r.path for r in corpus.recordings], cache_dir)
+    recalled, cut = _recall([r.path for r in corpus.recordings], cache_dir, silence), Cut.of(cut)
     facts = {
         r.id: f
         for r in corpus.recordings
-        if isinstance(f := recalled.get(r.path), AudioFacts) and f.duration_s >= clip_s
+        if isinstance(f := of_recording(r, recalled.get(r.path, "")), AudioFacts) and cut.takes(f.duration_s)
     }
     return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
 
 
-def examined(paths: Sequence[Path], cache_dir: Path, progress: Progress | None = None) -> dict[Path, Outcome]:
+def of_recording(recording: Recording, outcome: Outcome) -> Outcome:
+    """The facts of a recording: those of its file, and of an excerpt its own length."""
+    if not recording.file or not isinstance(outcome, AudioFacts):
+        return outcome
+    end_s = outcome.duration_s if recording.end_s is None else min(recording.end_s, outcome.duration_s)
+    num_frames = round(end_s * outcome.rate_hz) - round(recording.start_s * outcome.rate_hz)
+    if num_frames <= 0:
+        return f"its excerpt at {recording.start_s:g} s lies beyond its end at {outcome.duration_s:.2f} s"
+    return dataclasses.replace(outcome, num_frames=num_frames)
+
+
+def examined(
+    paths: Sequence[Path], cache_dir: Path, progress: Progress | None = None, silence: Silence = "refuse"
+) -> dict[Path, Outcome]:
     """The facts of each file, or why it is bad; files that are remembered in `cache_dir` are not read.
 
     Raises:
         CorpusError: if the cache folder cannot be written.
     """
-    outcomes = _recall(paths, cache_dir)
+    outcomes = _recall(paths, cache_dir, silence)
     progress = progress or (lambda items, total, what: items)
-    new = [p for p in paths if p not in outcomes]
+    new = list(dict.fromkeys(p for p in paths if p not in outcomes))
+    examine = partial(_examine, silence=silence)
     if not new:
         return outcomes
     try:
@@ -116,7 +146,7 @@ def examined(paths: Sequence[Path], cache_dir: Path, progress: Progress | None =
         # Threads use all cores here: hashing, decoding and numpy release the interpreter's lock.
         with _opened(cache_dir / INDEX) as connection, ThreadPoolExecutor(NUM_THREADS) as pool:
             for path, (stat, outcome) in progress(
-                zip(new, pool.map(_examine, new), strict=True), len(new), "reading audio"
+                zip(new, pool.map(examine, new), strict=True), len(new), "reading audio"
             ):
                 outcomes[path] = outcome
                 if stat and isinstance(outcome, AudioFacts):  # a bad file is not stored, because it may get fixed
@@ -129,10 +159,10 @@ def examined(paths: Sequence[Path], cache_dir: Path, progress: Progress | None =
     return outcomes
 
 
-def _examine(path: Path) -> tuple[Stat | None, Outcome]:
+def _examine(path: Path, silence: Silence) -> tuple[Stat | None, Outcome]:
     try:
         stat = _stat(path)
-        return stat, decode(path)[1]
+        return stat, decode(path, silence)[1]
     except BadAudio as error:
         return None, str(error)
     except OSError as error:
@@ -150,7 +180,7 @@ def _unlike(seconds: float, clip_s: float) -> str:
     return next((text for text in roundings if float(text) < clip_s), repr(seconds))
 
 
-def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
+def _recall(paths: Sequence[Path], cache_dir: Path, silence: Silence) -> dict[Path, Outcome]:
     rows = memory(cache_dir)
     outcomes: dict[Path, Outcome] = {}
     for path in paths:
@@ -158,7 +188,8 @@ def _recall(paths: Sequence[Path], cache_dir: Path) -> dict[Path, Outcome]:
             stat, facts = rows[path]
             with suppress(OSError):  # the file no longer exists
                 if _stat(path) == stat:
-                    outcomes[path] = facts
+                    refused = silence == "refuse" and facts.silence
+                    outcomes[path] = f"silent: {facts.silence}" if refused else facts
     return outcomes
 
 

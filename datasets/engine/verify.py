@@ -74,9 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache-dir", required=True, metavar="DIR", help="where sweeps keep their cache")
     parser.add_argument("--classes", default="", metavar="A,B", help="if only these classes are there")
     parser.add_argument("--groups", default="", metavar="REGEX", help="as the study has it")
+    parser.add_argument("--target", default="", metavar="GROUP", help="as the study has it")
     args = parser.parse_args(argv)
     try:
-        corpus = find(args.corpus, args.data_root, names_in(args.classes), args.groups)
+        corpus = find(args.corpus, args.data_root, names_in(args.classes), args.groups, args.target)
         cache_dir = folder(args.cache_dir, "--cache-dir ")
         problems = [*verify(corpus, cache_dir), *damaged_entries(cache_dir)]
     except Refusal as error:

@@ -315,13 +315,13 @@ def _places(
     for wanted in all_wanted(situation.to_run):
         data, trials = situation.data[wanted], [t for t in situation.to_run if wanted_by(t) == wanted]
         if cluster.is_own():  # every file is decoded once for all rates; on other nodes the first trial builds its own
-            prepare.clips(data, [t.data_hz for t in trials], wanted.clip_s, source, checked)
+            prepare.clips(data, [t.data_hz for t in trials], wanted.cut, source, checked)
         split = splits.write(data.split, storage / "splits")
         scan = manifest.write(data.scan, storage / "scans")
         for trial in trials:
             folder = storage / "trials" / folder_name(trial, situation.inputs[trial.key])
             tags = trial_tags(situation, trial, {**common, **code[trial.key].tags})
-            clips = cache.entry(data.scan, trial.data_hz, wanted.clip_s, source.cache_dir)
+            clips = cache.entry(data.scan, trial.data_hz, wanted.cut, source.cache_dir)
             start = checkpoints[trial.key]
             places[trial.key] = Place(
                 clips, split, start, folder, options.cpus_per_trial, tags, options.hang_after, scan, options.data_uri

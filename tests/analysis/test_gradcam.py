@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from analysis.inside import checkpoints, gradcam
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source
 from datasets.synthetic.deepship import write as write_deepship
 from sweeps.deepship_backbones import SWEEP
@@ -53,11 +53,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     data = prepare.prepare(wanted_by(trials[0]), source)
     (clips,) = prepare.clips(data, [8_000], 5.0, source).values()
     inputs = Inputs(data.scan.sha256, data.split.sha256, "none")
-    split = splits.write(data.split, storage / "splits")
+    split, scan = splits.write(data.split, storage / "splits"), manifest.write(data.scan, storage / "scans")
     runs = []
     for its in trials:
         folder = storage / "trials" / folder_name(its, inputs)
-        scores = trial.run(its, Place(clips, split, None, folder), lambda row: None)
+        scores = trial.run(its, Place(clips, split, None, folder, scan=scan), lambda row: None)
         runs.append(run_of(its, folder, scores, inputs))
     return Finished(ships, storage, runs)
 

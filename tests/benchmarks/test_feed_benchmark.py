@@ -25,7 +25,8 @@ def clips() -> Clips:
     wave = (3_000 * rng.standard_normal((NUM_CLIPS, 160_000)) * rng.uniform(0.1, 1, (NUM_CLIPS, 1))).astype(np.int16)
     levels = np.stack([wave.min(axis=1), wave.max(axis=1)], axis=1)
     numbers = np.arange(NUM_CLIPS)
-    return Clips(wave, levels, np.full(NUM_CLIPS, "a"), numbers, numbers, tuple("abcdef"), 32_000)
+    lengths = np.full(NUM_CLIPS, wave.shape[1])
+    return Clips(wave, levels, lengths, np.full(NUM_CLIPS, "a"), numbers, numbers, tuple("abcdef"), 32_000)
 
 
 def given(way: Iterator[feed.Batch]) -> tuple[torch.Tensor, list[int]]:

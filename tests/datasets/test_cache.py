@@ -132,11 +132,18 @@ def test_a_clip_of_broken_length_is_padded_at_the_end_alone(make_scan: MakeScan,
 
 def test_labels_and_numbers_stand_beside_each_clip(make_scan: MakeScan, cache_dir: Path) -> None:
     """Clips are ordered by recording id and time; labels are indices into `classes`."""
-    clips = open_clips(cache.build(make_scan(seconds=1.2), (8_000,), CLIP_S, cache_dir)[8_000])
+    scanned = make_scan(seconds=1.2)
+    clips = open_clips(cache.build(scanned, (8_000,), CLIP_S, cache_dir)[8_000], scanned.corpus)
     assert clips.recording.tolist() == ["Cargo/0"] * 2 + ["Cargo/1"] * 2 + ["Tug/0"] * 2 + ["Tug/1"] * 2
     assert clips.number.tolist() == [0, 1] * 4
     assert clips.label.tolist() == [0] * 4 + [1] * 4
     assert (clips.classes, clips.rate_hz) == (("Cargo", "Tug"), 8_000)
+
+
+def test_without_a_corpus_clips_have_no_labels(make_scan: MakeScan, cache_dir: Path) -> None:
+    """The entry knows none, so that none can be those of another corpus."""
+    clips = open_clips(cache.build(make_scan(), (8_000,), CLIP_S, cache_dir)[8_000])
+    assert (set(clips.label), clips.classes) == ({-1}, ())
 
 
 def test_levels_are_each_clips_extremes(make_scan: MakeScan, cache_dir: Path) -> None:
@@ -146,18 +153,20 @@ def test_levels_are_each_clips_extremes(make_scan: MakeScan, cache_dir: Path) ->
 
 
 def test_what_went_in_is_written_beside_the_clips(make_scan: MakeScan, cache_dir: Path) -> None:
-    """An entry has the manifest, the recordings with facts, and the clips with groups and starts."""
+    """An entry has the manifest, the recordings with facts, and the clips with their starts; no label."""
     scanned = make_scan(seconds=1.2)
     folder = cache.build(scanned, (8_000,), CLIP_S, cache_dir)[8_000]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["num_clips"], manifest["rate_hz"], manifest["clip_s"]) == (8, 8_000, CLIP_S)
-    assert (manifest["data_sha256"], manifest["num_clipped"]) == (scanned.sha256, 0)
+    assert manifest["num_clipped"] == 0
     with (folder / "recordings.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["sha256"] for row in rows] == [facts.sha256 for facts in scanned.facts.values()]
     with (folder / "clips.csv").open(newline="") as file:
         second = list(csv.DictReader(file))[1]
-    assert second == {"clip": "1", "recording": "Cargo/0", "label": "Cargo", "vessel": "Cargo 0", "start_s": "0.5"}
+    assert second == {"clip": "1", "recording": "Cargo/0", "start_s": "0.5"}
+    tables = {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".npy"}
+    assert not any(word in text for text in tables.values() for word in ("label", "classes", "vessel", "data_sha256"))
 
 
 def test_clips_beyond_full_scale_are_counted(tmp_path: Path, cache_dir: Path) -> None:
@@ -171,7 +180,7 @@ def test_clips_beyond_full_scale_are_counted(tmp_path: Path, cache_dir: Path) ->
 
 
 def test_an_entry_is_named_by_what_it_is_made_of(make_scan: MakeScan, cache_dir: Path) -> None:
-    """Rate, clip length, bytes, labels and groups change the entry's name; the corpus folder does not."""
+    """Rate, clip length, bytes and ids change the entry's name; the corpus folder, labels and groups do not."""
     scanned, elsewhere = make_scan(), make_scan(root="elsewhere")
     first, *others = scanned.corpus.recordings
 
@@ -185,10 +194,12 @@ def test_an_entry_is_named_by_what_it_is_made_of(make_scan: MakeScan, cache_dir:
         cache.entry(scanned, 16_000, CLIP_S, cache_dir),
         cache.entry(scanned, 8_000, 0.25, cache_dir),
         cache.entry(dataclasses.replace(scanned, facts=other_bytes), 8_000, CLIP_S, cache_dir),
-        cache.entry(with_first(label="Tug"), 8_000, CLIP_S, cache_dir),
-        cache.entry(with_first(groups={"vessel": "ANOTHER"}), 8_000, CLIP_S, cache_dir),
     }
-    assert len(others_names | {name}) == 6
+    assert len(others_names | {name}) == 4
+    assert cache.entry(with_first(label="Tug"), 8_000, CLIP_S, cache_dir) == name
+    assert cache.entry(with_first(groups={"vessel": "ANOTHER"}), 8_000, CLIP_S, cache_dir) == name
+    relabelled = dataclasses.replace(scanned.corpus, classes=("Tug",), recordings=others[-1:])
+    assert cache.entry(dataclasses.replace(scanned, corpus=relabelled), 8_000, CLIP_S, cache_dir) != name
     assert cache.entry(elsewhere, 8_000, CLIP_S, cache_dir) == name
     assert cache.entry(scanned, 8_000, 1, cache_dir) == cache.entry(scanned, 8_000, 1.0, cache_dir)
 
@@ -269,7 +280,7 @@ def _cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _rename_a_class(path: Path) -> None:
+def _rename_recordings(path: Path) -> None:
     path.write_text(path.read_text().replace("Tug", "Tub"))
 
 
@@ -286,7 +297,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "table cut": ("clips.csv", _cut_in_half),
     "table empty": ("clips.csv", lambda path: path.write_text("")),
     "table of other columns": ("clips.csv", lambda path: path.write_text("a,b\n" + "1,2\n" * 8)),
-    "table of another class": ("clips.csv", _rename_a_class),
+    "table of other recordings": ("clips.csv", _rename_recordings),
 }  # fmt: skip
 
 
@@ -298,7 +309,7 @@ def test_a_damaged_entry_is_refused(damage: str, make_scan: MakeScan, cache_dir:
     name, harm = DAMAGE[damage]
     harm(folder / name)
     with pytest.raises(CorpusError, match=f"^{folder}: .*delete it, and it is built again$"):
-        open_clips(folder)
+        open_clips(folder, scanned.corpus)
     shutil.rmtree(folder)
     assert len(open_clips(cache.build(scanned, (8_000,), CLIP_S, cache_dir)[8_000]).wave) == 8
 

@@ -256,7 +256,7 @@ class TestTables:
             ("file_name,label\n0_s0_0.wav,a\n./0_s0_0.wav,b\n", "lines 2 and 3 name '0_s0_0.wav'; keep one"),
             ("file_name,label,x,x\n0_s0_0.wav,a,1,2\n", "has two columns x; rename one"),
             ("file_name,label,recording\n0_s0_0.wav,a,1\n", "--split has its own recording; rename the column"),
-            ("file_name,label,start_s,end_s\n0_s0_0.wav,a,0,1\n", r"excerpts \(start_s\) are not read; cut them"),
+            ("file_name,label,start_s\n0_s0_0.wav,a,0\n", "has start_s and not end_s; add that column, for excerpts"),
         ],
     )
     def test_a_table_that_cannot_be_used_is_refused(self, flat: Path, text: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.engine.code import ROOT
@@ -137,8 +137,9 @@ from pathlib import Path
 from trainable import trial
 from trainable.config import TrialConfig
 from trainable.device.place import Place
-config, clips, split, folder = json.loads(sys.argv[1])
-trial.run(TrialConfig(**config), Place(Path(clips), Path(split), None, Path(folder)), lambda row: None)
+config, clips, split, folder, scan = json.loads(sys.argv[1])
+place = Place(Path(clips), Path(split), None, Path(folder), scan=Path(scan))
+trial.run(TrialConfig(**config), place, lambda row: None)
 ours = [m for name, m in sys.modules.items() if name.partition(".")[0] in ("datasets", "trainable")]
 print(json.dumps(sorted(m.__file__ for m in ours)))
 """
@@ -153,7 +154,8 @@ def test_a_trial_loads_no_module_that_is_not_counted(trial: TrialConfig, tmp_pat
     prepared = prepare.prepare(Wanted("esc50", (), "published", trial.clip_s), source)
     (clips,) = prepare.clips(prepared, [trial.data_hz], trial.clip_s, source).values()
     split = splits.write(prepared.split, tmp_path / "splits")
-    words = json.dumps([trial.to_dict(), str(clips), str(split), str(tmp_path / "trial")])
+    scan = manifest.write(prepared.scan, tmp_path / "scans")
+    words = json.dumps([trial.to_dict(), *map(str, (clips, split, tmp_path / "trial", scan))])
     done = subprocess.run([sys.executable, "-c", RUN, words], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout.splitlines()[-1])}
     assert {LOOP, "trainable/trial.py"} < loaded

@@ -36,6 +36,7 @@ def parse(*words: str) -> Options:
         ("--limit", "2"),
         ("--classes", "Tug,Cargo", "--split", "vessel"),
         ("--set", "corpus=folder", "--groups", r"(?P<label>\d)_(?P<speaker>\w+)_"),
+        ("--target", "vessel", "--split", "day"),
         ("--set", "epochs=2", "--set", "clip_s=2.5", "--seeds", "9"),
         ("--storage", "/data/my results", "--store", "http://server:5000"),
         ("--set", "classes=Cargo,Tug", "--limit", "1"),

@@ -33,8 +33,11 @@ FIELDS = {  # field: values that it cannot have
     "batch": [str(10**12), "0"],
     "lr": ["1e300", "inf", "nan", "1e-320", "0", "-1"],
     "weight_decay": ["1e300", "-1", "nan"],
+    "overlap": ["1", "-0.1", "nan"],
+    "short": ["stretch", ""],
     "head_dropout": ["1", "nan", "1e300"],
     "groups": ["(?P<label>", r"\d", "(?P<label>a\nb)", NOT_UTF8, LONG],
+    "target": ["a\nb", "../x", "vesel", NOT_UTF8, LONG],
     "split": ["", "a\nb", "../x", "vesel", NOT_UTF8, LONG],
     "weights": ["", "run:../../x", "run:0123456789ab\n", "run:0123456789AB"],
     "augment": ["none\n", ""],
@@ -65,6 +68,7 @@ FLAGS = {  # flag: values that it cannot have
     "--split-file": ["", "\0", LONG],
     "--split": ["published", "vesel"],
     "--groups": ["(?P<label>", "(?P<label>x)"],
+    "--target": ["vesel"],
 }
 WORDS = [
     *(("--set", f"{field}={value}") for field, values in FIELDS.items() for value in values),

@@ -38,6 +38,9 @@ OTHER: dict[str, Any] = {  # another value for every field
     "seed": 2,
     "classes": "Cargo,Tug",
     "groups": "(?P<label>.)",
+    "short": "pad",
+    "overlap": 0.5,
+    "target": "day",
     "split": "vessel",
     "clip_s": 4.0,
     "scale": "pcm",
@@ -76,6 +79,9 @@ def test_defaults_are_pinned() -> None:
     assert defaults == {
         "classes": "",
         "groups": "",
+        "short": "refuse",
+        "overlap": 0.0,
+        "target": "",
         "split": "recording",
         "scale": "pcm",
         "weights": "none",
@@ -376,6 +382,9 @@ class TestChanges:
             "corpus": "deepship",
             "classes": "",
             "groups": "",
+            "short": "refuse",
+            "overlap": 0.0,
+            "target": "",
             "clip_s": BASE.clip_s,
         }
         assert dict(BASE.only(START)).keys() == {"backbone", "pretrain_hz", "weights"}

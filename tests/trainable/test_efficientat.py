@@ -251,7 +251,8 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examples]:
     """The 80 clips each of ESC-10's folds 1 and 2, of ten classes."""
     source = Source(DATA / "esc10", tmp_path_factory.mktemp("clips"), None, "drop")
     found = prepare.prepare(Wanted("esc50", (), "published", CLIP_S), source)
-    clips = open_clips(prepare.clips(found, [TRIAL.data_hz], CLIP_S, source)[TRIAL.data_hz])
+    (folder,) = prepare.clips(found, [TRIAL.data_hz], CLIP_S, source).values()
+    clips = open_clips(folder, found.scan.corpus)
     groups = {r.id: r.groups["fold"] for r in found.scan.corpus.recordings}
     split = Split("two folds", {i: fold for i, fold in groups.items() if fold in "12"})
     return {fold: examples.load(TRIAL, clips, split, fold, torch.device("cpu")) for fold in "12"}

@@ -35,7 +35,8 @@ def toy(clips_each: int = 3, loud: float = 0.1) -> Clips:
 
 def clips_of(wave: np.ndarray, recording: np.ndarray, number: np.ndarray, label: np.ndarray) -> Clips:
     levels = np.stack([wave.min(axis=1), wave.max(axis=1)], axis=1)
-    return Clips(wave, levels, recording, number, label, ("cargo", "tug"), 8_000)
+    lengths = 4_000 - np.arange(len(wave))
+    return Clips(wave, levels, lengths, recording, number, label, ("cargo", "tug"), 8_000)
 
 
 def louder(clips: Clips, recording: str) -> Clips:
@@ -172,3 +173,20 @@ def test_moments_are_those_of_all_that_is_stored() -> None:
     examples = load_role("train", toy(clips_each=CLIPS_AT_ONCE))
     values = examples.inputs.double()
     assert moments(examples) == pytest.approx((values.mean().item(), values.std(correction=0).item()), rel=1e-9)
+
+
+def test_an_input_may_use_the_clips_own_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand beside the examples, and go to an input that asks for them."""
+    clips = toy()
+    examples = load_role("train", clips)
+    assert examples.lengths is not None
+    assert examples.lengths.tolist() == clips.lengths[np.isin(clips.recording, ["a", "d"])].tolist()
+    first = examples.first(2).lengths
+    assert first is not None
+    assert first.tolist() == examples.lengths.tolist()[:2]
+    seen: list[int] = []
+    kind, made = type(CONFIG.given), type(CONFIG.given).made
+    monkeypatch.setattr(kind, "takes_lengths", True)
+    monkeypatch.setattr(kind, "made", lambda self, *args: seen.extend(args[3]) or made(self, *args[:3]))  # type: ignore[func-returns-value]
+    load_role("train", clips)
+    assert seen == examples.lengths.tolist()

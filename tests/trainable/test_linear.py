@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
@@ -207,10 +207,11 @@ def test_a_network_that_is_fine_tuned_is_left_as_it_is() -> None:
 
 
 class Material(NamedTuple):
-    """A cache entry and a split manifest."""
+    """A cache entry, a split manifest and a stored scan."""
 
     clips: Path
     split: Path
+    scan: Path
 
 
 @pytest.fixture(scope="module")
@@ -221,12 +222,17 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     source = Source(root / "audio", root / "cache")
     prepared = prepare.prepare(Wanted("esc50", (), "published", CONFIG.clip_s), source)
     (clips,) = prepare.clips(prepared, [CONFIG.data_hz], CONFIG.clip_s, source).values()
-    return Material(clips, splits.write(prepared.split, root / "splits"))
+    split, scan = splits.write(prepared.split, root / "splits"), manifest.write(prepared.scan, root / "scans")
+    return Material(clips, split, scan)
 
 
 def whole_trial(material: Material, folder: Path, num_devices: int = 1) -> record.Record:
     """The record of a trial on clips of sounds."""
-    trial.run(CONFIG, Place(*material, None, folder, num_devices=num_devices), lambda row: None)
+    trial.run(
+        CONFIG,
+        Place(material.clips, material.split, None, folder, scan=material.scan, num_devices=num_devices),
+        lambda row: None,
+    )
     committed = record.read(folder)
     assert committed is not None
     return committed
@@ -246,7 +252,13 @@ def test_a_trial_leaves_the_whole_network(finished: tuple[Path, record.Record], 
     start = network.state_dict()
     assert {n for n, t in weights.items() if not torch.equal(t, start[n])} == {"fc_audioset.weight", "fc_audioset.bias"}
     network.load_state_dict(weights)
-    test = examples.load(CONFIG, trial.open_clips(material.clips), splits.read(material.split), "test", CPU)
+    test = examples.load(
+        CONFIG,
+        trial.open_clips(material.clips, manifest.read(material.scan).corpus),
+        splits.read(material.split),
+        "test",
+        CPU,
+    )
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
         logits = finetune.predict(network.to(memory_format=torch.channels_last), test, CONFIG)
         assert (stored["logits"] == logits).all()
@@ -267,7 +279,8 @@ def test_test_clips_are_taken_up_after_the_last_epoch(
     load = examples.load
     monkeypatch.setattr(examples, "load", lambda *args: happened.append(args[3]) or load(*args))  # type: ignore[func-returns-value]
     config = dataclasses.replace(CONFIG, score_on=score_on)
-    trial.run(config, Place(*material, None, tmp_path), lambda row: happened.append("epoch"))
+    place = Place(material.clips, material.split, None, tmp_path, scan=material.scan)
+    trial.run(config, place, lambda row: happened.append("epoch"))
     assert happened == ["train", "validation", *CONFIG.epochs * ["epoch"], *afterwards]
 
 

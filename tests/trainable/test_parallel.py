@@ -21,7 +21,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets.engine import prepare, splits
+from datasets.engine import manifest, prepare, splits
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
@@ -328,10 +328,10 @@ def test_a_trial_on_two_devices_says_so(tmp_path: Path) -> None:
     source = Source(tmp_path / "audio", tmp_path / "cache")
     prepared = prepare.prepare(Wanted("esc50", (), "published", config.clip_s), source)
     (clips,) = prepare.clips(prepared, [config.data_hz], config.clip_s, source).values()
-    split = splits.write(prepared.split, tmp_path / "splits")
+    split, scan = splits.write(prepared.split, tmp_path / "splits"), manifest.write(prepared.scan, tmp_path / "scans")
     records: list[Any] = []
     for num_devices in (1, 2):
-        place = Place(clips, split, None, tmp_path / str(num_devices), num_devices=num_devices)
+        place = Place(clips, split, None, tmp_path / str(num_devices), scan=scan, num_devices=num_devices)
         scores = trial.run(config, place, lambda row: None)
         committed = record.read(place.folder)
         assert committed

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.engine import prepare, splits
-from datasets.engine.clips import open_clips
+from datasets.engine import manifest, prepare, splits
+from datasets.engine.clips import Clips, open_clips
+from datasets.engine.corpus import CorpusError
 from datasets.engine.prepare import Source, Wanted
 from datasets.synthetic.esc50 import write as write_esc50
 from sweeps.recipes.mohammadi import RATES
@@ -47,10 +48,15 @@ CONFIG = RATES.but(
 
 
 class Material(NamedTuple):
-    """A cache entry and a split manifest."""
+    """A cache entry, a split manifest and a stored scan."""
 
     clips: Path
     split: Path
+    scan: Path
+
+    def opened(self) -> Clips:
+        """The clips with their labels."""
+        return open_clips(self.clips, manifest.read(self.scan).corpus)
 
 
 class Finished(NamedTuple):
@@ -73,7 +79,8 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Mater
             source = Source(root / "audio", root / "cache")
             prepared = prepare.prepare(Wanted("esc50", (), "published", CONFIG.clip_s), source)
             (clips,) = prepare.clips(prepared, [CONFIG.data_hz], CONFIG.clip_s, source).values()
-            cache[num_classes] = Material(clips, splits.write(prepared.split, root / "splits"))
+            scan = manifest.write(prepared.scan, root / "scans")
+            cache[num_classes] = Material(clips, splits.write(prepared.split, root / "splits"), scan)
         return cache[num_classes]
 
     return material
@@ -92,7 +99,7 @@ def run(
         rows.append(row)
         report(row)
 
-    place = Place(material.clips, material.split, pretrained, folder)
+    place = Place(material.clips, material.split, pretrained, folder, scan=material.scan)
     return Finished(folder, trial.run(config, place, told), rows)
 
 
@@ -116,7 +123,7 @@ def test_embeddings_are_kept_where_they_are_asked_for(
     trial = run(materials(3), tmp_path, config)
     with np.load(trial.folder / "embeddings.npz", allow_pickle=False) as arrays:
         embeddings = dict(arrays)
-    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    clips, split = materials(3).opened(), splits.read(materials(3).split)
     for role in ("train", "validation", "test"):
         chosen = np.array([split.roles.get(i) == role for i in clips.recording])
         assert embeddings[role].dtype == np.float16
@@ -133,7 +140,7 @@ def test_embeddings_are_kept_where_they_are_asked_for(
 
 def test_predictions_are_of_every_test_clip(finished: Finished, materials: Callable[[int], Material]) -> None:
     """Logits, labels, recordings and clip numbers match, for the test recordings only."""
-    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    clips, split = materials(3).opened(), splits.read(materials(3).split)
     in_test = np.array([split.roles[i] == "test" for i in clips.recording])
     arrays = stored(finished.folder)
     assert in_test.sum() > 10
@@ -190,7 +197,7 @@ def test_standard_input_is_normalised_by_the_training_clips(
     )
     run(materials(3), tmp_path, config)
     weights = checkpoint.load(tmp_path / "best.pt")["model"]
-    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    clips, split = materials(3).opened(), splits.read(materials(3).split)
     mean, std = examples.moments(examples.load(config, clips, split, "train", CPU))
     assert (weights["norm.mean"].item(), weights["norm.std"].item()) == (pytest.approx(mean), pytest.approx(std))
 
@@ -213,7 +220,7 @@ def test_kept_weights_give_the_stored_logits(finished: Finished, materials: Call
     network = trial.start_network(dataclasses.replace(CONFIG, seed=99), 5, finished.folder / "best.pt")
     assert network.classifier.out_features == 5  # type: ignore[union-attr]
     pretrained.load(network, finished.folder / "best.pt", CONFIG.card.front_end)  # type: ignore[arg-type]
-    clips, split = open_clips(materials(3).clips), splits.read(materials(3).split)
+    clips, split = materials(3).opened(), splits.read(materials(3).split)
     test = examples.load(CONFIG, clips, split, "test", CPU)
     network = network.to(memory_format=torch.channels_last)
     assert (predict(network, test, CONFIG) == stored(finished.folder)["logits"]).all()
@@ -272,7 +279,7 @@ def test_test_clips_are_read_after_the_last_epoch(
     finished: Finished, materials: Callable[[int], Material], tmp_path: Path
 ) -> None:
     """Test clips that change at the end of training change the predictions, but no weight or epoch."""
-    material = Material(tmp_path / "clips", materials(3).split)
+    material = materials(3)._replace(clips=tmp_path / "clips")
     shutil.copytree(materials(3).clips, material.clips)
     roles = splits.read(material.split).roles
     in_test = np.array([roles[i] == "test" for i in open_clips(material.clips).recording])
@@ -302,14 +309,14 @@ def learned(rows: list[Row]) -> list[Row]:
 COLD = """
 from pathlib import Path
 from tests.trainable.test_trial import CONFIG, Material, run
-run(Material(Path({clips!r}), Path({split!r})), Path({folder!r}))
+run(Material(*map(Path, {material!r})), Path({folder!r}))
 """
 
 
 def test_a_warm_worker_ends_as_a_cold_one(materials: Callable[[int], Material], tmp_path: Path) -> None:
     """After trials with other seeds, networks and precisions, predictions equal those of a new process."""
     material = materials(3)
-    program = COLD.format(clips=str(material.clips), split=str(material.split), folder=str(tmp_path / "cold"))
+    program = COLD.format(material=[*map(str, material)], folder=str(tmp_path / "cold"))
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
     for number, fields in enumerate([{"seed": 2}, {"width": 1 / 32, "precision": "bfloat16"}]):
         run(material, tmp_path / str(number), dataclasses.replace(CONFIG, **fields))  # type: ignore[arg-type]
@@ -333,13 +340,37 @@ def test_seeds_of_a_cell_share_their_clips(
     assert loaded[7:] == ["train", "validation", "test"]
 
 
+def test_other_labels_are_other_examples(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """One worker trains on the same clips and the same split with two labels, and mixes them up nowhere."""
+    material, device = materials(2), torch.device("cpu")
+    scan = manifest.read(material.scan)
+    swapped = [
+        dataclasses.replace(r, label=scan.corpus.classes[r.label == scan.corpus.classes[0]])
+        for r in scan.corpus.recordings
+    ]
+    other = dataclasses.replace(scan, corpus=dataclasses.replace(scan.corpus, recordings=tuple(swapped)))
+    labels = []
+    for path in (material.scan, manifest.write(other, tmp_path / "scans")):
+        place = Place(material.clips, material.split, None, tmp_path / "trial", scan=path)
+        clips, split = trial.clips_of(CONFIG, place), splits.read(material.split)
+        labels.append(trial.examples_of(CONFIG, place, clips, split, "train", device).labels)
+    assert torch.equal(labels[0], 1 - labels[1])
+
+
+def test_clips_without_a_scan_have_no_labels(materials: Callable[[int], Material], tmp_path: Path) -> None:
+    """They are refused, rather than trained on with the labels of whoever made them."""
+    with pytest.raises(CorpusError, match=r"has no labels of its own; give the trial's place a scan"):
+        trial.run(CONFIG, Place(*materials(2)[:2], None, tmp_path), lambda row: None)
+
+
 def test_threads_are_those_of_the_place(materials: Callable[[int], Material], tmp_path: Path) -> None:
     """A trial computes with the recorded number of threads."""
     before, numbers = torch.get_num_threads(), []
     config = dataclasses.replace(CONFIG, epochs=1)
     try:
         for num_threads in (2, 1):
-            place = Place(*materials(2), None, tmp_path / str(num_threads), num_threads)
+            clips, split, scan = materials(2)
+            place = Place(clips, split, None, tmp_path / str(num_threads), num_threads, scan=scan)
             trial.run(config, place, lambda row: numbers.append(torch.get_num_threads()))
     finally:
         torch.set_num_threads(before)
@@ -367,7 +398,8 @@ SEARCHED = dataclasses.replace(CONFIG, score_on="validation", epochs=4)
 
 def searched(material: Material, folder: Path, config: TrialConfig = SEARCHED, **more: object) -> record.Record:
     """The record of a trial of a search."""
-    trial.run(config, Place(material.clips, material.split, None, folder, **more), lambda row: None)  # type: ignore[arg-type]
+    place = Place(material.clips, material.split, None, folder, scan=material.scan, **more)  # type: ignore[arg-type]
+    trial.run(config, place, lambda row: None)
     committed = record.read(folder)
     assert committed is not None
     return committed

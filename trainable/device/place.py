@@ -23,7 +23,7 @@ class Place:
     num_threads: int = 1  # results on the CPU depend on it, so it is set and recorded
     tags: Mapping[str, str] = field(default_factory=dict)  # sweep, inputs, corpus and code, for the record
     hang_s: float = 1_800  # a worker that makes no step for this long is ended, and the trial tried again [s]
-    scan: Path | None = None  # the stored scan, from which a node without the entry of the clip cache builds it
+    scan: Path | None = None  # the stored scan: the labels, and how a node without the cache's entry builds it
     corpus: str = ""  # URI of the scanned files, if they must be fetched before that
     remote: str = ""  # URI of the storage, if it is an object store; `folder` then belongs to this node alone
     epochs: int = 0  # the number of epochs whose checkpoints were in that store when the sweep began

@@ -25,6 +25,7 @@ class LogMel(Part):
     waves = False  # whether it is a waveform, which is scaled batch by batch
     spectrogram = True  # whether the network sees frames and bands, which can be hidden
     normalised = False  # whether 0 is its mean
+    takes_lengths = False  # whether `made` gets the clips' own lengths too
     dtype = "float16"  # of torch, for the stored inputs
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:

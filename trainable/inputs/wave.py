@@ -22,6 +22,7 @@ class Wave(Part):
     waves = True
     spectrogram = False
     normalised = False
+    takes_lengths = False  # whether `made` gets the clips' own lengths too
     dtype = "int16"
 
     def shape(self, config: TrialConfig) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Reads audio files: their headers and their samples."""
+"""Reads audio files: their headers, their samples, and annotations of them."""

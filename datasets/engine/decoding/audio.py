@@ -7,7 +7,7 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import soundfile
@@ -25,6 +25,7 @@ INT16_MAX = 32767
 RESAMPLER = f"soxr HQ {soxr.__version__}"  # in studies of sampling rates this matters, so it is part of a cache's name
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 1_000_000
 BLOCK = 2**16  # samples; a block fits the CPU cache, a copy of DeepShip's longest recording at 64 kHz takes 0.3 GB
+Silence = Literal["refuse", "allow"]  # whether a silent file is bad
 MAX_PEAK = 2.0  # 6 dB above full scale; a higher peak means that the samples are not scaled to [-1, 1], except in Ogg
 OGG = b"OggS"  # its samples have a scale, and what was loud overshoots it: a clip of ESC-50 at 16 kHz reaches 2.18
 
@@ -40,6 +41,7 @@ class AudioFacts:
     peak: float  # of all channels; full scale is 1
     rms: float
     num_nonfinite: int = 0  # always 0: a file with any is refused, and this states it in the manifest
+    silence: str = ""  # why it is constant in 16 bits; empty for sound
 
     @property
     def duration_s(self) -> float:
@@ -54,8 +56,11 @@ class _Bytes(io.BytesIO):
         return super().seek(max(offset, 0) if whence == 0 else offset, whence)
 
 
-def decode(path: Path) -> tuple[Wave, AudioFacts]:
+def decode(path: Path, silence: Silence = "refuse") -> tuple[Wave, AudioFacts]:
     """The waveform of a file, averaged over channels, and its facts.
+
+    Args:
+        silence: "allow" for a corpus whose silent files are meant, as those of a class "silence" are.
 
     Raises:
         BadAudio: if the file is empty, not audio, truncated, silent, without samples, not finite, or not scaled.
@@ -73,8 +78,9 @@ def decode(path: Path) -> tuple[Wave, AudioFacts]:
     if peak > MAX_PEAK and not data.startswith(OGG):
         raise BadAudio(f"samples reach {peak:g}, not scaled to [-1, 1]; scale the file")
     wave = channels.mean(axis=1) if channels.shape[1] > 1 else channels[:, 0]
-    if _constant(wave):
-        raise BadAudio(f"silent: {_silence(channels, wave, peak)}")
+    reason = _silence(channels, wave, peak) if _constant(wave) else ""
+    if reason and silence == "refuse":
+        raise BadAudio(f"silent: {reason}")
     power = np.einsum("ij,ij->", channels, channels, dtype=np.float64) / channels.size
     facts = AudioFacts(
         sha256=hashlib.sha256(data).hexdigest(),
@@ -83,6 +89,7 @@ def decode(path: Path) -> tuple[Wave, AudioFacts]:
         num_channels=channels.shape[1],
         peak=peak,
         rms=math.sqrt(power),
+        silence=reason,
     )
     return wave, facts
 

@@ -11,10 +11,10 @@ Shares = Mapping[str, float]  # of the clips, by role; the first role takes what
 
 
 def members(recordings: Sequence[Recording], unit: str) -> dict[str, list[Recording]]:
-    """The recordings of each group; each is a group of its own where the unit is "recording"."""
+    """The recordings of each group; where the unit is "recording", the excerpts of each file."""
     groups = defaultdict(list)
     for recording in recordings:
-        groups[recording.id if unit == "recording" else recording.groups[unit]].append(recording)
+        groups[recording.unit if unit == "recording" else recording.groups[unit]].append(recording)
     return groups
 
 

@@ -153,6 +153,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--groups", metavar="REGEX", help=r"label and groups in the files' names, '(?P<label>\d)_(?P<speaker>\w+)_'"
     )
+    group.add_argument("--target", metavar="GROUP", help="learn this group of the corpus (speaker, ...), not its label")
     group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
     group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
@@ -215,6 +216,12 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         choices=("refuse", "drop"),
         default="refuse",
         help="stop at bad audio, or leave it out and record it",
+    )
+    group.add_argument(
+        "--silence",
+        choices=("refuse", "allow"),
+        default="refuse",
+        help="whether a file without any sound is bad, or meant (a class of silence)",
     )
     group.add_argument(
         "--cache-dir",

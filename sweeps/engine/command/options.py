@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from datasets.engine.corpus import shown
+from datasets.engine.decoding.audio import Silence
 from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
@@ -39,6 +40,7 @@ class Options:
     classes: str | None = None
     split: str | None = None
     groups: str | None = None
+    target: str | None = None
     seeds: str | None = None  # as they were written: an error repeats them
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
@@ -52,6 +54,7 @@ class Options:
     data_uri: str = ""  # that the data's folder is a copy of
     split_file: Path | None = None
     bad_files: OnBad = "refuse"
+    silence: Silence = "refuse"
     # What a run needs on this machine.
     max_concurrent: int | None = None
     cpus_per_trial: int = 1
@@ -80,7 +83,7 @@ class Options:
         Raises:
             ValueError: if one is set twice, or is none of a trial's.
         """
-        words = [("classes", self.classes), ("split", self.split), ("groups", self.groups)]
+        words = [("classes", self.classes), ("split", self.split), ("groups", self.groups), ("target", self.target)]
         return parse_fields([*(f"{name}={value}" for name, value in words if value is not None), *self.set])
 
     @property
@@ -118,7 +121,7 @@ class Options:
         """The location of the corpora, if it is known."""
         if self.data_root is None:
             return None
-        return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files)
+        return Source(self.data_root, self.cache_dir, self.split_file, self.bad_files, self.silence)
 
     def invented(self, corpus: str, seed: int = 0) -> Options:
         """A copy with the data in an invented corpus, which each machine writes for itself.
@@ -161,6 +164,7 @@ class Options:
             ("--classes", self.classes),
             ("--split", self.split),
             ("--groups", self.groups),
+            ("--target", self.target),
             ("--seeds", self.seeds),
             ("--limit", self.limit),
             *(("--set", word) for word in self.set),

@@ -120,7 +120,7 @@ def _bring_corpus(place: Place) -> None:
 
 def _bring(remote: Remote, place: Place) -> None:
     """Fetches the files of a place that this node lacks, and the trial's newest checkpoints."""
-    if place.scan and not place.clips.exists():
+    if place.scan and not (place.clips.exists() and place.scan.exists()):
         remote.get(_name(remote, place.scan))  # again, because the paths of files may have changed
     if not place.split.exists():
         remote.get(_name(remote, place.split))
