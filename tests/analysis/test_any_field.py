@@ -312,12 +312,11 @@ def test_a_ranking_by_loss_has_the_lowest_first(augments: Sweep, runs: list[Run]
 
 
 def test_a_table_is_of_the_trials_own_score() -> None:
-    """It is their first that is a mean over clips, else the first of all such scores; any other score is refused."""
-    assert chosen("", BASE).name == BASE.main_score.name
-    assert chosen("", BASE.but(scores="loss+macro_f1", keep_by="loss", stop_by="loss")).name == "loss"
-    assert chosen("", BASE.but(scores="macro_f1", keep_by="macro_f1", stop_by="macro_f1")).name == "accuracy"
-    with pytest.raises(ValueError, match="score='macro_f1': is not a mean over clips; choose one of accuracy, loss"):
-        Pivot(down="augment", score="macro_f1")
+    """It is the score that ranks them; a score that there is not is refused."""
+    assert chosen("", BASE).name == chosen("").name == BASE.main_score.name
+    assert chosen("", BASE.but(scores="loss+macro_f1", keep_by="loss", stop_by="loss")).name == "macro_f1"
+    assert chosen("", BASE.but(scores="uar", keep_by="uar", stop_by="uar")).name == "uar"
+    assert Pivot(down="augment", score="macro_f1").score == "macro_f1"
     with pytest.raises(ValueError, match="score='acuracy': choose one of accuracy, "):
         Ranking(over="augment", score="acuracy")
 

@@ -31,6 +31,7 @@ class Score(Part):
     is_share: ClassVar[bool]  # printed in percent
     each_epoch: ClassVar[bool]  # computed on validation after every epoch, so that it can choose the epoch
     stage: ClassVar[int]  # its position among a trial's scores; the first one ranks the sweep
+    unit: ClassVar[str] = "clip"  # what it counts
     recordings_by: ClassVar[str] = (  # describes `of_recordings`
         "each recording counts as one clip, with the mean of its clips' softmax probabilities"
     )

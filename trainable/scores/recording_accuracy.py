@@ -21,6 +21,7 @@ class RecordingAccuracy(Score):
     is_share = True
     each_epoch = False
     stage = 1
+    unit = "recording"
     num_draws = MANY_DRAWS
 
     def of(

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.engine import stats
+from analysis.engine import resampling, stats
 from analysis.engine.protocol import Published, PublishedCell, incomparable
+from analysis.engine.resampling import Resampled
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
 from analysis.engine.wording import khz, rounded
 from sweeps.engine.plan import stated
 from trainable.config import TrialConfig
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -30,6 +31,7 @@ class Scores:
 
     clip: SeedSummary
     recording: SeedSummary
+    resampled: Resampled  # `clip.mean` of resampled recordings
     over_recordings: Interval  # of `clip.mean`, over the recordings of the test set
     num_clips: int
     num_recordings: int
@@ -63,7 +65,7 @@ class Table:
     """The cells of a sweep, with what they have in common."""
 
     name: str
-    score: ClipScore  # the score that is printed for each cell
+    score: Score  # the score that is printed for each cell
     cells: tuple[Cell, ...]
     published: Published | None
     reasons: tuple[str, ...]  # those of all cells
@@ -105,7 +107,7 @@ class Material:
         return trial
 
 
-def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
+def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
     """Joins the trials of one setting over their seeds.
 
     Args:
@@ -140,7 +142,7 @@ def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mappi
     return dataclasses.replace(joined, difference=difference, verdict=verdict)
 
 
-def reasons(score: ClipScore, made_of: Material) -> dict[str, frozenset[str]]:
+def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
     """Reasons that keep trials from being compared with the published numbers, as in `protocol.incomparable`.
 
     Raises:
@@ -236,19 +238,19 @@ def _gap(rows: pd.DataFrame) -> str:
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 
-def _scores(score: ClipScore, seeds: list[Predictions], keys: str) -> Scores:
+def _scores(score: Score, seeds: list[Predictions], keys: str) -> Scores:
     first = seeds[0]
     if not all(same_clips(first, other) for other in seeds[1:]):
         raise ValueError(
             f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
         )
     _check_labels(first)
-    clips = np.stack([score.of_clips(seed.logits, seed.labels) for seed in seeds])
+    resampled = resampling.resampled(score, seeds)
     return Scores(
-        clip=stats.seed_summary([float(values.mean()) for values in clips]),
+        clip=stats.seed_summary([score.of(s.logits, s.labels, s.recording) for s in seeds]),
         recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
-        # The same draws for every cell, so that two cells differ by their networks and not by the luck of the draw.
-        over_recordings=stats.recording_interval(clips, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)),
+        resampled=resampled,
+        over_recordings=resampled.interval(),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
     )

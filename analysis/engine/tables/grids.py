@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
 from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
+from trainable.learning.score import Score
 
 LATEX = {
     "%": r"\%",
@@ -62,9 +63,13 @@ class Grid:
 
 def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
-    name = table.score.title
-    ours = ("n", f"Clip {name}", "95 % seeds", "95 % recordings", f"Recording {name}")
-    return (*ours, "Published", "Difference", "Verdict")
+    first, *further = titles(table.score)
+    return ("n", first, "95 % seeds", "95 % recordings", *further, "Published", "Difference", "Verdict")
+
+
+def titles(score: Score) -> tuple[str, ...]:
+    """The headings of the score of clips and of recordings, or of recordings alone if it is a score of these."""
+    return (f"Clip {score.title}", f"Recording {score.title}") if score.unit == "clip" else (score.heading,)
 
 
 def ours(table: Table, cell: Cell | None) -> Text:
@@ -85,8 +90,10 @@ def published(cell: Cell | None) -> Text:
 
 def detail(table: Table, cell: Cell) -> list[Text]:
     """The row of a cell with its uncertainty, under `detail_head`."""
+    num_further = len(titles(table.score)) - 1
     if cell.scores is None:
-        return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
+        unknown = [Text("–")] * (2 + num_further)
+        return [Text("–"), Text(cell.gap, "gap"), *unknown, published(cell), Text("–"), Text("–")]
     scores, difference, share = cell.scores, cell.difference, table.score.is_share
     verdict = cell.verdict or "–"
     if cell.reasons and cell.verdict:
@@ -96,7 +103,7 @@ def detail(table: Table, cell: Cell) -> list[Text]:
         ours(table, cell),
         Text(between(scores.clip.interval, share)),
         Text(between(scores.over_recordings, share)),
-        Text(mean_std(scores.recording.mean, scores.recording.std, share)),
+        *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
         published(cell),
         Text(f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"),
         Text(verdict),
@@ -138,10 +145,11 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     scores, beside, difference = cell.scores, cell.published, cell.difference
     row |= {"num_test_clips": scores.num_clips if scores else None}
     row |= {"num_test_recordings": scores.num_recordings if scores else None}
-    name = table.score.title.replace(" ", "_")
-    row |= summary(f"clip_{name}", scores.clip if scores else None)
-    row |= ends(f"clip_{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
-    row |= summary(f"recording_{name}", scores.recording if scores else None)
+    name, *further = (title.lower().replace(" ", "_") for title in titles(table.score))
+    row |= summary(name, scores.clip if scores else None)
+    row |= ends(f"{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
+    for name in further:
+        row |= summary(name, scores.recording if scores else None)
     row |= {
         "published_mean": beside.mean if beside else math.nan,
         "published_std_printed": beside.printed_std if beside else math.nan,

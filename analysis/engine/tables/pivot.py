@@ -13,7 +13,7 @@ from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.networks import model
 from analysis.engine.wording import detail_captions, main_captions
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def axes(down: str, across: str) -> tuple[str, ...]:
     return (down, across) if across else (down,)
 
 
-def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> PivotTable:
+def pivot_table(down: str, across: str, score: Score, made_of: Material) -> PivotTable:
     """Joins the trials of each pair of values over their seeds.
 
     Args:
