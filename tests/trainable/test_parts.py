@@ -181,7 +181,6 @@ class TestSamplers:
     def test_balanced_draws_as_pellegrini_2021(self, turns: str) -> None:
         """The five unequal classes of ComParE 2021's primates are drawn equally often, and their clips in turn.
 
-
         The released sampler, run 500 times for 64 clips, draws 6,400 of each class, a clip of one class at most once
         more than another, and pairs 3.9 % of neighbours within one class: of ten neighbours, one pair stands across
         two rounds, and has one class in a fifth of them. In a fixed order there are no such pairs.

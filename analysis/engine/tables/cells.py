@@ -16,6 +16,7 @@ from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.resampling import Resampled
 from analysis.engine.rows import Predictions
 from analysis.engine.stats import Difference, Interval, SeedSummary
+from analysis.engine.tables.constant import Constant, constant
 from analysis.engine.wording import khz, rounded
 from sweeps.engine.plan import stated
 from trainable.config import TrialConfig
@@ -33,6 +34,7 @@ class Scores:
     recording: SeedSummary
     resampled: Resampled  # `clip.mean` of resampled recordings
     over_recordings: Interval  # of `clip.mean`, over the recordings of the test set
+    constant: Constant
     num_clips: int
     num_recordings: int
 
@@ -132,7 +134,7 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
     )
     if joined.gap:
         return joined
-    scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
+    scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], rows)
     joined = dataclasses.replace(joined, scores=scores)
     if joined.published is None:
         return joined
@@ -238,11 +240,12 @@ def _gap(rows: pd.DataFrame) -> str:
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 
-def _scores(score: Score, seeds: list[Predictions], keys: str) -> Scores:
+def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Scores:
     first = seeds[0]
     if not all(same_clips(first, other) for other in seeds[1:]):
         raise ValueError(
-            f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
+            f"trials {', '.join(rows['key'])}: the seeds were scored on different clips; delete the runs that are out "
+            "of date"
         )
     _check_labels(first)
     resampled = resampling.resampled(score, seeds)
@@ -251,6 +254,7 @@ def _scores(score: Score, seeds: list[Predictions], keys: str) -> Scores:
         recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
         resampled=resampled,
         over_recordings=resampled.interval(),
+        constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
     )

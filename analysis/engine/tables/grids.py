@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
+from analysis.engine.tables.constant import MARK
 from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
 from trainable.learning.score import Score
 
@@ -25,6 +26,7 @@ LATEX = {
     "≥": r"$\geq$",
     "<": "$<$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 }
 
 
@@ -79,6 +81,7 @@ def ours(table: Table, cell: Cell | None) -> Text:
     if cell.scores is None:
         return Text(cell.gap, "gap")
     words = mean_std(cell.scores.clip.mean, cell.scores.clip.std, table.score.is_share)
+    words += MARK * bool(cell.scores.constant.num_seeds)
     return Text(words, "best" if table.is_best(cell) else "plain")
 
 
@@ -148,8 +151,14 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     name, *further = (title.lower().replace(" ", "_") for title in titles(table.score))
     row |= summary(name, scores.clip if scores else None)
     row |= ends(f"{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
-    for name in further:
-        row |= summary(name, scores.recording if scores else None)
+    for title in further:
+        row |= summary(title, scores.recording if scores else None)
+    row |= {
+        "majority_class": scores.constant.majority if scores else "",
+        f"majority_class_{name}": scores.constant.of_majority if scores else math.nan,
+        f"chance_{name}": scores.constant.chance if scores else math.nan,
+        "num_seeds_of_one_class": scores.constant.num_seeds if scores else None,
+    }
     row |= {
         "published_mean": beside.mean if beside else math.nan,
         "published_std_printed": beside.printed_std if beside else math.nan,

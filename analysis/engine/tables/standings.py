@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.engine.tables import classes, differing, grids, labels, pairs
+from analysis.engine.tables import classes, constant, differing, grids, labels, pairs
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import detail_captions, main_captions
@@ -52,7 +52,13 @@ def captions(table: RankingTable) -> tuple[str, ...]:
     """Captions of the compact table, including the further fields that differ between rows."""
     best = f"Against the best: from the pairs below, with p corrected for {pairs.pairs(len(table.pairs))}."
     notes = [column.caption for column in table.columns if column.caption]
-    return (*main_captions(table), *[best] * bool(table.pairs), *notes, *differing_captions(table))
+    return (
+        *main_captions(table),
+        *constant.captions(table),
+        *[best] * bool(table.pairs),
+        *notes,
+        *differing_captions(table),
+    )
 
 
 def differing_captions(table: RankingTable) -> tuple[str, ...]:
