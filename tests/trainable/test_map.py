@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 from sklearn.metrics import average_precision_score
 
 from sweeps.recipes.mohammadi import RATES
+from trainable.result import metrics
 from trainable.scores.map import Map
 
 
@@ -18,7 +18,7 @@ def test_is_that_of_scikit_learn(seed: int, num_levels: int) -> None:
     random = np.random.default_rng(seed)
     logits = random.integers(num_levels, size=(60, 3)) / num_levels
     labels = np.concatenate([np.arange(3), random.choice(3, size=57, p=(0.7, 0.2, 0.1))])
-    expected = average_precision_score(np.eye(3)[labels], softmax(logits, axis=1), average="macro")
+    expected = average_precision_score(np.eye(3)[labels], metrics.shares(logits), average="macro")
     assert Map().of(logits, labels, labels) == pytest.approx(expected, abs=1e-12)
 
 
