@@ -66,7 +66,13 @@ class Grid:
 def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
     first, *further = titles(table.score)
-    return ("n", first, "95 % seeds", "95 % recordings", *further, "Published", "Difference", "Verdict")
+    beside = ("Published", "Difference", "Verdict") if has_published(table) else ()
+    return ("n", first, "95 % seeds", "95 % recordings", *further, *beside)
+
+
+def has_published(table: Table) -> bool:
+    """Whether a published number stands beside any cell."""
+    return any(cell.published for cell in table.cells)
 
 
 def titles(score: Score) -> tuple[str, ...]:
@@ -96,21 +102,26 @@ def detail(table: Table, cell: Cell) -> list[Text]:
     num_further = len(titles(table.score)) - 1
     if cell.scores is None:
         unknown = [Text("–")] * (2 + num_further)
-        return [Text("–"), Text(cell.gap, "gap"), *unknown, published(cell), Text("–"), Text("–")]
-    scores, difference, share = cell.scores, cell.difference, table.score.is_share
-    verdict = cell.verdict or "–"
-    if cell.reasons and cell.verdict:
-        verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
+        beside = [published(cell), Text("–"), Text("–")] if has_published(table) else []
+        return [Text("–"), Text(cell.gap, "gap"), *unknown, *beside]
+    scores, share = cell.scores, table.score.is_share
     return [
         Text(str(scores.clip.n)),
         ours(table, cell),
         Text(between(scores.clip.interval, share)),
         Text(between(scores.over_recordings, share)),
         *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
-        published(cell),
-        Text(f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"),
-        Text(verdict),
+        *(beside_published(table, cell) if has_published(table) else []),
     ]
+
+
+def beside_published(table: Table, cell: Cell) -> list[Text]:
+    """The published number of a complete cell, the difference from it, and what follows."""
+    difference, share, verdict = cell.difference, table.score.is_share, cell.verdict or "–"
+    if cell.reasons and cell.verdict:
+        verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
+    apart = f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"
+    return [published(cell), Text(apart), Text(verdict)]
 
 
 def markdown(table: Table, blocks: Iterable[str]) -> str:
