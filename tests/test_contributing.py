@@ -105,6 +105,6 @@ prepared = prepare.prepare(Wanted("calls", (), "animal", 1.0), source)
 (clips,) = prepare.clips(prepared, [config.data_hz], 1.0, source).values()
 scan = manifest.write(prepared.scan, folder / "scans")
 place = Place(clips, splits.write(prepared.split, folder / "splits"), None, folder / "trial", scan=scan)
-print(trial.run(config, place, lambda row: None)["test_balanced_accuracy"])
+print(trial.run(config, place, lambda row: None)["test_worst_recall"])
 """
     assert float(told(house, "-c", program, str(calls), str(tmp_path)).split()[-1]) == 1.0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,7 +108,9 @@ def score(
     others = ("train", "validation") if config.keep == "embeddings" else ()
     roles = {"test": test} | {r: examples_of(config, place, clips, split, r, device) for r in others}
     attempt = write_results(config, place, network, roles, logits, clips.classes)
-    return commit(config, place, attempt, scores, history)
+    fit = examples_of(config, place, clips, split, "train", device)
+    most = {"majority_class": clips.classes[int(fit.labels.bincount().argmax())]}  # of the training clips
+    return commit(config, place, attempt, scores, history, most)
 
 
 def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> Row:
@@ -201,8 +204,19 @@ def write_results(
     return attempt
 
 
-def commit(config: TrialConfig, place: Place, attempt: Path, scores: Row, history: list[Row]) -> Row:
-    """Commits the results of an attempt; returns the committed scores, which may be those of another attempt."""
+def commit(
+    config: TrialConfig,
+    place: Place,
+    attempt: Path,
+    scores: Row,
+    history: list[Row],
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> Row:
+    """Commits the results of an attempt; returns the committed scores, which may be those of another attempt.
+
+    Args:
+        about: what else the record states beside the scores' origin.
+    """
     paths = sorted(attempt.iterdir())
     own_record = Record(
         key=config.key,
@@ -211,7 +225,7 @@ def commit(config: TrialConfig, place: Place, attempt: Path, scores: Row, histor
         scores=scores,
         history=history,
         provenance=provenance.describe()
-        | {"micro_batches": str(place.micro_batches), "num_devices": str(place.num_devices)},
+        | {"micro_batches": str(place.micro_batches), "num_devices": str(place.num_devices), **about},
         attempt=attempt.name,
         files={path.name: weights.sha256(path) for path in paths},
         sizes={path.name: path.stat().st_size for path in paths},

@@ -21,7 +21,9 @@ from sweeps.engine.command.options import Options
 from sweeps.engine.plan import Sweep
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store
+from trainable.config import TrialConfig
 
+SUBJECT = ("backbone", "corpus")  # of a study, as its heading names it
 COMPLETE, REFUSED, INCOMPLETE = 0, 2, 3
 AnyTable = TypeVar("AnyTable", bound=Table)
 Build = Callable[[Material], AnyTable]
@@ -66,6 +68,8 @@ def main(
     try:
         sweep = options.planned(sweep)
         numbers = read_published(published) if published and not options.small else None
+        if numbers and not numbers.applies(sweep.trials):
+            numbers = None
         runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
         table = kind.table(made_of)
@@ -74,7 +78,7 @@ def main(
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
     again, findings = " ".join(["python -m", f"analysis.{sweep.study}", *words]), kind.findings(table, made_of)
-    contents = kind.files(table, asked(question, options), again, out, findings)
+    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
@@ -83,9 +87,28 @@ def main(
     return COMPLETE if table.complete else INCOMPLETE
 
 
-def asked(question: str, options: Options) -> str:
-    """The heading of a report, which a study in miniature must not share with the study."""
+def asked(question: str, options: Options, trials: Sequence[TrialConfig]) -> str:
+    """The heading of a report, which says what was run: a changed study and a miniature do not share the study's.
+
+    Args:
+        question: what the study asks; what stands behind its question mark says what the study runs.
+        options: the flags, which may have changed that.
+        trials: the trials as they were run.
+    """
+    if options.fields:
+        changed = [f"{name}={value}" for name, value in sorted(options.fields.items()) if name not in SUBJECT]
+        before, mark, _ = question.partition("?")
+        question = ", ".join(
+            [f"{before}{mark or ':'} {subject(trials)}", *[f"with {' '.join(changed)}"] * bool(changed)]
+        )
     return f"{question} (in miniature, on invented recordings)" if options.small else question
+
+
+def subject(trials: Sequence[TrialConfig]) -> str:
+    """What was run on what, such as `CNN14 on esc50`."""
+    backbones, corpora = (list(dict.fromkeys(trial[field] for trial in trials)) for field in SUBJECT)
+    name = backbones[0] if "/" in backbones[0] else backbones[0].upper()
+    return f"{name if len(backbones) == 1 else f'{len(backbones)} networks'} on {' and '.join(corpora)}"
 
 
 def assemble(

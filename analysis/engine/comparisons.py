@@ -6,16 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats as scipy_stats
 
-from analysis.engine import stats
+from analysis.engine.resampling import Resampled
 from analysis.engine.stats import UNKNOWN, Interval
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Shaped
 
 LEVEL = 0.05
 PAIRED, WELCH = "paired t", "Welch"
@@ -23,11 +19,11 @@ PAIRED, WELCH = "paired t", "Welch"
 
 @dataclass(frozen=True)
 class Entry:
-    """The scores of one setting on the test clips that all settings share."""
+    """The scores of one setting on the test recordings that all settings share."""
 
     name: str
     scores: Mapping[int, float]  # by seed
-    clips: Float[np.ndarray, " clips"]  # the score of each clip, averaged over seeds
+    resampled: Resampled  # their mean, of resampled recordings
     data_hz: int
 
 
@@ -52,7 +48,7 @@ class Pair:
         return self.p_holm < LEVEL
 
 
-def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"]) -> tuple[Pair, ...]:
+def all_pairs(entries: Sequence[Entry]) -> tuple[Pair, ...]:
     """Compares every pair of settings; within a pair, the setting that comes first in `entries` is `first`.
 
     Over seeds: a paired t-test where both settings have the same seeds and data rate, because a seed then fixes the
@@ -61,7 +57,6 @@ def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"])
 
     Args:
         entries: the settings, all scored on the same clips.
-        recording: the recording of each clip.
     """
     pairs = list(itertools.combinations(entries, 2))
     tests = [_over_seeds(first, second) for first, second in pairs]
@@ -77,9 +72,7 @@ def all_pairs(entries: Sequence[Entry], recording: Shaped[np.ndarray, " clips"])
             p=p,
             p_holm=p_holm,
             over_seeds=interval,
-            over_recordings=stats.recording_interval(
-                (first.clips - second.clips)[np.newaxis], recording, np.random.default_rng(stats.BOOTSTRAP_SEED)
-            ),
+            over_recordings=(first.resampled - second.resampled).interval(),
         )
         for (first, second), (test, p, interval, spread), p_holm in zip(pairs, tests, corrected, strict=True)
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.engine import stats
+from analysis.engine import resampling, stats
 from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Material, same_clips
 from analysis.engine.tables.pivot import PivotTable, ordered
@@ -17,9 +16,6 @@ from analysis.engine.wording import number, signed, unit
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-    from analysis.engine.rows import Predictions
-    from trainable.learning.score import ClipScore
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -75,11 +71,11 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
 
 def _contrast(table: PivotTable, made_of: Material, axis: str, ends: tuple[Any, Any]) -> str:
     """The sentence on one axis; empty where the trials of its ends do not pair up."""
-    first, last = (_by_clip(table.score, made_of, axis, end) for end in ends)
-    if first is None or last is None or first.shape != last.shape:
+    first, last = (_by_seed(table, made_of, axis, end) for end in ends)
+    if first is None or last is None or first[0].shape != last[0].shape or len(first[1]) != len(last[1]):
         return ""
-    share = table.score.is_share
-    interval95 = stats.two_way(last - first, next(iter(made_of.predictions.values())).recording)
+    share, difference = table.score.is_share, last[0] - first[0]
+    interval95 = stats.two_way(difference, last[1] - first[1])
     low, high = interval95.low, interval95.high
     if math.isnan(low):
         interval, verdict = "the interval is unknown", ""
@@ -88,11 +84,11 @@ def _contrast(table: PivotTable, made_of: Material, axis: str, ends: tuple[Any, 
         verdict = "; this may be chance" if low <= 0 <= high else ""
     others = [other for other in table.axes if other != axis and len({cell.value(other) for cell in table.cells}) > 1]
     names = [table.named(axis, value) for value in ends]
-    means = [f"{number(float(values.mean()), share)}{unit(share)}" for values in (first, last)]
+    means = [f"{number(float(values.mean()), share)}{unit(share)}" for values in (first[0], last[0])]
     return (
         f"From {names[0]} to {names[1]}, test {table.score.title} goes from {means[0]} to {means[1]}"
         f"{''.join(f', averaged over {_counted(table, other)}' for other in others)}: "
-        f"{signed(float((last - first).mean()), share)}{' points' * share} ({interval}){verdict}."
+        f"{signed(float(difference.mean()), share)}{' points' * share} ({interval}){verdict}."
     )
 
 
@@ -102,17 +98,22 @@ def _counted(table: PivotTable, axis: str) -> str:
     return f"the {word} {labels.plural(axis)}"
 
 
-def _by_clip(score: ClipScore, made_of: Material, axis: str, value: Any) -> Float[np.ndarray, "seeds clips"] | None:
-    """Each seed's score on each clip, averaged over the cells with one value; None if their clips differ."""
-    rows = made_of.rows[made_of.rows[axis] == value]
-    predictions: Mapping[str, Predictions] = made_of.predictions
+def _by_seed(
+    table: PivotTable, made_of: Material, axis: str, value: Any
+) -> tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " recordings"]] | None:
+    """The score averaged over the cells with one value, by seed; and how far each recording moves it.
+
+    None if the cells were scored on different clips, or do not have the same number of seeds.
+    """
+    rows, predictions, score = made_of.rows[made_of.rows[axis] == value], made_of.predictions, table.score
     reference = next(iter(predictions.values()))
-    seeds: list[Sequence[Float[np.ndarray, " clips"]]] = []
+    seeds = []
     for _, group in rows.groupby("seed", sort=True):
         trials = [predictions[key] for key in group["key"]]
         if not all(same_clips(reference, trial) for trial in trials):
             return None
-        seeds.append([score.of_clips(trial.logits, trial.labels) for trial in trials])
+        seeds.append([score.of(trial.logits, trial.labels, trial.recording) for trial in trials])
     if len({len(cells) for cells in seeds}) != 1:
         return None
-    return np.mean(np.array(seeds, np.float64), axis=1)
+    of_cells = [cell.scores.resampled for cell in table.cells if cell.value(axis) == value and cell.scores]
+    return np.mean(np.array(seeds), axis=1), resampling.mean(of_cells).influence

@@ -24,7 +24,7 @@ from analysis.engine.tables.networks import NETWORK
 from analysis.engine.tables.pivot import PivotTable
 from analysis.engine.tables.ranking import RankingTable
 from analysis.engine.tables.scores import chosen
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Pivot:
     """A table with one field down and another across, a score in each cell; its figure shows the same as lines.
 
     Raises:
-        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed; if the score is none that
-            is a mean over clips.
+        ValueError: if a field is not of `TrialConfig`, both are the same, or one is the seed, or if there is no such
+            score.
     """
 
     down: str
     across: str = ""  # empty: one column
-    score: str | ClipScore = ""  # of trainable/scores/, a mean over clips; empty for the trials' own
+    score: str | Score = ""  # of trainable/scores/; empty for the trials' own
 
     def __post_init__(self) -> None:
         labels.check(*pivot.axes(self.down, self.across))
@@ -84,13 +84,13 @@ class Ranking:
     """A table of one field's values from the best score to the worst, with all pairs compared and a confusion matrix.
 
     Raises:
-        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if the
-            score is none that is a mean over clips.
+        ValueError: if the field is not of `TrialConfig`, or is the seed, or one that a test set follows from; if there
+            is no such score.
     """
 
     over: str
     columns: tuple[Column, ...] | None = None  # beside the scores; None for what is known of networks, or nothing
-    score: str | ClipScore = ""  # as of `Pivot`
+    score: str | Score = ""  # as of `Pivot`
 
     def __post_init__(self) -> None:
         labels.check(self.over)

@@ -54,6 +54,25 @@ class Published:
         """The published cell for the setting of a trial, given by its fields; None if there is none."""
         return self.cells.get(tuple(trial[axis] for axis in self.axes))
 
+    def applies(self, trials: Sequence[TrialConfig]) -> bool:
+        """Whether these are numbers of the same study: of its corpus and score, and one for each setting of the trials.
+
+        A study of other recordings, or one that varies something else, such as the augmentation, has other numbers. A
+        setting that differs in all trials alike is told as a reason against comparing (`incomparable`).
+        """
+        by_cell = defaultdict(list)
+        for trial in trials:
+            by_cell[tuple(trial.get(axis) for axis in self.axes)].append(trial)
+        corpora = {trial.corpus for trial in trials if "corpus" not in self.axes}
+        own = all({*plan.differing(group)} <= {"seed"} for group in by_cell.values())
+        scores = {trial.main_score.title in self.metric for trial in trials}
+        return (
+            corpora <= {self.config.get("corpus")}
+            and own
+            and scores == {True}
+            and not by_cell.keys().isdisjoint(self.cells)
+        )
+
     def protocol(self, trial: Mapping[Any, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
         """The fields that a trial at the same values of the axes must have; those that no table names have defaults.
 

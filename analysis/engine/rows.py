@@ -55,6 +55,7 @@ TAGS = (
     "versions",
     "device",
     "hostname",
+    "majority_class",
     "micro_batches",
     "num_devices",
 )

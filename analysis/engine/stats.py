@@ -107,7 +107,7 @@ def recording_interval(
     return Interval(float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high))
 
 
-def two_way(differences: Float[np.ndarray, "seeds clips"], recording: Shaped[np.ndarray, " clips"]) -> Interval:
+def two_way(by_seed: Float[np.ndarray, " seeds"], influence: Float[np.ndarray, " recordings"]) -> Interval:
     """95 % interval of the mean difference between two settings, over seeds and over recordings to come.
 
     The t-intervals over seeds and over recordings are joined as two independent causes are: the squares of their
@@ -116,8 +116,8 @@ def two_way(differences: Float[np.ndarray, "seeds clips"], recording: Shaped[np.
     and 120 recordings (`tests/analysis/test_findings.py`).
 
     Args:
-        differences: the one setting's score less the other's, of the same seed on the same clip.
-        recording: which recording each clip is of.
+        by_seed: the one setting's score less the other's, of the same seed on the same clips.
+        influence: how far each recording moves the mean difference, to first order: `Resampled.influence`.
 
     Returns:
         NaN if there are fewer than two seeds or recordings, or if nothing varies.
@@ -125,16 +125,12 @@ def two_way(differences: Float[np.ndarray, "seeds clips"], recording: Shaped[np.
     Source:
         Zou and Donner 2008, Statistics in Medicine 27, 1693-1702 (MOVER).
     """
-    value = float(differences.mean())
-    _, where = np.unique(recording, return_inverse=True)
-    num_recordings = int(where.max()) + 1
-    if min(len(differences), num_recordings) < 2:
+    value = float(by_seed.mean())
+    if min(len(by_seed), len(influence)) < 2:
         return UNKNOWN
-    # A mean over clips is a ratio of two sums over recordings, here to first order.
-    sums = np.bincount(where, weights=differences.mean(axis=0) - value) * num_recordings / len(where)
     halves = [
         float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        for values in (differences.mean(axis=1), sums)
+        for values in (by_seed, influence)
     ]
     half = math.hypot(*halves)
     return Interval(value - half, value + half) if half > 1e-12 else UNKNOWN

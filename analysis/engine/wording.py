@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from analysis.engine import stats
 from analysis.engine.stats import Interval
 
 if TYPE_CHECKING:
@@ -71,7 +70,9 @@ def main_captions(table: Table) -> tuple[str, ...]:
     spread = f"mean ± sample standard deviation (ddof 1) over n = {n} seed{'s' * (seeds[-1] > 1)}"
     best = "highest" if table.score.higher_is_better else "lowest"
     bold = f"Bold: the {best} mean." if table.complete else "No mean is bold until all cells are complete."
-    ours = f"{table.score.heading} on the test clips{' in percent' * table.score.is_share}: {spread}. {bold}"
+    ours = (
+        f"{table.score.heading} on the test {table.score.unit}s{' in percent' * table.score.is_share}: {spread}. {bold}"
+    )
     folds = sorted({cell.num_folds for cell in table.cells if cell.num_folds})
     number_of = " or ".join(map(str, folds))
     one_run = f"{number_of} folds joined: a seed's score is over the test clips of all folds, each recording once."
@@ -86,20 +87,20 @@ def main_captions(table: Table) -> tuple[str, ...]:
 def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
     seeds = "95 % seeds: t-interval of the mean over seeds; it covers variation with the seed on this one test set."
-    draws = f"BCa, {stats.NUM_RESAMPLES:,} draws of whole recordings, networks held fixed"
+    draws = f"BCa, {table.score.num_draws:,} draws of whole recordings, networks held fixed"
     recordings = (
-        f"95 % recordings: bootstrap of the mean over test recordings ({draws}); it covers the choice of recordings in "
-        "the test set."
+        f"95 % recordings: bootstrap of the {table.score.title} over test recordings ({draws}); it covers the choice "
+        "of recordings in the test set."
     )
-    votes = f"Recording {table.score.title}: {table.score.recordings_by}."
+    votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
     if table.published is None:
-        return seeds, recordings, votes
+        return seeds, recordings, *votes
     difference = (
         "Difference: ours minus published, with its 95 % Welch interval over seeds; the published deviation is first "
         f"converted to ddof 1. Equivalent: the 90 % interval lies inside ±{100 * table.margin:g} points. Different: "
         "the 95 % interval excludes 0. Cannot tell: neither."
     )
-    return seeds, recordings, votes, difference
+    return seeds, recordings, *votes, difference
 
 
 def notes(table: Table) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ from sweeps.engine.forecast.cost import (
     resources_of,
 )
 from sweeps.engine.forecast.placement import Needs
-from sweeps.engine.plan import trial_name
 from sweeps.engine.situation import Situation, wanted_by
 from sweeps.engine.store.runs import Run
 from trainable.config import CHANCE, FIELDS, TrialConfig
@@ -203,10 +202,12 @@ def budget_of(situation: Situation, options: Options) -> Budget | None:
     if device != options.budget.device:
         raise NoBudget(f"--budget: trials run on {device}s here; write {options.budget.hours:g}{device.lower()}-h")
     if unknown := [t for t in situation.to_run if t.key not in situation.predictions]:
-        raise NoBudget(f"--budget: the time of {trial_name(unknown[0])} is unknown; measure it first with --measure")
+        name = situation.sweep.title(unknown[0])
+        raise NoBudget(f"--budget: the time of {name} is unknown; measure it first with --measure")
     parts = device_parts(situation, options)
     spent_s = sum(
         parts.get(key, 0) * sum(row["epoch_s"] for row in record.history) for key, record in situation.records.items()
     )
     predicted_s = {t.key: situation.predictions[t.key].seconds.mid for t in situation.to_run}
-    return Budget(options.budget, spent_s, predicted_s, parts)
+    names = {t.key: situation.sweep.title(t) for t in situation.to_run}
+    return Budget(options.budget, spent_s, predicted_s, parts, names)

@@ -56,6 +56,10 @@ class Sweep:
         """The name of a trial's cell, which no other cell of the sweep has."""
         return ", ".join([cell_name(trial), *told(trial, self.axes or ())])
 
+    def title(self, trial: TrialConfig) -> str:
+        """The name of a trial, which no other trial of the sweep has: `augment=mixup, cnn14-32k on 32 kHz, seed 1`."""
+        return full_name(trial, self.axes or ())
+
 
 def grid(base: TrialConfig, **axes: Sequence[Any]) -> tuple[TrialConfig, ...]:
     """Every combination of `axes` over `base`, the last axis fastest.
@@ -122,9 +126,20 @@ def trial_name(trial: TrialConfig) -> str:
     return f"{cell_name(trial)}, seed {trial.seed}"
 
 
-def run_name(trial: TrialConfig) -> str:
-    """The trial's short name, `cnn14-8k@2k s1`, which fits the store's first column."""
-    return f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k@{trial.data_hz / 1000:g}k s{trial.seed}"
+def full_name(trial: TrialConfig, axes: Iterable[str]) -> str:
+    """The trial's name behind the fields that its sweep varies and that the name does not show."""
+    return ", ".join([*told(trial, axes), trial_name(trial)])
+
+
+def run_name(trial: TrialConfig, cell: str = "") -> str:
+    """The trial's short name, `cnn14-8k@2k s1`, which fits the store's first column.
+
+    Args:
+        trial: the trial.
+        cell: the name of its cell, `Sweep.cell`: what the sweep varies besides is put behind, `, augment=mixup`.
+    """
+    usual = f"{trial.backbone}-{trial.pretrain_hz / 1000:g}k@{trial.data_hz / 1000:g}k s{trial.seed}"
+    return usual + cell.removeprefix(cell_name(trial)) * cell.startswith(cell_name(trial))
 
 
 def work(trial: TrialConfig) -> float:

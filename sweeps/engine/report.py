@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from datasets.engine.splits import ROLES
 from sweeps.engine import costing
-from sweeps.engine.plan import Sweep, trial_name
+from sweeps.engine.plan import Sweep
 from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
 
@@ -94,7 +94,7 @@ def print_outcome(situation: Situation, options: Options, failures: dict[str, st
     print(f"\n{len(situation.done)} of {len(sweep.trials)} trials of {sweep.name} are finished")
     for trial in situation.to_run:
         if reason := failures.get(trial.key, "").strip():
-            print(f"  {trial_name(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
+            print(f"  {sweep.title(trial)} (key {trial.key}) failed: {reason.splitlines()[-1]}")
     if spent and (line := costing.outcome_line(situation, spent, options)):
         print(f"took:   {line}")
     words = shlex.join([*options.as_flags, *_which_data(situation)])

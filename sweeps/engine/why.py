@@ -57,7 +57,7 @@ def explain(situation: Situation, key: str, storage: Path) -> int:
     code = codes(chosen)
     for trial in chosen:
         first, *others = reasons(trial, situation, past, storage, code[trial.key])
-        print(f"{trial.key}  {trial_name(trial)}: {first}")
+        print(f"{trial.key}  {situation.sweep.title(trial)}: {first}")
         for line in others if key != "all" else []:
             print(f"              {line}")
     return 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.engine.plan import Sweep, cell_name, grid, trial_name, varied, work
+from sweeps.engine.plan import Sweep, cell_name, grid, run_name, trial_name, varied, work
 from sweeps.recipes.mohammadi import RATES
 
 BASE = RATES
@@ -117,6 +117,23 @@ def test_names_say_what_a_trial_is() -> None:
     trial = dataclasses.replace(BASE, pretrain_hz=8_000, data_hz=11_025)
     assert cell_name(trial) == "cnn14-8k on 11.025 kHz"
     assert trial_name(trial) == "cnn14-8k on 11.025 kHz, seed 1"
+
+
+def test_every_trial_of_a_sweep_has_a_name_of_its_own() -> None:
+    """Before the usual name stands what the sweep varies and the name does not show; behind it, in the short one."""
+    augments = Sweep("toy", grid(BASE, augment=("none", "mixup"), data_hz=(8_000, 16_000), seed=(1, 2)))
+    names = [augments.title(trial) for trial in augments.trials]
+    assert names[4] == "augment=mixup, cnn14-32k on 8 kHz, seed 1"
+    short = [run_name(trial, augments.cell(trial)) for trial in augments.trials]
+    assert short[4] == "cnn14-32k@8k s1, augment=mixup"
+    assert len({*names}) == len({*short}) == len(augments.trials)
+
+
+def test_names_that_tell_trials_apart_stay_as_they_are() -> None:
+    """Those of a study over rates and networks."""
+    assert [SWEEP.title(trial) for trial in SWEEP.trials] == [trial_name(trial) for trial in SWEEP.trials]
+    trial = SWEEP.trials[0]
+    assert run_name(trial, SWEEP.cell(trial)) == run_name(trial) == "cnn14-32k@8k s1"
 
 
 def test_work_is_frames_times_epochs() -> None:

@@ -82,6 +82,17 @@ def test_a_failed_trial_is_said_with_its_reason(shown: TrialProgress, capfd: pyt
     assert "0 running, 2 failed" in lines[2]
 
 
+def test_a_line_says_what_the_sweep_varies(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
+    """Trials that differ in a field that is not in their usual names are told apart, finished or failed."""
+    trials = grid(BASE, augment=("none", "mixup"), seed=(1, 2))
+    shown = TrialProgress(trials)
+    shown.finished(trials[0].key, SCORES)
+    shown.failed(trials[2].key, "NotFinite: lower lr")
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("[1/4] augment=none, cnn14-32k on 32 kHz, seed 1: test accuracy 81.2 %")
+    assert lines[1] == (f"FAILED augment=mixup, cnn14-32k on 32 kHz, seed 1 (key {trials[2].key}): NotFinite: lower lr")
+
+
 def test_the_best_trial_is_kept_in_sight(shown: TrialProgress, capfd: pytest.CaptureFixture[str]) -> None:
     """The largest validation score so far is shown with its trial."""
     for trial, accuracy in zip(TRIALS, (0.5, 0.7, 0.6), strict=False):

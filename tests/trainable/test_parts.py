@@ -177,6 +177,34 @@ class TestSamplers:
         assert torch.equal(order, Balanced().order(self.CLIPS, seeded(1)))
         assert not torch.equal(order, Balanced().order(self.CLIPS, seeded(2)))
 
+    @pytest.mark.parametrize("turns", ["fixed", "shuffled"])
+    def test_balanced_draws_as_pellegrini_2021(self, turns: str) -> None:
+        """The five unequal classes of ComParE 2021's primates are drawn equally often, and their clips in turn.
+
+        The released sampler, run 500 times for 64 clips, draws 6,400 of each class, a clip of one class at most once
+        more than another, and pairs 3.9 % of neighbours within one class: of ten neighbours, one pair stands across
+        two rounds, and has one class in a fifth of them. In a fixed order there are no such pairs.
+        """
+        counts = (3458, 2217, 158, 874, 208)
+        labels = torch.repeat_interleave(torch.arange(5), torch.tensor(counts))
+        pairs, neighbours = 0, set()
+        for epoch in range(5):
+            order = Balanced(turns=turns).order(clips_of(labels), seeded(epoch))
+            assert labels[order].bincount().tolist() == [1383] * 5
+            uses = order.bincount(minlength=len(labels)).split(counts)
+            assert all(of_class.max() - of_class.min() <= 1 for of_class in uses)
+            both = labels[order[: len(order) // 2 * 2]].view(-1, 2)
+            pairs += int((both[:, 0] == both[:, 1]).sum())
+            neighbours |= {tuple(sorted(pair)) for pair in both.tolist()}
+        assert pairs / (5 * (len(labels) // 2)) == pytest.approx(0.0388 if turns == "shuffled" else 0, abs=0.006)
+        assert len(neighbours) == (15 if turns == "shuffled" else 5)
+
+    def test_an_unknown_order_of_classes_is_refused(self) -> None:
+        """With the two that there are; the key of a trial in a fixed order has not changed."""
+        assert BASE.but(sampler="balanced").key == BASE.but(**{"sampler": "balanced", "sampler.turns": "fixed"}).key
+        with pytest.raises(ValueError, match=r"sampler\.turns='shufled': choose one of fixed, shuffled"):
+            BASE.but(**{"sampler": "balanced", "sampler.turns": "shufled"})
+
     def test_balanced_is_as_long_where_classes_do_not_divide_it(self) -> None:
         """Seven clips of two classes give seven."""
         order = Balanced().order(clips_of(torch.tensor([0, 0, 0, 0, 0, 1, 1])), seeded(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,16 +12,30 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float, Int
 
+# Takes how often each recording counts, for several draws of recordings, and returns the score of each draw.
+OfDraws = Callable[["Float[np.ndarray, 'draws recordings']"], "Float[np.ndarray, ' draws']"]
+
+MANY_DRAWS = 9_999
+
 
 @dataclass(frozen=True)
 class Score(Part):
-    """A number computed from the logits of clips."""
+    """A number computed from the logits of clips.
+
+    `of` is all that one needs. A score that overrides `over_recordings` too has its intervals sooner, and from more
+    draws.
+    """
 
     title: ClassVar[str]  # its name in a sentence; `heading` is its name above a column
     higher_is_better: ClassVar[bool]
     is_share: ClassVar[bool]  # printed in percent
     each_epoch: ClassVar[bool]  # computed on validation after every epoch, so that it can choose the epoch
     stage: ClassVar[int]  # its position among a trial's scores; the first one ranks the sweep
+    unit: ClassVar[str] = "clip"  # what it counts
+    recordings_by: ClassVar[str] = (  # describes `of_recordings`
+        "each recording counts as one clip, with the mean of its clips' softmax probabilities"
+    )
+    num_draws: ClassVar[int] = 999  # of recordings, for an interval
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
@@ -32,6 +46,38 @@ class Score(Part):
             recording: the recording of each clip.
         """
         raise NotImplementedError
+
+    def of_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
+    ) -> float:
+        """The score of recordings.
+
+        Args:
+            recording: the recording of each clip.
+        """
+        from trainable.result import metrics
+
+        return self.of(*metrics.as_recordings(logits, labels, recording))
+
+    def over_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray
+    ) -> OfDraws:
+        """A function that computes the score of draws of whole recordings; a recording can be drawn several times.
+
+        Args:
+            where: the number of each clip's recording, counted from 0.
+        """
+        import numpy as np
+
+        members = [np.flatnonzero(where == number) for number in range(where.max() + 1)]
+
+        def of_one(times: Float[np.ndarray, " recordings"]) -> float:
+            copies = np.repeat(np.arange(len(times)), times.astype(int))
+            clips = np.concatenate([members[number] for number in copies])
+            its_copy = np.repeat(np.arange(len(copies)), [len(members[number]) for number in copies])
+            return self.of(logits[clips], labels[clips], its_copy)
+
+        return lambda draws: np.array([of_one(times) for times in draws])
 
     @property
     def heading(self) -> str:
@@ -44,10 +90,41 @@ class Score(Part):
 
 
 @dataclass(frozen=True)
-class ClipScore(Score):
-    """A score that is the mean of a value of each clip, so that it can be computed for resampled recordings too."""
+class WeightedScore(Score):
+    """A score for which every recording can count several times; all that it needs is `over_recordings`."""
 
-    recordings_by: ClassVar[str] = "the mean over recordings of the mean of their clips"  # describes `of_recordings`
+    num_draws: ClassVar[int] = MANY_DRAWS
+
+    def of(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
+    ) -> float:
+        """The score of these clips.
+
+        Args:
+            recording: the recording of each clip; it is not used.
+        """
+        import numpy as np
+
+        in_one = np.zeros(len(labels), np.int64)
+        return float(self.over_recordings(logits, labels, in_one)(np.ones((1, 1)))[0])
+
+    def over_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray
+    ) -> OfDraws:
+        """A function that computes the score of draws of whole recordings.
+
+        Args:
+            where: the number of each clip's recording, counted from 0.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ClipScore(Score):
+    """A score that is the mean of a value of each clip."""
+
+    recordings_by: ClassVar[str] = "the mean over recordings of the mean of their clips"
+    num_draws: ClassVar[int] = MANY_DRAWS
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
@@ -77,3 +154,16 @@ class ClipScore(Score):
 
         _, where = np.unique(recording, return_inverse=True)
         return float(np.mean(np.bincount(where, weights=self.of_clips(logits, labels)) / np.bincount(where)))
+
+    def over_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray
+    ) -> OfDraws:
+        """A function that computes the score of draws of whole recordings: a ratio of two sums over them.
+
+        Args:
+            where: the number of each clip's recording, counted from 0.
+        """
+        import numpy as np
+
+        values, clips = np.bincount(where, weights=self.of_clips(logits, labels)), np.bincount(where)
+        return lambda draws: (draws @ values) / (draws @ clips)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.score import Score
+from trainable.learning.score import OfDraws, WeightedScore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MacroF1(Score):
+class MacroF1(WeightedScore):
     """The macro-F1 of clips, as a fraction; a class that is neither present nor predicted does not count.
 
     Source:
@@ -26,18 +26,24 @@ class MacroF1(Score):
     each_epoch = True
     stage = 1
 
-    def of(
-        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
-    ) -> float:
-        """The macro-F1 of these clips.
+    def over_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray
+    ) -> OfDraws:
+        """A function that computes the macro-F1 of draws of whole recordings.
 
         Args:
-            recording: the recording of each clip; it is not used.
+            where: the number of each clip's recording, counted from 0.
         """
         import numpy as np
 
-        predictions, num_classes = logits.argmax(axis=1), logits.shape[1]
-        true_positives = np.bincount(labels[predictions == labels], minlength=num_classes)
-        num_claims = np.bincount(labels, minlength=num_classes) + np.bincount(predictions, minlength=num_classes)
-        counted = num_claims > 0
-        return float(np.mean(2 * true_positives[counted] / num_claims[counted]))
+        from trainable.result import metrics
+
+        classes, predictions = np.arange(logits.shape[1]), logits.argmax(axis=1)
+        is_of, is_called = labels[:, np.newaxis] == classes, predictions[:, np.newaxis] == classes
+        true_positives = metrics.sums(is_of & is_called, where)
+        claims = metrics.sums(is_of, where) + metrics.sums(is_called, where)
+
+        def of_draws(draws: Float[np.ndarray, "draws recordings"]) -> Float[np.ndarray, " draws"]:
+            return metrics.mean_of_counted(2 * draws @ true_positives, draws @ claims)
+
+        return of_draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.score import Score
+from trainable.learning.score import MANY_DRAWS, OfDraws, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,8 @@ class RecordingAccuracy(Score):
     is_share = True
     each_epoch = False
     stage = 1
+    unit = "recording"
+    num_draws = MANY_DRAWS
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
@@ -33,3 +35,16 @@ class RecordingAccuracy(Score):
         from trainable.result import metrics
 
         return metrics.recording_accuracy(logits, labels, recording)
+
+    def over_recordings(
+        self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray
+    ) -> OfDraws:
+        """A function that computes the accuracy of draws of recordings.
+
+        Args:
+            where: the number of each clip's recording, counted from 0.
+        """
+        from trainable.result import metrics
+
+        hits = metrics.recording_hits(logits, labels, where)
+        return lambda draws: (draws @ hits) / draws.sum(axis=1)

@@ -26,7 +26,7 @@ def marks_of(i: int) -> dict[str, Any]:
 
 def score_label(table: Table) -> str:
     """The label of an axis of scores."""
-    return f"Test {table.score.title}, clips{' [%]' * table.score.is_share}"
+    return f"Test {table.score.title}, {table.score.unit}s{' [%]' * table.score.is_share}"
 
 
 def cut(shown: int, number: int) -> str:

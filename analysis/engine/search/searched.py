@@ -45,7 +45,7 @@ def main(search: Search, question: str, argv: Sequence[str] | None = None) -> in
         return command.REFUSED
     out = args.out or options.storage / "reports" / search.name
     again = " ".join(["python -m", f"analysis.{search.study}", *words])
-    contents = files(table, command.asked(question, options), again)
+    contents = files(table, command.asked(question, options, [search.base]), again)
     command.write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")

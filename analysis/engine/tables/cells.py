@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.engine import stats
+from analysis.engine import resampling, stats
 from analysis.engine.protocol import Published, PublishedCell, incomparable
+from analysis.engine.resampling import Resampled
 from analysis.engine.rows import Predictions
 from analysis.engine.runs.folds import gap_words, split_words
 from analysis.engine.stats import Difference, Interval, SeedSummary
+from analysis.engine.tables.constant import Constant, constant
 from analysis.engine.wording import khz, rounded
 from sweeps.engine.plan import stated
 from trainable.config import TrialConfig
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -31,7 +33,9 @@ class Scores:
 
     clip: SeedSummary
     recording: SeedSummary
+    resampled: Resampled  # `clip.mean` of resampled recordings
     over_recordings: Interval  # of `clip.mean`, over the recordings of the test set
+    constant: Constant
     num_clips: int
     num_recordings: int
 
@@ -69,7 +73,7 @@ class Table:
     """The cells of a sweep, with what they have in common."""
 
     name: str
-    score: ClipScore  # the score that is printed for each cell
+    score: Score  # the score that is printed for each cell
     cells: tuple[Cell, ...]
     published: Published | None
     reasons: tuple[str, ...]  # those of all cells
@@ -117,7 +121,7 @@ class Material:
         return trial
 
 
-def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
+def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[str, frozenset[str]]) -> Cell:
     """Joins the trials of one setting over their seeds.
 
     Args:
@@ -143,7 +147,7 @@ def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mappi
     )
     if joined.gap:
         return joined
-    scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], ", ".join(rows["key"]))
+    scores = _scores(score, [made_of.predictions[key] for key in rows["key"]], rows)
     joined = dataclasses.replace(joined, scores=scores)
     if joined.published is None:
         return joined
@@ -153,7 +157,7 @@ def cell(score: ClipScore, rows: pd.DataFrame, made_of: Material, reasons: Mappi
     return dataclasses.replace(joined, difference=difference, verdict=verdict)
 
 
-def reasons(score: ClipScore, made_of: Material) -> dict[str, frozenset[str]]:
+def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
     """Reasons that keep trials from being compared with the published numbers, as in `protocol.incomparable`.
 
     Raises:
@@ -252,19 +256,21 @@ def _gap(rows: pd.DataFrame) -> str:
     return f"{len(rows) - len(open_rows)} of {len(rows)} seeds: {', '.join(parts)}"
 
 
-def _scores(score: ClipScore, seeds: list[Predictions], keys: str) -> Scores:
+def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Scores:
     first = seeds[0]
     if not all(same_clips(first, other) for other in seeds[1:]):
         raise ValueError(
-            f"trials {keys}: the seeds were scored on different clips; delete the runs that are out of date"
+            f"trials {', '.join(rows['key'])}: the seeds were scored on different clips; delete the runs that are out "
+            "of date"
         )
     _check_labels(first)
-    clips = np.stack([score.of_clips(seed.logits, seed.labels) for seed in seeds])
+    resampled = resampling.resampled(score, seeds)
     return Scores(
-        clip=stats.seed_summary([float(values.mean()) for values in clips]),
+        clip=stats.seed_summary([score.of(s.logits, s.labels, s.recording) for s in seeds]),
         recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
-        # The same draws for every cell, so that two cells differ by their networks and not by the luck of the draw.
-        over_recordings=stats.recording_interval(clips, first.recording, np.random.default_rng(stats.BOOTSTRAP_SEED)),
+        resampled=resampled,
+        over_recordings=resampled.interval(),
+        constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
     )

@@ -11,7 +11,9 @@ import pandas as pd
 
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
+from analysis.engine.tables.constant import MARK
 from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
+from trainable.learning.score import Score
 
 LATEX = {
     "%": r"\%",
@@ -24,6 +26,7 @@ LATEX = {
     "≥": r"$\geq$",
     "<": "$<$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 }
 
 
@@ -62,9 +65,19 @@ class Grid:
 
 def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
-    name = table.score.title
-    ours = ("n", f"Clip {name}", "95 % seeds", "95 % recordings", f"Recording {name}")
-    return (*ours, "Published", "Difference", "Verdict")
+    first, *further = titles(table.score)
+    beside = ("Published", "Difference", "Verdict") if has_published(table) else ()
+    return ("n", first, "95 % seeds", "95 % recordings", *further, *beside)
+
+
+def has_published(table: Table) -> bool:
+    """Whether a published number stands beside any cell."""
+    return any(cell.published for cell in table.cells)
+
+
+def titles(score: Score) -> tuple[str, ...]:
+    """The headings of the score of clips and of recordings, or of recordings alone if it is a score of these."""
+    return (f"Clip {score.title}", f"Recording {score.title}") if score.unit == "clip" else (score.heading,)
 
 
 def ours(table: Table, cell: Cell | None) -> Text:
@@ -74,6 +87,7 @@ def ours(table: Table, cell: Cell | None) -> Text:
     if cell.scores is None:
         return Text(cell.gap, "gap")
     words = mean_std(cell.scores.clip.mean, cell.scores.clip.std, table.score.is_share)
+    words += MARK * bool(cell.scores.constant.num_seeds)
     return Text(words, "best" if table.is_best(cell) else "plain")
 
 
@@ -85,22 +99,29 @@ def published(cell: Cell | None) -> Text:
 
 def detail(table: Table, cell: Cell) -> list[Text]:
     """The row of a cell with its uncertainty, under `detail_head`."""
+    num_further = len(titles(table.score)) - 1
     if cell.scores is None:
-        return [Text("–"), Text(cell.gap, "gap"), *[Text("–")] * 3, published(cell), Text("–"), Text("–")]
-    scores, difference, share = cell.scores, cell.difference, table.score.is_share
-    verdict = cell.verdict or "–"
-    if cell.reasons and cell.verdict:
-        verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
+        unknown = [Text("–")] * (2 + num_further)
+        beside = [published(cell), Text("–"), Text("–")] if has_published(table) else []
+        return [Text("–"), Text(cell.gap, "gap"), *unknown, *beside]
+    scores, share = cell.scores, table.score.is_share
     return [
         Text(str(scores.clip.n)),
         ours(table, cell),
         Text(between(scores.clip.interval, share)),
         Text(between(scores.over_recordings, share)),
-        Text(mean_std(scores.recording.mean, scores.recording.std, share)),
-        published(cell),
-        Text(f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"),
-        Text(verdict),
+        *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
+        *(beside_published(table, cell) if has_published(table) else []),
     ]
+
+
+def beside_published(table: Table, cell: Cell) -> list[Text]:
+    """The published number of a complete cell, the difference from it, and what follows."""
+    difference, share, verdict = cell.difference, table.score.is_share, cell.verdict or "–"
+    if cell.reasons and cell.verdict:
+        verdict += f" ({', '.join(letter(table, reason) for reason in cell.reasons)})"
+    apart = f"{signed(difference.value, share)} {between(difference.interval95, share)}" if difference else "–"
+    return [published(cell), Text(apart), Text(verdict)]
 
 
 def markdown(table: Table, blocks: Iterable[str]) -> str:
@@ -138,10 +159,17 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     scores, beside, difference = cell.scores, cell.published, cell.difference
     row |= {"num_test_clips": scores.num_clips if scores else None}
     row |= {"num_test_recordings": scores.num_recordings if scores else None}
-    name = table.score.title.replace(" ", "_")
-    row |= summary(f"clip_{name}", scores.clip if scores else None)
-    row |= ends(f"clip_{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
-    row |= summary(f"recording_{name}", scores.recording if scores else None)
+    name, *further = (title.lower().replace(" ", "_") for title in titles(table.score))
+    row |= summary(name, scores.clip if scores else None)
+    row |= ends(f"{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
+    for title in further:
+        row |= summary(title, scores.recording if scores else None)
+    row |= {
+        "majority_class": scores.constant.majority if scores else "",
+        f"majority_class_{name}": scores.constant.of_majority if scores else math.nan,
+        f"chance_{name}": scores.constant.chance if scores else math.nan,
+        "num_seeds_of_one_class": scores.constant.num_seeds if scores else None,
+    }
     row |= {
         "published_mean": beside.mean if beside else math.nan,
         "published_std_printed": beside.printed_std if beside else math.nan,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.engine.tables import cells, differing, grids, labels
+from analysis.engine.tables import cells, constant, differing, grids, labels
 from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.networks import model
 from analysis.engine.wording import detail_captions, main_captions
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def axes(down: str, across: str) -> tuple[str, ...]:
     return (down, across) if across else (down,)
 
 
-def pivot_table(down: str, across: str, score: ClipScore, made_of: Material) -> PivotTable:
+def pivot_table(down: str, across: str, score: Score, made_of: Material) -> PivotTable:
     """Joins the trials of each pair of values over their seeds.
 
     Args:
@@ -134,7 +134,7 @@ def captions(table: PivotTable) -> list[str]:
     titles = [*(lambda cell, field=field: table.named(field, cell.value(field)) for field in table.axes[::-1])]
     shown = {*table.axes, *({"weights"} if {"backbone", "pretrain_hz"} & {*table.axes} else ())}
     differences = differing.differing(table.cells, [*titles, table.title], shown)
-    return [*main_captions(table), *differing.captions(differences, "cells")]
+    return [*main_captions(table), *constant.captions(table), *differing.captions(differences, "cells")]
 
 
 def markdown(table: PivotTable) -> str:

@@ -18,7 +18,7 @@ from analysis.engine.tables.columns import Column
 from analysis.engine.tables.differing import Values, differing
 from analysis.engine.tables.grids import Text
 from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # settings must share these to have scores of the same task
 
@@ -70,7 +70,7 @@ class RankingTable(Table):
         return next((pair for pair in self.pairs if (pair.first, pair.second) == (first.name, second.name)), None)
 
 
-def ranking_table(over: str, columns: tuple[Column, ...], score: ClipScore, made_of: Material) -> RankingTable:
+def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of: Material) -> RankingTable:
     """Joins the trials of each value of a field over their seeds, and compares the values.
 
     Args:
@@ -128,7 +128,7 @@ def _ranked(over: str, rows: pd.DataFrame, made_of: Material, cell: Cell) -> Ran
     )
 
 
-def _pairs(ranked: Sequence[Ranked], score: ClipScore, over: str, made_of: Material) -> tuple[Pair, ...]:
+def _pairs(ranked: Sequence[Ranked], score: Score, over: str, made_of: Material) -> tuple[Pair, ...]:
     seeds, predictions = {}, made_of.predictions
     for row in ranked:
         trials = made_of.rows[made_of.rows[over] == row.value(over)]
@@ -143,10 +143,10 @@ def _pairs(ranked: Sequence[Ranked], score: ClipScore, over: str, made_of: Mater
             )
     entries = []
     for row in ranked:
-        clips = {seed: score.of_clips(its.logits, its.labels) for seed, its in seeds[row.name].items()}
-        means = {seed: float(values.mean()) for seed, values in clips.items()}
-        entries.append(Entry(row.name, means, np.mean(list(clips.values()), axis=0), row.trial.data_hz))
-    return comparisons.all_pairs(entries, first[1].recording)
+        assert row.scores
+        by_seed = {seed: score.of(its.logits, its.labels, its.recording) for seed, its in seeds[row.name].items()}
+        entries.append(Entry(row.name, by_seed, row.scores.resampled, row.trial.data_hz))
+    return comparisons.all_pairs(entries)
 
 
 def place(table: RankingTable, row: Ranked, name: str) -> list[Text]:

@@ -1,18 +1,17 @@
-"""The score of a table: a score of `trainable/scores/` that is a mean over clips, so that each clip has a value.
-
-Its interval over recordings resamples whole recordings with their clips, and pairs are compared clip by clip.
-"""
+"""The score of a table: one of `trainable/scores/`, whether it is a mean over clips or of another kind."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from trainable.config import FIELDS, TrialConfig
 from trainable.learning.part import named, names
-from trainable.learning.score import ClipScore
+from trainable.learning.score import Score
 
 FOLDER = FIELDS["scores"].metadata["folder"]
 
 
-def chosen(score: str | ClipScore, trial: TrialConfig | None = None) -> ClipScore:
+def chosen(score: str | Score, trial: TrialConfig | None = None) -> Score:
     """The score of a table.
 
     Args:
@@ -20,24 +19,16 @@ def chosen(score: str | ClipScore, trial: TrialConfig | None = None) -> ClipScor
         trial: one of the trials; None if none is known yet.
 
     Returns:
-        The given score. If it is empty, the first of the trial's scores that is a mean over clips; if the trial has
-        none, the first of all scores that are.
+        The given score. If it is empty, the trial's main score; without a trial, the one that comes first of all.
 
     Raises:
-        ValueError: if there is no such score, or it is not a mean over clips; names those that are.
+        ValueError: if there is no such score; names those that there are.
     """
-    if isinstance(score, ClipScore):
+    if isinstance(score, Score):
         return score
-    clip_scores = sorted(
-        (match for name in names(FOLDER) if isinstance(match := named("score", FOLDER, name), ClipScore)),
-        key=lambda clip_score: clip_score.stage,
-    )
-    if not score:
-        trial_scores = (
-            [trial_score for trial_score in trial.scores if isinstance(trial_score, ClipScore)] if trial else []
-        )
-        return (trial_scores or clip_scores)[0]
-    if isinstance(match := named("score", FOLDER, score), ClipScore):
-        return match
-    choices = ", ".join(clip_score.name for clip_score in clip_scores)
-    raise ValueError(f"score={score!r}: is not a mean over clips; choose one of {choices}")
+    if score:
+        match: Any = named("score", FOLDER, score)
+        return cast(Score, match)
+    every: list[Any] = [trial.main_score] if trial else [named("score", FOLDER, name) for name in names(FOLDER)]
+    first: Score = min(every, key=lambda one: one.stage)
+    return first

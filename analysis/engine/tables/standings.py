@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.engine.tables import classes, differing, grids, labels, pairs
+from analysis.engine.tables import classes, constant, differing, grids, labels, pairs
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import detail_captions, main_captions
@@ -16,18 +16,19 @@ PRINTED = {"name": "Published as", "type": "Type", "parameters": "Parameters"}  
 
 def main_grid(table: RankingTable) -> Grid:
     """The compact table: the best mean first."""
-    shown = [column for column in table.columns if not column.origin]
+    shown, beside = [column for column in table.columns if not column.origin], grids.has_published(table)
     rows = [
         [
             *place(table, row, row.name),
             *(Text(column.text(row)) for column in shown),
             grids.ours(table, row),
-            grids.published(row),
+            *[grids.published(row)] * beside,
             Text(pairs.against_best(table, row)),
         ]
         for row in table.cells
     ]
-    heads = (*(column.head for column in shown), table.score.heading, "Published", "Against the best")
+    published = ["Published"] * beside
+    heads = (*(column.head for column in shown), table.score.heading, *published, "Against the best")
     return Grid(("#", labels.label(table.over).name, *heads), rows)
 
 
@@ -39,20 +40,29 @@ def detail_grid(table: RankingTable) -> Grid:
 
 def origin_grid(table: RankingTable) -> Grid:
     """The origin of each value, and the published facts about it; no rows if no column is about origins."""
-    shown = [column for column in table.columns if column.origin]
+    shown, as_printed = (
+        [column for column in table.columns if column.origin],
+        PRINTED if grids.has_published(table) else {},
+    )
     rows = []
     for row in table.cells if shown else ():
         printed = row.published.printed if row.published else {}
-        beside = [Text(printed.get(name, "–"), "published") for name in PRINTED]
+        beside = [Text(printed.get(name, "–"), "published") for name in as_printed]
         rows.append([*place(table, row, row.name), *(Text(c.text(row) or "–") for c in shown), *beside])
-    return Grid(("#", labels.label(table.over).name, *(column.head for column in shown), *PRINTED.values()), rows)
+    return Grid(("#", labels.label(table.over).name, *(column.head for column in shown), *as_printed.values()), rows)
 
 
 def captions(table: RankingTable) -> tuple[str, ...]:
     """Captions of the compact table, including the further fields that differ between rows."""
     best = f"Against the best: from the pairs below, with p corrected for {pairs.pairs(len(table.pairs))}."
     notes = [column.caption for column in table.columns if column.caption]
-    return (*main_captions(table), *[best] * bool(table.pairs), *notes, *differing_captions(table))
+    return (
+        *main_captions(table),
+        *constant.captions(table),
+        *[best] * bool(table.pairs),
+        *notes,
+        *differing_captions(table),
+    )
 
 
 def differing_captions(table: RankingTable) -> tuple[str, ...]:

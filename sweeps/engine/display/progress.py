@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from sweeps.engine.display.standing import MOST_RECENT, Failed, Finished, Running, Standing, duration, shown
 from sweeps.engine.forecast.budget import Times
 from sweeps.engine.forecast.cost import Prediction, effort
-from sweeps.engine.plan import differing, told, trial_name
+from sweeps.engine.plan import differing, full_name, told, trial_name
 from trainable.config import NAMED, TrialConfig
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class TrialProgress:
 
     def finished(self, key: str, scores: dict[str, float]) -> None:
         """Notes the result of a trial."""
-        trial, name = self._trials[key], trial_name(self._trials[key])
+        trial, name = self._trials[key], self._name(key)
         with self._lock:
             before, validation = self._best[0] if self._best else None, scores.get(f"best_val_{self._main.name}")
             if validation is not None and self._better(before, validation) != before:
@@ -131,7 +131,7 @@ class TrialProgress:
         with self._lock:
             self.failed_s[key] = self._end(key)
             self._failed.appendleft(Failed(self._name(key), last))
-            self.note(f"FAILED {trial_name(self._trials[key])} (key {key}): {last}")
+            self.note(f"FAILED {self._name(key)} (key {key}): {last}")
             self._show()
 
     def note(self, line: str) -> None:
@@ -206,7 +206,7 @@ class TrialProgress:
     def _name(self, key: str) -> str:
         """A name that tells a trial from the others of its sweep, by the fields in which they differ."""
         trial = self._trials[key]
-        return ", ".join(told(trial, self._varied) + [trial_name(trial)] * self._named)
+        return full_name(trial, self._varied) if self._named else ", ".join(told(trial, self._varied))
 
     def _work_done(self, key: str, work: float, new: bool = True) -> None:
         self._sum_done += work - self._done_work.get(key, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from datasets.engine.refusal import Refusal
 from sweeps.engine.plan import trial_name
@@ -41,12 +41,14 @@ class Budget:
         spent_s: device-seconds of trials that earlier starts finished; the time of failed attempts is unknown.
         predicted_s: the predicted time of each trial [s], by key.
         parts: the number of devices of each trial, by key, which turns its seconds into device-seconds.
+        names: the names of trials in their sweep, by key; their usual names if there is none.
     """
 
     limit: Limit
     spent_s: float
     predicted_s: Mapping[str, float]
     parts: Mapping[str, float]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def taken_s(self, begun: Iterable[str], times: Times) -> float:
         """The device-seconds spent so far, counting running trials as predicted, or as long as they already took."""
@@ -81,7 +83,8 @@ class Budget:
     def refusal(self, left_out: list[TrialConfig]) -> str:
         """A message on the trials that were left out, and what they would take."""
         hours = sum(self.parts[t.key] * self.predicted_s[t.key] for t in left_out) / 3600
-        names = ", ".join(map(trial_name, left_out[:MAX_NAMED])) + ", ..." * (len(left_out) > MAX_NAMED)
+        first = [self.names.get(trial.key, trial_name(trial)) for trial in left_out[:MAX_NAMED]]
+        names = ", ".join(first) + ", ..." * (len(left_out) > MAX_NAMED)
         limit = f"{self.limit.hours:g} {self.limit.device}-hours"
         return (
             f"the budget of {limit} leaves out {len(left_out)} trials, which would take {hours:.2g} more: {names}; "

@@ -261,7 +261,7 @@ class Recorder:
         earlier = self._earlier.get(key)
         if earlier and earlier.tags.get("storage") != tags["storage"]:  # its checkpoints are not here
             earlier = None
-        title = run_name(trial)
+        title = run_name(trial, tags.get("cell", ""))
         self._runs[key] = self._store.begin(self._runs[""], title, trial.to_dict(), tags, earlier, resumes)
 
     def _log(self, key: str) -> None:

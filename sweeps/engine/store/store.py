@@ -128,7 +128,7 @@ class Store:
 
         if earlier:
             run_id = earlier.run_id
-            self._client.update_run(run_id, status="RUNNING", name=name)
+            self._client.update_run(run_id, status="RUNNING", name=name[:LONGEST_NAME])
             self._client.set_tag(run_id, "mlflow.parentRunId", parent)
             if "failure" in earlier.tags:
                 self._client.delete_tag(run_id, "failure")
@@ -137,7 +137,7 @@ class Store:
             experiment = self._client.get_run(parent).info.experiment_id
             run_id = self._client.create_run(
                 experiment,
-                run_name=name,
+                run_name=name[:LONGEST_NAME],
                 tags={"mlflow.parentRunId": parent, **{k: fitted(v) for k, v in tags.items()}},
             ).info.run_id
             faults.reach("run is opened")
@@ -214,7 +214,7 @@ class Store:
         if not parent:
             parent = self.open_sweep(name, variant, sweep)
             self.introduce(parent, {}, pages.experiment_tags(pages.sweep_of(name, trial)))
-        title = run_name(trial)
+        title = run_name(trial, record.tags.get("cell", ""))
         run_id = self.begin(parent, title, record.config, {"key": record.key, "role": "trial", **record.tags}, earlier)
         self.log_epoch(run_id, *record.history)
         self.finish(run_id, record.scores, {**record.provenance, "record": record.sha256}, artefacts, say)
