@@ -124,9 +124,13 @@ def page(it: Found, words: Sequence[str] = ()) -> str:
         parts.append("notes\n" + aligned([("  -", line) for line in it.corpus.notes]))
     if rows := [*possible, *impossible]:
         parts.append("splits (70/10/20 of the clips)\n" + aligned(rows))
-    if rows := list(_folds(it)):
-        parts.append("folds (one is scored, the next chooses the epoch, the others train)\n" + aligned(rows))
-    ways = [head.removeprefix("  --split ") for head, _ in possible]
+    if folded := list(_folds(it)):
+        parts.append("folds (one is scored, the next chooses the epoch, the others train)\n" + aligned(folded))
+    usual, one_by_one = (
+        [head.removeprefix("  --split ").replace(":K/", ":1/") for head, _ in ways if head.startswith("  --split ")]
+        for ways in (possible, folded)
+    )
+    ways = usual or one_by_one
     parts.append("\n".join(_remedy(it, words, ways)))
     return "\n\n".join(parts)
 

@@ -74,11 +74,12 @@ class _Item:
             return self.bad(str(error))
 
 
-def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None = None) -> Corpus:
+def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None = None, target: str = "") -> Corpus:
     """The recordings, by the table if there is one, else by class folders.
 
     Args:
         names: the pattern of the files' names; what it finds goes before columns and folders.
+        target: the group that will be the label; a file that has it needs no other label, which is then empty.
 
     Raises:
         CorpusError: if there is no audio, the table cannot be used, no name fits the pattern, a class in `classes`
@@ -88,15 +89,16 @@ def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None 
     if not paths:
         raise CorpusError(f"{root}: there is no audio (WAV, W64, AIFF, FLAC or Ogg); {LAYOUT}")
     by_name = names is not None and "label" in names.groupindex
-    items, notes, bad_rows, table = _described(root, paths, by_name)
+    items, notes, bad_rows, table = _described(root, paths, by_name, target)
     recordings, problems = _named(items, names)
-    nameless = "is in no class folder; move it into one"
-    problems += [*bad_rows, *(Problem(r.path, nameless) for r in recordings if not r.label)]
+    nameless, unlabelled = "is in no class folder; move it into one", [r for r in recordings if not r.label]
+    problems += [*bad_rows, *(Problem(r.path, nameless) for r in unlabelled if target not in r.groups)]
     labels = {r.label for r in recordings if r.label} | (_folders(root) if not by_name and not table else set())
-    if not labels:
+    if not labels and not target:
         raise CorpusError(f"{root}: nothing says the class of a file; {LAYOUT}")
     wanted = chosen(labels, classes)
-    of_wanted = sorted((r for r in recordings if r.label in wanted), key=lambda r: (r.id, str(r.path)))
+    told = [r for r in recordings if r.label in wanted or (not r.label and target in r.groups)]
+    of_wanted = sorted(told, key=lambda r: (r.id, str(r.path)))
     here = set(paths)
     gone = f"named by {table} but missing"
     problems += [Problem(r.path, gone) for r in of_wanted if r.path not in here]
@@ -104,7 +106,9 @@ def find(root: Path, classes: Sequence[str] = (), names: re.Pattern[str] | None 
     return Corpus("folder", root, wanted, kept, (*_unread(root), *notes), tuple(problems))
 
 
-def _described(root: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_Item], list[str], list[Problem], str]:
+def _described(
+    root: Path, paths: Sequence[Path], by_name: bool, target: str
+) -> tuple[list[_Item], list[str], list[Problem], str]:
     """The files and excerpts by the table if there is one, else by annotations, else by their folders.
 
     Returns:
@@ -114,7 +118,7 @@ def _described(root: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_
     notes: list[str] = []
     bad: list[Problem] = []
     if table:
-        items, notes, bad = _listed(table, paths, by_name)
+        items, notes, bad = _listed(table, paths, by_name, target)
         if annotated:
             notes.append(f"{len(annotated)} annotation tables are left out, as {table.name} names the files")
     elif annotated:
@@ -248,12 +252,15 @@ def _object(table: Path, number: int, line: str) -> dict[str, str]:
     return {name.strip(): str(value).strip() for name, value in simple.items()}
 
 
-def _listed(table: Path, paths: Sequence[Path], by_name: bool) -> tuple[list[_Item], list[str], list[Problem]]:
+def _listed(
+    table: Path, paths: Sequence[Path], by_name: bool, target: str
+) -> tuple[list[_Item], list[str], list[Problem]]:
     """The files that a table names, also those that are missing; notes on what it leaves open, and its bad rows."""
     files = {recording_id(*path.relative_to(table.parent).parts): path for path in paths}
     rows = list(_rows(table))
     column, labelled = _columns(table, [row for _, row in rows])
-    described = [_of_row(table, number, row, column, labelled, by_name) for number, row in rows]
+    needs_none = by_name or any(target in row for _, row in rows)
+    described = [_of_row(table, number, row, column, labelled, needs_none) for number, row in rows]
     items = [replace(item, path=files.get(item.name, item.path)) for item in described if isinstance(item, _Item)]
     bad = [row for row in described if isinstance(row, Problem)]
     lines: dict[str, int] = {}
@@ -288,7 +295,9 @@ def _of_row(
     label = recording_id(row.pop("label", "")) if labelled else "/".join(folders[:1])
     if not label and not by_name:
         tells = ", ".join(row) or "nothing else"
-        raise CorpusError(f"{table}: line {number} has no label (it has {tells}); name the label's column label")
+        raise CorpusError(
+            f"{table}: line {number} has no label (it has {tells}); name the label's column label, or --target COLUMN"
+        )
     groups = _levels(folders if labelled or by_name else folders[1:]) | {k: v for k, v in row.items() if v}
     groups = {k: recording_id(v) for k, v in groups.items()}
     item = _Item(name, table.parent / name, label, groups, row=(table, number))

@@ -10,8 +10,9 @@ state what is true of every copy of the corpus, so that a wrong class or split i
 `FOLDS = 5` says that the authors published five folds: every recording then has a group `fold`, 1 to 5, and
 `published:1` to `published:5` are splits without further code.
 
-A corpus whose files have names of a user's choice says `BY_NAMES = True`, takes a third argument `names` in `find`, the
-pattern of those names, and states its `LAYOUT` for the message that all recordings are of one class.
+A corpus whose files have names of a user's choice says `BY_NAMES = True`, takes two more arguments in `find`: `names`,
+the pattern of those names, and `target`, the group that will be the label. It states its `LAYOUT` for the message that
+all recordings are of one class.
 """
 
 from __future__ import annotations
@@ -185,8 +186,9 @@ def look(name: str, root: Path, classes: Sequence[str] = (), groups: str = "", t
     if not root.is_dir():
         raise CorpusError(f"--data-root {root}: there is no such folder")
     check_groups(name, groups)
-    names = [names_pattern(groups)] if groups else []
-    corpus = module(name).find(root, () if target else classes, *names)
+    by_names = getattr(module(name), "BY_NAMES", False)
+    more = (names_pattern(groups) if groups else None, target) if by_names else ()
+    corpus = module(name).find(root, () if target else classes, *more)
     return _without_unwritable(_relabelled(corpus, target, classes) if target else corpus)
 
 
@@ -199,7 +201,7 @@ def _relabelled(corpus: Corpus, target: str, classes: Sequence[str]) -> Corpus:
         CorpusError: if no recording has the group, or a class is none of its values.
     """
     labelled = [
-        dataclasses.replace(r, label=value, groups={**r.groups, LABEL: r.label})
+        dataclasses.replace(r, label=value, groups={**r.groups, **({LABEL: r.label} if r.label else {})})
         for r in corpus.recordings
         if (value := r.groups.get(target))
     ]

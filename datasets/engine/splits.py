@@ -199,13 +199,15 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
 def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
     """Refuses a split in which one group or the same audio has two roles, or a role lacks a class.
 
+    The same file must not have two labels either; excerpts of a file may.
+
     The validation and test of a fold may lack a class, as where a speaker leaves a word out.
 
     Args:
         sha256_of: the hash of each recording's file, by recording id.
 
     Raises:
-        CorpusError: with the names of what straddles two roles, or of the missing class.
+        CorpusError: with the names of what straddles two roles or has two labels, or of the missing class.
     """
     by_id = {r.id: r for r in corpus.recordings}
     straddling = _straddling({i: sha256_of[i] for i in split.roles}, split)
@@ -213,6 +215,7 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
         raise CorpusError(
             "the same audio is in two roles; remove one of each pair:\n  " + "\n  ".join(sorted(straddling.values()))
         )
+    _check_labels([r for r in corpus.recordings if r.id in split.roles and not r.file], sha256_of)
     fold = fold_named(split.name)
     unit = fold.unit if fold else split.name
     if unit in corpus.group_names:
@@ -226,6 +229,14 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
             raise CorpusError(
                 f"split={split.name}: no {', '.join(labels)} in {role}; add recordings, or choose --classes"
             )
+
+
+def _check_labels(recordings: Sequence[Recording], sha256_of: Mapping[str, str]) -> None:
+    labels_of: dict[str, dict[str, str]] = defaultdict(dict)
+    for recording in recordings:
+        labels_of[sha256_of[recording.id]].setdefault(recording.label, recording.id)
+    if twice := [" and ".join(ids.values()) for ids in labels_of.values() if len(ids) > 1]:
+        raise CorpusError("the same audio has two labels; keep one of each:\n  " + "\n  ".join(sorted(twice)))
 
 
 def _straddling(group_of: Mapping[str, str], split: Split) -> dict[str, str]:

@@ -155,9 +155,11 @@ class TestClassFolders:
             find("folder", root)
 
     def test_a_class_that_links_to_another_is_refused(self, root: Path) -> None:
-        """The same audio would be in two classes, and in two roles."""
+        """The same audio would be in two classes, whatever its role."""
         (root / "copy").symlink_to(root / "yes")
-        with pytest.raises(CorpusError, match=r"the same audio is in two roles; remove one of each pair:\n  copy/s"):
+        with pytest.raises(
+            CorpusError, match=r"the same audio has two labels; keep one of each:\n  copy/s\S+ and yes/s"
+        ):
             prepared(root, "recording")
 
     def test_classes_with_commas_and_blanks_are_named_for_a_shell(self, root: Path) -> None:

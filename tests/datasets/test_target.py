@@ -56,6 +56,17 @@ def test_what_has_no_such_group_is_bad(flat: Path) -> None:
         find("folder", flat, (), pattern, "speakr")
 
 
+def test_a_table_needs_no_label_where_a_column_is_the_target(flat: Path) -> None:
+    """Without a target, the message names the flag."""
+    rows = "".join(f"{path.name},{path.name[2:4]}\n" for path in sorted(flat.iterdir()))
+    (flat / "notes.csv").write_text(f"filename,speaker\n{rows}")
+    with pytest.raises(CorpusError, match=r"has no label .it has speaker.; .* or --target COLUMN"):
+        find("folder", flat)
+    corpus = find("folder", flat, target="speaker")
+    assert (corpus.classes, len(corpus.recordings), corpus.problems) == (("s0", "s1", "s2"), 36, ())
+    assert corpus.group_names == ("speaker",)
+
+
 def test_a_relabelled_folder_resamples_nothing(flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The entry of the cache is the same and stays as it is; only the labels of its clips are others."""
     source, opened = Source(flat, tmp_path / "cache"), {}
