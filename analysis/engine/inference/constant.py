@@ -1,4 +1,4 @@
-"""What a network would score that gives one answer to every clip, and which networks do."""
+"""The scores of networks that give one answer to every clip, and a mark for those that do."""
 
 from __future__ import annotations
 
