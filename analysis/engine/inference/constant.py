@@ -77,5 +77,5 @@ def _words(score: Score, of: Constant) -> str:
 
 
 def a(title: str) -> str:
-    """A title with its article, by how it is read: an accuracy, a UAR, an mAP, an AUROC."""
+    """A title with its article, by how it is read: a UAR, an mAP, an AUROC."""
     return f"an {title}" if title.startswith(("a", "e", "i", "o", "A", "mA")) else f"a {title}"
