@@ -109,8 +109,14 @@ def score(
     roles = {"test": test} | {r: examples_of(config, place, clips, split, r, device) for r in others}
     attempt = write_results(config, place, network, roles, logits, clips.classes)
     fit = examples_of(config, place, clips, split, "train", device)
-    most = {"majority_class": clips.classes[int(fit.labels.bincount().argmax())]}  # of the training clips
-    return commit(config, place, attempt, scores, history, most)
+    return commit(config, place, attempt, scores, history, {"majority_class": majority_class(fit, clips.classes)})
+
+
+def majority_class(train: Examples, classes: Sequence[str]) -> str:
+    """The class with the most training clips; empty if several have as many."""
+    counts = train.labels.bincount(minlength=len(classes))
+    most = (counts == counts.max()).nonzero().flatten().tolist()
+    return classes[most[0]] if len(most) == 1 else ""
 
 
 def put_back(place: Place, committed: Record, report: Callable[[Row], None]) -> Row:

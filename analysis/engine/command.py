@@ -105,7 +105,7 @@ def asked(question: str, options: Options, trials: Sequence[TrialConfig]) -> str
 
 
 def subject(trials: Sequence[TrialConfig]) -> str:
-    """What was run on what, such as `CNN14 on esc50`."""
+    """The networks and corpora of the trials, such as `CNN14 on esc50`."""
     backbones, corpora = (list(dict.fromkeys(trial[field] for trial in trials)) for field in SUBJECT)
     name = backbones[0] if "/" in backbones[0] else backbones[0].upper()
     return f"{name if len(backbones) == 1 else f'{len(backbones)} networks'} on {' and '.join(corpora)}"

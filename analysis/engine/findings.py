@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.engine import resampling, stats
+from analysis.engine import stats
+from analysis.engine.inference import resampling
 from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Material, same_clips
 from analysis.engine.tables.pivot import PivotTable, ordered

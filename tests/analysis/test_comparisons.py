@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from analysis.engine.comparisons import PAIRED, WELCH, Entry, all_pairs, holm, needed_spreads
-from analysis.engine.resampling import Resampled, resampled
+from analysis.engine.inference.comparisons import PAIRED, WELCH, Entry, all_pairs, holm, needed_spreads
+from analysis.engine.inference.resampling import Resampled, resampled
 from analysis.engine.rows import Predictions
 from trainable.learning.score import ClipScore
 

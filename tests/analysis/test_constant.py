@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from analysis.engine.command import assemble
+from analysis.engine.inference.constant import constant
 from analysis.engine.kinds import Pivot, Ranking
 from analysis.engine.rows import Predictions
 from analysis.engine.tables import pivot, standings
-from analysis.engine.tables.constant import constant
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run
 from tests.analysis.conftest import BASE, CLASSES, MakeRun

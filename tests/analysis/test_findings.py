@@ -10,8 +10,8 @@ import pytest
 from analysis.engine import stats
 from analysis.engine.command import material
 from analysis.engine.findings import of_pivot, of_ranking
+from analysis.engine.inference.resampling import Resampled
 from analysis.engine.kinds import Pivot, Ranking
-from analysis.engine.resampling import Resampled
 from analysis.engine.stats import Interval
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.engine import stats
-from analysis.engine.resampling import Resampled, mean, resampled
+from analysis.engine.inference.resampling import Resampled, mean, resampled
 from analysis.engine.rows import Predictions
 from trainable.config import FIELDS
 from trainable.learning.part import named, names

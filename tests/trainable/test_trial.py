@@ -469,3 +469,17 @@ def test_channels_last_but_for_wide_panns_on_a_cpu(backbone: str, fields: dict[s
     network = trial.laid_out(trial.start_network(config, 2, None), config, CPU)
     weights = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights) == last
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([0, 1, 1, 2], "owl"), ([0, 0, 1, 1], ""), ([2], "toad")])
+def test_a_record_states_the_class_with_the_most_training_clips(labels: list[int], expected: str) -> None:
+    """Where several have as many, there is none: tables then name chance alone."""
+    train = examples.Examples(torch.zeros(len(labels), 1), torch.tensor(labels), np.array(labels), np.array(labels))
+    assert trial.majority_class(train, ("frog", "owl", "toad")) == expected
+
+
+def test_a_finished_trial_has_it(finished: Finished) -> None:
+    """Its record passes it on to the store."""
+    committed = record.read(finished.folder)
+    assert committed is not None
+    assert "majority_class" in committed.provenance

@@ -37,4 +37,6 @@ def test_a_trial_is_kept_and_stopped_by_it() -> None:
     """It needs no other score beside it, and is then the trial's main score, by which a search looks for settings."""
     trial = RATES.but(augment="none", scores="uar+loss", keep_by="uar", stop_by="uar", patience=1)
     assert trial.listed_by == "test_uar"
+    assert trial.but(scores="auroc+map+uar+loss").main_score == Uar()
+    assert trial.but(scores="uar+accuracy+loss").main_score.name == "accuracy"
     assert kept_epoch([{"val_uar": 0.2}, {"val_uar": 0.5}, {"val_uar": 0.4}], trial) == 2

@@ -26,7 +26,7 @@ class Uar(WeightedScore):
     higher_is_better = True
     is_share = True
     each_epoch = True
-    stage = 1
+    stage = 0  # before the other scores of unequal classes
 
     def over_recordings(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.engine import resampling, stats
+from analysis.engine import stats
+from analysis.engine.inference import resampling
+from analysis.engine.inference.constant import Constant, constant
+from analysis.engine.inference.resampling import Resampled
 from analysis.engine.protocol import Published, PublishedCell, incomparable
-from analysis.engine.resampling import Resampled
 from analysis.engine.rows import Predictions
 from analysis.engine.runs.folds import gap_words, split_words
 from analysis.engine.stats import Difference, Interval, SeedSummary
-from analysis.engine.tables.constant import Constant, constant
 from analysis.engine.wording import khz, rounded
 from sweeps.engine.plan import stated
 from trainable.config import TrialConfig

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.engine.inference.constant import MARK
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
-from analysis.engine.tables.constant import MARK
 from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
 from trainable.learning.score import Score
 

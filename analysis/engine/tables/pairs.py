@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.engine.comparisons import PAIRED, Pair, needed_spreads
+from analysis.engine.inference.comparisons import PAIRED, Pair, needed_spreads
 from analysis.engine.tables import grids, labels
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.engine.tables import cells, constant, differing, grids, labels
+from analysis.engine.inference import constant
+from analysis.engine.tables import cells, differing, grids, labels
 from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.networks import model

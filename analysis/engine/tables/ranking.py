@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.engine import comparisons
-from analysis.engine.comparisons import Entry, Pair
 from analysis.engine.confusion import Confusion, confusion, macro_f1
+from analysis.engine.inference import comparisons
+from analysis.engine.inference.comparisons import Entry, Pair
 from analysis.engine.stats import SeedSummary
 from analysis.engine.tables import cells, labels
 from analysis.engine.tables.cells import Cell, Material, Table

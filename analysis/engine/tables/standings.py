@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from analysis.engine.tables import classes, constant, differing, grids, labels, pairs
+from analysis.engine.inference import constant
+from analysis.engine.tables import classes, differing, grids, labels, pairs
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import detail_captions, main_captions

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as scipy_stats
 
-from analysis.engine.resampling import Resampled
+from analysis.engine.inference.resampling import Resampled
 from analysis.engine.stats import UNKNOWN, Interval
 
 LEVEL = 0.05

@@ -1,4 +1,4 @@
-"""What a network would score that gives one answer to every clip, and which networks do."""
+"""The scores of networks that give one answer to every clip, and a mark for those that do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARK = "‡"  # of a cell with a network that gives one answer
 class Constant:
     """The scores on test of networks that know nothing; NaN for one that is unknown."""
 
-    majority: str  # the most frequent class of the training clips; empty if unknown, as in older runs
+    majority: str  # the class with the most training clips; empty if several have as many, or if a run does not say
     of_majority: float  # the score of naming that class for every clip
     chance: float  # the mean of the scores of naming one class for every clip, over the classes
     num_seeds: int  # the trained networks that do just that
@@ -35,7 +35,7 @@ def constant(score: Score, seeds: Sequence[Predictions], majority: str) -> Const
     Args:
         score: the score.
         seeds: predictions for the same clips, one per seed.
-        majority: the most frequent class of the training clips; empty if it is unknown.
+        majority: the most frequent class of the training clips; empty if there is none.
     """
     first = seeds[0]
     answers = [np.broadcast_to(row, first.logits.shape) for row in np.eye(len(first.classes))]
@@ -77,5 +77,5 @@ def _words(score: Score, of: Constant) -> str:
 
 
 def a(title: str) -> str:
-    """A title with its article, by how it is read: an accuracy, a UAR, an mAP, an AUROC."""
+    """A title with its article, by how it is read: a UAR, an mAP, an AUROC."""
     return f"an {title}" if title.startswith(("a", "e", "i", "o", "A", "mA")) else f"a {title}"

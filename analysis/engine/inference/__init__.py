@@ -1,0 +1,1 @@
+"""Inference from the scores of a test set: draws of recordings, comparisons of pairs, constant answers."""
