@@ -67,7 +67,7 @@ def test_the_interval_of_uar_covers_the_truth(ease: tuple[float, ...]) -> None:
 @pytest.mark.parametrize("name", ["uar", "auroc"])
 def test_the_interval_of_a_difference_covers_none(name: str) -> None:
     """Two networks that are equally good on recordings to come differ by nothing in at least 92 of 100 test sets."""
-    rng, num, hits = np.random.default_rng(4), 120, 0
+    rng, num, hits = np.random.default_rng(4), 200, 0
     for _ in range(num):
         one, other = (resampled(score(name), [seed]) for seed in drawn(rng, 60, num_networks=2))
         interval = (one - other).interval()
