@@ -13,6 +13,7 @@ from sweeps.engine import costing
 from sweeps.engine.plan import Sweep
 from sweeps.engine.situation import wanted_by
 from sweeps.engine.store import pages
+from trainable.config import CLIPS
 
 if TYPE_CHECKING:
     from sweeps.engine.command.options import Options
@@ -84,6 +85,7 @@ def _say_data(say: _Lines, situation: Situation) -> None:
             if (data, text) not in said:  # the folds of a cross-validation share theirs
                 say(heading, text)
             said.add((data, text))
+    for prepared in situation.data.values():
         roles = ", ".join(f"{role} {prepared.counts[role][0]} ({prepared.counts[role][1]} clips)" for role in ROLES)
         say("split", f"{prepared.split.name}: {roles}")
 
@@ -136,7 +138,7 @@ def clip_bytes(situation: Situation) -> int:
     for trial in situation.sweep.trials:
         if prepared := situation.data.get(wanted_by(trial)):
             num_clips = sum(clips for _, clips in prepared.counts.values())
-            size_of[prepared.scan.sha256, trial.clip_s, trial.data_hz] = 2 * num_clips * trial.num_samples
+            size_of[prepared.scan.sha256, trial.only(CLIPS), trial.data_hz] = 2 * num_clips * trial.num_samples
     return sum(size_of.values())
 
 

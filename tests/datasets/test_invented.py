@@ -58,7 +58,6 @@ class TestAddresses:
         ("uri", "told"),
         [
             ("synthetic://deepshp", "'deepshp': datasets/synthetic/ cannot invent this corpus; it has deepship, emodb"),
-            ("synthetic://folder", "'folder': datasets/synthetic/ cannot invent this corpus"),
             ("synthetic://", "write synthetic://NAME or synthetic://NAME\\?seed=1"),
             ("synthetic://deepship?seed=x", "write synthetic://NAME or synthetic://NAME\\?seed=1"),
             ("synthetic://../x", "write synthetic://NAME or synthetic://NAME\\?seed=1"),

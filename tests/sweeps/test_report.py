@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.engine.corpus import Corpus, Problem, Recording
+from datasets.engine.decoding.audio import AudioFacts
 from datasets.engine.prepare import Prepared
 from datasets.engine.scan import Scan
 from datasets.engine.splits import Split
@@ -27,8 +28,9 @@ SWEEP = Sweep("toy", grid(BASE, data_hz=(8_000, 16_000), seed=(1, 2)))
 INPUTS = Inputs("d" * 64, "5" * 64, "e" * 64)
 RECORDINGS = tuple(Recording(f"Tug/{n}", Path(f"{n}.wav"), "Tug") for n in range(3))
 CORPUS = Corpus("deepship", Path("/ships"), ("Cargo", "Tug"), RECORDINGS, notes=("a join failed",))
+FACTS = {r.id: AudioFacts(r.id, 8_000, 8_000, 1, 0.5, 0.1) for r in RECORDINGS}
 PREPARED = Prepared(
-    Scan(CORPUS, {}, (Problem(Path("bad.wav"), "empty"),)),
+    Scan(CORPUS, FACTS, (Problem(Path("bad.wav"), "empty"),)),
     Split("recording", {}, ("balanced by clips",)),
     {"train": (7, 70), "validation": (1, 10), "test": (2, 20)},
 )

@@ -115,9 +115,9 @@ class TestTheCommand:
     ) -> None:
         """With those that can."""
         with pytest.raises(SystemExit, match=r"^2$"):
-            launch(SWEEP, ["--small", "--set", "corpus=folder", "--storage", str(tmp_path)])
+            launch(SWEEP, ["--small", "--set", "corpus=birds", "--storage", str(tmp_path)])
         assert (
-            "'folder': datasets/synthetic/ cannot invent this corpus; it has deepship, emodb" in capsys.readouterr().err
+            "'birds': datasets/synthetic/ cannot invent this corpus; it has deepship, emodb" in capsys.readouterr().err
         )
 
     def test_a_dry_run_says_what_comes_before(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
