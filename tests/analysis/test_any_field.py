@@ -161,6 +161,25 @@ def test_a_pivot_says_what_differs_between_its_cells(augments: Sweep, make_run: 
         assert caption in text
 
 
+@pytest.mark.parametrize(
+    ("weights", "names"),
+    [
+        (("none", "run:192f25e5d421"), ["random weights", "pre-trained"]),
+        (
+            ("run:192f25e5d421", "run:0123456789ab"),
+            ["pre-trained (run:192f25e5d421)", "pre-trained (run:0123456789ab)"],
+        ),
+    ],
+)
+def test_the_run_of_the_weights_is_told_where_there_are_several(
+    weights: tuple[str, ...], names: list[str], make_run: MakeRun
+) -> None:
+    """A key says nothing where only one network was pre-trained."""
+    sweep = Sweep("toy", grid(BASE, weights=weights, seed=(1, 2)))
+    table = assemble(Pivot(down="weights").table, sweep, [make_run(t) for t in sweep.trials], None, "", 0.02)
+    assert {row[0] for row in fields(pivot.markdown(table))[2:4]} == set(names)
+
+
 def test_networks_across_need_no_rate_in_their_names(backbones: Sweep, make_run: MakeRun) -> None:
     """A pivot over backbones has their plain names, and the weights of each in the provenance."""
     table = assemble(Pivot(down="backbone").table, backbones, [make_run(t) for t in backbones.trials], None, "", 0.02)

@@ -82,7 +82,7 @@ def _published(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict
 def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> None:
     if places.numeric:
         axes.set_xscale("log", base=2)
-    words = [labels.words(table.down, value) for value in table.down_values]
+    words = [table.plain(table.down, value) for value in table.down_values]
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places.ticks, words, **slanted if sum(map(len, words)) > LONGEST else {})
     if len(words) == 1 and places.numeric:  # otherwise the shifted points would span the whole axis

@@ -40,6 +40,12 @@ class PivotTable(Table):
         """The words for a value whose field is named; with one network, rates are networks, such as CNN14_8k."""
         if field == "pretrain_hz" and "backbone" not in self.axes:
             return model(self.cells[0].trial.backbone, value)
+        return self.plain(field, value)
+
+    def plain(self, field: str, value: Any) -> str:
+        """The words for a value; of several pre-trained weights, each is told with the run that it comes from."""
+        if field == "weights" and value != "none" and len({cell.value(field) for cell in self.cells} - {"none"}) == 1:
+            return labels.words(field, "published")
         return labels.words(field, value)
 
     def named(self, field: str, value: Any) -> str:
@@ -110,7 +116,7 @@ def main_grid(table: PivotTable) -> Grid:
     rows = []
     for down in table.down_values:
         row = [table.cell(down, across) for across in table.across_values]
-        rows.append([Text(labels.words(table.down, down)), *(grids.ours(table, cell) for cell in row)])
+        rows.append([Text(table.plain(table.down, down)), *(grids.ours(table, cell) for cell in row)])
         if any(cell and cell.published for cell in row):
             rows.append([Text("published", "published"), *map(grids.published, row)])
     return Grid((labels.label(table.down).name, *map(table.heading, table.across_values)), rows)
@@ -121,7 +127,7 @@ def detail_grid(table: PivotTable) -> Grid:
     heads = [labels.label(field).short or labels.label(field).name for field in table.axes]
     rows = [
         [
-            Text(labels.words(table.down, cell.value(table.down))),
+            Text(table.plain(table.down, cell.value(table.down))),
             *(Text(table.words(field, cell.value(field))) for field in table.axes[1:]),
             *grids.detail(table, cell),
         ]
