@@ -154,9 +154,11 @@ class TestClassFolders:
         with pytest.raises(CorpusError, match=r"no audio for class maybe; add recordings.*--classes no,yes"):
             find("folder", root)
 
-    def test_a_class_that_links_to_another_is_refused(self, root: Path) -> None:
-        """The same audio would be in two classes, and in two roles."""
-        (root / "copy").symlink_to(root / "yes")
+    def test_a_class_that_links_to_a_part_of_another_is_refused(self, root: Path) -> None:
+        """The same audio would be in two roles."""
+        (root / "copy").mkdir()
+        for speaker in ("s1", "s2", "s3"):
+            (root / "copy" / speaker).symlink_to(root / "yes" / speaker)
         with pytest.raises(CorpusError, match=r"the same audio is in two roles; remove one of each pair:\n  copy/s"):
             prepared(root, "recording")
 
