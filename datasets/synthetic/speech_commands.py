@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets.synthetic.speech import MIN_RATE_HZ, draw_speaker, draw_word, spoken
 from datasets.synthetic.writing import MOST, claim, stream, within, write_wav
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 ROLES = ("train", "train", "train", "validation", "testing")  # of the speakers in turn; most of the real ones train
@@ -34,8 +41,7 @@ def write(
 
     Args:
         root: a folder that is empty or does not exist.
-        num_speakers: at least five, for three roles.
-        num_takes: of each word by each speaker.
+        num_speakers: at least five, for three roles; each says a word `num_takes` times.
         seconds: shortest and longest recording [s].
 
     Returns:
@@ -45,8 +51,8 @@ def write(
         FileExistsError: if there is something in `root`.
         ValueError: if a number is out of its range.
     """
-    within(num_words=(num_words, 1, len(WORDS)), num_takes=(num_takes, 1, 100), seed=(seed, 0, MOST))
-    within(num_speakers=(num_speakers, len(ROLES), 1_000), rate_hz=(rate_hz, MIN_RATE_HZ, MOST))
+    within(num_words=(num_words, 1, len(WORDS)), num_speakers=(num_speakers, len(ROLES), 1_000))
+    within(num_takes=(num_takes, 1, 100), rate_hz=(rate_hz, MIN_RATE_HZ, MOST), seed=(seed, 0, MOST))
     within(shortest=(seconds[0], 0.1, 1), longest=(seconds[1], seconds[0], 1))
     claim(root)
     voices = [draw_speaker(stream(seed, 0, number)) for number in range(num_speakers)]
@@ -55,16 +61,20 @@ def write(
     for index, word in enumerate(WORDS[:num_words]):
         sounds = draw_word(stream(seed, 1, index))
         (root / word).mkdir()
-        for number, voice in enumerate(voices):
-            for again in range(num_takes):
-                take = stream(seed, 2, index, number, again)
-                sound = spoken(sounds, voice, take, round(take.uniform(*seconds) * rate_hz), rate_hz)
-                name = f"{word}/{names[number]}_nohash_{again}.wav"
-                write_wav(root / name, sound, rate_hz, "PCM_16")
-                lists[ROLES[number % len(ROLES)]].append(name)
+        for number, again in itertools.product(range(num_speakers), range(num_takes)):
+            take, name = stream(seed, 2, index, number, again), f"{word}/{names[number]}_nohash_{again}.wav"
+            length = round(take.uniform(*seconds) * rate_hz)
+            write_wav(root / name, spoken(sounds, voices[number], take, length, rate_hz), rate_hz, "PCM_16")
+            lists[ROLES[number % len(ROLES)]].append(name)
+    _write_others(root, lists, 0.1 * stream(seed, 3).standard_normal(2 * rate_hz), rate_hz)
+    return f"{num_words * num_speakers * num_takes} words of {num_speakers} speakers at {rate_hz} Hz in {root}"
+
+
+def _write_others(
+    root: Path, lists: Mapping[str, Sequence[str]], noise: Float[np.ndarray, " samples"], rate_hz: int
+) -> None:
+    """Writes the lists of two roles, and the noise."""
     for role in ("validation", "testing"):
         (root / f"{role}_list.txt").write_text("".join(f"{name}\n" for name in sorted(lists[role])))
     (root / "_background_noise_").mkdir()
-    noise = 0.1 * stream(seed, 3).standard_normal(2 * rate_hz)
     write_wav(root / "_background_noise_" / "white_noise.wav", noise, rate_hz, "PCM_16")
-    return f"{num_words * num_speakers * num_takes} words of {num_speakers} speakers at {rate_hz} Hz in {root}"

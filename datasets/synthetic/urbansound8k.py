@@ -55,10 +55,7 @@ def write(
     within(num_per_class=(num_per_class, 1, MOST_FILES), num_classes=(num_classes, 1, len(SOUNDS)))
     within(shortest=(seconds[0], 0.1, LONGEST_S), longest=(seconds[1], seconds[0], LONGEST_S))
     within(rate_hz=(rate_hz, MIN_RATE_HZ, MOST), seed=(seed, 0, MOST))
-    claim(root)
-    for fold in range(1, NUM_FOLDS + 1):
-        (root / "audio" / f"fold{fold}").mkdir(parents=True)
-    (root / "metadata").mkdir()
+    _make_folders(root)
     sources = stream(seed).permutation(np.arange(100_000, 1_000_000))  # numbers of a sound archive, each used once
     rows: list[tuple[str | int | float, ...]] = []
     for number, (label, event) in enumerate(list(SOUNDS.items())[:num_classes]):
@@ -67,12 +64,23 @@ def write(
             fold, source = group % NUM_FOLDS + 1, int(sources[group * len(SOUNDS) + number])
             length_s = seconds[1] if clip % 2 else round(take.uniform(*seconds), 2)
             sound = event_sound(EVENTS[event], stream(seed, number, 1, group), take, rate_hz)
-            name = f"{source}-{number}-0-{part}.wav"
-            path = root / "audio" / f"fold{fold}" / name
-            write_wav(path, sound[: round(length_s * rate_hz)], rate_hz, "PCM_16")
+            name, heard = f"{source}-{number}-0-{part}.wav", sound[: round(length_s * rate_hz)]
+            write_wav(root / "audio" / f"fold{fold}" / name, heard, rate_hz, "PCM_16")
             rows.append((name, source, 0.0, length_s, 1, fold, number, label))
-    with (root / "metadata" / "UrbanSound8K.csv").open("w", newline="") as file:
+    _write_table(root / "metadata" / "UrbanSound8K.csv", rows)
+    return f"{len(rows)} excerpts of at most {seconds[1]:g} s at {rate_hz} Hz in {root}"
+
+
+def _make_folders(root: Path) -> None:
+    """Makes the folders of the table and of the ten folds, unless there is something in `root`."""
+    claim(root)
+    for folder in ("metadata", *(f"audio/fold{fold}" for fold in range(1, NUM_FOLDS + 1))):
+        (root / folder).mkdir(parents=True)
+
+
+def _write_table(path: Path, rows: list[tuple[str | int | float, ...]]) -> None:
+    """Writes the table, sorted by the names of the files."""
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
         writer.writerows(sorted(rows))
-    return f"{len(rows)} excerpts of at most {seconds[1]:g} s at {rate_hz} Hz in {root}"
