@@ -321,12 +321,7 @@ def usable(it: Found) -> bool:
     return not (it.faults or it.bad or it.short)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the page of a corpus.
-
-    Returns:
-        The exit code: 0 if a study takes the corpus as it is, 1 if something must be fixed first, 2 if it is refused.
-    """
+def _parser() -> Flags:
     parser = Flags("python -m datasets.check", __doc__)
     parser.add_argument("corpus", metavar="CORPUS", help="folder, deepship, esc50, ...")
     parser.add_argument("--data-root", required=True, metavar="DIR", help="the folder of the corpus")
@@ -339,7 +334,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overlap", type=float, default=0.0, metavar="X", help="the part of a clip the next has too")
     parser.add_argument("--silence", choices=("refuse", "allow"), default="refuse", help="whether silent files are bad")
     parser.add_argument("--cache-dir", metavar="DIR", help="where sweeps keep their cache; saves reading files again")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the page of a corpus.
+
+    Returns:
+        The exit code: 0 if a study takes the corpus as it is, 1 if something must be fixed first, 2 if it is refused.
+    """
+    args = _parser().parse_args(argv)
     classes = names_in(args.classes)
     try:
         if args.clip_s is not None and not 0 < args.clip_s <= 3_600:

@@ -354,10 +354,12 @@ class TestStandardised:
     def test_a_trial_leaves_the_whole_network(self, material: Material, tmp_path: Path) -> None:
         """best.pt alone gives the stored predictions, and validation of its kept epoch."""
         config = self.CONFIG.but(epochs=3)
-        trial.run(config, Place(*material, None, tmp_path), lambda row: None)
+        place = Place(material.clips, material.split, None, tmp_path, scan=material.scan)
+        trial.run(config, place, lambda row: None)
         network = start_network(config, NUM_CLASSES, None)
         network.load_state_dict(checkpoint.load(tmp_path / "best.pt")["model"])
-        network, clips = network.to(memory_format=torch.channels_last), trial.open_clips(material.clips)
+        network = network.to(memory_format=torch.channels_last)
+        clips = trial.open_clips(material.clips, manifest.read(material.scan).corpus)
         roles = {r: examples.load(config, clips, splits.read(material.split), r, CPU) for r in ("validation", "test")}
         logits = {role: finetune.predict(network, clips, config) for role, clips in roles.items()}
         with np.load(tmp_path / "predictions.npz", allow_pickle=False) as stored:
