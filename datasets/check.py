@@ -294,7 +294,8 @@ def _remedy(it: Found, words: Sequence[str], ways: Sequence[str]) -> Iterator[st
     if usable(it) and ways and not no_list:
         yield "a study on it:"
         clip = ["--set", f"clip_s={it.clip:g}", *_cutting_words(it.cut), "--split", ways[-1]]
-        yield f"    python -m sweeps.STUDY {shlex.join([*words, *clip])}"
+        study = "finetune" if it.corpus.name == "folder" else "STUDY"  # the one that is made for such a folder
+        yield f"    python -m sweeps.{study} {shlex.join([*words, *clip])}"
         return
     yield "to do first:"
     if it.faults:

@@ -4,6 +4,7 @@
 
 EfficientAT mn04 was trained on AudioSet and takes 32 kHz, EfficientNet-Lite0 on pictures; each also starts from random
 weights, as a control with the same settings. They have 1 and 4.7 million parameters: no GPU is needed.
+Recordings shorter than a clip are filled up with zeros.
 
     python -m datasets.check folder --data-root ~/MyCalls     # what is there, and which --split keeps groups apart
     python -m trainable.fetch efficientat/mn04_as timm/tf_efficientnet_lite0.in1k
@@ -21,8 +22,8 @@ from sweeps.engine.plan import Sweep, grid
 from trainable.config import TrialConfig
 
 AUDIO = TrialConfig(
-    corpus="folder", backbone="efficientat/mn04_as", pretrain_hz=32_000, data_hz=32_000, clip_s=2.0, augment="none",
-    lr=1e-3, schedule="cosine", batch=16, epochs=20, keep_by="accuracy", seed=1,
+    corpus="folder", backbone="efficientat/mn04_as", pretrain_hz=32_000, data_hz=32_000, clip_s=2.0, short="pad",
+    augment="none", lr=1e-3, schedule="cosine", batch=16, epochs=20, keep_by="accuracy", seed=1,
 )  # fmt: skip
 PICTURES = AUDIO.but(backbone="timm/tf_efficientnet_lite0.in1k", input_norm="standard")
 AXES = {"weights": ("none", "published"), "seed": (1, 2, 3)}

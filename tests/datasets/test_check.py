@@ -55,7 +55,7 @@ def test_a_good_folder_is_told_in_full(root: Path, told: Callable[..., tuple[int
     assert "--split recording:K/5 K = 1 to 5, test 3 to 4 clips each; N can be 3 to 16" in rows
     assert "--split folder1:K/4 K = 1 to 4, test 4 clips each; N can be 3 to 4" in rows
     assert rows[-1] == (
-        f"python -m sweeps.STUDY --data-root {root} --set corpus=folder --set clip_s=0.25 --split folder1"
+        f"python -m sweeps.finetune --data-root {root} --set corpus=folder --set clip_s=0.25 --split folder1"
     )
     assert "\nodd\n" not in page
 
