@@ -160,6 +160,7 @@ def test_every_study_runs_in_miniature(
         words[5:5] = [word for n, value in choices.items() for word in ("--set", f"{n}={value}")]  # a smaller grid
     assert launch(study, words) == COMPLETE, capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", [name, *words[:-2]])
+    monkeypatch.delitem(sys.modules, f"analysis.{name}", raising=False)  # another test's import, which runpy warns of
     with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_module(f"analysis.{name}", run_name="__main__")
     report = storage / "reports" / f"{name}_small"
