@@ -86,21 +86,26 @@ def main_captions(table: Table) -> tuple[str, ...]:
 
 def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
-    seeds = "95 % seeds: t-interval of the mean over seeds; it covers variation with the seed on this one test set."
-    draws = f"BCa, {table.score.num_draws:,} draws of whole recordings, networks held fixed"
+    seeds = "95 % here: t-interval of the mean over seeds; it covers variation with the seed on these recordings."
+    alone = any(cell.scores and cell.scores.clip.n == 1 for cell in table.cells)
     recordings = (
-        f"95 % recordings: bootstrap of the {table.score.title} over test recordings ({draws}); it covers the choice "
-        "of recordings in the test set."
+        "95 % to come: interval of the mean on recordings to come; it covers variation with the seed and the choice of "
+        f"{_groups(table)} in the test set{' (with one seed: that choice alone)' * alone}."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
     if table.published is None:
         return seeds, recordings, *votes
     difference = (
         "Difference: ours minus published, with its 95 % Welch interval over seeds; the published deviation is first "
-        f"converted to ddof 1. Equivalent: the 90 % interval lies inside ±{100 * table.margin:g} points. Different: "
-        "the 95 % interval excludes 0. Cannot tell: neither."
+        f"converted to ddof 1. Equivalent: a difference of ±{100 * table.margin:g} points or more is rejected at 5 %. "
+        "Different: one of 0 is. Cannot tell: neither. Both are corrected for the number of differences (Holm)."
     )
     return seeds, recordings, *votes, difference
+
+
+def _groups(table: Table) -> str:
+    """The groups of recordings that the test set is a sample of."""
+    return "recordings"
 
 
 def notes(table: Table) -> tuple[str, ...]:

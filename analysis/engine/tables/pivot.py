@@ -93,7 +93,12 @@ def pivot_table(down: str, across: str, score: Score, made_of: Material) -> Pivo
     return PivotTable(
         name=made_of.name,
         score=score,
-        cells=tuple(sorted(averaged, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
+        cells=tuple(
+            sorted(
+                cells.judged(averaged, made_of.margin),
+                key=lambda cell: [values[field].index(cell.value(field)) for field in fields],
+            )
+        ),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
