@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ class Difference:
     def interval95(self) -> Interval:
         """The 95 % Welch interval."""
         half = float(stats.t.ppf(0.975, self.dof)) * self.error
-        return UNKNOWN if math.isnan(half) else Interval(self.value - half, self.value + half)
+        return around(self.value, half)
 
     @property
     def p(self) -> float:
@@ -67,19 +68,36 @@ class Difference:
         return float(stats.t.sf((margin - abs(self.value)) / self.error, self.dof))
 
 
-def seed_summary(values: Sequence[float]) -> SeedSummary:
+def seed_summary(values: Sequence[float], share: bool = False) -> SeedSummary:
     """Summarises one value per seed.
 
     Captures what depends on the seed (initial head, order of clips, augmentation) on this one test set; not the choice
     of recordings in the test set.
+
+    Args:
+        share: whether the values are shares between 0 and 1, as the ends of the interval then are too.
     """
     n = len(values)
     mean = float(np.mean(values))
     if n < 2:
         return SeedSummary(mean, math.nan, n, UNKNOWN)
     std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
-    return SeedSummary(mean, std, n, Interval(mean - half, mean + half))
+    return SeedSummary(mean, std, n, around(mean, float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n), share))
+
+
+def around(value: float, half: float, share: bool = False) -> Interval:
+    """The interval of a value from its half-width; NaN if that is unknown.
+
+    Args:
+        share: whether the value is a share between 0 and 1; the interval is then that of its logit, so that it stays
+            there, and unknown at 0 and 1.
+    """
+    if math.isnan(half) or (share and not 0 < value < 1):
+        return UNKNOWN
+    if not share:
+        return Interval(value - half, value + half)
+    half /= value * (1 - value)
+    return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)))
 
 
 def sample_std(std: float, n: int, ddof: int) -> float:

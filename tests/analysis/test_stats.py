@@ -23,6 +23,14 @@ def test_seed_summary_takes_the_sample_deviation_and_the_t_interval() -> None:
     assert summary.mean - summary.interval.low == pytest.approx(summary.interval.high - summary.mean)
 
 
+def test_the_interval_of_shares_stays_within_them() -> None:
+    """Seeds at 10, 30 and 70 %: symmetric on the logit scale, where that of other numbers goes below 0."""
+    values = [0.1, 0.3, 0.7]
+    plain, found = stats.seed_summary(values).interval, stats.seed_summary(values, share=True).interval
+    assert plain.low < 0 < found.low < 0.3667 < found.high < 1
+    assert found.low / (1 - found.low) * found.high / (1 - found.high) == pytest.approx((1.1 / 1.9) ** 2)
+
+
 def test_one_seed_has_no_spread() -> None:
     """The deviation of one value is unknown, not 0."""
     summary = stats.seed_summary([0.7])

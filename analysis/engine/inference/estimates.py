@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats as scipy_stats
-from scipy.special import expit, logit
 
 from analysis.engine.inference.influences import ROUNDING, Influence
-from analysis.engine.stats import UNKNOWN, Interval
+from analysis.engine.stats import UNKNOWN, Interval, around
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -74,13 +73,7 @@ class Estimate:
         """
         if math.isnan(self.error):
             return UNKNOWN
-        half = float(scipy_stats.t.ppf(0.975, self.dof)) * self.error
-        if not share:
-            return Interval(self.value - half, self.value + half)
-        if not 0 < self.value < 1:
-            return UNKNOWN
-        half /= self.value * (1 - self.value)
-        return Interval(float(expit(logit(self.value) - half)), float(expit(logit(self.value) + half)))
+        return around(self.value, float(scipy_stats.t.ppf(0.975, self.dof)) * self.error, share)
 
     def p(self, dof: float) -> float:
         """The two-sided p-value of the null that the value is 0; NaN if the error is unknown."""

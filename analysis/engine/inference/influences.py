@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats as scipy_stats
 
-from analysis.engine.stats import UNKNOWN, Interval
+from analysis.engine.stats import Interval, around
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
@@ -53,7 +53,7 @@ class Influence:
     def interval(self) -> Interval:
         """The 95 % t-interval of these networks' score on recordings to come; NaN where the groups cannot tell."""
         half = float(scipy_stats.t.ppf(0.975, self.dof)) * math.sqrt(self.variance)
-        return UNKNOWN if math.isnan(half) else Interval(self.value - half, self.value + half)
+        return around(self.value, half)
 
     @property
     def dof(self) -> float:

@@ -133,7 +133,9 @@ def search_table(
         search=search,
         study=study.title,
         evaluations=study.evaluations,
-        confirmed=stats.seed_summary(list(rows[search.metric])) if confirmation.complete else None,
+        confirmed=stats.seed_summary(list(rows[search.metric]), search.score.is_share)
+        if confirmation.complete
+        else None,
         confirmed_epochs=int(sum(run.metrics["epochs_run"] for run in finished.values())),
     )
 

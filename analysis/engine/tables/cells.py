@@ -283,8 +283,10 @@ def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Score
     influence = influences.influence(score, seeds)
     by_seed = np.array([score.of(s.logits, s.labels, s.recording) for s in seeds])
     return Scores(
-        clip=stats.seed_summary(by_seed.tolist()),
-        recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
+        clip=stats.seed_summary(by_seed.tolist(), score.is_share),
+        recording=stats.seed_summary(
+            [score.of_recordings(s.logits, s.labels, s.recording) for s in seeds], score.is_share
+        ),
         influence=influence,
         to_come=estimates.estimate(by_seed, influence).interval(score.is_share),
         constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
