@@ -207,7 +207,9 @@ def _errors(case: str, ours: int, peer: int, num: int, peer_name: str) -> Row:
     """A row whose goal is 5 %, within two standard errors of the simulation."""
     allowed = NOMINAL + 200 * math.sqrt(0.05 * 0.95 / num)
     its, theirs = 100 * ours / num, 100 * peer / num
-    return Row(case, "%", its, theirs, peer_name, goal=f"<= {NOMINAL:g} %", met=its <= allowed, note=f"{num} test sets")
+    return Row(
+        case, "%", its, theirs, peer_name, goal=f"<= {NOMINAL:g} %", met=bool(its <= allowed), note=f"{num} test sets"
+    )
 
 
 def rows(num: int) -> Iterable[Row]:
