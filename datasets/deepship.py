@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
+from datasets.engine.corpus import UNKNOWN, Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
 from datasets.engine.decoding.audio import duration_s
 from datasets.engine.files import NUMBER, SEPARATORS, BadText, cells, read_lines, separator
 from datasets.engine.splits import ROLES, Split
@@ -25,7 +25,7 @@ CLASSES = {
     "tanker": "Tanker",
     "tug": "Tug",
 }
-CLASS_NAMES, GROUPS = tuple(sorted(set(CLASSES.values()))), ("day", "vessel")
+CLASS_NAMES, GROUPS, SAMPLED_BY = tuple(sorted(set(CLASSES.values()))), ("day", "vessel"), "vessel"
 SPLIT_FILE = "split_indices.txt"
 ROW = (NUMBER, r"[0-9]*", r".+", r"[0-9]{8}", r"[0-9]{6}", NUMBER)
 FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
@@ -104,9 +104,9 @@ def _place(path: Path, folder: Path, label: str) -> _Place:
 def _recording(place: _Place, root: Path, join: str, passage: Passage | None) -> Recording:
     below = place.path.relative_to(root).with_suffix("").parts[1:]
     name = recording_id(place.label, *below)
-    day = place.day or (passage.day if passage else f"unknown: {name}")
+    day = place.day or (passage.day if passage else UNKNOWN + name)
     return Recording(
-        name, place.path, place.label, {"vessel": passage.vessel if passage else f"unknown: {name}", "day": day}
+        name, place.path, place.label, {"vessel": passage.vessel if passage else UNKNOWN + name, "day": day}
     )
 
 
