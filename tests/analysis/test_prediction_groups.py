@@ -52,7 +52,7 @@ def test_groups_are_read_with_the_predictions(make_run: MakeRun) -> None:
 def test_groups_that_do_not_fit_are_damage(make_run: MakeRun) -> None:
     """An array of another length names the run and the remedy."""
     run = stored(make_run(BASE), group_site=np.array(["X"]), seen_site=np.array([True]))
-    with pytest.raises(ValueError, match="its groups do not fit its clips.*copy it again"):
+    with pytest.raises(ValueError, match=r"its groups do not fit its clips.*copy it again"):
         read_predictions(run)
 
 
