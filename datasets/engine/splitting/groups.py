@@ -86,16 +86,16 @@ def of_clips(
         split: the name of the split.
 
     Returns:
-        For each group that all recordings have: `group_NAME`, the value of each clip, and `seen_NAME`, whether a
-        training recording has it too, which is no for an unknown value. `file`, the whole file of each clip, where
-        clips are of excerpts. `sampled_by`, the group of that name as a single string.
+        For each group that all recordings have and that is not the class: `group_NAME`, the value of each clip, and
+        `seen_NAME`, whether a training recording has it too, which is no for an unknown value. `file`, the whole file
+        of each clip, where clips are of excerpts. `sampled_by`, the group of that name as a single string.
     """
     by_id = {r.id: r for r in corpus.recordings}
     own = [by_id[i] for i in recording]
     arrays = {SAMPLED_BY: np.array(sampled_by(corpus, split))}
     if any(r.file for r in own):
         arrays[FILE] = np.array([r.unit for r in own])
-    for name in corpus.group_names:
+    for name in _apart_from_class(corpus):
         trained_on = _trained_on(corpus, roles, name)
         arrays[OF_GROUP + name] = np.array([r.groups[name] for r in own])
         arrays[SEEN + name] = np.array([r.groups[name] in trained_on for r in own])
@@ -117,11 +117,12 @@ def seen_notes(corpus: Corpus, roles: Mapping[str, str], num_clips: Mapping[str,
     """
     test = [r for r in corpus.recordings if roles.get(r.id) == "test"]
     total = sum(num_clips[r.id] for r in test)
-    for name in _apart_from_class(corpus)[:MOST_GROUPS] if total else ():
-        trained_on, article = _trained_on(corpus, roles, name), "an" if name[0] in "aeiouAEIOU" else "a"
+    names = [name for name in _apart_from_class(corpus) if name not in NO_SAMPLES][:MOST_GROUPS]
+    for name in names if total else ():
+        trained_on = _trained_on(corpus, roles, name)
         seen = sum(num_clips[r.id] for r in test if r.groups[name] in trained_on)
         unknown = sum(num_clips[r.id] for r in test if is_unknown(r.groups[name]))
-        parts = [f"{percent(seen, total)} of test clips are of {article} {name} that is also in training"] * bool(seen)
+        parts = [f"{percent(seen, total)} of test clips are of {an(name)} that is also in training"] * bool(seen)
         parts += [f"the {name} of {percent(unknown, total)} of test clips is unknown"] * bool(unknown)
         if parts:
             yield ", and ".join(parts)
@@ -135,6 +136,11 @@ def percent(part: int, total: int) -> str:
     """
     share = round(100 * part / total)
     return "under 1 %" if not share and part else "over 99 %" if share == 100 and part < total else f"{share} %"
+
+
+def an(name: str) -> str:
+    """A group in a sentence: `a vessel`, `an artist`."""
+    return f"{'an' if name[:1].casefold() in ('a', 'e', 'i', 'o', 'u') else 'a'} {name}"
 
 
 def check_known(recordings: Sequence[Recording], units: Sequence[str], split: str) -> None:
