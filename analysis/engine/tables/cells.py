@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from analysis.engine import stats
 from analysis.engine.inference import estimates, influences
 from analysis.engine.inference.constant import Constant, constant
 from analysis.engine.inference.influences import Influence
+from analysis.engine.inference.seen_parts import Parts, parts_of
 from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.runs.folds import gap_words, split_words
@@ -41,6 +42,7 @@ class Scores:
     constant: Constant
     num_clips: int
     num_recordings: int
+    by_group: Mapping[str, Parts] = field(default_factory=dict)  # on seen and unseen clips
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,7 @@ def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Score
         constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
+        by_group=parts_of(score, seeds),
     )
 
 
