@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,6 +11,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from analysis.engine.mixed import MADE_BY
+from analysis.engine.page import errors
+from analysis.engine.page.each_run import of_cells
+from analysis.engine.page.extras import Extras, gathered
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.runs import folds
@@ -19,6 +24,7 @@ from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.command.options import Options
 from sweeps.engine.plan import Sweep
+from sweeps.engine.store import pages
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store
 from trainable.config import TrialConfig
@@ -41,7 +47,7 @@ class Kind(Protocol[AnyTable]):
         ...
 
     def files(
-        self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], /
+        self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], extras: Extras, /
     ) -> Mapping[str, str | bytes]:
         """The report's files by name, among them `table.md`, for the folder `out`."""
         ...
@@ -63,7 +69,9 @@ def main(
         Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    args = parser(sweep, question).parse_args(words)
+    flags = parser(sweep, question)
+    add_listening_flags(flags)
+    args = flags.parse_args(words)
     options = options_of(args)
     try:
         sweep = options.planned(sweep)
@@ -73,18 +81,62 @@ def main(
         runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
         table = kind.table(made_of)
+        again = " ".join(["python -m", f"analysis.{sweep.study}", *map(shlex.quote, words)])
+        extras = beside(table, made_of, sweep, finished_runs(sweep, runs, args.data), options, again)
+        if args.audio:
+            extras = heard(extras, table, made_of, options)
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
-    again, findings = " ".join(["python -m", f"analysis.{sweep.study}", *words]), kind.findings(table, made_of)
-    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings)
+    findings = kind.findings(table, made_of)
+    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
     attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
     print("".join(f"\n{sentence}" for sentence in findings))
     return COMPLETE if table.complete else INCOMPLETE
+
+
+def beside(
+    table: Table, made_of: Material, sweep: Sweep, runs: Mapping[str, Run], options: Options, again: str
+) -> Extras:
+    """The parts of a page beside its table.
+
+    Args:
+        table: the table.
+        made_of: its material.
+        sweep: the sweep as it was run.
+        runs: its finished runs, by key.
+        options: the flags.
+        again: the command that writes the page.
+    """
+    run = " ".join(["python -m", f"sweeps.{sweep.study}", *map(shlex.quote, options.as_flags)])
+    commands = {"Runs made by": run, "Page made by": again}
+    return gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
+
+
+def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> Extras:
+    """The parts with the sound of the worst errors.
+
+    Raises:
+        CorpusError: if the recordings are not found, or are not those that were tested.
+    """
+    if extras.errors is None:
+        return extras
+    cell = next(cell for cell in table.cells if table.title(cell) == extras.errors.cell)
+    data = next(row["data_sha256"] for its, row in of_cells(table, made_of) if its is cell)
+    sound = errors.with_sound(extras.errors, cell.trial, data, options.storage, options.data_root)
+    return dataclasses.replace(extras, errors=sound)
+
+
+def add_listening_flags(flags: Flags) -> None:
+    """Adds the flags for the sound of a page."""
+    flags.add_argument("--audio", action="store_true", help="put the sound of the worst errors into the page")
+    flags.add_argument(
+        "--data-root", type=folder, metavar="DIR", help="where that sound lies now (default: where the sweep found it)"
+    )
 
 
 def asked(question: str, options: Options, trials: Sequence[TrialConfig]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.engine.stats import Interval
 
 if TYPE_CHECKING:
-    from analysis.engine.tables.cells import Table
+    from analysis.engine.tables.cells import Cell, Table
 
 
 def percent(fraction: float) -> str:
@@ -53,6 +53,25 @@ def between(interval: Interval, share: bool = True) -> str:
     return "–" if math.isnan(low) else f"[{number(low, share)}, {number(high, share)}]"
 
 
+def within(interval: Interval, share: bool = True) -> str:
+    """The interval of a score: that of a share is cut at 0 and 100, and unknown where it goes beyond both."""
+    if not share or math.isnan(interval.low):
+        return between(interval, share)
+    if interval.low <= 0 and interval.high >= 1:
+        return "unknown"
+    return between(Interval(max(0.0, interval.low), min(1.0, interval.high)), share)
+
+
+def hover_words(table: Table, cell: Cell) -> str:
+    """The words for a mark of a figure: the cell, its mean and deviation, and both intervals."""
+    if cell.scores is None:
+        return f"{table.title(cell)}: {cell.gap}"
+    clip, share = cell.scores.clip, table.score.is_share
+    words = f"{table.title(cell)}: {mean_std(clip.mean, clip.std, share)}{unit(share)} (n = {clip.n})"
+    over = {"seeds": clip.interval, "recordings": cell.scores.over_recordings}
+    return words + "".join(f"; 95 % {name} {within(interval, share)}" for name, interval in over.items())
+
+
 def unit(share: bool) -> str:
     """The unit after a number in a sentence."""
     return " %" if share else ""
@@ -68,8 +87,12 @@ def main_captions(table: Table) -> tuple[str, ...]:
     seeds = sorted({cell.num_seeds for cell in table.cells})
     n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = f"mean ± sample standard deviation (ddof 1) over n = {n} seed{'s' * (seeds[-1] > 1)}"
-    best = "highest" if table.score.higher_is_better else "lowest"
-    bold = f"Bold: the {best} mean." if table.complete else "No mean is bold until all cells are complete."
+    best, tied = "highest" if table.score.higher_is_better else "lowest", sum(map(table.is_best, table.cells))
+    bold = f"Bold: the {best} mean{f', which {tied} cells share' if tied > 1 else ''}."
+    if not table.complete:
+        bold = "No mean is bold until all cells are complete."
+    elif not tied:
+        bold = f"No mean is bold: all {len(table.cells)} are alike."
     ours = (
         f"{table.score.heading} on the test {table.score.unit}s{' in percent' * table.score.is_share}: {spread}. {bold}"
     )
@@ -87,20 +110,36 @@ def main_captions(table: Table) -> tuple[str, ...]:
 def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
     seeds = "95 % seeds: t-interval of the mean over seeds; it covers variation with the seed on this one test set."
+    if table.score.is_share and any(_beyond(cell) for cell in table.cells):
+        seeds += " Cut at 0 and 100, which no share exceeds; unknown where it would go beyond both."
     draws = f"BCa, {table.score.num_draws:,} draws of whole recordings, networks held fixed"
     recordings = (
         f"95 % recordings: bootstrap of the {table.score.title} over test recordings ({draws}); it covers the choice "
         "of recordings in the test set."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
-    if table.published is None:
-        return seeds, recordings, *votes
-    difference = (
+    differences = [] if table.published is None or folds_away(table) else [difference_caption(table)]
+    return seeds, recordings, *votes, *differences
+
+
+def difference_caption(table: Table) -> str:
+    """The caption of the differences from published numbers: their interval, and the words of the verdicts."""
+    return (
         "Difference: ours minus published, with its 95 % Welch interval over seeds; the published deviation is first "
         f"converted to ddof 1. Equivalent: the 90 % interval lies inside ±{100 * table.margin:g} points. Different: "
         "the 95 % interval excludes 0. Cannot tell: neither."
     )
-    return seeds, recordings, *votes, difference
+
+
+def folds_away(table: Table) -> bool:
+    """Whether published numbers stand beside cells, but none of these must be compared with them."""
+    beside = [cell for cell in table.cells if cell.published and cell.complete]
+    return bool(beside) and all(cell.reasons for cell in beside)
+
+
+def _beyond(cell: Cell) -> bool:
+    """Whether the interval of a share over seeds goes beyond 0 or 1."""
+    return bool(cell.scores) and (cell.scores.clip.interval.low < 0 or cell.scores.clip.interval.high > 1)
 
 
 def notes(table: Table) -> tuple[str, ...]:

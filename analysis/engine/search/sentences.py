@@ -6,7 +6,7 @@ import math
 
 from analysis.engine.search.outcome import SearchTable, edge
 from analysis.engine.stats import Interval
-from analysis.engine.wording import between, detail_captions, mean_std, number, unit
+from analysis.engine.wording import between, detail_captions, mean_std, number, unit, within
 from sweeps.engine.search.search import Evaluation
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Value, Whole
 
@@ -32,7 +32,7 @@ def findings(table: SearchTable) -> list[str]:
             f"On test clips, which played no part in the search, it reaches {number(scores.clip.mean, share)}"
             f"{unit(share)}"
         )
-        seeds, recordings = between(scores.clip.interval, share), between(scores.over_recordings, share)
+        seeds, recordings = within(scores.clip.interval, share), within(scores.over_recordings, share)
         lines.append(f"{reached} (95 % intervals: {seeds} over seeds, {recordings} over recordings).")
     others = table.near - 1
     if in_percent(table) and others:

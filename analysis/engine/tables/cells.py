@@ -91,12 +91,13 @@ class Table:
         raise NotImplementedError
 
     def is_best(self, cell: Cell) -> bool:
-        """Whether no cell prints a better mean; never true before all means are known."""
+        """Whether no cell prints a better mean; never true before all means are known, nor where all are alike."""
         if not self.complete or cell.scores is None:
             return False
         share = self.score.is_share
         printed = [rounded(c.scores.clip.mean, share) for c in self.cells if c.scores]
-        return rounded(cell.scores.clip.mean, share) == self.score.best(printed)
+        alike = len(printed) > 1 and len(set(printed)) == 1
+        return not alike and rounded(cell.scores.clip.mean, share) == self.score.best(printed)
 
 
 @dataclass(frozen=True)

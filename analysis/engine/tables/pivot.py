@@ -151,7 +151,7 @@ def markdown(table: PivotTable) -> str:
 
 
 def latex(table: PivotTable) -> str:
-    """Both tables in LaTeX, without any package."""
+    """Both tables in LaTeX, for a document with the package booktabs."""
     below = [*detail_captions(table), *grids.remarks(table)]
     detail = grids.latex(detail_grid(table), "Every cell, with its uncertainty.", below, small=True)
     return "\n".join([grids.latex(main_grid(table), " ".join(captions(table))), detail])
