@@ -13,7 +13,8 @@ from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Material, same_clips
 from analysis.engine.tables.pivot import PivotTable, ordered
 from analysis.engine.tables.ranking import RankingTable
-from analysis.engine.wording import number, signed, unit
+from analysis.engine.wording import number, rounded, signed, unit
+from datasets.engine.words.suggest import listed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,10 +31,34 @@ def of_pivot(table: PivotTable, made_of: Material) -> tuple[str, ...]:
     """
     if not table.complete:
         return ()
+    share = table.score.is_share
+    means = {number(cell.scores.clip.mean, share) for cell in table.cells if cell.scores}
+    if len(means) == 1 < len(table.cells):
+        return (
+            f"No setting is better than another: all have a test {table.score.title} of {means.pop()}{unit(share)}.",
+        )
     values = {axis: ordered(cell.value(axis) for cell in table.cells) for axis in table.axes}
-    sentences = [_best_rows(table)] if len(values[table.down]) > 2 else []
+    sentences = [_matching(table), _best_rows(table)] if len(values[table.down]) > 2 else []
     sentences += [_contrast(table, made_of, axis, both) for axis, both in values.items() if len(both) == 2]
     return tuple(filter(None, sentences))
+
+
+def _matching(table: PivotTable) -> str:
+    """The sentence on a pivot of two rates: for how many columns the row of the same rate is the best one."""
+    unit_of = [axis.rpartition("_")[2] for axis in table.axes]
+    shared = [across for across in table.across_values if across in table.down_values]
+    if len(unit_of) < 2 or unit_of[0] != unit_of[1] or len(shared) < 2:
+        return ""
+    matched = 0
+    for across in shared:
+        cells = {down: cell for down in table.down_values if (cell := table.cell(down, across))}
+        means = {down: cell.scores.clip.mean for down, cell in cells.items() if cell.scores}
+        best = [down for down, mean in means.items() if mean == table.score.best(means.values())]
+        matched += best == [across]
+    words = [NUMBERS[n] if n < len(NUMBERS) else str(n) for n in (matched, len(shared))]
+    which = {0: "none", len(shared): "each"}.get(matched, words[0])
+    same = f"The same {labels.title(table.down)} has the best test {table.score.title}"
+    return f"{same} for {which} of the {words[1]} {labels.plural(table.across)}."
 
 
 def _best_rows(table: PivotTable) -> str:
@@ -46,6 +71,8 @@ def _best_rows(table: PivotTable) -> str:
             continue
         best, worst = table.score.best(scores), min(scores) if table.score.higher_is_better else max(scores)
         row = table.named(table.down, cells[scores.index(best)].value(table.down))
+        if rounded(best, share) == rounded(worst, share):
+            row = "all alike"
         column = f" for {table.named(table.across, across)}" if table.across else ""
         span = number(abs(best - worst), share)
         parts.append(f"{row}{column} ({number(best, share)}{unit(share)}; {span}{' points' * share} from its worst)")
@@ -59,7 +86,9 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
         return ()
     best = table.ranked[0]
     assert best.scores
-    score = f"{number(best.scores.clip.mean, table.score.is_share)}{unit(table.score.is_share)}"
+    share = table.score.is_share
+    printed = number(best.scores.clip.mean, share)
+    score = f"{printed}{unit(share)}"
     apart = sum(pair.told_apart for pair in table.pairs)
     if len(table.pairs) > 1:
         test = (
@@ -67,7 +96,11 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
         )
     else:
         test = f"a t-test over seeds {'tells' if apart else 'does not tell'} the pair apart"
-    return (f"{table.title(best)} comes first, with a test {table.score.title} of {score}; {test}.",)
+    tied = [table.title(row) for row in table.ranked if row.scores and number(row.scores.clip.mean, share) == printed]
+    first = (
+        f"{table.title(best)} comes first" if len(tied) == 1 else f"{len(tied)} share the first place ({listed(tied)})"
+    )
+    return (f"{first}, with a test {table.score.title} of {score}; {test}.",)
 
 
 def _contrast(table: PivotTable, made_of: Material, axis: str, ends: tuple[Any, Any]) -> str:

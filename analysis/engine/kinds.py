@@ -74,11 +74,12 @@ class Pivot:
         """
         best = classwise.best_of_columns(table, extras.classwise)
         share = table.score.is_share
-        confusion = {"confusion": matrix.confusions(best, columns=3, inches=2.7, none="", share=share)} if best else {}
+        confusion = {"confusion": matrix.confusions(best, columns=3, inches=3.2, none="", share=share)} if best else {}
+        confused = {"confusion": classwise.confusion_frame(table, extras.classwise)} if best else {}
         contents = Contents(
             markdown=pivot.markdown(table),
             latex=pivot.latex(table),
-            frames={"table": pivot.csv_frame(table)},
+            frames={"table": pivot.csv_frame(table), **confused},
             figures={"figure": lines.lines(table), **confusion},
             page={
                 "main": pivot.main_grid(table),

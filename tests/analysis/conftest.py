@@ -21,6 +21,7 @@ CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
 BASE = RATES.but(split="published")
 MakeRun = Callable[..., Run]
 PIVOT_FILES = {"report.html", "report.json", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+OF_RUNS = {"seeds.csv", "confusion.csv", "confusion.png", "confusion.svg"}  # of a pivot too, if its runs are known
 RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 
 

@@ -29,6 +29,8 @@ def dots(table: RankingTable) -> Figure:
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
     style.dress(axes, "x")
+    if table.score.is_share:
+        style.within_shares(axes, "x")
     _right(axes, table)
     handles = [
         (Line2D([], [], linestyle="none", markersize=6, **style.marks_of(i)), g) for i, g in enumerate(groups) if g

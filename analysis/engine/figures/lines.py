@@ -94,6 +94,8 @@ def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> Non
     axes.set_xlabel(labels.axis(table.down))
     axes.set_ylabel(style.score_label(table))
     style.dress(axes, "y")
+    if table.score.is_share:
+        style.within_shares(axes, "y")
     groups = list(zip(*axes.get_legend_handles_labels(), strict=True))
     published = any(cell.published for cell in table.cells)
     style.legend(figure, groups, published, upright=True)

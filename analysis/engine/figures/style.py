@@ -20,13 +20,14 @@ GREY = "0.35"
 FAINT = "0.9"  # of a grid of lines
 GAP = "#a33c00"
 ON_LIGHT, ON_DARK = "#111418", "#fbfcfd"  # letters on a coloured field, which keep their colour on a dark page
+BEYOND = 2.0  # percent, so that a mark at 0 or 100 is whole
 HOVER = "hover:"  # begins the id of a mark that shows a value, as a group of the SVG
 # The colours of a page, light or dark, that take the place of a figure's own: `analysis/templates/base.html` has both.
 PAGE = {
     "#000000": "var(--ink)",
     "#ffffff": "var(--paper)",
     "#595959": "var(--soft)",
-    "#e5e5e5": "var(--line)",
+    "#e6e6e6": "var(--line)",
     "#a33c00": "var(--warn)",
     **{colour.lower(): f"var(--series-{i})" for i, colour in enumerate(COLOURS)},
 }
@@ -72,6 +73,13 @@ def legend(figure: Figure, groups: Sequence[tuple[Artist, str]], published: bool
     columns = list(itertools.zip_longest(*rows, fillvalue=blank))  # a legend fills its columns first
     handles, labels = zip(*itertools.chain.from_iterable(columns), strict=True)
     figure.legend(handles, labels, loc="outside upper center", ncols=len(columns), frameon=False)
+
+
+def within_shares(axes: Axes, values: str) -> None:
+    """Cuts the axis of percentages ("x" or "y") just beyond 0 and 100, where only whiskers can lie."""
+    low, high = axes.get_xlim() if values == "x" else axes.get_ylim()
+    cut_at = max(low, -BEYOND), min(high, 100 + BEYOND)
+    (axes.set_xlim if values == "x" else axes.set_ylim)(cut_at)
 
 
 def hover(axes: Axes, x: float, y: float, words: str) -> None:

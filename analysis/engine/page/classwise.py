@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from analysis.engine.confusion import Confusion, confusion, macro_f1
 from analysis.engine.page.each_run import of_cells
 from analysis.engine.rows import Predictions
@@ -68,3 +70,14 @@ def class_grid(results: Sequence[Classwise]) -> Grid:
         words = words or [f"{name}: {mean_std(known[name].mean, known[name].std)}" for name in ends]
         rows.append([Text(one.short), Text(mean_std(one.macro_f1.mean, one.macro_f1.std)), *map(Text, words)])
     return Grid(("Cell", "Macro-F1", *(classes if each else ("Lowest recall", "Highest recall"))), rows)
+
+
+def confusion_frame(table: PivotTable, results: Sequence[Classwise]) -> pd.DataFrame:
+    """One row per cell, true and predicted class, as fractions of the true class."""
+    return pd.DataFrame(
+        {"cell": one.short, **{axis: one.cell.value(axis) for axis in table.axes}}
+        | {"true": true, "predicted": predicted, "mean": mean, "std_sample": std, "n": len(one.confusion.shares)}
+        for one in results
+        for true, means, deviations in zip(one.confusion.classes, one.confusion.mean, one.confusion.std, strict=True)
+        for predicted, mean, std in zip(one.confusion.classes, means, deviations, strict=True)
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sweeps.engine.situation import wanted_by
 from trainable.config import TrialConfig
 from trainable.result.metrics import log_softmax
 
-MOST = 8
+MOST, A_RECORDING = 8, 2  # clips that are listed, in all and of one recording
 LONGEST_S = 10.0  # of a clip that is embedded; of a longer one, the beginning
 
 
@@ -56,7 +57,8 @@ class Errors:
         seeds = f" averaged over {self.num_seeds} seeds" * (self.num_seeds > 1)
         words = (
             f"The setting with the best mean, {self.cell}: of its {self.num_clips:,} test clips, {self.num_wrong:,} "
-            f"are named wrongly by the probabilities{seeds}; these are the {len(self.clips)} in which it is most sure."
+            f"are named wrongly by the probabilities{seeds}; these are the {len(self.clips)} in which it is most sure, "
+            f"at most {A_RECORDING} of a recording."
         )
         if not any(clip.sound for clip in self.clips):
             return f"{words} Written with --audio, the page has their sound."
@@ -90,7 +92,8 @@ def _errors(title: str, cell: Cell, seeds: Sequence[Predictions], most: int) -> 
     wrong = np.flatnonzero(predicted != first.labels)
     if not len(wrong):
         return None
-    surest = wrong[np.argsort(-mean[wrong, predicted[wrong]], kind="stable")][:most]
+    surest = wrong[np.argsort(-mean[wrong, predicted[wrong]], kind="stable")]
+    shown = [i for i, nth in zip(surest, _occurrence(first.recording[surest]), strict=True) if nth < A_RECORDING][:most]
     clips = tuple(
         WrongClip(
             recording=str(first.recording[i]),
@@ -102,9 +105,17 @@ def _errors(title: str, cell: Cell, seeds: Sequence[Predictions], most: int) -> 
             of_true=float(mean[i, first.labels[i]]),
             seeds_wrong=int((each[:, i] != first.labels[i]).sum()),
         )
-        for i in surest
+        for i in shown
     )
     return Errors(title, len(seeds), len(wrong), len(first.labels), clips, cut)
+
+
+def _occurrence(names: Iterable[str]) -> Iterator[int]:
+    """Yields for each name how often it has come before."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        yield seen[name]
+        seen[name] += 1
 
 
 def with_sound(errors: Errors, trial: TrialConfig, data_sha256: str, storage: Path, data_root: Path | None) -> Errors:
