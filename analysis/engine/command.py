@@ -69,10 +69,8 @@ def main(
         Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    flags = parser(sweep, question)
-    add_listening_flags(flags)
-    args = flags.parse_args(words)
-    options = options_of(args)
+    args = add_listening_flags(parser(sweep, question)).parse_args(words)
+    options, again = options_of(args), shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
     try:
         sweep = options.planned(sweep)
         numbers = read_published(published) if published and not options.small else None
@@ -81,10 +79,8 @@ def main(
         runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
         table = kind.table(made_of)
-        again = " ".join(["python -m", f"analysis.{sweep.study}", *map(shlex.quote, words)])
-        extras = beside(table, made_of, sweep, finished_runs(sweep, runs, args.data), options, again)
-        if args.audio:
-            extras = heard(extras, table, made_of, options)
+        finished = finished_runs(sweep, runs, args.data)
+        extras = beside(table, made_of, sweep, finished, options, again, args.audio)
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
@@ -94,13 +90,19 @@ def main(
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
+    attach([out / name for name in contents], finished.values(), options.store_uri)
     print("".join(f"\n{sentence}" for sentence in findings))
     return COMPLETE if table.complete else INCOMPLETE
 
 
 def beside(
-    table: Table, made_of: Material, sweep: Sweep, runs: Mapping[str, Run], options: Options, again: str
+    table: Table,
+    made_of: Material,
+    sweep: Sweep,
+    runs: Mapping[str, Run],
+    options: Options,
+    again: str,
+    audio: bool = False,
 ) -> Extras:
     """The parts of a page beside its table.
 
@@ -111,10 +113,16 @@ def beside(
         runs: its finished runs, by key.
         options: the flags.
         again: the command that writes the page.
+        audio: whether the worst errors have their sound.
+
+    Raises:
+        CorpusError: if that sound is not found, or is not what was tested.
+        StoreError: if the store cannot be read.
     """
-    run = " ".join(["python -m", f"sweeps.{sweep.study}", *map(shlex.quote, options.as_flags)])
+    run = shlex.join(["python", "-m", f"sweeps.{sweep.study}", *options.as_flags])
     commands = {"Runs made by": run, "Page made by": again}
-    return gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
+    extras = gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
+    return heard(extras, table, made_of, options) if audio else extras
 
 
 def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> Extras:
@@ -131,12 +139,13 @@ def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> 
     return dataclasses.replace(extras, errors=sound)
 
 
-def add_listening_flags(flags: Flags) -> None:
-    """Adds the flags for the sound of a page."""
+def add_listening_flags(flags: Flags) -> Flags:
+    """Adds the flags for the sound of a page, and returns the parser."""
     flags.add_argument("--audio", action="store_true", help="put the sound of the worst errors into the page")
     flags.add_argument(
         "--data-root", type=folder, metavar="DIR", help="where that sound lies now (default: where the sweep found it)"
     )
+    return flags
 
 
 def asked(question: str, options: Options, trials: Sequence[TrialConfig]) -> str:

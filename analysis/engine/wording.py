@@ -139,7 +139,7 @@ def folds_away(table: Table) -> bool:
 
 def _beyond(cell: Cell) -> bool:
     """Whether the interval of a share over seeds goes beyond 0 or 1."""
-    return bool(cell.scores) and (cell.scores.clip.interval.low < 0 or cell.scores.clip.interval.high > 1)
+    return cell.scores is not None and (cell.scores.clip.interval.low < 0 or cell.scores.clip.interval.high > 1)
 
 
 def notes(table: Table) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from analysis.engine.figures import style
 from analysis.engine.wording import number, scale, unit
@@ -33,7 +34,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the curves show."""
+    """A quantity over the epochs."""
 
     label: str  # of the vertical axis
     share: bool
@@ -96,8 +97,8 @@ def _kept(axes: Axes, panel: Panel, curve: Curve, values: Mapping[float, float],
     style.hover(axes, curve.kept, value, f"{panel.title}, {curve.name}: {name} {words} at the kept epoch, {curve.kept}")
 
 
-def _line(i: int) -> str:
-    return ("-", "--")[i % 2]
+def _line(i: int) -> Literal["-", "--"]:
+    return "--" if i % 2 else "-"
 
 
 def _legend(figure: Figure, shown: Quantity) -> None:

@@ -43,7 +43,8 @@ def run_grid(table: Table, made_of: Material, runs: Mapping[str, Run], store_uri
         runs: the finished runs, by key.
         store_uri: the store.
     """
-    trials: dict[str, dict[str, Any]] = {row["key"]: row for row in made_of.trials.to_dict("records")}
+    records: Any = made_of.trials.to_dict("records")
+    trials: dict[str, dict[str, Any]] = {row["key"]: row for row in records}
     scores, folds = made_of.trial.scores, any("+" in key for key in made_of.rows["key"])
     numbers = {name: experiment_id(store_uri, name) for name in {run.experiment for run in runs.values()}}
     rows = []
@@ -114,7 +115,7 @@ def panels(
 
 
 def quantities(score: Score) -> dict[str, Quantity]:
-    """What is drawn over the epochs, by the name of its figure: the score on validation, and both losses."""
+    """The quantities that are drawn over the epochs, by figure: the score on validation, and both losses."""
     judged = Quantity(
         f"validation {score.title}{' [%]' * score.is_share}",
         score.is_share,

@@ -53,7 +53,7 @@ class Errors:
 
     @property
     def caption(self) -> str:
-        """What is listed, and how it is heard."""
+        """The caption: which clips are listed, and how they are heard."""
         seeds = f" averaged over {self.num_seeds} seeds" * (self.num_seeds > 1)
         words = (
             f"The setting with the best mean, {self.cell}: of its {self.num_clips:,} test clips, {self.num_wrong:,} "

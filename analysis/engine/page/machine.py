@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raise it when a key changes its meaning
 CLAIM = ("text", "where", "verdict", "sentence")
+SCORE = ("name", "title", "unit", "is_share", "higher_is_better")
+PUBLISHED = ("source", "url", "metric", "n", "ddof")
 
 
 def document(
@@ -41,14 +43,13 @@ def document(
         findings: the sentences that open the page.
         extras: the parts of the page beside the table.
     """
-    score, published, errors = table.score, table.published, extras.errors
     content = {
         "format": FORMAT,
         "sweep": table.name,
         "question": question,
         "command": command,
         "complete": table.complete,
-        "score": {name: getattr(score, name) for name in ("name", "title", "unit", "is_share", "higher_is_better")},
+        "score": _of(table.score, SCORE),
         "margin": table.margin,
         "findings": list(findings),
         "cautions": list(extras.cautions),
@@ -57,10 +58,8 @@ def document(
         "cells": _records(frames.get("table")),
         **{name: _records(frames.get(name)) for name in ("pairs", "confusion", "seeds")},
         "seen": [dict(zip(extras.seen.head, (text.words for text in row), strict=True)) for row in extras.seen.rows],
-        "errors": [_without_sound(dataclasses.asdict(clip)) for clip in errors.clips] if errors else [],
-        "published": {name: getattr(published, name) for name in ("source", "url", "metric", "n", "ddof")}
-        if published
-        else None,
+        "errors": [_without_sound(dataclasses.asdict(clip)) for clip in extras.errors.clips] if extras.errors else [],
+        "published": _of(table.published, PUBLISHED) if table.published else None,
         "reasons": list(table.reasons),
         "provenance": {name: dict(values) for name, values in table.provenance.items()},
     }
@@ -87,9 +86,13 @@ def _records(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
     return records
 
 
+def _of(thing: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(thing, name) for name in names}
+
+
 def _claim(claim: object) -> dict[str, Any]:
     """The words of a claim, and all plain numbers beside them."""
-    words = {name: getattr(claim, name) for name in CLAIM}
+    words = _of(claim, CLAIM)
     if not dataclasses.is_dataclass(claim):
         return words
     plain = {field.name: getattr(claim, field.name) for field in dataclasses.fields(claim)}

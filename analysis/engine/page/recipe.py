@@ -68,7 +68,7 @@ def duration(seconds: float) -> str:
 
 
 def _constant(configs: Sequence[TrialConfig], varied: Collection[str]) -> dict[str, list[str]]:
-    """What the fields that all trials share say, by room."""
+    """The phrases of the fields that all trials share, by room."""
     rooms: dict[str, list[str]] = {name: [] for name in (*ROOMS, TRAINING)}
     for field in stated(configs):
         if field in ("seed", *varied) or field.partition(".")[0] in varied:

@@ -95,7 +95,7 @@ PHRASES: dict[str, Phrase] = {
 
 
 def phrase(field: str, trial: TrialConfig) -> str:
-    """What a field or a setting of a part says about a trial; empty for the absence of something."""
+    """The phrase of a field or a setting of a part in a recipe; empty for the absence of something."""
     return PHRASES[field](trial) if field in PHRASES else f"{field}={_plain(trial.get(field))}"
 
 
