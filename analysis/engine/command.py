@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from analysis.engine.claims.claim import Claim
+from analysis.engine.claims.verdicts import judge, listing, of_printed
 from analysis.engine.mixed import MADE_BY
+from analysis.engine.page import errors
+from analysis.engine.page.each_run import of_cells
+from analysis.engine.page.extras import Extras, gathered
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.runs import folds
 from analysis.engine.tables.cells import Material, Table
+from analysis.engine.tables.scores import chosen
 from datasets.engine.corpus import module
 from datasets.engine.refusal import Refusal
 from datasets.engine.words.flags import Flags
 from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, folder, options_of, points
 from sweeps.engine.command.options import Options
 from sweeps.engine.plan import Sweep
+from sweeps.engine.store import pages
 from sweeps.engine.store.runs import Run, StoreError, read_runs
 from sweeps.engine.store.store import Store
 from trainable.config import TrialConfig
@@ -41,14 +50,19 @@ class Kind(Protocol[AnyTable]):
         ...
 
     def files(
-        self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], /
+        self, table: AnyTable, question: str, again: str, out: Path, findings: Sequence[str], extras: Extras, /
     ) -> Mapping[str, str | bytes]:
         """The report's files by name, among them `table.md`, for the folder `out`."""
         ...
 
 
 def main(
-    sweep: Sweep, question: str, kind: Kind[AnyTable], published: str = "", argv: Sequence[str] | None = None
+    sweep: Sweep,
+    question: str,
+    kind: Kind[AnyTable],
+    published: str = "",
+    claims: Sequence[Claim] = (),
+    argv: Sequence[str] | None = None,
 ) -> int:
     """Writes the report of a sweep from the runs in the store.
 
@@ -57,14 +71,17 @@ def main(
         question: what it asks, the heading of the page.
         kind: what its numbers are shown as, such as one of `analysis.engine.kinds`.
         published: name of a file of `analysis/published/`; empty if there is nothing to compare with.
+        claims: statements to judge, such as those of the publication.
         argv: the command line; None for that of the process.
 
     Returns:
         Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    args = parser(sweep, question).parse_args(words)
-    options = options_of(args)
+    args = add_listening_flags(parser(sweep, question)).parse_args(words)
+    options, again = options_of(args), shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
+    if args.printed:
+        return show_printed(claims, published)
     try:
         sweep = options.planned(sweep)
         numbers = read_published(published) if published and not options.small else None
@@ -73,18 +90,85 @@ def main(
         runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
         table = kind.table(made_of)
+        finished = finished_runs(sweep, runs, args.data)
+        extras = beside(table, made_of, sweep, finished, options, again, args.audio)
+        extras = dataclasses.replace(extras, claims=judge(claims, table, made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
-    again, findings = " ".join(["python -m", f"analysis.{sweep.study}", *words]), kind.findings(table, made_of)
-    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings)
+    findings = kind.findings(table, made_of)
+    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
     write(contents, out)
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)
-    print("".join(f"\n{sentence}" for sentence in findings))
+    attach([out / name for name in contents], finished.values(), options.store_uri)
+    print("".join(f"\n{sentence}" for sentence in [*findings, *listing(extras.claims)]))
     return COMPLETE if table.complete else INCOMPLETE
+
+
+def show_printed(claims: Sequence[Claim], published: str) -> int:
+    """Prints what the numbers in a publication say of its claims; needs no run. Returns the exit code."""
+    if not claims or not published:
+        print("--printed: this study has no published numbers, or no claims on them", file=sys.stderr)
+        return REFUSED
+    numbers = read_published(published)
+    print(f"{numbers.source}, from its printed means, deviations and numbers of seeds ({numbers.n}):\n")
+    print("\n".join(listing(of_printed(claims, chosen(""), numbers))))
+    return COMPLETE
+
+
+def beside(
+    table: Table,
+    made_of: Material,
+    sweep: Sweep,
+    runs: Mapping[str, Run],
+    options: Options,
+    again: str,
+    audio: bool = False,
+) -> Extras:
+    """The parts of a page beside its table.
+
+    Args:
+        table: the table.
+        made_of: its material.
+        sweep: the sweep as it was run.
+        runs: its finished runs, by key.
+        options: the flags.
+        again: the command that writes the page.
+        audio: whether the worst errors have their sound.
+
+    Raises:
+        CorpusError: if that sound is not found, or is not what was tested.
+        StoreError: if the store cannot be read.
+    """
+    run = shlex.join(["python", "-m", f"sweeps.{sweep.study}", *options.as_flags])
+    commands = {"Runs made by": run, "Page made by": again}
+    extras = gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
+    return heard(extras, table, made_of, options) if audio else extras
+
+
+def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> Extras:
+    """The parts with the sound of the worst errors.
+
+    Raises:
+        CorpusError: if the recordings are not found, or are not those that were tested.
+    """
+    if extras.errors is None:
+        return extras
+    cell = next(cell for cell in table.cells if table.title(cell) == extras.errors.cell)
+    data = next(row["data_sha256"] for its, row in of_cells(table, made_of) if its is cell)
+    sound = errors.with_sound(extras.errors, cell.trial, data, options.storage, options.data_root)
+    return dataclasses.replace(extras, errors=sound)
+
+
+def add_listening_flags(flags: Flags) -> Flags:
+    """Adds the flags for the sound of a page, and returns the parser."""
+    flags.add_argument("--audio", action="store_true", help="put the sound of the worst errors into the page")
+    flags.add_argument(
+        "--data-root", type=folder, metavar="DIR", help="where that sound lies now (default: where the sweep found it)"
+    )
+    return flags
 
 
 def asked(question: str, options: Options, trials: Sequence[TrialConfig]) -> str:
@@ -194,6 +278,9 @@ def parser(sweep: Sweep, question: str) -> Flags:
         default=[],
         choices=MADE_BY,
         help="let trials share a table that different code or versions of packages made; the table says so",
+    )
+    flags.add_argument(
+        "--printed", action="store_true", help="only judge the claims by the publication's own numbers; reads no run"
     )
     flags.add_argument("--out", type=folder, help=f"folder of the report (default: reports/{sweep.name} in --storage)")
     flags.add_argument(

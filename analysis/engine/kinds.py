@@ -16,7 +16,9 @@ from pathlib import Path
 
 from analysis.engine import findings, report
 from analysis.engine.figures import dots, lines, matrix, style
-from analysis.engine.report import Contents
+from analysis.engine.page import classwise
+from analysis.engine.page.extras import Extras
+from analysis.engine.report import NO_EXTRAS, Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, seen, standings
 from analysis.engine.tables.cells import Material
 from analysis.engine.tables.columns import Column
@@ -53,7 +55,13 @@ class Pivot:
         return findings.of_pivot(table, made_of)
 
     def files(
-        self, table: PivotTable, question: str, again: str, _: Path, findings: Sequence[str] = ()
+        self,
+        table: PivotTable,
+        question: str,
+        again: str,
+        _: Path,
+        findings: Sequence[str] = (),
+        extras: Extras = NO_EXTRAS,
     ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
@@ -62,12 +70,17 @@ class Pivot:
             question: what the sweep asks, as its heading.
             again: the command that writes it again.
             findings: sentences that the page opens with.
+            extras: the parts that follow from the runs.
         """
+        best = classwise.best_of_columns(table, extras.classwise)
+        share = table.score.is_share
+        confusion = {"confusion": matrix.confusions(best, columns=3, inches=3.2, none="", share=share)} if best else {}
+        confused = {"confusion": classwise.confusion_frame(table, extras.classwise)} if best else {}
         contents = Contents(
             markdown=pivot.markdown(table),
             latex=pivot.latex(table),
-            frames={"table": pivot.csv_frame(table), **seen.frames(table)},
-            figures={"figure": lines.lines(table)},
+            frames={"table": pivot.csv_frame(table), **confused, **seen.frames(table)},
+            figures={"figure": lines.lines(table), **confusion},
             page={
                 "main": pivot.main_grid(table),
                 "detail": pivot.detail_grid(table),
@@ -76,9 +89,12 @@ class Pivot:
                 "seen_remarks": seen.remarks(table),
                 "axes": [labels.title(field) for field in table.axes],
                 "axis": labels.axis(table.down).lower(),
+                "classes": classwise.class_grid(extras.classwise),
+                "class_caption": classes.CLASS_CAPTION,
+                "confusion_caption": classes.CONFUSION_CAPTION,
             },
         )
-        return report.files("pivot.html", table, question, again, contents, findings)
+        return report.files("pivot.html", table, question, again, contents, findings, extras)
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,13 @@ class Ranking:
         return findings.of_ranking(table)
 
     def files(
-        self, table: RankingTable, question: str, again: str, out: Path, findings: Sequence[str] = ()
+        self,
+        table: RankingTable,
+        question: str,
+        again: str,
+        out: Path,
+        findings: Sequence[str] = (),
+        extras: Extras = NO_EXTRAS,
     ) -> dict[str, str | bytes]:
         """The files of a report by name.
 
@@ -125,6 +147,7 @@ class Ranking:
             again: the command that writes it again.
             out: the folder they will lie in, which may hold what `analysis.inside.gradcam` wrote.
             findings: sentences that the page opens with.
+            extras: the parts that follow from the runs.
         """
         contents = Contents(
             markdown=standings.markdown(table),
@@ -138,13 +161,13 @@ class Ranking:
             figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
             page=_page(table) | {"gradcam": gradcam(out)},
         )
-        return report.files("ranking.html", table, question, again, contents, findings)
+        return report.files("ranking.html", table, question, again, contents, findings, extras)
 
 
 def _page(table: RankingTable) -> dict[str, object]:
     """The parts of a ranking's page besides its two figures."""
     return {
-        "confusions": report.inline(style.svg(matrix.all_confusions(table))),
+        "confusions": style.in_page(style.svg(matrix.all_confusions(table))),
         "main": standings.main_grid(table),
         "detail": standings.detail_grid(table),
         "classes": classes.class_grid(table),
@@ -166,4 +189,4 @@ def gradcam(out: Path) -> dict[str, str] | None:
     figure, text = out / "gradcam" / "gradcam.svg", out / "gradcam" / "focus.md"
     if not (figure.is_file() and text.is_file()):
         return None
-    return {"figure": report.inline(figure.read_text(encoding="utf-8")), "text": text.read_text(encoding="utf-8")}
+    return {"figure": style.in_page(figure.read_text(encoding="utf-8")), "text": text.read_text(encoding="utf-8")}

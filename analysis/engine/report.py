@@ -11,9 +11,13 @@ import pandas as pd
 
 from analysis.engine import wording
 from analysis.engine.figures import style
+from analysis.engine.page import machine
+from analysis.engine.page.extras import Extras
+from analysis.engine.tables import grids
 from analysis.engine.tables.cells import Table
 from sweeps.engine.store.drawing import Figure
 
+NO_EXTRAS = Extras()
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
@@ -29,7 +33,13 @@ class Contents:
 
 
 def files(
-    template: str, table: Table, question: str, command: str, contents: Contents, findings: Sequence[str] = ()
+    template: str,
+    table: Table,
+    question: str,
+    command: str,
+    contents: Contents,
+    findings: Sequence[str] = (),
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, str | bytes]:
     """The files of a report by name.
 
@@ -40,17 +50,32 @@ def files(
         command: the command that writes the report again.
         contents: the contents of the report.
         findings: the sentences that open the page.
+        extras: the parts of the page that follow from the runs.
     """
-    svgs = {name: style.svg(figure) for name, figure in contents.figures.items()}
-    figures = {name: inline(svg) for name, svg in svgs.items()}
+    drawn, frames = {**contents.figures, **extras.curves}, {**contents.frames, **extras.frames}
+    svgs = {name: style.svg(figure) for name, figure in drawn.items()}
+    figures = {name: style.in_page(svgs[name]) for name in contents.figures}
+    curves = {name: style.in_page(svgs[name]) for name in extras.curves}
+    parts = {"figures": figures, "curves": curves, "opening": opening(table, findings), "extras": extras}
     return {
-        "report.html": page(template, table, question, command, figures=figures, opening=findings, **contents.page),
+        "report.html": page(template, table, question, command, **parts, **contents.page),
+        "report.json": machine.document(table, question, command, frames, findings, extras),
         "table.md": contents.markdown,
-        **{f"{name}.csv": frame.to_csv(index=False) for name, frame in contents.frames.items()},
+        **{f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()},
         **({"table.tex": contents.latex} if contents.latex else {}),
-        **{f"{name}.png": style.png(figure) for name, figure in contents.figures.items()},
+        **{f"{name}.png": style.png(figure) for name, figure in drawn.items()},
         **{f"{name}.svg": svg for name, svg in svgs.items()},
     }
+
+
+def opening(table: Table, findings: Sequence[str]) -> tuple[str, ...]:
+    """The sentences that open a page, of which the first answers its title; it says so where there is no answer yet."""
+    if findings:
+        return tuple(findings)
+    done = [cell for cell in table.cells if cell.scores]
+    if len(done) < len(table.cells):
+        return (f"No answer yet: {len(done)} of {len(table.cells)} cells are complete.",)
+    return tuple(f"{wording.hover_words(table, cell)}." for cell in done)
 
 
 def page(template: str, table: Table, question: str, command: str, **parts: object) -> str:
@@ -74,11 +99,8 @@ def page(template: str, table: Table, question: str, command: str, **parts: obje
         detail_captions=wording.detail_captions(table),
         notes=wording.notes(table),
         gaps=wording.gaps(table),
+        apart=grids.apart_grid(table),
+        difference_caption=wording.difference_caption(table),
         num_done=sum(cell.complete for cell in table.cells),
         **parts,
     )
-
-
-def inline(svg: str) -> str:
-    """A figure to embed in a page: without the XML prologue, which HTML does not allow."""
-    return svg[svg.index("<svg") :]

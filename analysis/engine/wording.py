@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.engine.stats import Interval
 
 if TYPE_CHECKING:
-    from analysis.engine.tables.cells import Table
+    from analysis.engine.tables.cells import Cell, Table
 
 
 def percent(fraction: float) -> str:
@@ -53,6 +53,16 @@ def between(interval: Interval, share: bool = True) -> str:
     return "–" if math.isnan(low) else f"[{number(low, share)}, {number(high, share)}]"
 
 
+def hover_words(table: Table, cell: Cell) -> str:
+    """The words for a mark of a figure: the cell, its mean and deviation, and both intervals."""
+    if cell.scores is None:
+        return f"{table.title(cell)}: {cell.gap}"
+    clip, share = cell.scores.clip, table.score.is_share
+    words = f"{table.title(cell)}: {mean_std(clip.mean, clip.std, share)}{unit(share)} (n = {clip.n})"
+    over = {"here": clip.interval, "to come": cell.scores.to_come}
+    return words + "".join(f"; 95 % {name} {between(interval, share)}" for name, interval in over.items())
+
+
 def unit(share: bool) -> str:
     """The unit after a number in a sentence."""
     return " %" if share else ""
@@ -68,8 +78,12 @@ def main_captions(table: Table) -> tuple[str, ...]:
     seeds = sorted({cell.num_seeds for cell in table.cells})
     n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = f"mean ± sample standard deviation (ddof 1) over n = {n} seed{'s' * (seeds[-1] > 1)}"
-    best = "highest" if table.score.higher_is_better else "lowest"
-    bold = f"Bold: the {best} mean." if table.complete else "No mean is bold until all cells are complete."
+    best, tied = "highest" if table.score.higher_is_better else "lowest", sum(map(table.is_best, table.cells))
+    bold = f"Bold: the {best} mean{f', which {tied} cells share' if tied > 1 else ''}."
+    if not table.complete:
+        bold = "No mean is bold until all cells are complete."
+    elif not tied:
+        bold = f"No mean is bold: all {len(table.cells)} are alike."
     ours = (
         f"{table.score.heading} on the test {table.score.unit}s{' in percent' * table.score.is_share}: {spread}. {bold}"
     )
@@ -93,19 +107,29 @@ def detail_captions(table: Table) -> tuple[str, ...]:
         f"{_groups(table)} in the test set{' (with one seed: that choice alone)' * alone}."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
-    if table.published is None:
-        return seeds, recordings, *votes
-    difference = (
+    differences = [] if table.published is None or folds_away(table) else [difference_caption(table)]
+    return seeds, recordings, *votes, *differences
+
+
+def difference_caption(table: Table) -> str:
+    """The caption of the differences from published numbers: their interval, and the words of the verdicts."""
+    return (
         "Difference: ours minus published, with its 95 % Welch interval over seeds; the published deviation is first "
         f"converted to ddof 1. Equivalent: a difference of ±{100 * table.margin:g} points or more is rejected at 5 %. "
         "Different: one of 0 is. Cannot tell: neither. Both are corrected for the number of differences (Holm)."
     )
-    return seeds, recordings, *votes, difference
+
+
+def folds_away(table: Table) -> bool:
+    """Whether published numbers stand beside cells, but none of these must be compared with them."""
+    beside = [cell for cell in table.cells if cell.published and cell.complete]
+    return bool(beside) and all(cell.reasons for cell in beside)
 
 
 def _groups(table: Table) -> str:
-    """The groups of recordings that the test set is a sample of."""
-    return "recordings"
+    """The groups that the test set is a sample of: vessels, or recordings where nothing coarser is known."""
+    names = dict.fromkeys(cell.scores.sampled_by for cell in table.cells if cell.scores)
+    return " or ".join(f"{name}s" for name in names) or "recordings"
 
 
 def notes(table: Table) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def _build(scan: Scan, missing: dict[int, Path], cut: Cut, root: Path, progress:
                 for recording in recordings:
                     num = num_clips[recording.id]
                     place = slice(first[recording.id], first[recording.id] + num)
-                    clips, lengths[hz][place] = cut.cut(_excerpt(recording, samples, hz), hz, num)
+                    clips, lengths[hz][place] = cut.cut(excerpt(recording, samples, hz), hz, num)
                     waves[hz][place] = clips
                     levels[hz][place] = np.stack([clips.min(axis=1), clips.max(axis=1)], axis=1)
 
@@ -141,7 +141,7 @@ def _samples(
         yield hz, to_int16(resample(wave, facts.rate_hz, hz))
 
 
-def _excerpt(
+def excerpt(
     recording: Recording, samples: Int16[np.ndarray, " samples"], rate_hz: int
 ) -> Int16[np.ndarray, " excerpt"]:
     """A recording's samples of those of its file."""

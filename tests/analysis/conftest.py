@@ -20,7 +20,8 @@ from trainable.config import TrialConfig
 CLASSES = ("Cargo", "Passengership", "Tanker", "Tug")
 BASE = RATES.but(split="published")
 MakeRun = Callable[..., Run]
-PIVOT_FILES = {"report.html", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+PIVOT_FILES = {"report.html", "report.json", "table.md", "table.csv", "table.tex", "figure.png", "figure.svg"}
+OF_RUNS = {"seeds.csv", "confusion.csv", "confusion.png", "confusion.svg"}  # of a pivot too, if its runs are known
 RANKING_FILES = {*PIVOT_FILES, "pairs.csv", "confusion.csv", "confusion.png", "confusion.svg"}
 
 
@@ -94,10 +95,10 @@ def check_page() -> Callable[[str], None]:
 
 @pytest.fixture
 def check_latex(tmp_path: Path) -> Callable[[str], None]:
-    """A function that fails if tables do not compile in a bare article or are too wide for it."""
+    """A function that fails if tables do not compile in an article with booktabs, or are too wide for it."""
 
     def check(tables: str) -> None:
-        body = "\\documentclass{article}\\begin{document}\n" + tables + "\\end{document}\n"
+        body = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + tables + "\\end{document}\n"
         (tmp_path / "t.tex").write_text(body, encoding="utf-8")
         command = ["pdflatex", "-halt-on-error", "t.tex"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -117,12 +118,12 @@ class Resources(html.parser.HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Records every src, and every href that is not a link of `a` or within the page."""
+        """Records every src and every href that is not a link of `a`, within the page, or the data themselves."""
         if tag not in ("meta", "br", "link"):
             self.open.append(tag)
         for name, value in attrs:
             inside = (value or "").startswith(("#", "data:")) or tag == "a"
-            if name == "src" or (name in ("href", "xlink:href") and not inside) or tag == "link":
+            if (name in ("src", "href", "xlink:href") and not inside) or tag == "link":
                 self.found.append(f"{tag} {value}")
 
     def handle_endtag(self, tag: str) -> None:

@@ -24,7 +24,7 @@ from analysis.engine.tables.scores import chosen
 from sweeps.deepship_backbones import SWEEP
 from sweeps.engine.plan import Sweep, grid
 from sweeps.engine.store.runs import Run
-from tests.analysis.conftest import BASE, PIVOT_FILES, RANKING_FILES, MakeRun, fields
+from tests.analysis.conftest import BASE, OF_RUNS, PIVOT_FILES, RANKING_FILES, MakeRun, fields
 from trainable.learning.score import ClipScore
 from trainable.result import metrics
 
@@ -362,7 +362,7 @@ def test_the_command_of_a_new_study_is_one_line(
     """It goes from the store to the files, for a pivot and a ranking."""
     flags = ["--store", fill_store(tmp_path / "store", runs), "--out", str(tmp_path / "out")]
     assert main(augments, "Which augmentation?", TWO, argv=flags) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == PIVOT_FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PIVOT_FILES | OF_RUNS
     its, _ = slower(augments, runs)
     assert main(its, "Which augmentation?", Ranking(over="augment"), argv=flags) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == RANKING_FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == RANKING_FILES | OF_RUNS

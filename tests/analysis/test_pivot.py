@@ -179,8 +179,8 @@ def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: PivotTable, check_latex: Callable[[str], None]) -> None:
-    """A bare article takes the table, with gaps and underscores, without a warning about width."""
+def test_latex_compiles_with_booktabs(partial: PivotTable, check_latex: Callable[[str], None]) -> None:
+    """An article takes the table, with gaps and underscores, without a warning about width."""
     check_latex(pivot.latex(partial))
 
 
@@ -225,7 +225,7 @@ def test_provenance_counts_finished_runs(partial: PivotTable) -> None:
     assert partial.provenance["git commit"] == {"c0ffee0": 10}
 
 
-def test_report_writes_its_six_files(table: PivotTable, tmp_path: Path) -> None:
+def test_report_writes_its_files(table: PivotTable, tmp_path: Path) -> None:
     """All files go into one folder, with the picture as PNG."""
     out = tmp_path / "deep" / "folder"
     write(RATES.files(table, "Is it so?", "python -m analysis.toy", out), out)

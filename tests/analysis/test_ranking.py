@@ -253,7 +253,7 @@ def test_confusions_are_of_the_best_of_each_type(make_run: MakeRun) -> None:
     assert left.get_title().startswith("cnn14\n90.4 ± 0.2")
     assert right.get_title().startswith("convnextv2_tiny.fcmae\n")
     colours = {text.get_color() for text in left.texts}
-    assert colours == {"white", "black"}
+    assert colours == {style.ON_LIGHT, style.ON_DARK}
     assert max(len(line) for line in standings.markdown(table).splitlines() if line[0:1] == "|") <= 200
 
 
@@ -305,7 +305,7 @@ def test_page_takes_up_what_gradcam_left(
 
 
 @pytest.mark.slow
-def test_report_writes_its_ten_files_twice_alike(table: RankingTable, tmp_path: Path) -> None:
+def test_report_writes_its_files_twice_alike(table: RankingTable, tmp_path: Path) -> None:
     """All files go into one folder; the second time they have the same bytes."""
     first, again = (BACKBONES.files(table, "Is it so?", "python -m x", tmp_path) for _ in range(2))
     write(first, tmp_path / "out")
@@ -324,8 +324,8 @@ def test_a_report_without_a_complete_backbone_is_written(backbones: Sweep, runs:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex to compile with")
-def test_latex_compiles_without_packages(partial: RankingTable, check_latex: Callable[[str], None]) -> None:
-    """A bare article takes the tables, with daggers, hashes and underscores, without a warning about width."""
+def test_latex_compiles_with_booktabs(partial: RankingTable, check_latex: Callable[[str], None]) -> None:
+    """An article takes the tables, with daggers, hashes and underscores, without a warning about width."""
     text = standings.latex(partial)
     check_latex(text)
     assert text.isascii()

@@ -282,7 +282,7 @@ class TestIncomplete:
         table = joined(SEARCH, diverged, store_runs(SEARCH, made())[:6])
         assert (table.best, table.complete) == (None, False)
         written = searched.files(table, "Which?", "python -m analysis.toy")
-        assert set(written) == {"report.html", "table.md", "table.csv"}
+        assert set(written) == {"report.html", "report.json", "table.md", "table.csv"}
         assert "None of 6 evaluations completed: widen the space" in str(written["table.md"])
 
 

@@ -145,6 +145,25 @@ def test_all_pages_of_a_server_are_read(server: str, monkeypatch: pytest.MonkeyP
     assert [run.run_id for run in read_runs(server)] == all_ids
 
 
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_curves_are_those_that_were_logged(
+    kind: str, request: pytest.FixtureRequest, open_store: Callable[..., Store]
+) -> None:
+    """Each epoch in order with the metrics that it has, a NaN too; neither other runs nor scores at step 0."""
+    if kind == "file":
+        fill(store := open_store())
+        uri = store.uri
+    else:
+        uri = request.getfixturevalue("server")
+    first, *_ = read_runs(uri)
+    curves = runs.read_curves(uri, {first.run_id}, ["val_loss", "nan", "large", "no_such_metric"])
+    assert [*curves] == [first.run_id]
+    one, two, *more = curves[first.run_id]
+    assert (one["epoch"], one["val_loss"], math.isnan(one["nan"])) == (1, 0.1, True)
+    assert (two["epoch"], two["val_loss"], more) == (2, 0.05, [])
+    assert runs.read_curves(uri, [], ["val_loss"]) == {}
+
+
 def test_a_nan_is_a_nan(open_store: Callable[..., Store]) -> None:
     """The file has 0 there, with a flag."""
     store = open_store()

@@ -10,7 +10,7 @@ from scipy.stats import t
 
 from analysis.engine.claims import evidence
 from analysis.engine.claims.claim import Claim
-from analysis.engine.claims.evidence import Contrast
+from analysis.engine.inference.sides import Contrast
 from analysis.engine.protocol import Published
 from analysis.engine.stats import LEVEL, Interval, holm
 from analysis.engine.tables.cells import Material, Table
@@ -48,6 +48,11 @@ class Judged:
         return self.claim.where
 
     @property
+    def shown(self) -> str:
+        """The verdict of the runs, and before there are any that of the printed numbers."""
+        return self.printed if self.verdict == NOTHING else self.verdict
+
+    @property
     def sentence(self) -> str:
         """The evidence in a sentence or two."""
         parts = []
@@ -59,11 +64,10 @@ class Judged:
             ]
             parts.append(f"{', '.join(its + _within(self.here, self.share, 'on these'))}, p {_p(self.p)}")
         if self.printed != NOTHING:
-            parts.append(
-                f"as printed: {self.printed} on the paper's recordings "
-                f"({signed(self.printed_effect, self.share)}{points}, p {_p(self.printed_p)})"
-            )
-        return "; ".join([*parts, *[self.remedy] * bool(self.remedy)]) or "neither run nor printed in numbers"
+            verdict = f"{self.printed}, " * (self.verdict != NOTHING)
+            theirs = f"{signed(self.printed_effect, self.share)}{points}, p {_p(self.printed_p)}"
+            parts.append(f"As printed: {verdict}{theirs}, on the paper's recordings alone")
+        return ". ".join([*parts, *[self.remedy] * bool(self.remedy)]) or "Neither run nor printed in numbers"
 
 
 def judge(claims: Sequence[Claim], table: Table, made_of: Material) -> list[Judged]:
@@ -85,6 +89,11 @@ def of_printed(claims: Sequence[Claim], score: Score, published: Published) -> l
     return _judged(claims, [[] for _ in claims], score, published)
 
 
+def listing(judged: Sequence[Judged]) -> list[str]:
+    """A line for each claim: its verdict, its words, and the evidence."""
+    return [f"{its.shown}: {its.text} ({its.where}). {its.sentence}." for its in judged]
+
+
 def _judged(
     claims: Sequence[Claim], runs: Sequence[Sequence[Contrast]], score: Score, published: Published | None
 ) -> list[Judged]:
@@ -101,9 +110,9 @@ def _judged(
                 verdict=verdict,
                 effect=weakest.here.value if weakest else math.nan,
                 here=weakest.here.interval95 if weakest else unknown,
-                to_come=weakest.to_come.interval() if weakest and weakest.to_come else unknown,
+                to_come=weakest.interval95 if weakest else unknown,
                 p=p,
-                remedy=_remedy(claim, weakest, len(claims)) if verdict == UNDECIDED and its else "",
+                remedy=_remedy(claim, weakest, len(claims) * len(its)) if verdict == UNDECIDED and its else "",
                 printed=of_printed,
                 printed_effect=shown.here.value if shown else math.nan,
                 printed_p=printed_p,
@@ -121,7 +130,7 @@ def _verdicts(
     fors = [_p_for(claim, each) for claim, each in zip(claims, turned, strict=True)]
     against = [_p_against(claim, each) for claim, each in zip(claims, turned, strict=True)]
     # Each claim is tested in both directions, at half the level each.
-    p_for, p_against = ([min(1.0, 2 * p) for p in holm(side)] for side in (fors, against))
+    p_for, p_against = ([min(2 * p, 1.0) for p in holm(side)] for side in (fors, against))
     result: list[tuple[str, float, Contrast | None]] = []
     for claim, each, shown, supports, refutes in zip(claims, turned, contrasts, p_for, p_against, strict=True):
         if not each:
@@ -129,7 +138,7 @@ def _verdicts(
             continue
         decides = min(range(len(each)), key=lambda i: _lead(claim, each[i]))
         verdict = SUPPORTED if supports < LEVEL else REFUTED if refutes < LEVEL else UNDECIDED
-        p = refutes if verdict == REFUTED else supports
+        p = {SUPPORTED: supports, REFUTED: refutes}.get(verdict, min(supports, refutes))
         result.append((verdict, p, shown[decides]))
     return result
 
@@ -162,12 +171,12 @@ def _all_of(values: Sequence[float]) -> float:
     return math.nan if not values or any(map(math.isnan, values)) else max(values)
 
 
-def _remedy(claim: Claim, contrast: Contrast | None, num_claims: int) -> str:
+def _remedy(claim: Claim, contrast: Contrast | None, num_tests: int) -> str:
     """What would decide a claim, if its difference stays: seeds, where they can, or recordings."""
     if contrast is None or contrast.to_come is None:
         return ""
     if contrast.num_seeds < 2 or math.isnan(contrast.to_come.error):
-        return "a second seed is needed" if contrast.num_seeds < 2 else "more recordings are needed"
+        return "A second seed is needed" if contrast.num_seeds < 2 else f"More {contrast.unit}s are needed"
     its, n = contrast.to_come, contrast.num_seeds
     away = abs(claim.margin - abs(its.value)) if claim.relation == "equal" else abs(its.value - claim.margin)
 
@@ -175,17 +184,22 @@ def _remedy(claim: Claim, contrast: Contrast | None, num_claims: int) -> str:
         of_seeds = its.seeds.value * n / (n + more_seeds)
         of_recordings = its.recordings.value / times_recordings
         dof = _dof(of_seeds, n + more_seeds - 1, of_recordings, its.recordings.dof * times_recordings)
-        return away > float(t.ppf(1 - LEVEL / 2 / num_claims, dof)) * math.sqrt(of_seeds + of_recordings)
+        return away > float(t.ppf(1 - LEVEL / 2 / num_tests, dof)) * math.sqrt(of_seeds + of_recordings)
 
     seeds = next((more for more in range(1, MOST_SEEDS) if decides(more, 1)), None)
     times = next((1 + k / 10 for k in range(1, 10 * MOST_TIMES) if decides(0, 1 + k / 10)), None)
     groups = len(contrast.influence.by_group) if contrast.influence else 0
     ways = [f"{seeds} more seed{'s' * (seeds > 1)}"] if seeds else []
-    ways += [f"about {math.ceil((times - 1) * groups)} more recordings of the test set"] if times else []
+    ways += [f"about {math.ceil((times - 1) * groups)} more {contrast.unit}s in the test set"] if times else []
+    both = next((k for k in range(2, MOST_TIMES) if decides((k - 1) * n, k)), None)
+    if both and not ways:
+        ways = [
+            f"{(both - 1) * n} more seeds together with {(both - 1) * groups} more {contrast.unit}s in the test set"
+        ]
     if not ways:
-        return "neither seeds nor recordings in reach would decide a difference this small"
-    alone = ", which no number of seeds replaces" if not seeds else ""
-    return f"{' or '.join(ways)} would decide it if the difference stays{alone}"
+        return "Neither seeds nor recordings in reach would decide a difference this small"
+    alone = ", which no number of seeds replaces" if times and not seeds else ""
+    return f"To decide it, if the difference stays: {' or '.join(ways)}{alone}"
 
 
 def _dof(of_seeds: float, seeds_dof: float, of_recordings: float, recordings_dof: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.engine.figures import style
 from analysis.engine.tables.ranking import Ranked, RankingTable
-from analysis.engine.wording import scale
+from analysis.engine.wording import hover_words, scale
 from sweeps.engine.store.drawing import Axes, Figure, Line2D
 
 MAX_ROWS = 60  # only the highest-ranked are drawn; the tables have all
@@ -22,10 +22,15 @@ def dots(table: RankingTable) -> Figure:
     groups = sorted({table.group(row) for row in cells})
     for y, row in enumerate(cells):
         _dot(axes, y, row, style.marks_of(groups.index(table.group(row))), scale(table.score.is_share))
+        if row.scores:
+            value = scale(table.score.is_share) * row.scores.clip.mean
+            style.hover(axes, value, y, hover_words(table, row))
     axes.set_yticks(range(rows), [row.short for row in cells])
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlabel(style.score_label(table) + (f"; {cut}" if (cut := style.cut(rows, len(table.cells))) else ""))
     style.dress(axes, "x")
+    if table.score.is_share:
+        style.within_shares(axes, "x")
     _right(axes, table)
     handles = [
         (Line2D([], [], linestyle="none", markersize=6, **style.marks_of(i)), g) for i, g in enumerate(groups) if g
@@ -53,7 +58,7 @@ def _dot(axes: Axes, y: int, row: Ranked, marks: dict[str, Any], times: float) -
         mean = 100 * row.published.mean
         axes.plot(mean, y + PUBLISHED_BELOW, markersize=5, markerfacecolor="white", zorder=2, **marks)
     if row.scores is None:
-        axes.annotate(row.gap, (0.01, y), xycoords=axes.get_yaxis_transform(), va="center", color="#a33c00")
+        axes.annotate(row.gap, (0.01, y), xycoords=axes.get_yaxis_transform(), va="center", color=style.GAP)
         return
     clip, over = row.scores.clip, row.scores.to_come
     mean, std, low, high = (times * number for number in (clip.mean, clip.std, over.low, over.high))

@@ -11,7 +11,7 @@ from analysis.engine.figures import style
 from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Cell
 from analysis.engine.tables.pivot import PivotTable
-from analysis.engine.wording import scale
+from analysis.engine.wording import hover_words, scale
 from sweeps.engine.store.drawing import Axes, Figure
 
 DODGE = 2 ** (1 / 6)  # between neighbouring lines, so that no whisker hides another
@@ -55,6 +55,9 @@ def lines(table: PivotTable) -> Figure:
         steps = (i - (len(columns) - 1) / 2) * min(1, ABREAST / len(columns))
         marks = style.marks_of(i) | ({} if places.numeric else {"linestyle": "none"})  # nothing lies between two words
         _ours(axes, places.aside(steps), cells, marks | {"label": table.heading(across)}, scale(table.score.is_share))
+        for x, cell in zip(places.aside(steps), cells, strict=True):
+            if cell and cell.scores:
+                style.hover(axes, x, scale(table.score.is_share) * cell.scores.clip.mean, hover_words(table, cell))
         _published(axes, places.aside(steps + PUBLISHED_ASIDE), cells, marks)
     _dress(figure, axes, table, places)
     return figure
@@ -91,6 +94,8 @@ def _dress(figure: Figure, axes: Axes, table: PivotTable, places: Places) -> Non
     axes.set_xlabel(labels.axis(table.down))
     axes.set_ylabel(style.score_label(table))
     style.dress(axes, "y")
+    if table.score.is_share:
+        style.within_shares(axes, "y")
     groups = list(zip(*axes.get_legend_handles_labels(), strict=True))
     published = any(cell.published for cell in table.cells)
     style.legend(figure, groups, published, upright=True)

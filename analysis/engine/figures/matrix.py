@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from analysis.engine.confusion import Confusion
 from analysis.engine.figures import style
 from analysis.engine.tables import labels
-from analysis.engine.tables.ranking import Ranked, RankingTable
+from analysis.engine.tables.cells import Scores
+from analysis.engine.tables.ranking import RankingTable
 from analysis.engine.wording import mean_std, percent, unit
 from sweeps.engine.store.drawing import Axes, Figure
 
@@ -39,11 +40,30 @@ def nothing(table: RankingTable) -> str:
     return f"No {labels.title(table.over)} is complete yet."
 
 
-def confusions(rows: Sequence[Ranked], columns: int, inches: float, none: str, share: bool = True) -> Figure:
+class Shown(Protocol):
+    """A complete setting with its confusion matrix."""
+
+    @property
+    def short(self) -> str:
+        """The title above the matrix."""
+        ...
+
+    @property
+    def scores(self) -> Scores | None:
+        """The scores that it is told with."""
+        ...
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """The matrix."""
+        ...
+
+
+def confusions(rows: Sequence[Shown], columns: int, inches: float, none: str, share: bool = True) -> Figure:
     """Row-normalised confusion matrices, mean ± sample standard deviation over seeds, in percent.
 
     Args:
-        rows: complete rows, in the order of the ranking.
+        rows: complete settings, in the order of their table.
         columns: largest number of matrices side by side.
         inches: width of one matrix.
         none: the text shown when there is no row.
@@ -89,5 +109,5 @@ def _matrix(axes: Axes, matrix: Confusion, inches: float) -> None:
     for true, predicted in np.ndindex(size, size):
         share, deviation = float(mean[true, predicted]), float(std[true, predicted])
         words = percent(share) if math.isnan(deviation) else f"{percent(share)}\n± {percent(deviation)}"
-        colour = "white" if share > DARK else "black"
+        colour = style.ON_DARK if share > DARK else style.ON_LIGHT
         axes.text(predicted, true, words, ha="center", va="center", color=colour, fontsize=min(9, 9.6 * inches / size))

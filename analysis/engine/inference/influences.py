@@ -73,11 +73,13 @@ class Influence:
 def influence(score: Score, seeds: Sequence[Predictions]) -> Influence:
     """How far each group of recordings moves a score that is averaged over seeds.
 
+    A group is what recordings were sampled by, such as a vessel; where that is not known, each recording is one.
+
     Args:
         score: the score, which is computed anew without each group.
         seeds: predictions for the same clips, one per seed.
     """
-    _, where = np.unique(seeds[0].recording, return_inverse=True)
+    _, where = np.unique(seeds[0].clusters, return_inverse=True)
     of_draws = [score.over_recordings(seed.logits, seed.labels, where) for seed in seeds]
     num = int(where.max()) + 1
 

@@ -79,4 +79,4 @@ def files(table: SearchTable, question: str, again: str) -> dict[str, str | byte
             "left_out": drawn.left_out,
         },
     )
-    return report.files("search.html", table, question, again, contents)
+    return report.files("search.html", table, question, again, contents, sentences.findings(table))

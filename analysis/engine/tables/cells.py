@@ -42,6 +42,7 @@ class Scores:
     constant: Constant
     num_clips: int
     num_recordings: int
+    sampled_by: str  # the group of recordings that `to_come` is over, such as vessel
     by_group: Mapping[str, Parts] = field(default_factory=dict)  # on seen and unseen clips
 
 
@@ -98,12 +99,13 @@ class Table:
         raise NotImplementedError
 
     def is_best(self, cell: Cell) -> bool:
-        """Whether no cell prints a better mean; never true before all means are known."""
+        """Whether no cell prints a better mean; never true before all means are known, nor where all are alike."""
         if not self.complete or cell.scores is None:
             return False
         share = self.score.is_share
         printed = [rounded(c.scores.clip.mean, share) for c in self.cells if c.scores]
-        return rounded(cell.scores.clip.mean, share) == self.score.best(printed)
+        alike = len(printed) > 1 and len(set(printed)) == 1
+        return not alike and rounded(cell.scores.clip.mean, share) == self.score.best(printed)
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,7 @@ def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Score
         constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
+        sampled_by=first.cluster_unit,
         by_group=parts_of(score, seeds),
     )
 

@@ -12,9 +12,10 @@ import pandas as pd
 from analysis.engine.inference.constant import MARK
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
-from analysis.engine.wording import between, gaps, letter, mean_std, notes, signed
+from analysis.engine.wording import between, folds_away, gaps, letter, mean_std, notes, signed
 from trainable.learning.score import Score
 
+BESIDE = ("Published", "Difference", "Verdict")
 LATEX = {
     "%": r"\%",
     "_": r"\_",
@@ -25,6 +26,14 @@ LATEX = {
     "–": "--",
     "≥": r"$\geq$",
     "<": "$<$",
+    ">": "$>$",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "×": r"$\times$",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
 }
@@ -32,10 +41,11 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Text:
-    """The text of one field of a table, and its kind: best, published, gap, or plain."""
+    """The text of one field of a table, its kind (best, published, gap, or plain), and the address that it links to."""
 
     words: str
     kind: str = "plain"
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,10 @@ class Grid:
         return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
     def latex(self) -> str:
-        """The table in LaTeX, without any package."""
+        """The table in LaTeX, ruled by the package booktabs."""
         marks = {"best": r"\textbf{{{}}}", "published": r"\textit{{{}}}", "gap": r"\textit{{{}}}", "plain": "{}"}
         body = [" & ".join(marks[text.kind].format(tex(text.words)) for text in row) + r" \\" for row in self.rows]
-        lines = [r"\hline", " & ".join(map(tex, self.head)) + r" \\", r"\hline", *body, r"\hline"]
+        lines = [r"\toprule", " & ".join(map(tex, self.head)) + r" \\", r"\midrule", *body, r"\bottomrule"]
         begin, end = f"\\begin{{tabular}}{{{'l' * len(self.head)}}}", r"\end{tabular}"
         return "\n".join([r"\makebox[\textwidth][c]{%", begin, *lines, f"{end}}}\n"])  # centred, even if wider
 
@@ -66,8 +76,21 @@ class Grid:
 def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
     first, *further = titles(table.score)
-    beside = ("Published", "Difference", "Verdict") if has_published(table) else ()
+    beside = BESIDE if compares(table) else ()
     return ("n", first, "95 % here", "95 % to come", *further, *beside)
+
+
+def compares(table: Table) -> bool:
+    """Whether a difference from a published number can say anything about a cell of the table."""
+    return has_published(table) and not folds_away(table)
+
+
+def apart_grid(table: Table) -> Grid:
+    """The differences from published numbers that must not be compared; no rows where some may be."""
+    cells = [cell for cell in table.cells if cell.published and cell.complete] if folds_away(table) else []
+    first, *_ = titles(table.score)
+    rows = [[Text(table.title(cell)), ours(table, cell), *beside_published(table, cell)] for cell in cells]
+    return Grid(("Cell", first, *BESIDE), rows)
 
 
 def has_published(table: Table) -> bool:
@@ -102,7 +125,7 @@ def detail(table: Table, cell: Cell) -> list[Text]:
     num_further = len(titles(table.score)) - 1
     if cell.scores is None:
         unknown = [Text("–")] * (2 + num_further)
-        beside = [published(cell), Text("–"), Text("–")] if has_published(table) else []
+        beside = [published(cell), Text("–"), Text("–")] if compares(table) else []
         return [Text("–"), Text(cell.gap, "gap"), *unknown, *beside]
     scores, share = cell.scores, table.score.is_share
     return [
@@ -111,7 +134,7 @@ def detail(table: Table, cell: Cell) -> list[Text]:
         Text(between(scores.clip.interval, share)),
         Text(between(scores.to_come, share)),
         *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
-        *(beside_published(table, cell) if has_published(table) else []),
+        *(beside_published(table, cell) if compares(table) else []),
     ]
 
 
@@ -127,6 +150,8 @@ def beside_published(table: Table, cell: Cell) -> list[Text]:
 def markdown(table: Table, blocks: Iterable[str]) -> str:
     """A page of `blocks`, followed by the reasons against a comparison and the gaps."""
     parts = [f"# {table.name}", *blocks]
+    if (apart := apart_grid(table)).rows:
+        parts += [apart.markdown()]
     if table.reasons:
         parts += ["Not comparable with the published numbers:\n\n" + bullets(notes(table))]
     if not table.complete:

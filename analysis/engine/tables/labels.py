@@ -15,6 +15,7 @@ from analysis.engine.protocol import FIELDS
 from analysis.engine.protocol import words as plain_words
 from analysis.engine.wording import khz
 from datasets.engine.words.suggest import did_you_mean, listed
+from trainable.config import TrialConfig
 from trainable.learning.settings import all_settings, is_known
 
 
@@ -50,6 +51,52 @@ LABELS = {
     "lr": Label("Learning rate"),
     "weight_decay": Label("Weight decay"),
 }
+
+Phrase = Callable[[TrialConfig], str]
+# What a field says about a trial, in the words of a recipe; empty for the absence of something.
+PHRASES: dict[str, Phrase] = {
+    "corpus": lambda trial: f"corpus {trial.corpus}",
+    "classes": lambda trial: f"only the classes {', '.join(trial.class_list)}" if trial.classes else "",
+    "groups": lambda trial: f"label and groups by the file names {trial.groups}" if trial.groups else "",
+    "target": lambda trial: f"the class is the {trial.target}" if trial.target else "",
+    "split": lambda trial: f"split by {trial.split}" if trial.split != "published" else "the published split",
+    "clip_s": lambda trial: f"clips of {trial.clip_s:g} s",
+    "overlap": lambda trial: f"that overlap by {100 * trial.overlap:g} %" if trial.overlap else "",
+    "short": lambda trial: "" if trial.short == "refuse" else f"shorter recordings: {trial.short}",
+    "backbone": lambda trial: trial.backbone if "/" in trial.backbone else trial.backbone.upper(),
+    "weights": lambda trial: _start(trial.weights),
+    "pretrain_hz": lambda trial: f"made for {khz(trial.pretrain_hz)}",
+    "data_hz": lambda trial: f"given sound at {khz(trial.data_hz)}",
+    "width": lambda trial: f"{trial.width:g} of the published channels" if trial.width != 1 else "",
+    "head_dropout": lambda trial: f"dropout {trial.head_dropout:g} before the classifier" if trial.head_dropout else "",
+    "input_norm": lambda trial: f"input normalised: {trial.input_norm}" if trial.input_norm != "none" else "",
+    "input": lambda trial: f"input: {trial.input}" if str(trial.input) != "own" else "",
+    "scale": lambda trial: "waveform scaled to [0, 1]" if trial.scale == "minmax" else "",
+    "trained": lambda trial: f"trained: {trial.trained}",
+    "augment": lambda trial: f"augmentation: {trial.augment}",
+    "lr": lambda trial: f"Adam with a learning rate of {trial.lr:g}",
+    "weight_decay": lambda trial: f"weight decay {trial.weight_decay:g}" if trial.weight_decay else "",
+    "schedule": lambda trial: f"schedule: {trial.schedule}",
+    "batch": lambda trial: f"batches of {trial.batch}",
+    "epochs": lambda trial: f"{'at most ' * bool(trial.patience)}{trial.epochs} epochs",
+    "patience": lambda trial: f"stopped after {trial.patience} epochs without a better one" if trial.patience else "",
+    "stop_by": lambda trial: f"judged by validation {trial.stop_by}" if trial.patience else "",
+    "sampler": lambda trial: f"sampler: {trial.sampler}" if str(trial.sampler) != "shuffled" else "",
+    "objective": lambda trial: f"objective: {str(trial.objective).replace('_', ' ')}",
+    "average": lambda trial: f"average of weights: {trial.average}" if str(trial.average) != "none" else "",
+    "precision": lambda trial: f"in {trial.precision}" if trial.precision != "float32" else "",
+    "keep_by": lambda trial: (
+        f"epoch of the best validation {trial.keep_by}" if trial.keep_by != "none" else "last epoch"
+    ),
+    "score_on": lambda trial: f"scored on {trial.score_on} clips",
+    "scores": lambda trial: f"scores: {', '.join(score.title for score in trial.scores)}",
+    "keep": lambda trial: f"keeps its {trial.keep}" if trial.keep != "none" else "",
+}
+
+
+def phrase(field: str, trial: TrialConfig) -> str:
+    """The phrase of a field or a setting of a part in a recipe; empty for the absence of something."""
+    return PHRASES[field](trial) if field in PHRASES else f"{field}={_plain(trial.get(field))}"
 
 
 def label(field: str) -> Label:

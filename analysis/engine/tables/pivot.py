@@ -157,7 +157,7 @@ def markdown(table: PivotTable) -> str:
 
 
 def latex(table: PivotTable) -> str:
-    """Both tables in LaTeX, without any package."""
+    """Both tables in LaTeX, for a document with the package booktabs."""
     below = [*detail_captions(table), *seen.remarks(table), *grids.remarks(table)]
     detail = grids.latex(detail_grid(table), "Every cell, with its uncertainty.", below, small=True)
     parts = [grids.latex(its.grid, f"{its.title}.", its.captions, small=True) for its in seen.shown(table)]

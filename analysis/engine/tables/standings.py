@@ -88,7 +88,7 @@ def markdown(table: RankingTable) -> str:
 
 
 def latex(table: RankingTable) -> str:
-    """The tables of `markdown` in LaTeX, without any package."""
+    """The tables of `markdown` in LaTeX, for a document with the package booktabs."""
     below = [*detail_captions(table), *seen.remarks(table), *grids.remarks(table)]
     title = labels.title(table.over)
     parts = [

@@ -74,6 +74,18 @@ def address(store_uri: str, name: str) -> str:
     return f"{server}/#/experiments/{number}/runs?{query}" if number else ""
 
 
+def run_address(store_uri: str, experiment: str, run_id: str) -> str:
+    """The address of one run, on the store's own server or on that of `mlflow ui`.
+
+    Args:
+        store_uri: the store.
+        experiment: the number of its experiment, as `experiment_id` gives it.
+        run_id: the run.
+    """
+    server = store_uri.rstrip("/") if store_uri.startswith(("http://", "https://")) else LOCAL
+    return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+
+
 def ways(store_uri: str, name: str) -> list[str]:
     """The steps to see a sweep's trials: a command, unless a server is already running, and an address."""
     try:

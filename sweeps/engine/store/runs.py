@@ -11,15 +11,17 @@ import hashlib
 import json
 import math
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from datasets.engine.refusal import Refusal
 
@@ -44,6 +46,10 @@ QUERIES = {
     "params": "SELECT run_uuid, key, value FROM params",
     "metrics": "SELECT run_uuid, key, CASE is_nan WHEN 1 THEN 'nan' ELSE value END FROM latest_metrics",
 }
+CURVES = """
+    SELECT run_uuid, key, step, CASE is_nan WHEN 1 THEN 'nan' ELSE value END FROM metrics
+    WHERE key IN ({}) ORDER BY timestamp DESC
+"""
 ACTIVE_RUNS = """
     SELECT r.run_uuid, e.name, r.name, r.status, r.artifact_uri, r.start_time, r.end_time
     FROM runs r JOIN experiments e USING (experiment_id)
@@ -56,6 +62,7 @@ DELETED = """
 """
 
 
+Row = dict[str, float]
 LONGEST = 5_000  # characters of a tag or a param; MLflow truncates a tag after 8,000 and a param after 6,000
 LONGEST_NAME = 250  # characters of a run's name
 
@@ -128,6 +135,47 @@ def read_all(store_uri: str) -> list[Run]:
     raise StoreError(
         f"--store {store_uri}: write sqlite:////absolute/path.db, or the http(s) address of an MLflow server"
     )
+
+
+def read_curves(store_uri: str, run_ids: Collection[str], names: Sequence[str]) -> dict[str, list[Row]]:
+    """The epochs of some runs, in order: each has the number `epoch`, and those of the named metrics that it has.
+
+    Args:
+        store_uri: the store.
+        run_ids: the runs; one that has no epoch is left out.
+        names: the metrics, such as train_loss.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    curves: dict[str, dict[int, Row]] = defaultdict(dict)
+    points = _points(store_uri, run_ids, names)
+    for run_id, name, epoch, value in points:
+        if run_id in run_ids and epoch > 0:  # a trial's final scores are at step 0
+            curves[run_id].setdefault(epoch, {"epoch": epoch})[name] = value
+    return {run_id: [rows[epoch] for epoch in sorted(rows)] for run_id, rows in curves.items()}
+
+
+def _points(store_uri: str, run_ids: Collection[str], names: Sequence[str]) -> list[tuple[str, str, int, float]]:
+    """Run, metric, epoch and value of every point of the curves, the latest report first: the first report counts."""
+    if not store_uri.startswith(("http://", "https://")):
+        path = sqlite_path(store_uri)
+        if _is_new(path) or not names:
+            return []
+        listed = ", ".join(f"'{name}'" for name in names if re.fullmatch(r"\w+", name))
+        (points,) = _query(path, CURVES.format(listed))
+        return [(run_id, name, epoch, float(value)) for run_id, name, epoch, value in points]
+    uri = store_uri.rstrip("/")
+    answers = [
+        (run_id, name, _asked(uri, f"metrics/get-history?{urlencode({'run_id': run_id, 'metric_key': name})}"))
+        for run_id in run_ids
+        for name in names
+    ]
+    return [
+        (run_id, name, int(point.get("step", 0)), float(point.get("value", math.nan)))
+        for run_id, name, answer in answers
+        for point in sorted(answer.get("metrics", []), key=lambda point: -int(point["timestamp"]))
+    ]
 
 
 def deleted_records(store_uri: str) -> set[str]:
@@ -276,18 +324,24 @@ def _login() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+def _asked(uri: str, question: str, body: bytes | None = None) -> dict[str, Any]:
+    """A server's answer to one question of MLflow's REST interface."""
+    request = urllib.request.Request(  # noqa: S310 - http and https only, by those who call
+        f"{uri}/api/2.0/mlflow/{question}", data=body, headers={"Content-Type": "application/json", **_login()}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            page: dict[str, Any] = json.load(answer)
+    except (urllib.error.URLError, TimeoutError, ValueError) as error:
+        raise StoreError(f"--store {uri}: no MLflow server answers there ({error})") from None
+    return page
+
+
 def _pages(uri: str, kind: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     items, token = [], ""
     while True:
         body = json.dumps({**query, "max_results": PAGE, **({"page_token": token} if token else {})}).encode()
-        request = urllib.request.Request(  # noqa: S310 - http and https only, by `read_all`
-            f"{uri}/api/2.0/mlflow/{kind}/search", data=body, headers={"Content-Type": "application/json", **_login()}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                page = json.load(answer)
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
-            raise StoreError(f"--store {uri}: no MLflow server answers there ({error})") from None
+        page = _asked(uri, f"{kind}/search", body)
         items += page.get(kind, [])
         token = page.get("next_page_token", "")
         if not token:
