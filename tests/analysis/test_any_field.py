@@ -340,7 +340,7 @@ def test_a_table_is_of_the_trials_own_score() -> None:
         Ranking(over="augment", score="acuracy")
 
 
-@pytest.mark.parametrize("folder", ["analysis", "sweeps/engine"])
+@pytest.mark.parametrize("folder", ["analysis/engine", "analysis/inside", "sweeps/engine"])
 def test_scores_are_named_in_their_own_files_only(folder: str) -> None:
     """No module that reports scores, or lists trials by them, names one."""
     files = (Path(__file__).parents[2] / folder).rglob("*.py")
