@@ -51,6 +51,7 @@ TAGS = (
     "corpus_recordings",
     "corpus_clips",
     "corpus_notes",
+    "heard",
     "git_commit",
     "git_dirty",
     "code_sha256",

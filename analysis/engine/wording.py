@@ -6,12 +6,16 @@ A number that is not a share, such as a loss, is worded with `share=False`: unsc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analysis.engine.stats import Interval
+from trainable.weights.heard import NOT_KNOWN
 
 if TYPE_CHECKING:
     from analysis.engine.tables.cells import Cell, Table
+
+UNHEARD = "nothing"  # the starting weights of a run have heard no recording of its test
 
 
 def percent(fraction: float) -> str:
@@ -90,12 +94,25 @@ def main_captions(table: Table) -> tuple[str, ...]:
     folds = sorted({cell.num_folds for cell in table.cells if cell.num_folds})
     number_of = " or ".join(map(str, folds))
     one_run = f"{number_of} folds joined: a seed's score is over the test clips of all folds, each recording once."
-    joined = [one_run] * bool(folds)
+    joined = [*[one_run] * bool(folds), *_heard(table)]
     if table.published is None:
         return ours, *joined
     published = table.published
     counts = f"ddof {published.ddof}, n = {published.n}"
     return ours, *joined, f"Published: {published.source}, {published.metric}, as printed ({counts})."
+
+
+def _heard(table: Table) -> Iterator[str]:
+    """A caption on runs whose starting weights have heard recordings of the test."""
+    counts = {stamp: number for stamp, number in table.provenance.get("heard before", {}).items() if stamp != UNHEARD}
+    if unknown := counts.pop(NOT_KNOWN, 0):
+        yield f"{unknown} runs start from another run's weights, of which it is not known whether they heard the test."
+    if counts:
+        stamps = ", ".join(counts)
+        yield (
+            f"{sum(counts.values())} runs start from weights that were trained on recordings of this test ({stamps}), "
+            "as --allow-heard asked: their scores are not those of new recordings."
+        )
 
 
 def detail_captions(table: Table) -> tuple[str, ...]:

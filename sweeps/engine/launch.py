@@ -39,7 +39,7 @@ from sweeps.engine.small import OTHER_RECORDINGS, pretrainings
 from sweeps.engine.store import lock, reconcile, remote
 from sweeps.engine.store.optuna_study import check_storage
 from sweeps.engine.store.runs import StoreError, read_all
-from sweeps.engine.survey import committed, inputs_of, out_of_step, show
+from sweeps.engine.survey import committed, inputs_of, out_of_step, show, unheard
 from trainable.device.place import Place
 from trainable.result.record import DamagedRecord, Record
 from trainable.weights import weights
@@ -174,7 +174,7 @@ def _run(
     def situation() -> Situation:
         return _situation(plan, data, inputs, options)
 
-    before = situation()
+    before = unheard(situation(), options)
     if not brief:
         print_plan(before, options)
     budget = estimate.budget_of(before, options)

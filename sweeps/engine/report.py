@@ -46,6 +46,8 @@ def print_plan(situation: Situation, options: Options, planned: str = "") -> Non
         say("weights", trial.weights + (f", from {options.weights_dir}" if trial.weights == "published" else ""))
     for reason, number in Counter(situation.refused.values()).items():
         say("refused", f"{number} trial{'s' * (number > 1)}: {reason}")
+    for stamp, number in Counter(situation.heard.values()).items():
+        say("heard", f"{number} trial{'s' * (number > 1)} start from runs that were trained on: {stamp}")
     size = f"{clip_bytes(situation) / 1e9:.2f} GB at all rates of the plan" if data else "size unknown without a corpus"
     say("clips", f"{options.cache_dir}: {size}")
     say("store", options.store_uri)

@@ -57,6 +57,7 @@ class Situation:
     runs: Sequence[Run]
     records: Mapping[str, Record] = field(default_factory=dict)  # the records committed in this storage, by key
     refused: Mapping[str, str] = field(default_factory=dict)  # why a trial cannot start as things are, by key
+    heard: Mapping[str, str] = field(default_factory=dict)  # what of its test its starting weights have heard, by key
     predictions: Mapping[str, Prediction] = field(default_factory=dict)  # the prediction for a trial, by key
     basis: Basis = field(default_factory=Basis)  # the basis of the predictions
     sweeps: Sequence[Run] = ()  # the store's runs of sweeps
@@ -130,4 +131,5 @@ def trial_tags(situation: Situation, trial: TrialConfig, common: Mapping[str, st
         "corpus_recordings": "/".join(map(str, recordings)),
         "corpus_clips": "/".join(map(str, clips)),
         "corpus_notes": "; ".join(data.notes)[:5000],  # as much as fits in a tag
+        **({"heard": situation.heard[trial.key]} if trial.key in situation.heard else {}),
     }

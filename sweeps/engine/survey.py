@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets.engine import fetch, prepare
 from datasets.engine.prepare import Prepared
+from datasets.engine.remote import RemoteError
 from sweeps.engine import estimate, why
 from sweeps.engine.command.exits import COMPLETE, INCOMPLETE
 from sweeps.engine.command.options import Options
@@ -24,7 +27,11 @@ from sweeps.engine.store.runs import read_runs
 from trainable.result import record
 from trainable.result.record import DamagedRecord, Record
 from trainable.weights import weights
+from trainable.weights.heard import Heard, HeardBefore, heard_of_test, refusal
 from trainable.weights.weights import MissingWeights, WrongWeights
+
+if TYPE_CHECKING:
+    from trainable.config import TrialConfig
 
 
 def show(plan: Sweep | Search, options: Options) -> int:
@@ -94,7 +101,47 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
         forgotten = {r.folder for r in repairs if r.kind == "forget"}
         records = {folder: kept for folder, kept in records.items() if folder not in forgotten}
     runs, by_key = read_runs(options.store_uri), {r.key: r for r in records.values()}
-    return estimate.predicted(Situation(plan, options.variant, data, inputs, runs, by_key, refused), options)
+    now = Situation(plan, options.variant, data, inputs, runs, by_key, refused)
+    heard = heard_by(now, options)
+    against = (
+        {} if options.allow_heard else {t.key: refusal(t, heard[t.key]) for t in plan.trials if _is_heard(heard, t)}
+    )
+    stamps = {key: its.stamp for key, its in heard.items() if key not in against}
+    return estimate.predicted(dataclasses.replace(now, refused=refused | against, heard=stamps), options)
+
+
+def heard_by(situation: Situation, options: Options) -> dict[str, Heard]:
+    """What the starting weights of trials to run have heard of their tests, by key; those with nothing are left out."""
+
+    def fetched(name: str) -> None:
+        if storage := options.object_store:
+            with suppress(RemoteError):
+                storage.get(name)
+
+    known, found = {}, {}
+    for trial in (t for t in situation.to_run if t.key in situation.inputs):  # whose checkpoint is here
+        if trial.weights.startswith("run:") and (data := situation.data.get(wanted := wanted_by(trial))):
+            if (trial.weights, wanted) not in known:  # the seeds of a cell share theirs
+                known[trial.weights, wanted] = heard_of_test(trial, data, options.trials_dir, fetched)
+            found[trial.key] = known[trial.weights, wanted]
+    return {key: its for key, its in found.items() if its.stamp}
+
+
+def unheard(situation: Situation, options: Options) -> Situation:
+    """The situation with the stamps of trials whose starting weights have heard some of their tests.
+
+    Raises:
+        HeardBefore: if any have, and the flags do not allow it.
+    """
+    heard = heard_by(situation, options)
+    against = dict.fromkeys(refusal(t, heard[t.key]) for t in situation.to_run if _is_heard(heard, t))
+    if against and not options.allow_heard:
+        raise HeardBefore("\n".join(against))
+    return dataclasses.replace(situation, heard={key: its.stamp for key, its in heard.items()})
+
+
+def _is_heard(heard: Mapping[str, Heard], trial: TrialConfig) -> bool:
+    return trial.key in heard and bool(heard[trial.key].both)
 
 
 def committed(plan: Sweep, inputs: Mapping[str, Inputs], storage: Path) -> dict[Path, Record]:

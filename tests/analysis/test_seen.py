@@ -37,7 +37,7 @@ def predictions(right: str, vessel: str, known: str, unit: str = "vessel") -> Pr
 
 def test_each_part_has_its_own_score() -> None:
     """Of seven clips four are of A and B, which are in training, two of c, and one is unknown; by hand."""
-    seeds = [predictions("+++-+-+", "AABBcc?", "AB"), predictions("++++---", "AABBcc?", "AB")]
+    seeds = [predictions("+++-+-+", "AABBcc?", "AB?"), predictions("++++---", "AABBcc?", "AB?")]
     parts = parts_of(Accuracy(), seeds)["vessel"]
     assert [(part.num_clips, part.num_values) for part in parts] == [(4, 2), (2, 1), (1, 1)]
     assert [part.score.mean for part in parts if part.score] == [7 / 8, 1 / 4, 1 / 2]
@@ -179,3 +179,18 @@ def test_an_incomplete_cell_has_no_row(sweep: Sweep, complete: list[Run], groupe
     assert len(its.grid.rows) == 3
     none = assemble(Pivot(down="data_hz", across="pretrain_hz").table, sweep, runs[:1], None, "", 0.02)
     assert (seen.shown(none), seen.remarks(none)) == ([], ())
+
+
+def test_runs_that_have_heard_their_test_are_told(sweep: Sweep, complete: list[Run]) -> None:
+    """A caption and the provenance say how many, and how much; nothing is said where no run has."""
+    kind = Pivot(down="data_hz", across="pretrain_hz")
+    assert "heard" not in pivot.markdown(assemble(kind.table, sweep, complete, None, "", 0.02))
+    stamps = ["3 of 121 test recordings"] * 2 + ["unknown"]
+    marked = [dataclasses.replace(r, tags={**r.tags, "heard": s}) for r, s in zip(complete, stamps, strict=False)]
+    table = assemble(kind.table, sweep, [*marked, *complete[3:]], None, "", 0.02)
+    text = pivot.markdown(table)
+    assert (
+        "2 runs start from weights that were trained on recordings of this test (3 of 121 test recordings), as" in text
+    )
+    assert "1 runs start from another run's weights, of which it is not known whether they heard the test." in text
+    assert table.provenance["heard before"] == {"nothing": 9, "3 of 121 test recordings": 2, "unknown": 1}

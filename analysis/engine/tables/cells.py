@@ -20,7 +20,7 @@ from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.runs.folds import gap_words, split_words
 from analysis.engine.stats import Difference, Interval, SeedSummary
-from analysis.engine.wording import khz, rounded
+from analysis.engine.wording import UNHEARD, khz, rounded
 from sweeps.engine.plan import stated
 from trainable.config import TrialConfig
 from trainable.learning.score import Score
@@ -246,6 +246,7 @@ def provenance(rows: pd.DataFrame, weights: Iterable[str]) -> dict[str, dict[str
         "recordings": _counts(done["corpus_recordings"]),
         "clips": _counts(done["corpus_clips"]),
         "corpus notes": _counts(done["corpus_notes"]),
+        "heard before": _counts(done["heard"].replace("", UNHEARD)) if done["heard"].ne("").any() else {},
         "git commit": _counts(commits),
         "code": _counts(done["code_sha256"]),
         "versions": _counts(done["versions"]),

@@ -224,6 +224,11 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="whether a file without any sound is bad, or meant (a class of silence)",
     )
     group.add_argument(
+        "--allow-heard",
+        action="store_true",
+        help="start from weights=run:KEY though that run was trained on recordings of this test; reports say so",
+    )
+    group.add_argument(
         "--cache-dir",
         type=folder,
         metavar="DIR",

@@ -55,6 +55,7 @@ class Options:
     split_file: Path | None = None
     bad_files: OnBad = "refuse"
     silence: Silence = "refuse"
+    allow_heard: bool = False  # weights of runs that were trained on recordings of the test
     # What a run needs on this machine.
     max_concurrent: int | None = None
     cpus_per_trial: int = 1
