@@ -26,6 +26,8 @@ from datasets.engine.refusal import Refusal
 from datasets.engine.scan import Scan, examined, of_recording
 from datasets.engine.splits import ROLES, Split
 from datasets.engine.splitting import folds
+from datasets.engine.splitting.groups import seen_notes
+from datasets.engine.splitting.spellings import near_notes
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 from datasets.engine.words.names import as_list, names_in
@@ -140,8 +142,11 @@ def _summary(it: Found) -> Iterator[tuple[str, str]]:
     lengths = sorted(f.duration_s for f in it.facts.values())
     yield it.corpus.name, str(it.corpus.root)
     yield "files", f"{len(it.corpus.recordings):,} of {len(it.corpus.classes)} classes; {len(lengths):,} can be read"
-    if num_excerpts := sum(bool(r.file) for r in it.corpus.recordings):
-        yield "excerpts", f"{num_excerpts:,} of {len({r.path for r in it.corpus.recordings if r.file}):,} files"
+    excerpts = [r for r in it.corpus.recordings if r.file]
+    if cut_files := {r.path for r in excerpts if r.end_s is not None}:
+        yield "excerpts", f"{len(excerpts):,} of {len(cut_files):,} files"
+    elif excerpts:
+        yield "pieces", f"{len(excerpts):,} of {len({r.file for r in excerpts}):,} recordings, cut beforehand"
     if not lengths:
         return
     yield (
@@ -222,7 +227,7 @@ def _folds(it: Found) -> Iterator[tuple[str, str]]:
         except CorpusError as error:
             yield f"  not {name}", str(error).replace(f"split={name}: ", "")
     for unit in ("recording", *it.whole.group_names[:MOST]):
-        most = len({r.groups.get(unit, r.id) for r in it.whole.recordings})
+        most = len({r.groups.get(unit, r.unit) for r in it.whole.recordings})
         if (total := min(5, most)) < folds.LEAST:
             continue
         name = f"{unit}:K/{total}"
@@ -247,10 +252,11 @@ def _split(it: Found, name: str) -> Split:
 
 
 def _sizes(split: Split, it: Found) -> str:
-    """The size of each role, in words, and the notes of the split."""
+    """The size of each role, the notes of the split, and how much of the test is of groups that are trained on."""
     counts = split.counts(it.num_clips)
     sizes = [f"{role} {files:,} files, {clips:,} clips" for role, (files, clips) in counts.items()]
-    return "; ".join([*sizes, *(note.removeprefix(f"split={split.name}: ") for note in split.notes)])
+    notes = [note.removeprefix(f"split={split.name}: ") for note in split.notes]
+    return "; ".join([*sizes, *notes, *seen_notes(it.whole, split.roles, it.num_clips)])
 
 
 def _odd(it: Found) -> Iterator[str]:
@@ -263,6 +269,7 @@ def _odd(it: Found) -> Iterator[str]:
         ways = "choose a shorter clip_s, or --short pad"
         yield f"{_some(it.short)} shorter than a clip of {it.clip:g} s, and so bad; {ways}"
     yield from mostly_filled(Scan(it.good, dict(it.facts)), it.cut)
+    yield from near_notes(it.good)
     if silent := [r for r in it.good.recordings if it.facts[r.id].silence]:
         yield f"{_some(silent)} silent, which --silence allow lets in"
     counts = Counter(r.label for r in it.corpus.recordings)

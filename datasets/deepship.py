@@ -3,6 +3,9 @@
 Two layouts exist, and both are read: `<Class>/<YYYYMMDD[letter]-id>/<file>.wav`, where the letter orders a day's
 passages and the file is named after its time or its id, and the flat `<Class>/<id>.wav` of the public sample. The
 metafile of a class has no header; its rows are `id,AIS code,ship,YYYYMMDD,HHMMSS,duration_s,start-end range_m,`.
+
+A recording may have been cut beforehand: files whose names are those of a recording with a counter, such as
+`093012_Tug-Segment_3.wav` or `12_3.wav`, or several in the folder of one passage, are its pieces, and share a role.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
+from datasets.engine.corpus import UNKNOWN, Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
 from datasets.engine.decoding.audio import duration_s
 from datasets.engine.files import NUMBER, SEPARATORS, BadText, cells, read_lines, separator
 from datasets.engine.splits import ROLES, Split
@@ -25,10 +28,15 @@ CLASSES = {
     "tanker": "Tanker",
     "tug": "Tug",
 }
-CLASS_NAMES, GROUPS = tuple(sorted(set(CLASSES.values()))), ("day", "vessel")
+CLASS_NAMES, GROUPS, SAMPLED_BY = tuple(sorted(set(CLASSES.values()))), ("day", "vessel"), "vessel"
 SPLIT_FILE = "split_indices.txt"
 ROW = (NUMBER, r"[0-9]*", r".+", r"[0-9]{8}", r"[0-9]{6}", NUMBER)
 FOLDER = re.compile(r"(?P<day>\d{8})(?P<letter>[a-z]?)-(?P<id>\d+)")
+
+PIECES = (  # the name of a recording, its id or time or any, and the counter of a piece
+    re.compile(r"(\d{1,6})[-_ ][-_ a-z]*\d{1,5}", re.IGNORECASE),
+    re.compile(r"(.+?)(?:_[a-z]+)?[-_ ](?:segment|seg|piece|part|chunk|clip|slice)[-_ ]?\d+", re.IGNORECASE),
+)
 
 SPLIT_COLUMNS = ["split", "class", "recording_dir", "wav_stem", "n_segments_5s"]
 
@@ -50,13 +58,21 @@ class Passage:
 
 @dataclass(frozen=True)
 class _Place:
-    """A recording as its path describes it; None where the path says nothing."""
+    """A file as its path describes it; None where the path says nothing."""
 
     path: Path
     label: str
     day: str | None
     letter: str
     id: int | None
+    stem: str  # of the whole recording
+    name: str  # the recording id
+    whole: str = ""  # of a piece, the id of its whole recording
+
+    @property
+    def unit(self) -> str:
+        """The id of the whole recording."""
+        return self.whole or self.name
 
 
 def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
@@ -74,7 +90,7 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
     recordings, notes, problems = [], [], []
     for label in labels:
         label_folders = [folder for folder, folder_label in folders.items() if folder_label == label]
-        places = [_place(path, folder, label) for folder in label_folders for path in audio_files(folder)]
+        places = [place for folder in label_folders for place in _places(folder, label)]
         passages, bad = _read_metafiles(label_folders)
         problems += bad
         if places and not passages:
@@ -82,10 +98,13 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
         joined = _join(places, passages)
         joins = Counter(name for name, _ in joined.values())
         notes.append(
-            f"{label}: {len(places)} recordings; vessel by "
+            f"{label}: {len(joined)} recordings; vessel by "
             + (", ".join(f"{n} {j}" for j, n in joins.items()) or "none")
         )
-        recordings += [_recording(p, root, *joined[p.path]) for p in places]
+        if pieces := [place.unit for place in places if place.whole]:
+            num = len(set(pieces))
+            notes.append(f"{label}: {len(pieces)} files are pieces of {num} recordings, which share a role each")
+        recordings += [_recording(p, joined[p.unit][1]) for p in places]
     ignored = sorted(p.name for p in root.iterdir() if p.is_dir() and p not in folders and not p.name.startswith("."))
     if ignored:
         notes.append(f"ignored folders that are not classes: {', '.join(ignored)}")
@@ -94,24 +113,34 @@ def find(root: Path, classes: Sequence[str] = ()) -> Corpus:
     )
 
 
-def _place(path: Path, folder: Path, label: str) -> _Place:
-    parent = FOLDER.fullmatch(path.parent.name) if path.parent != folder else None
-    if parent:
-        return _Place(path, label, parent["day"], parent["letter"], int(parent["id"]))
-    return _Place(path, label, None, "", int(path.stem) if path.parent == folder and path.stem.isdecimal() else None)
+def _places(folder: Path, label: str) -> list[_Place]:
+    """The files of a class folder."""
+    paths = audio_files(folder)
+    num_beside = Counter(path.parent for path in paths)
+    return [_place(path, folder, label, num_beside[path.parent]) for path in paths]
 
 
-def _recording(place: _Place, root: Path, join: str, passage: Passage | None) -> Recording:
-    below = place.path.relative_to(root).with_suffix("").parts[1:]
-    name = recording_id(place.label, *below)
-    day = place.day or (passage.day if passage else f"unknown: {name}")
-    return Recording(
-        name, place.path, place.label, {"vessel": passage.vessel if passage else f"unknown: {name}", "day": day}
-    )
+def _place(path: Path, folder: Path, label: str, num_beside: int) -> _Place:
+    *above, stem = path.relative_to(folder).with_suffix("").parts
+    name = recording_id(label, *above, stem)
+    piece = next((match for pattern in PIECES if (match := pattern.fullmatch(stem))), None)
+    stem = piece[1] if piece else stem
+    if above and (passage := FOLDER.fullmatch(path.parent.name)):
+        whole = recording_id(label, *above) if piece or num_beside > 1 else ""  # the folder is of one passage
+        return _Place(path, label, passage["day"], passage["letter"], int(passage["id"]), stem, name, whole)
+    number = int(stem) if not above and stem.isdecimal() else None
+    return _Place(path, label, None, "", number, stem, name, recording_id(label, *above, stem) if piece else "")
 
 
-def _join(places: list[_Place], passages: list[Passage]) -> dict[Path, tuple[str, Passage | None]]:
-    """For every recording, the way its vessel was found and the passage that names it.
+def _recording(place: _Place, passage: Passage | None) -> Recording:
+    unknown = UNKNOWN + place.unit
+    vessel, day = (passage.vessel, passage.day) if passage else (unknown, unknown)
+    groups = {"vessel": vessel, "day": place.day or day}
+    return Recording(place.name, place.path, place.label, groups, place.whole)
+
+
+def _join(places: list[_Place], passages: list[Passage]) -> dict[str, tuple[str, Passage | None]]:
+    """For every whole recording, by id, the way its vessel was found and the passage that names it.
 
     The ids of metafiles and folders disagree (two numberings are concatenated for Tanker), so time comes first. The
     joins are tried in this order: day and time; day and id; the only vessel of that day; the letters of that day in
@@ -121,10 +150,10 @@ def _join(places: list[_Place], passages: list[Passage]) -> dict[Path, tuple[str
     of_day = defaultdict(list)
     for passage in passages:
         of_day[passage.day].append(passage)
-    siblings = defaultdict(list)
-    for place in places:
+    siblings, wholes = defaultdict(list), {place.unit: place for place in places}
+    for place in wholes.values():
         siblings[place.day].append(place)
-    return {place.path: _passage(place, passages, of_day, siblings) for place in places}
+    return {name: _passage(place, passages, of_day, siblings) for name, place in wholes.items()}
 
 
 def _passage(
@@ -133,12 +162,12 @@ def _passage(
     if place.day is None:
         rows = [p for p in passages if p.id == place.id]
         if len(rows) > 1:
-            length = duration_s(place.path)
+            length = None if place.whole else duration_s(place.path)
             rows = [p for p in rows if length is not None and abs(p.duration_s - length) < 1]
         return ("id", rows[0]) if len(rows) == 1 else ("nothing", None)
     today = sorted(of_day.get(place.day, []), key=lambda p: p.time)
     for join, rows in (
-        ("day and time", [p for p in today if p.time == place.path.stem]),
+        ("day and time", [p for p in today if p.time == place.stem]),
         ("day and id", [p for p in today if p.id == place.id]),
     ):
         if len(rows) == 1:
@@ -190,16 +219,23 @@ def published_split(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float,
     of_flat = {(row.label, row.stem): row for row in rows if row.folder.endswith(f"-{row.stem}")}
     row_of = {}
     for recording in corpus.recordings:
-        label, name, *rest = recording.id.split("/")
-        row_of[recording.id] = (of_folder if rest else of_flat).get((label, name))
+        (label, name, *_), (*_, stem) = recording.id.split("/"), recording.unit.split("/")
+        in_folder = recording.id.count("/") > 1
+        row_of[recording.id] = of_folder.get((label, name)) if in_folder else of_flat.get((label, stem))
     if missing := [i for i, row in row_of.items() if row is None]:
         raise CorpusError(f"{file}: no role for {', '.join(missing[:20])}; it names {len(rows)} recordings")
     split = Split("published", {i: row.role for i, row in row_of.items() if row})
+    of_unit, own_clips = {r.unit: row for r in corpus.recordings if (row := row_of[r.id])}, Counter[str]()
+    for recording in corpus.recordings:
+        own_clips[recording.unit] += num_clips[recording.id]
     absent = len(rows) - len({row for row in row_of.values() if row})
     differing = (
-        [i for i, row in row_of.items() if row and row.num_clips != num_clips[i]] if clip_s == PUBLISHED_CLIP_S else []
+        [unit for unit, row in of_unit.items() if row.num_clips != own_clips[unit]]
+        if clip_s == PUBLISHED_CLIP_S
+        else []
     )
-    if not absent and clip_s == PUBLISHED_CLIP_S and (counts := split.counts(num_clips)) != PUBLISHED_COUNTS:
+    whole = Split("published", {unit: row.role for unit, row in of_unit.items()})
+    if not absent and clip_s == PUBLISHED_CLIP_S and (counts := whole.counts(own_clips)) != PUBLISHED_COUNTS:
         raise CorpusError(
             f"split=published: {counts} (recordings, clips); the paper has {PUBLISHED_COUNTS}; "
             f"clips that differ from the authors': {', '.join(differing[:20]) or 'none'}"

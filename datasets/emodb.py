@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
 
-GROUPS = ("speaker", "sentence")
+GROUPS, SAMPLED_BY = ("speaker", "sentence"), "speaker"
 EMOTIONS = {
     "W": "anger",
     "L": "boredom",

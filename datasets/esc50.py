@@ -14,7 +14,7 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, chos
 from datasets.engine.files import BadText, read_lines, rows_of
 from datasets.engine.splits import Split
 
-GROUPS, FOLDS = ("fold", "source"), 5
+GROUPS, SAMPLED_BY, FOLDS = ("fold", "source"), "source", 5
 COLUMNS = {"filename": ".+", "fold": "[1-9][0-9]?", "category": ".+", "src_file": ".+"}
 LAYOUT = "--data-root must hold meta/esc50.csv and audio/"
 FOLD_ROLES = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "test"}

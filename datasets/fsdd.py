@@ -13,7 +13,7 @@ from pathlib import Path
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
 from datasets.engine.splits import Split
 
-CLASS_NAMES, GROUPS = tuple("0123456789"), ("speaker",)
+CLASS_NAMES, GROUPS, SAMPLED_BY = tuple("0123456789"), ("speaker",), "speaker"
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<index>\d{1,9})", re.ASCII)
 TEST_BELOW, VALIDATION_BELOW = 5, 10  # the index
 

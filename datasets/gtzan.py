@@ -19,7 +19,7 @@ from datasets.engine.files import BadText, read_lines
 from datasets.engine.splits import Split
 
 CLASS_NAMES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-GROUPS, SPLIT_FILE = ("song",), "train_filtered.txt"
+GROUPS, SAMPLED_BY, SPLIT_FILE = ("song",), "song", "train_filtered.txt"  # nothing tells the artist
 NAME = re.compile(rf"(?P<genre>{'|'.join(CLASS_NAMES)})\.\d{{5}}", re.ASCII)
 FOLDERS = ("genres", "genres_original")
 

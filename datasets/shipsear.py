@@ -16,7 +16,7 @@ from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audio_files, chosen, recording_id
 
-CLASS_NAMES, GROUPS = ("A", "B", "C", "D", "E"), ("ship", "type")
+CLASS_NAMES, GROUPS, SAMPLED_BY = ("A", "B", "C", "D", "E"), ("ship", "type"), "ship"
 NAME = re.compile(r"(?P<number>\d{1,3})__.+", re.ASCII)
 TYPES = {  # the class and the numbers of each type
     "dredger": ("A", (80, 93, 94, 95, 96)),

@@ -15,7 +15,7 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, audi
 from datasets.engine.files import BadText, read_lines
 from datasets.engine.splits import Split
 
-GROUPS = ("speaker",)
+GROUPS, SAMPLED_BY = ("speaker",), "speaker"
 NAME = re.compile(r"(?P<speaker>[0-9a-z]+)_nohash_(?P<number>\d+)", re.ASCII)
 NOISE = "_background_noise_"
 LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}

@@ -19,7 +19,7 @@ CLASS_NAMES = (
     "air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling", "engine_idling", "gun_shot",
     "jackhammer", "siren", "street_music",
 )  # fmt: skip
-GROUPS, FOLDS = ("fold", "source"), 10
+GROUPS, SAMPLED_BY, FOLDS = ("fold", "source"), "source", 10
 LAYOUT = "--data-root must hold metadata/UrbanSound8K.csv and audio/fold1 to audio/fold10"
 COLUMNS = {"slice_file_name": ".+", "fsID": ".+", "fold": "[1-9]|10", "class": "|".join(CLASS_NAMES)}
 

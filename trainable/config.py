@@ -53,7 +53,10 @@ LIMITS: dict[str, tuple[float, float]] = {  # the smallest and largest values wi
 NAMES = {  # patterns for the names of a module, a network and a split, with their description
     "corpus": (r"(?a)[A-Za-z]\w{0,63}", "the name of a file of datasets/, such as deepship"),
     "backbone": (r"(?a)[A-Za-z]\w{0,63}(/[\w.-]{1,120})?", "a network's name, such as cnn14 or timm/resnet50.a1_in1k"),
-    "split": (r"\w[\w. -]{0,63}(:[0-9/]{0,9})?", "recording, published, a group such as vessel, or a fold, vessel:1/5"),
+    "split": (
+        r"\w[\w. +-]{0,63}(:[0-9/]{0,9})?",
+        "recording, published, a group such as vessel, or a fold, vessel:1/5",
+    ),
     "target": (r"(\w[\w. -]{0,63})?", "a group of the corpus, such as speaker, or nothing for its own label"),
 }
 

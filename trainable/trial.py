@@ -18,6 +18,7 @@ import torch
 from datasets.engine import manifest, splits
 from datasets.engine.clips import Cut, open_clips
 from datasets.engine.corpus import CorpusError
+from datasets.engine.splitting import groups
 from trainable import examples
 from trainable.config import CLIPS, TrialConfig
 from trainable.device import faults
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from datasets.engine.clips import Clips
+    from datasets.engine.corpus import Corpus
     from datasets.engine.splits import Split
     from trainable.examples import Examples
     from trainable.network.backbone import Backbone
@@ -47,8 +49,8 @@ def run(config: TrialConfig, place: Place, report: Callable[[Row], None]) -> Row
     A trial of a search (`score_on="validation"`) never loads test clips, and commits only its numbers.
 
     Writes to `place.folder`: `record.json`, which commits the trial; `best.pt`, the kept weights in the published
-    layout; and `predictions.npz`, the test logits with their clips and recordings. A trial that another attempt has
-    already committed stays unchanged.
+    layout; and `predictions.npz`, the test logits with their clips, recordings and
+    groups. A trial that another attempt has already committed stays unchanged.
 
     Args:
         report: called once for every epoch.
@@ -83,11 +85,21 @@ def clips_of(config: TrialConfig, place: Place) -> Clips:
     Raises:
         CorpusError: if they cannot be built, or the place has no scan, without which clips have no labels.
     """
-    if place.scan is None:
-        raise CorpusError(f"{place.clips}: has no labels of its own; give the trial's place a scan")
+    corpus = corpus_of(place)
     cut = Cut(**dict(config.only(CLIPS)))  # type: ignore[arg-type]
     folder = manifest.clips_at_hand(place.clips, place.scan, cut, config.data_hz, each_beats)
-    return open_clips(folder, manifest.read(place.scan).corpus)
+    return open_clips(folder, corpus)
+
+
+def corpus_of(place: Place) -> Corpus:
+    """The recordings of a trial with their labels and groups, from its scan.
+
+    Raises:
+        CorpusError: if the place has none, or it is damaged.
+    """
+    if place.scan is None:
+        raise CorpusError(f"{place.clips}: has no labels of its own; give the trial's place a scan")
+    return manifest.read(place.scan).corpus
 
 
 def score(
@@ -107,7 +119,8 @@ def score(
     scores["num_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = ("train", "validation") if config.keep == "embeddings" else ()
     roles = {"test": test} | {r: examples_of(config, place, clips, split, r, device) for r in others}
-    attempt = write_results(config, place, network, roles, logits, clips.classes)
+    its_groups = groups.of_clips(corpus_of(place), split.roles, test.recording, config.split)
+    attempt = write_results(config, place, network, roles, logits, clips.classes, its_groups)
     fit = examples_of(config, place, clips, split, "train", device)
     return commit(config, place, attempt, scores, history, {"majority_class": majority_class(fit, clips.classes)})
 
@@ -182,12 +195,14 @@ def write_results(
     roles: Mapping[str, Examples],
     logits: Float[np.ndarray, "clips classes"],
     classes: Sequence[str],
+    its_groups: Mapping[str, np.ndarray],
 ) -> Path:
     """Writes weights, predictions and, if the trial keeps them, embeddings into a new folder for this attempt.
 
     Args:
         roles: the clips of each role: test for the predictions, and all three if the trial keeps embeddings.
         logits: the predictions of the test clips.
+        its_groups: the groups of the test clips, as `datasets.engine.splitting.groups` has them.
     """
     attempt, test = new_attempt(place), roles["test"]
     try:
@@ -202,6 +217,7 @@ def write_results(
             recording=test.recording,
             clip=test.number,
             classes=np.array(classes),
+            **its_groups,
         )
     except BaseException:
         shutil.rmtree(attempt, ignore_errors=True)  # it may be what filled the disk

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from analysis.engine.claims.claim import Claim
+from analysis.engine.claims.verdicts import judge
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.page import errors
 from analysis.engine.page.each_run import of_cells
@@ -54,7 +56,12 @@ class Kind(Protocol[AnyTable]):
 
 
 def main(
-    sweep: Sweep, question: str, kind: Kind[AnyTable], published: str = "", argv: Sequence[str] | None = None
+    sweep: Sweep,
+    question: str,
+    kind: Kind[AnyTable],
+    published: str = "",
+    argv: Sequence[str] | None = None,
+    claims: Sequence[Claim] = (),
 ) -> int:
     """Writes the report of a sweep from the runs in the store.
 
@@ -64,6 +71,7 @@ def main(
         kind: what its numbers are shown as, such as one of `analysis.engine.kinds`.
         published: name of a file of `analysis/published/`; empty if there is nothing to compare with.
         argv: the command line; None for that of the process.
+        claims: the paper's statements, to be judged.
 
     Returns:
         Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
@@ -81,6 +89,7 @@ def main(
         table = kind.table(made_of)
         finished = finished_runs(sweep, runs, args.data)
         extras = beside(table, made_of, sweep, finished, options, again, args.audio)
+        extras = dataclasses.replace(extras, claims=judge(about(claims, sweep.trials), table, made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
@@ -123,6 +132,12 @@ def beside(
     commands = {"Runs made by": run, "Page made by": again}
     extras = gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
     return heard(extras, table, made_of, options) if audio else extras
+
+
+def about(claims: Sequence[Claim], trials: Sequence[TrialConfig]) -> list[Claim]:
+    """The claims of which both sides are planned: a changed or shortened study may lack one."""
+    sides = [(claim, [claim.sides(trial.get) for trial in trials]) for claim in claims]
+    return [claim for claim, its in sides if all(any(side) for side in zip(*its, strict=True))]
 
 
 def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> Extras:

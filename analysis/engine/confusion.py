@@ -41,7 +41,7 @@ class Confusion:
     @property
     def recall(self) -> tuple[SeedSummary, ...]:
         """The recall of each class: the diagonal."""
-        return tuple(stats.seed_summary(self.shares[:, i, i].tolist()) for i in range(len(self.classes)))
+        return tuple(stats.seed_summary(self.shares[:, i, i].tolist(), share=True) for i in range(len(self.classes)))
 
 
 def confusion(seeds: Sequence[Predictions]) -> Confusion:
@@ -58,5 +58,9 @@ def confusion(seeds: Sequence[Predictions]) -> Confusion:
 def macro_f1(seeds: Sequence[Predictions]) -> SeedSummary:
     """The mean F1 score of the classes that have test clips, over seeds."""
     return stats.seed_summary(
-        [float(f1_score(s.labels, s.logits.argmax(axis=1), labels=np.unique(s.labels), average="macro")) for s in seeds]
+        [
+            float(f1_score(s.labels, s.logits.argmax(axis=1), labels=np.unique(s.labels), average="macro"))
+            for s in seeds
+        ],
+        share=True,
     )

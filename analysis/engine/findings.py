@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.engine import stats
-from analysis.engine.inference import resampling
+from analysis.engine.inference import estimates, influences
+from analysis.engine.inference.influences import Influence
 from analysis.engine.tables import labels
 from analysis.engine.tables.cells import Material, same_clips
 from analysis.engine.tables.pivot import PivotTable, ordered
@@ -81,7 +81,7 @@ def _best_rows(table: PivotTable) -> str:
 
 
 def of_ranking(table: RankingTable) -> tuple[str, ...]:
-    """The best value, and how many pairs of values the seeds tell apart."""
+    """The best value, and how many pairs of values are told apart on recordings to come."""
     if not table.complete or len(table.ranked) < 2:
         return ()
     best = table.ranked[0]
@@ -91,11 +91,9 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
     score = f"{printed}{unit(share)}"
     apart = sum(pair.told_apart for pair in table.pairs)
     if len(table.pairs) > 1:
-        test = (
-            f"a t-test over seeds, corrected for their number (Holm), tells {apart} of {len(table.pairs)} pairs apart"
-        )
+        test = f"{apart} of {len(table.pairs)} pairs are told apart on recordings to come (corrected for their number)"
     else:
-        test = f"a t-test over seeds {'tells' if apart else 'does not tell'} the pair apart"
+        test = f"the pair is {'' if apart else 'not '}told apart on recordings to come"
     tied = [table.title(row) for row in table.ranked if row.scores and number(row.scores.clip.mean, share) == printed]
     first = (
         f"{table.title(best)} comes first" if len(tied) == 1 else f"{len(tied)} share the first place ({listed(tied)})"
@@ -106,15 +104,15 @@ def of_ranking(table: RankingTable) -> tuple[str, ...]:
 def _contrast(table: PivotTable, made_of: Material, axis: str, ends: tuple[Any, Any]) -> str:
     """The sentence on one axis; empty where the trials of its ends do not pair up."""
     first, last = (_by_seed(table, made_of, axis, end) for end in ends)
-    if first is None or last is None or first[0].shape != last[0].shape or len(first[1]) != len(last[1]):
+    if first is None or last is None or first[0].shape != last[0].shape:
         return ""
     share, difference = table.score.is_share, last[0] - first[0]
-    interval95 = stats.two_way(difference, last[1] - first[1])
+    interval95 = estimates.estimate(difference, last[1] - first[1]).interval()
     low, high = interval95.low, interval95.high
-    if math.isnan(low):
+    if math.isnan(low) or len(difference) < 2:
         interval, verdict = "the interval is unknown", ""
     else:
-        interval = f"95 % interval over seeds and recordings {signed(low, share)} to {signed(high, share)}"
+        interval = f"95 % interval on recordings to come {signed(low, share)} to {signed(high, share)}"
         verdict = "; this may be chance" if low <= 0 <= high else ""
     others = [other for other in table.axes if other != axis and len({cell.value(other) for cell in table.cells}) > 1]
     names = [table.named(axis, value) for value in ends]
@@ -134,8 +132,8 @@ def _counted(table: PivotTable, axis: str) -> str:
 
 def _by_seed(
     table: PivotTable, made_of: Material, axis: str, value: Any
-) -> tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " recordings"]] | None:
-    """The score averaged over the cells with one value, by seed; and how far each recording moves it.
+) -> tuple[Float[np.ndarray, " seeds"], Influence] | None:
+    """The score averaged over the cells with one value, by seed; and how far each group of recordings moves it.
 
     None if the cells were scored on different clips, or do not have the same number of seeds.
     """
@@ -149,5 +147,5 @@ def _by_seed(
         seeds.append([score.of(trial.logits, trial.labels, trial.recording) for trial in trials])
     if len({len(cells) for cells in seeds}) != 1:
         return None
-    of_cells = [cell.scores.resampled for cell in table.cells if cell.value(axis) == value and cell.scores]
-    return np.mean(np.array(seeds), axis=1), resampling.mean(of_cells).influence
+    of_cells = [cell.scores.influence for cell in table.cells if cell.value(axis) == value and cell.scores]
+    return np.mean(np.array(seeds), axis=1), influences.mean(of_cells)

@@ -19,7 +19,7 @@ from analysis.engine.figures import dots, lines, matrix, style
 from analysis.engine.page import classwise
 from analysis.engine.page.extras import Extras
 from analysis.engine.report import NO_EXTRAS, Contents
-from analysis.engine.tables import classes, labels, pairs, pivot, ranking, standings
+from analysis.engine.tables import classes, labels, pairs, pivot, ranking, seen, standings
 from analysis.engine.tables.cells import Material
 from analysis.engine.tables.columns import Column
 from analysis.engine.tables.networks import NETWORK
@@ -79,12 +79,14 @@ class Pivot:
         contents = Contents(
             markdown=pivot.markdown(table),
             latex=pivot.latex(table),
-            frames={"table": pivot.csv_frame(table), **confused},
+            frames={"table": pivot.csv_frame(table), **confused, **seen.frames(table)},
             figures={"figure": lines.lines(table), **confusion},
             page={
                 "main": pivot.main_grid(table),
                 "detail": pivot.detail_grid(table),
                 "pivot_captions": pivot.captions(table),
+                "seen": seen.shown(table),
+                "seen_remarks": seen.remarks(table),
                 "axes": [labels.title(field) for field in table.axes],
                 "axis": labels.axis(table.down).lower(),
                 "classes": classwise.class_grid(extras.classwise),
@@ -154,6 +156,7 @@ class Ranking:
                 "table": standings.csv_frame(table),
                 "pairs": pairs.pairs_frame(table),
                 "confusion": classes.confusion_frame(table),
+                **seen.frames(table),
             },
             figures={"figure": dots.dots(table), "confusion": matrix.best_confusions(table)},
             page=_page(table) | {"gradcam": gradcam(out)},
@@ -172,6 +175,8 @@ def _page(table: RankingTable) -> dict[str, object]:
         "pairs": pairs.pair_grid(table),
         "origins": standings.origin_grid(table),
         "ranking_captions": standings.captions(table),
+        "seen": seen.shown(table),
+        "seen_remarks": seen.remarks(table),
         "class_captions": [classes.CLASS_CAPTION],
         "confusion_captions": [classes.CONFUSION_CAPTION],
         "pair_captions": pairs.pair_captions(table),

@@ -7,8 +7,8 @@ import struct
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.engine.mixed import HASHES, mixed
+from datasets.engine.splitting.groups import FILE, OF_GROUP, SAMPLED_BY, SEEN, is_unknown
 from sweeps.engine.plan import Sweep, differing
 from sweeps.engine.store.runs import Run, fitted
 from sweeps.engine.store.store import artifact_path
@@ -24,9 +25,10 @@ from trainable.learning.part import NONE, Value, several
 from trainable.learning.settings import by_default
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
+    from jaxtyping import Bool, Float, Int, Shaped
 
 FINISHED = "FINISHED"
+PREDICTED = ("logits", "labels", "recording", "clip", "classes")  # the arrays that every run has stored
 LONGEST_SETTING = 200  # characters that are said of one
 # All that a file cut anywhere, or with bits flipped, makes numpy and zipfile raise.
 UNREADABLE = (
@@ -63,13 +65,36 @@ TAGS = (
 
 @dataclass(frozen=True)
 class Predictions:
-    """A trial's predictions for every test clip."""
+    """A trial's predictions for every test clip, and the groups of the clips, which runs of earlier versions lack."""
 
     logits: Float[np.ndarray, "clips classes"]
     labels: Int[np.ndarray, " clips"]
     recording: Shaped[np.ndarray, " clips"]
     clip: Int[np.ndarray, " clips"]  # its index in the recording
     classes: tuple[str, ...]
+    groups: Mapping[str, Shaped[np.ndarray, " clips"]] = field(default_factory=dict)  # values, such as vessels
+    seen: Mapping[str, Bool[np.ndarray, " clips"]] = field(default_factory=dict)  # whether training has the value
+    sampled_by: str = ""  # the coarsest group that recordings were sampled by
+    file: Shaped[np.ndarray, " clips"] | None = None  # where recordings are excerpts, the whole file
+
+    @property
+    def cluster_unit(self) -> str:
+        """The unit of `clusters`: the group that recordings were sampled by, or "recording" where none is known."""
+        values = self.groups.get(self.sampled_by, ())
+        return self.sampled_by if not all(map(is_unknown, values)) else "recording"
+
+    @property
+    def clusters(self) -> Shaped[np.ndarray, " clips"]:
+        """The unit of inference for each clip: the value of the coarsest known group, else the file or recording.
+
+        A clip whose value is not known has its file or recording, so that it shares a cluster with no other.
+        """
+        whole = self.recording if self.file is None else self.file
+        values = self.groups.get(self.sampled_by)
+        if values is None:
+            return whole
+        unknown = np.array([is_unknown(value) for value in values])
+        return np.where(unknown, np.char.add("recording ", whole), values)
 
 
 def table_rows(sweep: Sweep, runs: Iterable[Run], data: str = "", accept: Collection[str] = ()) -> pd.DataFrame:
@@ -173,12 +198,21 @@ def _load(path: Path) -> Predictions:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         logits, labels, recording, clip = (archive[name] for name in ("logits", "labels", "recording", "clip"))
         names = tuple(map(str, archive["classes"]))
+        about = {name: archive[name] for name in archive.files if name not in PREDICTED}
     clips, classes = logits.shape
     if not clips or {len(labels), len(recording), len(clip)} != {clips} or classes != len(names):
         raise ValueError("its arrays do not fit together")
     if not np.isfinite(logits).all():
         raise ValueError("it has logits that are not finite")
-    return Predictions(logits, labels, recording, clip, names)
+    groups, seen = (
+        {name.removeprefix(kind): its for name, its in about.items() if name.startswith(kind)}
+        for kind in (OF_GROUP, SEEN)
+    )
+    if groups.keys() != seen.keys() or any(its.shape != (clips,) for its in (*groups.values(), *seen.values())):
+        raise ValueError("its groups do not fit its clips")
+    return Predictions(
+        logits, labels, recording, clip, names, groups, seen, str(about.get(SAMPLED_BY, "")), about.get(FILE)
+    )
 
 
 def metrics_of(trial: TrialConfig) -> tuple[str, ...]:

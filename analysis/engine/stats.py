@@ -1,7 +1,6 @@
-"""Numbers with their uncertainty: over seeds, over test recordings, and against a published number.
+"""Numbers with their uncertainty over seeds, also against a published number.
 
-Accuracies are fractions. An interval is NaN where the data do not determine it: with one seed, or with recordings that
-do not differ.
+Accuracies are fractions. An interval is NaN where the data do not determine it, as with one seed.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Bool, Float, Shaped
-
-NUM_RESAMPLES = 9_999
-BOOTSTRAP_SEED = 0
+LEVEL = 0.05  # of every test
 
 
 @dataclass(frozen=True)
@@ -45,95 +42,62 @@ class SeedSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two means, with its Welch intervals and the two-sided p-value of the null of no difference."""
+    """A difference of two means over seeds, with its standard error and degrees of freedom; NaN if unknown."""
 
     value: float
-    interval90: Interval
-    interval95: Interval
-    p: float
+    error: float
+    dof: float
+
+    @property
+    def interval95(self) -> Interval:
+        """The 95 % Welch interval."""
+        half = float(stats.t.ppf(0.975, self.dof)) * self.error
+        return around(self.value, half)
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value of the null of no difference."""
+        return 2 * float(stats.t.sf(abs(self.value) / self.error, self.dof))
+
+    def p_beyond(self, margin: float) -> float:
+        """The p-value of the null that the difference is at least ±margin, by two one-sided tests.
+
+        Source:
+            Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680.
+        """
+        return float(stats.t.sf((margin - abs(self.value)) / self.error, self.dof))
 
 
-def seed_summary(values: Sequence[float]) -> SeedSummary:
+def seed_summary(values: Sequence[float], share: bool = False) -> SeedSummary:
     """Summarises one value per seed.
 
     Captures what depends on the seed (initial head, order of clips, augmentation) on this one test set; not the choice
     of recordings in the test set.
+
+    Args:
+        share: whether the values are shares between 0 and 1, as the ends of the interval then are too.
     """
     n = len(values)
     mean = float(np.mean(values))
     if n < 2:
         return SeedSummary(mean, math.nan, n, UNKNOWN)
     std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
-    return SeedSummary(mean, std, n, Interval(mean - half, mean + half))
+    return SeedSummary(mean, std, n, around(mean, float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n), share))
 
 
-def recording_interval(
-    values: Bool[np.ndarray, "seeds clips"] | Float[np.ndarray, "seeds clips"],
-    recording: Shaped[np.ndarray, " clips"],
-    rng: np.random.Generator,
-) -> Interval:
-    """95 % BCa cluster-bootstrap interval of the mean over clips, averaged over seeds.
-
-    Captures the choice of recordings in the test set: whole recordings are resampled, because the clips of one
-    recording tend to be right or wrong together. The trained networks are held fixed, so the spread over seeds is not
-    included.
+def around(value: float, half: float, share: bool = False) -> Interval:
+    """The interval of a value from its half-width; NaN if that is unknown.
 
     Args:
-        values: the score of each clip for each seed.
-        recording: the recording of each clip.
-        rng: the source of the draws.
-
-    Returns:
-        The interval; NaN if there are fewer than two recordings, or all are recognised equally well: the draws are then
-        all alike, which shows ignorance, not certainty.
+        share: whether the value is a share between 0 and 1; the interval is then that of its logit, so that it stays
+            there, and unknown at 0 and 1.
     """
-    _, where = np.unique(recording, return_inverse=True)
-    clips = np.bincount(where).astype(np.float64)
-    correct = np.bincount(where, weights=np.mean(values, axis=0))
-    if np.ptp(correct / clips) < 1e-12:  # true of a single recording as well
+    if math.isnan(half) or (share and not 0 < value < 1):
         return UNKNOWN
-    bootstrap = stats.bootstrap(
-        (correct, clips),
-        lambda c, n, axis: c.sum(axis=axis) / n.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=NUM_RESAMPLES,
-        batch=1_000,  # 1,000 x 121 recordings at a time is 1 MB, all at once 10
-        confidence_level=0.95,
-        method="BCa",
-        rng=rng,
-    )
-    return Interval(float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high))
-
-
-def two_way(by_seed: Float[np.ndarray, " seeds"], influence: Float[np.ndarray, " recordings"]) -> Interval:
-    """95 % interval of the mean difference between two settings, over seeds and over recordings to come.
-
-    The t-intervals over seeds and over recordings are joined as two independent causes are: the squares of their
-    half-widths add up. Clips of one recording stand or fall together. What a seed does on one recording alone is
-    counted twice, so that the interval is rather too wide: it covers 96 to 99 % in simulations of 3 and 10 seeds by 24
-    and 120 recordings (`tests/analysis/test_findings.py`).
-
-    Args:
-        by_seed: the one setting's score less the other's, of the same seed on the same clips.
-        influence: how far each recording moves the mean difference, to first order: `Resampled.influence`.
-
-    Returns:
-        NaN if there are fewer than two seeds or recordings, or if nothing varies.
-
-    Source:
-        Zou and Donner 2008, Statistics in Medicine 27, 1693-1702 (MOVER).
-    """
-    value = float(by_seed.mean())
-    if min(len(by_seed), len(influence)) < 2:
-        return UNKNOWN
-    halves = [
-        float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        for values in (by_seed, influence)
-    ]
-    half = math.hypot(*halves)
-    return Interval(value - half, value + half) if half > 1e-12 else UNKNOWN
+    if not share:
+        return Interval(value - half, value + half)
+    half /= value * (1 - value)
+    return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)))
 
 
 def sample_std(std: float, n: int, ddof: int) -> float:
@@ -142,37 +106,49 @@ def sample_std(std: float, n: int, ddof: int) -> float:
 
 
 def welch(mean: float, std: float, n: int, other_mean: float, other_std: float, other_n: int) -> Difference:
-    """`mean` minus `other_mean`, with the Welch intervals and p-value from sample standard deviations.
+    """`mean` minus `other_mean`, with Welch's standard error and degrees of freedom from sample deviations.
 
     Captures the spread over seeds on both sides. If both were scored on the same test set, nothing else separates them;
-    if not, the intervals are too narrow.
+    if not, the error is too small.
 
     Returns:
-        The difference; its intervals and p are NaN if either side has one seed, or neither has any spread.
+        The difference; its error is NaN if either side has one seed, or neither has any spread.
     """
     value = mean - other_mean
     if n < 2 or other_n < 2 or not std + other_std > 0:
-        return Difference(value, UNKNOWN, UNKNOWN, math.nan)
+        return Difference(value, math.nan, math.nan)
     a, b = std**2 / n, other_std**2 / other_n
-    error = math.sqrt(a + b)
     dof = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (other_n - 1))
-
-    def interval(level: float) -> Interval:
-        half = float(stats.t.ppf((1 + level) / 2, dof)) * error
-        return Interval(value - half, value + half)
-
-    p = 2 * float(stats.t.sf(abs(value) / error, dof))
-    return Difference(value, interval(0.90), interval(0.95), p)
+    return Difference(value, math.sqrt(a + b), dof)
 
 
-def verdict(difference: Difference, margin: float) -> str:
-    """The conclusion from a difference, where `margin` is the largest difference that does not matter.
+def verdicts(differences: Sequence[Difference], margin: float) -> list[str]:
+    """The conclusion from each of several differences that stand in one table.
 
-    "equivalent": the 90 % interval lies inside ±margin (two one-sided tests at 5 %), even if it excludes 0.
-    "different": the 95 % interval excludes 0. "cannot tell": neither.
+    "equivalent": two one-sided tests reject a difference beyond ±margin, even if another rejects one of 0.
+    "different": a two-sided test rejects a difference of 0. "cannot tell": neither. Both are tests at 5 % in all,
+    corrected for the number of differences by Holm's procedure.
+
+    Args:
+        margin: the largest difference that does not matter.
     """
-    if -margin < difference.interval90.low and difference.interval90.high < margin:
-        return "equivalent"
-    if difference.interval95.low > 0 or difference.interval95.high < 0:
-        return "different"
-    return "cannot tell"
+    different = holm([difference.p for difference in differences])
+    equivalent = holm([difference.p_beyond(margin) for difference in differences])
+    return [
+        "equivalent" if same < LEVEL else "different" if apart < LEVEL else "cannot tell"
+        for same, apart in zip(equivalent, different, strict=True)
+    ]
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values of one family. A test without a p-value counts towards the family and stays NaN.
+
+    Source:
+        Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+    """
+    adjusted, largest = [math.nan] * len(p), 0.0
+    with_p = (i for i in np.argsort(p, kind="stable") if not math.isnan(p[i]))  # NaN sorts last
+    for rank, i in enumerate(with_p):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted

@@ -13,6 +13,8 @@ from analysis.engine.stats import Interval
 if TYPE_CHECKING:
     from analysis.engine.tables.cells import Cell, Table
 
+NOT_KNOWN = "unknown"  # of an interval that covers all values that a share can have
+
 
 def percent(fraction: float) -> str:
     """A fraction in percent with one decimal, as papers print it; an en dash where it is unknown."""
@@ -54,12 +56,9 @@ def between(interval: Interval, share: bool = True) -> str:
 
 
 def within(interval: Interval, share: bool = True) -> str:
-    """The interval of a score: that of a share is cut at 0 and 100, and unknown where it goes beyond both."""
-    if not share or math.isnan(interval.low):
-        return between(interval, share)
-    if interval.low <= 0 and interval.high >= 1:
-        return "unknown"
-    return between(Interval(max(0.0, interval.low), min(1.0, interval.high)), share)
+    """The interval of a score; in words where it covers all values that a share can have."""
+    everything = share and rounded(interval.low, share) <= 0 and rounded(interval.high, share) >= scale(share)
+    return NOT_KNOWN if everything else between(interval, share)
 
 
 def hover_words(table: Table, cell: Cell) -> str:
@@ -68,7 +67,7 @@ def hover_words(table: Table, cell: Cell) -> str:
         return f"{table.title(cell)}: {cell.gap}"
     clip, share = cell.scores.clip, table.score.is_share
     words = f"{table.title(cell)}: {mean_std(clip.mean, clip.std, share)}{unit(share)} (n = {clip.n})"
-    over = {"seeds": clip.interval, "recordings": cell.scores.over_recordings}
+    over = {"here": clip.interval, "to come": cell.scores.to_come}
     return words + "".join(f"; 95 % {name} {within(interval, share)}" for name, interval in over.items())
 
 
@@ -109,13 +108,13 @@ def main_captions(table: Table) -> tuple[str, ...]:
 
 def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
-    seeds = "95 % seeds: t-interval of the mean over seeds; it covers variation with the seed on this one test set."
-    if table.score.is_share and any(_beyond(cell) for cell in table.cells):
-        seeds += " Cut at 0 and 100, which no share exceeds; unknown where it would go beyond both."
-    draws = f"BCa, {table.score.num_draws:,} draws of whole recordings, networks held fixed"
+    seeds = "95 % here: t-interval of the mean over seeds; it covers variation with the seed on these recordings."
+    alone = any(cell.scores and cell.scores.clip.n == 1 for cell in table.cells)
+    if any(within(cell.scores.clip.interval, table.score.is_share) == NOT_KNOWN for cell in table.cells if cell.scores):
+        seeds += " Unknown: it covers all values that a share can have."
     recordings = (
-        f"95 % recordings: bootstrap of the {table.score.title} over test recordings ({draws}); it covers the choice "
-        "of recordings in the test set."
+        "95 % to come: interval of the mean on recordings to come; it covers variation with the seed and the choice of "
+        f"{_groups(table)} in the test set{' (with one seed: that choice alone)' * alone}."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
     differences = [] if table.published is None or folds_away(table) else [difference_caption(table)]
@@ -126,8 +125,8 @@ def difference_caption(table: Table) -> str:
     """The caption of the differences from published numbers: their interval, and the words of the verdicts."""
     return (
         "Difference: ours minus published, with its 95 % Welch interval over seeds; the published deviation is first "
-        f"converted to ddof 1. Equivalent: the 90 % interval lies inside ±{100 * table.margin:g} points. Different: "
-        "the 95 % interval excludes 0. Cannot tell: neither."
+        f"converted to ddof 1. Equivalent: a difference of ±{100 * table.margin:g} points or more is rejected at 5 %. "
+        "Different: one of 0 is. Cannot tell: neither. Both are corrected for the number of differences (Holm)."
     )
 
 
@@ -137,9 +136,9 @@ def folds_away(table: Table) -> bool:
     return bool(beside) and all(cell.reasons for cell in beside)
 
 
-def _beyond(cell: Cell) -> bool:
-    """Whether the interval of a share over seeds goes beyond 0 or 1."""
-    return cell.scores is not None and (cell.scores.clip.interval.low < 0 or cell.scores.clip.interval.high > 1)
+def _groups(table: Table) -> str:
+    """The groups of recordings that the test set is a sample of."""
+    return "recordings"
 
 
 def notes(table: Table) -> tuple[str, ...]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats as scipy_stats
 
-from analysis.engine import stats
+from analysis.engine.inference.influences import of_mean
 from analysis.engine.stats import UNKNOWN, Interval
 from analysis.engine.wording import between, percent, signed
 
@@ -49,10 +47,9 @@ MEASURES = {"half_area": half_area, "effective_area": effective_area}
 
 
 def difference(group: Group, other: Group) -> tuple[float, Interval]:
-    """The mean of a group minus that of another, with the 95 % percentile interval of a bootstrap over recordings.
+    """The mean of a group minus that of another, with its 95 % interval on recordings to come.
 
-    Whole recordings are drawn, the same for both groups, so that the effect of a recording on both cancels. Draws that
-    leave a group without any map, as happens if few recordings have one, are left out.
+    The effect of a recording that has maps in both groups cancels.
 
     Returns:
         The difference and its interval; NaN if either group is empty; an unknown interval if either group comes from
@@ -60,24 +57,10 @@ def difference(group: Group, other: Group) -> tuple[float, Interval]:
     """
     if not len(group[0]) or not len(other[0]):
         return math.nan, UNKNOWN
-    value = float(np.mean(group[0]) - np.mean(other[0]))
-    if min(len(np.unique(group[1])), len(np.unique(other[1]))) < 2:
-        return value, UNKNOWN
     recordings = np.unique(np.concatenate([group[1], other[1]]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scipy_stats.DegenerateDataWarning)  # from draws that are left out below
-        bootstrap = scipy_stats.bootstrap(
-            (*_sums(group, recordings), *_sums(other, recordings)),
-            _mean_difference,
-            paired=True,
-            vectorized=True,
-            n_resamples=stats.NUM_RESAMPLES,
-            batch=1_000,
-            method="percentile",
-            rng=np.random.default_rng(stats.BOOTSTRAP_SEED),
-        )
-    low, high = np.nanpercentile(bootstrap.bootstrap_distribution, (2.5, 97.5))
-    return value, Interval(float(low), float(high)) if high - low > 1e-12 else UNKNOWN
+    apart = of_mean(*group, recordings) - of_mean(*other, recordings)
+    few = min(len(np.unique(group[1])), len(np.unique(other[1]))) < 2
+    return apart.value, UNKNOWN if few else apart.interval()
 
 
 def focus(samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -145,10 +128,9 @@ def captions(sizes: Mapping[TrialConfig, tuple[int, ...]], clips_per_class: int 
         "the area of a constant map with the same entropy. Smaller is narrower; maps that are zero everywhere are left "
         "out." + few
     )
-    draws = f"{stats.NUM_RESAMPLES:,} draws of whole test recordings, networks held fixed"
     intervals = (
-        f"95 %: bootstrap ({draws}; BCa for a mean, percentiles for a difference, whose two sides share each draw); it "
-        "covers the choice of recordings in the test set, not variation with the seed. Differences are in percentage "
+        "95 %: interval on recordings to come, for these networks; it covers the choice of recordings in the test set, "
+        "not variation with the seed. Differences are in percentage "
         "points; between networks, each mean is over the network's own clips of that kind."
     )
     return measures, intervals, *(_resolution(trial, size) for trial, size in sizes.items())
@@ -178,8 +160,7 @@ def _mean_row(group: Group) -> dict[str, object]:
     values, recording = group
     if not len(values):
         return _row(math.nan, UNKNOWN, group)
-    interval = stats.recording_interval(values[None, :], recording, np.random.default_rng(stats.BOOTSTRAP_SEED))
-    return _row(float(values.mean()), interval, group)
+    return _row(float(values.mean()), of_mean(values, recording, np.unique(recording)).interval(), group)
 
 
 def _difference_row(group: Group, other: Group) -> dict[str, object]:
@@ -190,19 +171,3 @@ def _difference_row(group: Group, other: Group) -> dict[str, object]:
 def _row(value: float, interval: Interval, group: Group) -> dict[str, object]:
     counts = {"num_maps": len(group[0]), "num_recordings": len(np.unique(group[1]))}
     return {"value": value, "low": interval.low, "high": interval.high, **counts}
-
-
-def _sums(group: Group, recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sum and the number of the values in each recording."""
-    where = np.searchsorted(recordings, group[1])
-    return np.bincount(where, group[0], len(recordings)), np.bincount(where, minlength=len(recordings)).astype(float)
-
-
-def _mean_difference(
-    total: np.ndarray, count: np.ndarray, other_total: np.ndarray, other_count: np.ndarray, axis: int
-) -> np.ndarray:
-    """The difference of two means; NaN where a draw of recordings leaves a group empty."""
-    sums = (part.sum(axis=axis) for part in (total, count, other_total, other_count))
-    of, n, other_of, other_n = sums
-    result: np.ndarray = of / np.where(n, n, np.nan) - other_of / np.where(other_n, other_n, np.nan)
-    return result

@@ -7,8 +7,9 @@ A corpus is one file in `datasets/` with a function
 and, if its authors published a split, `published_split(corpus, num_clips, clip_s, file) -> Split`. The file may also
 state what is true of every copy of the corpus, so that a wrong class or split is refused before a folder is named:
 `CLASS_NAMES`, `GROUPS` (the groups of its recordings), and `SPLIT_FILE` (the name of the published split's file).
-`FOLDS = 5` says that the authors published five folds: every recording then has a group `fold`, 1 to 5, and
-`published:1` to `published:5` are splits without further code.
+`SAMPLED_BY` names the coarsest group that its recordings were sampled by, empty for none: recordings to come are of
+other vessels, speakers or sources. `FOLDS = 5` says that the authors published five folds: every recording then has a
+group `fold`, 1 to 5, and `published:1` to `published:5` are splits without further code.
 
 A corpus whose files have names of a user's choice says `BY_NAMES = True`, takes two more arguments in `find`: `names`,
 the pattern of those names, and `target`, the group that will be the label. It states its `LAYOUT` for the message that
@@ -37,6 +38,7 @@ SUFFIXES = (".wav", ".rf64", ".w64", ".flac", ".aif", ".aiff", ".aifc")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 TAKEN = ("recording", "published")  # splits of every corpus, so no names of groups
+UNKNOWN = "unknown: "  # begins the value of a group that is not known; the recording's name follows
 LABEL = "label"  # the group that has the corpus's own label where another group is the target
 MAX_PATTERN = 300  # characters of the pattern of files' names
 MAX_SHOWN = 80  # characters of a value in a message

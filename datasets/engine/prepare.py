@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.engine import cache, corpus, scan, splits
 from datasets.engine.clips import Cut, Short, open_clips
-from datasets.engine.corpus import CorpusError
+from datasets.engine.corpus import CorpusError, Problem
 from datasets.engine.decoding.audio import Silence
 from datasets.engine.scan import OnBad, Progress, Scan
 from datasets.engine.splits import Split
+from datasets.engine.splitting.groups import JOINT, is_unknown, seen_notes, units_of
+from datasets.engine.splitting.spellings import near_notes
 
 MOSTLY = 0.5  # the share of a class's clips, above which filling is noted
 
@@ -70,7 +72,8 @@ class Prepared:
         if len(rates_hz) > 1:  # a network may learn the rate instead of the class
             num_by_rate = ", ".join(f"{num} at {hz} Hz" for hz, num in sorted(rates_hz.items()))
             mixed.append(f"files were recorded at several rates: {num_by_rate}")
-        return (*self.scan.corpus.notes, *self.split.notes, *self.filled, *clipped, *quiet, *mixed, *dropped)
+        near = tuple(near_notes(self.scan.corpus))
+        return (*self.scan.corpus.notes, *near, *self.split.notes, *self.filled, *clipped, *quiet, *mixed, *dropped)
 
 
 def check(wanted: Wanted, split_file: Path | None = None) -> None:
@@ -85,7 +88,7 @@ def check(wanted: Wanted, split_file: Path | None = None) -> None:
     if wanted.target and groups is not None:
         corpus.check_target(wanted.corpus, wanted.target, groups)
         groups = (*groups, corpus.LABEL)
-    if wanted.target and wanted.target == wanted.split.partition(":")[0]:
+    if wanted.target and wanted.target in wanted.split.partition(":")[0].split(JOINT):
         raise CorpusError(
             f"split={wanted.split}: is the target, so each role would lack classes; split by another group"
         )
@@ -138,10 +141,30 @@ def clips(
 
 
 def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:
+    if source.on_bad == "drop":
+        scanned = known(scanned, wanted.split)
     num_clips = scanned.num_clips(wanted.cut)
     split = splits.make(scanned.corpus, num_clips, wanted.split, wanted.clip_s, source.split_file)
     splits.check(split, scanned.corpus, {i: f.sha256 for i, f in scanned.facts.items()})
-    return Prepared(scanned, split, split.counts(num_clips), tuple(mostly_filled(scanned, wanted.cut)))
+    notes = (*split.notes, *seen_notes(scanned.corpus, split.roles, num_clips))
+    split, counts = replace(split, notes=notes), split.counts(num_clips)
+    return Prepared(scanned, split, counts, tuple(mostly_filled(scanned, wanted.cut)))
+
+
+def known(scanned: Scan, split: str) -> Scan:
+    """The scan without the recordings of which the group that the split is by is unknown; they count as dropped.
+
+    If a class would lose all its recordings, none is left out, so that the split is refused with their names.
+    """
+    files = scanned.corpus
+    units = [unit for unit in units_of(split, files.group_names) if unit in files.group_names]
+    unknown = {r.id: next((unit for unit in units if is_unknown(r.groups[unit])), "") for r in files.recordings}
+    kept = tuple(r for r in files.recordings if not unknown[r.id])
+    if {r.label for r in kept} != {r.label for r in files.recordings}:
+        return scanned
+    out = [Problem(r.path, f"its {unit} is unknown") for r in files.recordings if (unit := unknown[r.id])]
+    facts = {r.id: scanned.facts[r.id] for r in kept}
+    return Scan(replace(files, recordings=kept), facts, (*scanned.dropped, *out))
 
 
 def mostly_filled(scanned: Scan, cut: Cut) -> Iterator[str]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
-from datasets.engine.splitting import folds, lists, shares
+from datasets.engine.splitting import folds, groups, lists, shares
 from datasets.engine.splitting.folds import Fold, fold_named
 from datasets.engine.words.suggest import did_you_mean
 
@@ -84,18 +84,39 @@ def make(
 
     Args:
         num_clips: number of clips of each recording.
-        name: "recording"; a group of the corpus, whose members then share a role; "published", the authors' own; or a
-            fold, as `datasets.engine.splitting.folds` names it.
+        name: "recording"; a group of the corpus, whose members then share a role, or several, joined by plus signs;
+            "published", the authors' own; or a fold, as `datasets.engine.splitting.folds` names it.
         clip_s: length of a clip [s]; a published split may require one.
         file: the authors' split file, or a list (`datasets.engine.splitting.lists`), for "published"; where a list has
             no validation, an eighth of training is taken for it.
 
     Raises:
-        CorpusError: if the corpus has no such group or split, the file does not fit it, or a class has too few groups.
+        CorpusError: if the corpus has no such group or split, the file does not fit it, a class has too few groups, or
+            the group of a recording is unknown.
     """
     check_name(name, corpus.name, corpus.group_names, file)
     if name == "published":
         return _published(corpus, num_clips, clip_s, file)
+    units = groups.units_of(name, corpus.group_names)
+    groups.check_known(corpus.recordings, units, name)
+    return _joint(corpus, num_clips, name, units) if len(units) > 1 else _shared_out(corpus, num_clips, name)
+
+
+def _joint(corpus: Corpus, num_clips: Mapping[str, int], name: str, units: Sequence[str]) -> Split:
+    """The split by several groups at once; where it cannot be, the message names the part that cannot be cut."""
+    try:
+        split = _shared_out(corpus, num_clips, name)
+    except CorpusError as error:
+        raise CorpusError(f"split={name}: {error}; {groups.largest(corpus.recordings, units, num_clips)}") from None
+    for role, labels in _missing(split.roles, corpus).items():
+        if labels and (role == "train" or not fold_named(name)):
+            why = groups.largest(corpus.recordings, units, num_clips)
+            raise CorpusError(f"split={name}: leaves no {', '.join(labels)} for {role}; {why}")
+    return split
+
+
+def _shared_out(corpus: Corpus, num_clips: Mapping[str, int], name: str) -> Split:
+    """The split by shares or into folds, by one unit or several."""
     if fold := fold_named(name):
         return _one_fold(corpus, num_clips, fold)
     share_of = dict(zip(ROLES, SHARES, strict=True))
@@ -103,7 +124,19 @@ def make(
 
 
 def _published(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
-    """The split that a file lists, or the corpus's own."""
+    """The split that a file lists, or the corpus's own.
+
+    Raises:
+        CorpusError: if the file is no list, or parts of one recording have two roles.
+    """
+    split = _as_listed(corpus, num_clips, clip_s, file)
+    if in_two := _straddling({r.id: r.unit for r in corpus.recordings if r.file and r.id in split.roles}, split):
+        told = "\n  ".join(f"{unit}: {where}" for unit, where in sorted(in_two.items()))
+        raise CorpusError(f"split=published: these recordings have parts in two roles; give each one role:\n  {told}")
+    return split
+
+
+def _as_listed(corpus: Corpus, num_clips: Mapping[str, int], clip_s: float, file: Path | None) -> Split:
     corpus_module = module(corpus.name)
     listed = lists.read_list(file) if file else None
     if file is None or (listed is None and hasattr(corpus_module, "SPLIT_FILE")):
@@ -136,7 +169,12 @@ def _coarsest(train: Sequence[Recording], test: Sequence[Recording], corpus: Cor
     for name in corpus.group_names:
         having = Counter(label for _, label in {(r.groups[name], r.label) for r in train})
         values = {r.groups[name] for r in train}
-        if len(values) >= 4 and min(having.values()) >= 2 and values.isdisjoint(r.groups[name] for r in test):
+        if (
+            len(values) >= 4
+            and min(having.values()) >= 2
+            and values.isdisjoint(r.groups[name] for r in test)
+            and not any(map(groups.is_unknown, values))
+        ):
             choice.append((len(values), name))
     return min(choice)[1] if choice else "recording"
 
@@ -148,13 +186,13 @@ def _one_fold(corpus: Corpus, num_clips: Mapping[str, int], fold: Fold) -> Split
         total = folds.num_published(corpus.name)
         number_of = folds.of_published(corpus.recordings, total)
     else:
-        groups = shares.members(corpus.recordings, fold.unit)
-        shares.groups_of_classes(groups, corpus.classes, fold.unit, len(ROLES))
-        if len(groups) < total:
-            most, unit = len(groups), shares.plural(fold.unit)
+        members_of = shares.members(corpus.recordings, fold.unit)
+        shares.groups_of_classes(members_of, corpus.classes, fold.unit, len(ROLES))
+        if len(members_of) < total:
+            most, unit = len(members_of), shares.plural(fold.unit)
             raise CorpusError(f"split={name}: there are {most} {unit}; write {fold.unit}:1/{most}, or a smaller number")
-        of_group = folds.of_groups(groups, num_clips, total)
-        number_of = {r.id: of_group[group] for group, members in groups.items() for r in members}
+        of_group = folds.of_groups(members_of, num_clips, total)
+        number_of = {r.id: of_group[group] for group, members in members_of.items() for r in members}
     roles = folds.roles(number_of, fold.number, total)
     missing = _missing(roles, corpus)
     return Split(name, roles, tuple(f"split={name}: no {', '.join(missing[r])} in {r}" for r in ROLES if missing[r]))
@@ -166,11 +204,11 @@ def _missing(roles: Mapping[str, str], corpus: Corpus) -> dict[str, list[str]]:
     return {role: [label for label in corpus.classes if (label, role) not in having] for role in ROLES}
 
 
-def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file: Path | None = None) -> None:
+def check_name(name: str, corpus: str, own: Sequence[str] | None = None, file: Path | None = None) -> None:
     """Refuses a split that a corpus cannot have, or that needs the authors' file.
 
     Args:
-        groups: the groups of the recordings; None for those that the module of the corpus declares, if any.
+        own: the groups of the recordings; None for those that the module of the corpus declares, if any.
 
     Raises:
         CorpusError: with the splits that exist.
@@ -180,12 +218,14 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
         folds.check_published(fold, corpus)
         return
     unit = fold.unit if fold else name
-    groups = getattr(corpus_module, "GROUPS", None) if groups is None else groups
+    own = getattr(corpus_module, "GROUPS", None) if own is None else own
     published = ("published",) * (hasattr(corpus_module, "published_split") or file is not None)
-    if unit == "recording" or (unit != "published" and groups is None):
+    if unit == "recording" or (unit != "published" and own is None):
         return
-    if unit not in (*published, *(groups or ())):
-        choice = ("recording", *published, *(groups or ("a group of its recordings",)))
+    if len(units := groups.units_of(unit, own or ())) > 1:
+        _check_joint(name, corpus, units, own or ())
+    elif unit not in (*published, *(own or ())):
+        choice = ("recording", *published, *(own or ("a group of its recordings",)))
         near = did_you_mean(choice, unit)
         if unit == "published":
             most = folds.num_published(corpus)
@@ -194,6 +234,15 @@ def check_name(name: str, corpus: str, groups: Sequence[str] | None = None, file
         raise CorpusError(f"split={shown(name)}: {corpus} can be split by {', '.join(choice)}{near}")
     if unit == "published" and file is None and (needed := getattr(corpus_module, "SPLIT_FILE", "")):
         raise CorpusError(f"split=published: name the authors' file with --split-file {needed}")
+
+
+def _check_joint(name: str, corpus: str, units: Sequence[str], own: Sequence[str]) -> None:
+    """Refuses a split by several groups at once that are not different groups of the corpus."""
+    wrong = [unit for unit in units if unit not in own or units.count(unit) > 1]
+    if wrong:
+        why = f"names {wrong[0]} twice" if wrong[0] in own else f"{corpus} has no group {shown(wrong[0])}"
+        near = did_you_mean(own, wrong[0]) if wrong[0] not in own else ""
+        raise CorpusError(f"split={shown(name)}: {why}; join different ones of {', '.join(own) or 'none'}{near}")
 
 
 def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
@@ -219,9 +268,9 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
     fold = fold_named(split.name)
     unit = fold.unit if fold else split.name
     if unit in corpus.group_names:
-        groups = _straddling({i: by_id[i].groups[unit] for i in split.roles}, split)
-        if groups:
-            straddlers = "\n  ".join(f"{group}: {where}" for group, where in sorted(groups.items()))
+        in_two = _straddling({i: by_id[i].groups[unit] for i in split.roles}, split)
+        if in_two:
+            straddlers = "\n  ".join(f"{group}: {where}" for group, where in sorted(in_two.items()))
             raise CorpusError(f"split={split.name}: these groups are in two roles:\n  {straddlers}")
     for role, labels in _missing(split.roles, corpus).items():
         none_at_all = len(labels) == len(corpus.classes)

@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as scipy_stats
 
-from analysis.engine import stats
+from analysis.engine.inference.influences import of_mean
 from analysis.inside.attention import MEASURES, captions, difference, effective_area, focus, half_area, markdown
 from sweeps.recipes.mohammadi import RATES
 
@@ -58,27 +59,17 @@ def test_a_shared_recording_effect_cancels() -> None:
     assert unpaired.high - unpaired.low > 20 * (interval.high - interval.low)
 
 
-def test_the_interval_of_a_difference_is_the_bootstraps() -> None:
-    """All 27 draws of three recordings can be listed: the ends are the quantiles of those 27 differences."""
-    one, other = [(3.0, 2), (1.0, 1), (8.0, 3)], [(1.0, 1), (2.0, 4), (0.5, 1)]
-
-    def group(sums: list[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
-        values = np.concatenate([np.full(n, total / n) for total, n in sums])
-        return values, np.repeat(["a", "b", "c"], [n for _, n in sums])
-
-    def mean(sums: list[tuple[float, int]], draw: tuple[int, ...]) -> float:
-        return sum(sums[i][0] for i in draw) / sum(sums[i][1] for i in draw)
-
-    draws = [(i, j, k) for i in range(3) for j in range(3) for k in range(3)]
-    all_differences = [mean(one, draw) - mean(other, draw) for draw in draws]
-    value, interval = difference(group(one), group(other))
-    assert value == pytest.approx(12 / 6 - 3.5 / 6)
-    low, high = np.quantile(all_differences, (0.025, 0.975), method="inverted_cdf")
-    assert (interval.low, interval.high) == pytest.approx((low, high))
+def test_the_interval_of_a_difference_is_that_of_its_recordings() -> None:
+    """Three recordings of one map in each group: Student's interval of the three differences."""
+    one, other, names = np.array([3.0, 1.0, 8.0]), np.array([1.0, 2.0, 0.5]), np.array(["a", "b", "c"])
+    value, interval = difference((one, names), (other, names))
+    expected = scipy_stats.ttest_rel(one, other).confidence_interval(0.95)
+    assert value == pytest.approx((one - other).mean())
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_draws_without_a_group_are_left_out() -> None:
-    """Two of six recordings have wrong clips: the interval is finite, and comes from the draws that include one."""
+def test_a_group_in_few_recordings_has_a_wide_interval() -> None:
+    """Two of six recordings have wrong clips: the interval is finite, with the freedom of two."""
     recording = np.repeat(list("abcdef"), 3)
     value, interval = difference((np.arange(18.0), recording), (np.array([1.0, 3.0]), np.array(["a", "b"])))
     assert value == pytest.approx(8.5 - 2)
@@ -116,15 +107,14 @@ def row(areas: pd.DataFrame, measure: str, network: str, kind: str) -> pd.Series
 
 
 def test_focus_has_every_mean_and_difference() -> None:
-    """Means have the interval of `recording_interval`; differences are within a network and between networks."""
+    """Means have the interval of `of_mean`; differences are within a network and between networks."""
     a = samples(0.0)
     areas = focus({"A": a, "B": samples(0.1)})
     assert len(areas) == 2 * (2 * 3 + 2)
     right = a[a["right"] & a["half_area"].notna()]
     mean = row(areas, "half_area", "A", "correct")
-    interval = stats.recording_interval(
-        right["half_area"].to_numpy()[None], right["recording"].to_numpy(dtype=str), np.random.default_rng(0)
-    )
+    names = right["recording"].to_numpy(dtype=str)
+    interval = of_mean(right["half_area"].to_numpy(), names, np.unique(names)).interval()
     assert mean["value"] == right["half_area"].mean()
     assert (mean["low"], mean["high"]) == (interval.low, interval.high)
     assert (mean["num_maps"], mean["num_recordings"], mean["num_zero"]) == (35, 12, 1)

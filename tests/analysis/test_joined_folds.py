@@ -84,7 +84,7 @@ def test_the_clips_of_all_folds_are_one_test_set(runs: Runs) -> None:
     assert cell.scores.clip.mean == pytest.approx((5 / 8 + 7 / 8) / 2)
     assert cell.scores.clip.std == pytest.approx(np.std([5 / 8, 7 / 8], ddof=1))
     assert cell.scores.recording.mean == pytest.approx((4 / 6 + 5 / 6) / 2)
-    assert cell.scores.over_recordings.low < cell.scores.clip.mean < cell.scores.over_recordings.high
+    assert cell.scores.to_come.low < cell.scores.clip.mean < cell.scores.to_come.high
     text = pivot.markdown(table)
     assert "over n = 2 seeds" in text
     assert "3 folds joined: a seed's score is over the test clips of all folds, each recording once." in text
@@ -161,7 +161,7 @@ def test_a_ranking_compares_whole_seeds(runs: Runs) -> None:
     table: RankingTable = assemble(Ranking(over="augment").table, sweep, runs(sweep, wrong), None, "", 0.02)
     assert [(row.name, row.num_folds) for row in table.ranked] == [("none", 3), ("mixup", 3)]
     (pair,) = table.pairs
-    assert (pair.num_seeds, pair.test) == ((2, 2), "paired t")
+    assert (pair.num_seeds, pair.seeds) == ((2, 2), "paired")
     assert pair.difference == pytest.approx((6 / 8 + 8 / 8) / 2 - (5 / 8 + 7 / 8) / 2)
     best = table.ranked[0]
     assert best.confusion is not None

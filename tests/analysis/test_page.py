@@ -149,11 +149,11 @@ def test_one_seed_and_two_that_differ_widely_are_cautions(sweep: Sweep, make_run
     assert "−" not in pivot.detail_grid(table).markdown()
 
 
-def test_an_interval_of_a_share_stays_within_it() -> None:
-    """Cut at one end, unknown beyond both; a loss has no such ends."""
-    assert within(Interval(-1.21, 1.96)) == "unknown"
-    assert within(Interval(-0.1, 0.5)) == "[0.0, 50.0]"
-    assert within(Interval(0.5, 1.2)) == "[50.0, 100.0]"
+def test_an_interval_that_says_nothing_is_a_word() -> None:
+    """In words where it covers all that a share can be, as printed; a loss has no such ends."""
+    assert within(Interval(0.0004, 0.9996)) == "unknown"
+    assert within(Interval(0.0, 0.5)) == "[0.0, 50.0]"
+    assert within(Interval(0.006, 0.9996)) == "[0.6, 100.0]"
     assert within(Interval(math.nan, math.nan)) == "–"
     assert within(Interval(-0.1, 2.5), share=False) == "[−0.100, 2.500]"
 
@@ -176,7 +176,7 @@ def test_a_mark_shows_its_value_in_the_colours_of_the_page(sweep: Sweep, complet
     """Each cell has a title in the figure's SVG; on the page, no colour of a light page is left but on the matrices."""
     files = written(*made(sweep, complete), tmp_path)
     assert str(files["figure.svg"]).count("<title>") == 4
-    assert "<title>2 kHz, CNN14_16k: 70.0 ± 0.5 % (n = 3); 95 % seeds [" in str(files["figure.svg"])
+    assert "<title>2 kHz, CNN14_16k: 70.0 ± 0.5 % (n = 3); 95 % here [" in str(files["figure.svg"])
     first = str(files["report.html"]).partition("<figure")[2].partition("</figure>")[0]
     assert "var(--series-0)" in first
     assert not re.search(r"#(000000|ffffff|0072b2)", first)

@@ -57,7 +57,7 @@ def test_a_cell_averages_its_seeds(table: PivotTable, complete: list[Run]) -> No
     assert cell.scores.clip.mean == pytest.approx(np.mean(stated))
     assert cell.scores.clip.std == pytest.approx(np.std(stated, ddof=1))
     assert cell.scores.num_recordings == 24
-    assert cell.scores.over_recordings.low < cell.scores.clip.mean < cell.scores.over_recordings.high
+    assert cell.scores.to_come.low < cell.scores.clip.mean < cell.scores.to_come.high
 
 
 def test_difference_is_to_the_same_rates(table: PivotTable) -> None:
@@ -172,7 +172,7 @@ def test_csv_has_every_number_at_full_precision(partial: PivotTable) -> None:
     assert cell is not None
     assert cell.scores is not None
     assert float(rows[3]["clip_accuracy_mean"]) == cell.scores.clip.mean
-    assert float(rows[3]["clip_accuracy_bootstrap95_low"]) == cell.scores.over_recordings.low
+    assert float(rows[3]["clip_accuracy_to_come95_low"]) == cell.scores.to_come.low
     assert float(rows[3]["published_std_printed"]) == pytest.approx(0.003)
     assert (rows[3]["published_n"], rows[0]["num_test_clips"]) == ("3", "")
     assert rows[3]["num_test_clips"] == str(cell.scores.num_clips)

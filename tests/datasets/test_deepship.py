@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 import shutil
 from collections import Counter
@@ -17,6 +18,7 @@ from datasets.engine.cache import build
 from datasets.engine.clips import open_clips
 from datasets.engine.corpus import Corpus, CorpusError, find
 from datasets.engine.scan import scan
+from datasets.engine.splitting import groups
 
 WriteWav = Callable[..., Path]
 
@@ -207,6 +209,84 @@ def test_stray_folders_are_noted_and_not_read(tmp_path: Path) -> None:
     assert "ignored folders that are not classes: Segments_5s, spare" in corpus.notes
 
 
+PIECES = {  # the names of two pieces, and the id of their recording
+    "flat": ("Tug/1-Segment_1", "Tug/1-Segment_2", "Tug/1"),
+    "the authors'": ("Tug/20171104-7/101500_Tug-Segment_1", "Tug/20171104-7/101500_Tug-Segment_12", "Tug/20171104-7"),
+    "a plain counter": ("Tug/1_01", "Tug/1_02", "Tug/1"),
+    "any name": ("Tug/SEA RAVEN part 1", "Tug/SEA RAVEN part 2", "Tug/SEA RAVEN"),
+    "the folder of a passage": ("Tug/20171104-7/a", "Tug/20171104-7/b", "Tug/20171104-7"),
+}
+
+
+@pytest.mark.parametrize("form", PIECES)
+def test_pieces_of_one_recording_are_one_unit(form: str, tmp_path: Path) -> None:
+    """A recording that was cut beforehand has one vessel, which is found as that of the whole; the notes count it."""
+    first, second, whole = PIECES[form]
+    touch(tmp_path, f"{first}.wav", f"{second}.wav", "Tug/20171105b-3/3.wav")
+    metafile(tmp_path, "1,52,RIGHT,20171104,101500,60,1-2,", "3,52,OTHER,20171105,101500,60,1-2,")
+    corpus = find("deepship", tmp_path, ("Tug",))
+    assert [(r.id, r.unit) for r in corpus.recordings] == sorted(
+        [(first, whole), (second, whole), ("Tug/20171105b-3/3", "Tug/20171105b-3/3")]
+    )
+    vessel = f"unknown: {whole}" if form == "any name" else "RIGHT"
+    assert vessels(tmp_path) == {first: vessel, second: vessel, "Tug/20171105b-3/3": "OTHER"}
+    assert any(note.startswith("Tug: 2 recordings; vessel by ") for note in corpus.notes)
+    assert "Tug: 2 files are pieces of 1 recordings, which share a role each" in corpus.notes
+
+
+@pytest.mark.parametrize(
+    "names", [("Tug/20171104-12", "Tug/20171104-13"), ("Tug/1", "Tug/12"), ("Tug/101500", "Tug/SEA RAVEN 2")]
+)
+def test_recordings_are_no_pieces(names: tuple[str, str], tmp_path: Path) -> None:
+    """Names of days, ids and times have no counter."""
+    touch(tmp_path, *(f"{name}.wav" for name in names))
+    assert [r.unit for r in find("deepship", tmp_path, ("Tug",)).recordings] == sorted(names)
+
+
+def test_letters_count_recordings_and_not_pieces(tmp_path: Path) -> None:
+    """The order in a day is that of its passages, each in several pieces."""
+    touch(tmp_path, *(f"Tug/20171104{letter}-9/9_{k}.wav" for letter in "ab" for k in (1, 2)))
+    metafile(tmp_path, "2,52,SECOND,20171104,111500,60,1-2,", "1,52,FIRST,20171104,101500,60,1-2,")
+    assert [vessel for _, vessel in sorted(vessels(tmp_path).items())] == ["FIRST", "FIRST", "SECOND", "SECOND"]
+
+
+@pytest.mark.parametrize("name", ["recording", "recording:1/3", "vessel", "day"])
+def test_pieces_share_a_role_under_every_split(name: str, tmp_path: Path) -> None:
+    """Of twelve recordings in three pieces each, none is in two roles."""
+    pieces = [(label, n, k) for label in ("Tanker", "Tug") for n in range(1, 7) for k in (1, 2, 3)]
+    touch(tmp_path, *(f"{label}/{n}-Segment_{k}.wav" for label, n, k in pieces))
+    for label in ("Tanker", "Tug"):
+        rows = [f"{n},52,{label} {n},201711{n:02},101500,60,1-2,\n" for n in range(1, 7)]
+        (tmp_path / label / f"{label.lower()}-metafile").write_text("".join(rows))
+    corpus = find("deepship", tmp_path, ("Tanker", "Tug"))
+    roles = splits.make(corpus, {r.id: 1 for r in corpus.recordings}, name).roles
+    assert len({(r.unit, roles[r.id]) for r in corpus.recordings}) == 12
+
+
+def test_the_published_split_is_of_whole_recordings(tmp_path: Path) -> None:
+    """Pieces of 5 s are the authors' clips, so that their numbers agree with the file; nothing was cut differently."""
+    names = [name for names in SPLIT.values() for name in names]
+    touch(tmp_path / "data", *(f"{name}_{name.split('/')[0]}-Segment_{k}.wav" for name in names for k in (1, 2)))
+    corpus = find("deepship", tmp_path / "data", ("Cargo", "Tug"))
+    num_clips = {r.id: 1 for r in corpus.recordings}
+    with pytest.raises(CorpusError, match=r"\{'train': \(2, 4\), .*the paper has .*authors': none"):
+        published_split(corpus, num_clips, 5.0, split_file(tmp_path, "csv"))
+    split = published_split(corpus, num_clips, 1.0, split_file(tmp_path, "csv"))
+    assert Counter(split.roles.values()) == {"train": 4, "validation": 4, "test": 4}
+
+
+def test_a_list_that_divides_a_recording_is_refused(tmp_path: Path) -> None:
+    """Each piece is a file of its own, but all are of one recording."""
+    touch(tmp_path, *(f"{label}/{n}-Segment_{k}.wav" for label in ("Tanker", "Tug") for n in (1, 2) for k in (1, 2)))
+    corpus = find("deepship", tmp_path, ("Tanker", "Tug"))
+    roles = {r.id: "test" if r.id.endswith("2-Segment_2") else "train" for r in corpus.recordings}
+    (tmp_path / "list.csv").write_text("recording,role\n" + "".join(f"{i},{role}\n" for i, role in roles.items()))
+    with pytest.raises(
+        CorpusError, match=r"parts in two roles.*\n  Tanker/2: Tanker/2-Segment_1 \((train|validation)\)"
+    ):
+        splits.make(corpus, {r.id: 1 for r in corpus.recordings}, "published", file=tmp_path / "list.csv")
+
+
 SPLIT = {
     "train": ("Cargo/20171104-1/101500", "Tug/20171105a-7/111500"),
     "validation": ("Cargo/20171106-44/44", "Tug/20171107-8/121500"),
@@ -284,7 +364,7 @@ def test_two_files_of_one_folder_share_its_role(tmp_path: Path) -> None:
     """They are one recording of the split, so that missing recordings are still counted correctly."""
     touch(tmp_path / "data", "Tug/20171109-9/141500.wav", "Tug/20171109-9/141600.wav")
     corpus = find("deepship", tmp_path / "data", ("Tug",))
-    split = published_split(corpus, {r.id: 2 for r in corpus.recordings}, 5.0, split_file(tmp_path, "csv"))
+    split = published_split(corpus, {r.id: 1 for r in corpus.recordings}, 5.0, split_file(tmp_path, "csv"))
     assert set(split.roles.values()) == {"test"}
     assert split.notes == ("5 of the split's 6 recordings are missing",)
 
@@ -397,6 +477,11 @@ def test_the_published_counts_are_the_papers(whole_corpus: tuple[Corpus, dict[st
 def test_the_real_sizes_are_shared_as_asked(name: str, whole_corpus: tuple[Corpus, dict[str, int]]) -> None:
     """With the real numbers of clips, every role of every class is within one point of 70, 10, 20 %."""
     corpus, num_clips = whole_corpus
+    if name == "vessel":
+        with pytest.raises(CorpusError, match=r"the vessel of 12 of 609 recordings is unknown.*--bad-files drop"):
+            splits.make(corpus, num_clips, name)
+        known = tuple(r for r in corpus.recordings if not groups.is_unknown(r.groups["vessel"]))
+        corpus = dataclasses.replace(corpus, recordings=known)
     split = splits.make(corpus, num_clips, name)
     splits.check(split, corpus, {r.id: r.id for r in corpus.recordings})
     for label in corpus.classes:

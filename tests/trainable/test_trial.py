@@ -144,7 +144,9 @@ def test_predictions_are_of_every_test_clip(finished: Finished, materials: Calla
     in_test = np.array([split.roles[i] == "test" for i in clips.recording])
     arrays = stored(finished.folder)
     assert in_test.sum() > 10
-    assert sorted(arrays) == ["classes", "clip", "labels", "logits", "recording"]
+    names = "classes clip group_fold group_source labels logits recording sampled_by seen_fold seen_source"
+    assert sorted(arrays) == names.split()
+    assert str(arrays["sampled_by"]) == "source"
     assert arrays["logits"].shape == (in_test.sum(), 3)
     assert arrays["logits"].dtype == np.float32
     assert np.isfinite(arrays["logits"]).all()
@@ -152,13 +154,15 @@ def test_predictions_are_of_every_test_clip(finished: Finished, materials: Calla
     assert arrays["recording"].tolist() == clips.recording[in_test].tolist()
     assert arrays["clip"].tolist() == clips.number[in_test].tolist()
     assert arrays["classes"].tolist() == list(clips.classes)
+    assert set(arrays["group_fold"].tolist()) == {"5"}
+    assert not arrays["seen_fold"].any()  # the published split keeps folds apart
 
 
 def test_predictions_hold_no_pickle(finished: Finished) -> None:
     """Every array has plain numbers or text, and the archive is complete."""
     with zipfile.ZipFile(finished.folder / "predictions.npz") as archive:
         assert archive.testzip() is None
-    assert all(array.dtype.kind in "fiU" for array in stored(finished.folder).values())
+    assert all(array.dtype.kind in "fiUb" for array in stored(finished.folder).values())
 
 
 def test_objects_are_not_stored(tmp_path: Path) -> None:

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
 # Takes how often each recording counts, for several draws of recordings, and returns the score of each draw.
 OfDraws = Callable[["Float[np.ndarray, 'draws recordings']"], "Float[np.ndarray, ' draws']"]
 
-MANY_DRAWS = 9_999
-
 
 @dataclass(frozen=True)
 class Score(Part):
     """A number computed from the logits of clips.
 
-    `of` is all that one needs. A score that overrides `over_recordings` too has its intervals sooner, and from more
-    draws.
+    `of` is all that one needs. A score that overrides `over_recordings` too has its intervals sooner.
     """
 
     title: ClassVar[str]  # its name in a sentence; `heading` is its name above a column
@@ -35,7 +32,6 @@ class Score(Part):
     recordings_by: ClassVar[str] = (  # describes `of_recordings`
         "each recording counts as one clip, with the mean of its clips' softmax probabilities"
     )
-    num_draws: ClassVar[int] = 999  # of recordings, for an interval
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
@@ -93,8 +89,6 @@ class Score(Part):
 class WeightedScore(Score):
     """A score for which every recording can count several times; all that it needs is `over_recordings`."""
 
-    num_draws: ClassVar[int] = MANY_DRAWS
-
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray
     ) -> float:
@@ -124,7 +118,6 @@ class ClipScore(Score):
     """A score that is the mean of a value of each clip."""
 
     recordings_by: ClassVar[str] = "the mean over recordings of the mean of their clips"
-    num_draws: ClassVar[int] = MANY_DRAWS
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray

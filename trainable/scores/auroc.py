@@ -29,7 +29,6 @@ class Auroc(WeightedScore):
     is_share = True
     each_epoch = True
     stage = 1
-    num_draws = 1_999  # each compares all clips with all others
 
     def over_recordings(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], where: np.ndarray

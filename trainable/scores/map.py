@@ -29,7 +29,6 @@ class Map(WeightedScore):
     is_share = True
     each_epoch = True
     stage = 1
-    num_draws = 1_999  # each takes a ranking of its own
 
     @property
     def heading(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainable.learning.score import MANY_DRAWS, OfDraws, Score
+from trainable.learning.score import OfDraws, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,6 @@ class RecordingAccuracy(Score):
     each_epoch = False
     stage = 1
     unit = "recording"
-    num_draws = MANY_DRAWS
 
     def of(
         self, logits: Float[np.ndarray, "clips classes"], labels: Int[np.ndarray, " clips"], recording: np.ndarray

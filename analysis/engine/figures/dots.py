@@ -60,7 +60,7 @@ def _dot(axes: Axes, y: int, row: Ranked, marks: dict[str, Any], times: float) -
     if row.scores is None:
         axes.annotate(row.gap, (0.01, y), xycoords=axes.get_yaxis_transform(), va="center", color=style.GAP)
         return
-    clip, over = row.scores.clip, row.scores.over_recordings
+    clip, over = row.scores.clip, row.scores.to_come
     mean, std, low, high = (times * number for number in (clip.mean, clip.std, over.low, over.high))
     axes.hlines(y, low, high, color=marks["color"], linewidth=6, alpha=0.22, zorder=1)
     axes.errorbar(mean, y, xerr=std, linewidth=1.4, markersize=6, capsize=2.5, zorder=3, **marks)

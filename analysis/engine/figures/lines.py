@@ -67,8 +67,8 @@ def _ours(axes: Axes, x: list[float], cells: list[Cell | None], marks: dict[str,
     scores = [cell.scores if cell else None for cell in cells]
     mean = [times * s.clip.mean if s else math.nan for s in scores]
     std = [times * s.clip.std if s else math.nan for s in scores]
-    low = [times * s.over_recordings.low if s else math.nan for s in scores]
-    high = [times * s.over_recordings.high if s else math.nan for s in scores]
+    low = [times * s.to_come.low if s else math.nan for s in scores]
+    high = [times * s.to_come.high if s else math.nan for s in scores]
     axes.vlines(x, low, high, color=marks["color"], linewidth=4, alpha=0.22, zorder=1)
     axes.errorbar(x, mean, yerr=std, linewidth=1.4, markersize=5, capsize=2.5, zorder=3, **marks)
 

@@ -32,7 +32,6 @@ class Extras:
     cautions: tuple[str, ...] = ()
     recipe: tuple[Line, ...] = ()
     claims: Sequence[Any] = ()  # each with text, where, verdict and sentence
-    seen: Grid = EMPTY  # the score on groups that training has seen, and on others
     curves: Mapping[str, Figure] = field(default_factory=dict)  # by the names of their files
     classwise: tuple[Classwise, ...] = ()  # of a pivot
     errors: Errors | None = None

@@ -21,6 +21,7 @@ from trainable.config import SPLIT, TrialConfig
 Row = dict[str, Any]  # by the name of the column
 Unit = tuple[str, str, int]  # the corpus, the unit of its folds, and their number
 UNPLANNED = "not planned"
+KINDS = ("groups", "seen")  # of the mappings that predictions hold by group
 
 
 def joined(rows: pd.DataFrame, predictions: Mapping[str, Predictions]) -> tuple[pd.DataFrame, dict[str, Predictions]]:
@@ -131,7 +132,7 @@ def _one_row(folds: list[Row], unit: Unit) -> Row:
 
 
 def _concatenated(folds: Sequence[Row], predictions: Mapping[str, Predictions]) -> Predictions:
-    """The predictions of all folds, in their order."""
+    """The predictions of all folds, in their order; a group is `seen` where its own fold's training has it."""
     each = [predictions[row["key"]] for row in folds]
     run = f"seed {folds[0]['seed']} of split={split_words(folds[0]['split'], len(folds))}"
     remedy = f"delete the runs that are out of date, among {', '.join(row['key'] for row in folds)}"
@@ -154,4 +155,10 @@ def _concatenated(folds: Sequence[Row], predictions: Mapping[str, Predictions]) 
     logits, labels, recording, clip = (
         np.concatenate([getattr(its, name) for its in each]) for name in ("logits", "labels", "recording", "clip")
     )
-    return Predictions(logits, labels, recording, clip, each[0].classes)
+    names = sorted(set.intersection(*(set(its.groups) for its in each)))
+    groups, seen = ({n: np.concatenate([getattr(its, kind)[n] for its in each]) for n in names} for kind in KINDS)
+    units = {its.sampled_by for its in each}
+    files = [its.recording if its.file is None else its.file for its in each]
+    file = None if all(its.file is None for its in each) else np.concatenate(files)
+    unit = units.pop() if len(units) == 1 else ""
+    return Predictions(logits, labels, recording, clip, each[0].classes, groups, seen, unit, file)

@@ -16,7 +16,7 @@ from analysis.engine.wording import mean_std, percent, within
 def confirmation_grid(table: SearchTable) -> Grid:
     """The best evaluation in the search and in its confirmation; no rows if there is no best."""
     name, test, share = words.metric_name(table).capitalize(), table.score.title, table.score.is_share
-    head = ("", name, "95 % seeds", f"Test {test}", "95 % seeds", "95 % recordings", f"Recording {test}")
+    head = ("", name, "95 % seeds", f"Test {test}", "95 % here", "95 % to come", f"Recording {test}")
     if table.best is None:
         return Grid(head, [])
     scores, confirmed, blank = table.confirmation.scores, table.confirmed, [Text("–")] * 4
@@ -29,7 +29,7 @@ def confirmation_grid(table: SearchTable) -> Grid:
         Text(words.ends(table, confirmed.interval)),
         Text(mean_std(scores.clip.mean, scores.clip.std, share), "best"),
         Text(within(scores.clip.interval, share)),
-        Text(within(scores.over_recordings, share)),
+        Text(within(scores.to_come, share)),
         Text(mean_std(scores.recording.mean, scores.recording.std, share)),
     ]
     drop, interval = table.drop

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy import stats as scipy_stats
 
 from analysis.engine import stats
 from analysis.engine.mixed import mixed
@@ -60,13 +61,19 @@ class SearchTable(Table):
 
     @property
     def drop(self) -> tuple[float, Interval]:
-        """The excess of the searched value over the confirmed mean (positive if better), with its 95 % interval."""
+        """The excess of the searched value over the confirmed mean (positive if better), with its 95 % interval.
+
+        The searched value is of one seed, so that the interval is that in which another seed's would lie.
+        """
         if self.best is None or self.confirmed is None:
             return math.nan, UNKNOWN
         sign = 1 if self.search.direction == "maximize" else -1
         searched, confirmed = self.best.scores[self.search.metric], self.confirmed
-        ends = sorted(sign * (searched - end) for end in (confirmed.interval.low, confirmed.interval.high))
-        return sign * (searched - confirmed.mean), Interval(*ends)
+        drop, n = sign * (searched - confirmed.mean), confirmed.n
+        if n < 2:
+            return drop, UNKNOWN
+        half = float(scipy_stats.t.ppf(0.975, n - 1)) * confirmed.std * math.sqrt(1 + 1 / n)
+        return drop, Interval(drop - half, drop + half)
 
     @property
     def near(self) -> int:
@@ -126,7 +133,9 @@ def search_table(
         search=search,
         study=study.title,
         evaluations=study.evaluations,
-        confirmed=stats.seed_summary(list(rows[search.metric])) if confirmation.complete else None,
+        confirmed=stats.seed_summary(list(rows[search.metric]), search.score.is_share)
+        if confirmation.complete
+        else None,
         confirmed_epochs=int(sum(run.metrics["epochs_run"] for run in finished.values())),
     )
 

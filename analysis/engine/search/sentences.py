@@ -32,8 +32,8 @@ def findings(table: SearchTable) -> list[str]:
             f"On test clips, which played no part in the search, it reaches {number(scores.clip.mean, share)}"
             f"{unit(share)}"
         )
-        seeds, recordings = within(scores.clip.interval, share), within(scores.over_recordings, share)
-        lines.append(f"{reached} (95 % intervals: {seeds} over seeds, {recordings} over recordings).")
+        here, to_come = within(scores.clip.interval, share), within(scores.to_come, share)
+        lines.append(f"{reached} (95 % intervals: {here} on these recordings, {to_come} on recordings to come).")
     others = table.near - 1
     if in_percent(table) and others:
         near = f"{others} other evaluation{'s are' if others > 1 else ' is'} within {100 * table.margin:g} points of it"
@@ -71,8 +71,8 @@ def captions(table: SearchTable) -> list[str]:
         "cover variation with the seed, not that another search might have chosen other settings."
     )
     luck = (
-        "Luck of the search: by how much the searched value is better than the confirmed mean; its interval is that of "
-        "the mean."
+        "Luck of the search: by how much the searched value is better than the confirmed mean; its interval also "
+        "covers that the searched value is of one seed, s √(1 + 1/n)."
     )
     return [searched_values, spread, luck, *detail_captions(table)[1:]]
 
@@ -155,9 +155,12 @@ def _luck(table: SearchTable) -> str:
     reached = f"{spread(table, confirmed.mean, confirmed.std)}{unit(in_percent(table))}"
     reaches = f"Trained again with seed{'s' * (n > 1)} {seeds}, it reaches {reached}, "
     change = f"{difference(table, abs(drop))} {'worse' if drop > 0 else 'better'} than in the search"
+    num_ended = table.count("COMPLETE")
+    if num_ended < 2:
+        return f"{reaches}{change}; a single evaluation was completed, so that luck had nothing to choose from."
     if interval.low > 0:
-        curse = f"the best of {table.count('COMPLETE')} is also the luckiest (the winner's curse)"
-        return f"{reaches}{change} (95 % {ends(table, interval)}): that much was luck, because {curse}."
+        curse = f"the best of {num_ended} is also the luckiest (the winner's curse)"
+        return f"{reaches}{change} (95 % {ends(table, interval)}): more than one seed varies, because {curse}."
     if interval.high < 0:
         return f"{reaches}{change}: the seed of the search was an unlucky one."
     why = f"95 % {ends(table, interval)}" if n > 1 else "a single seed"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from analysis.engine import stats
-from analysis.engine.inference import resampling
+from analysis.engine.inference import estimates, influences
 from analysis.engine.inference.constant import Constant, constant
-from analysis.engine.inference.resampling import Resampled
+from analysis.engine.inference.influences import Influence
+from analysis.engine.inference.seen_parts import Parts, parts_of
 from analysis.engine.protocol import Published, PublishedCell, incomparable
 from analysis.engine.rows import Predictions
 from analysis.engine.runs.folds import gap_words, split_words
@@ -27,6 +28,8 @@ from trainable.learning.score import Score
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
 
+NOT_COMPARABLE = "not comparable"  # the verdict of a cell with reasons against comparing
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -34,11 +37,12 @@ class Scores:
 
     clip: SeedSummary
     recording: SeedSummary
-    resampled: Resampled  # `clip.mean` of resampled recordings
-    over_recordings: Interval  # of `clip.mean`, over the recordings of the test set
+    influence: Influence  # of groups of recordings on `clip.mean`
+    to_come: Interval  # of `clip.mean`, on recordings to come
     constant: Constant
     num_clips: int
     num_recordings: int
+    by_group: Mapping[str, Parts] = field(default_factory=dict)  # on seen and unseen clips
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Cell:
             if field == "split" and self.num_folds
             else self.trial.get(field)
         )
+
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 @dataclass(frozen=True)
@@ -155,8 +162,18 @@ def cell(score: Score, rows: pd.DataFrame, made_of: Material, reasons: Mapping[s
         return joined
     ours, theirs = scores.clip, joined.published
     difference = stats.welch(ours.mean, ours.std, ours.n, theirs.mean, theirs.std, theirs.n)
-    verdict = "not comparable" if joined.reasons else stats.verdict(difference, made_of.margin)
-    return dataclasses.replace(joined, difference=difference, verdict=verdict)
+    return dataclasses.replace(joined, difference=difference, verdict=NOT_COMPARABLE if joined.reasons else "")
+
+
+def judged(cells: Sequence[AnyCell], margin: float) -> tuple[AnyCell, ...]:
+    """The cells of a table with a verdict each, which depends on how many are compared with a published number.
+
+    Args:
+        margin: the largest difference that does not matter, as a fraction.
+    """
+    compared = {i: c.difference for i, c in enumerate(cells) if c.difference and c.verdict != NOT_COMPARABLE}
+    verdict_of = dict(zip(compared, stats.verdicts(list(compared.values()), margin), strict=True))
+    return tuple(dataclasses.replace(c, verdict=verdict_of[i]) if i in verdict_of else c for i, c in enumerate(cells))
 
 
 def reasons(score: Score, made_of: Material) -> dict[str, frozenset[str]]:
@@ -266,15 +283,19 @@ def _scores(score: Score, seeds: list[Predictions], rows: pd.DataFrame) -> Score
             "of date"
         )
     _check_labels(first)
-    resampled = resampling.resampled(score, seeds)
+    influence = influences.influence(score, seeds)
+    by_seed = np.array([score.of(s.logits, s.labels, s.recording) for s in seeds])
     return Scores(
-        clip=stats.seed_summary([score.of(s.logits, s.labels, s.recording) for s in seeds]),
-        recording=stats.seed_summary([score.of_recordings(s.logits, s.labels, s.recording) for s in seeds]),
-        resampled=resampled,
-        over_recordings=resampled.interval(),
+        clip=stats.seed_summary(by_seed.tolist(), score.is_share),
+        recording=stats.seed_summary(
+            [score.of_recordings(s.logits, s.labels, s.recording) for s in seeds], score.is_share
+        ),
+        influence=influence,
+        to_come=estimates.estimate(by_seed, influence).interval(score.is_share),
         constant=constant(score, seeds, rows["majority_class"].mode().iloc[0]),
         num_clips=len(first.labels),
         num_recordings=len(np.unique(first.recording)),
+        by_group=parts_of(score, seeds),
     )
 
 

@@ -77,7 +77,7 @@ def detail_head(table: Table) -> tuple[str, ...]:
     """The heading of `detail`."""
     first, *further = titles(table.score)
     beside = BESIDE if compares(table) else ()
-    return ("n", first, "95 % seeds", "95 % recordings", *further, *beside)
+    return ("n", first, "95 % here", "95 % to come", *further, *beside)
 
 
 def compares(table: Table) -> bool:
@@ -132,7 +132,7 @@ def detail(table: Table, cell: Cell) -> list[Text]:
         Text(str(scores.clip.n)),
         ours(table, cell),
         Text(within(scores.clip.interval, share)),
-        Text(within(scores.over_recordings, share)),
+        Text(within(scores.to_come, share)),
         *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
         *(beside_published(table, cell) if compares(table) else []),
     ]
@@ -186,7 +186,7 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
     row |= {"num_test_recordings": scores.num_recordings if scores else None}
     name, *further = (title.lower().replace(" ", "_") for title in titles(table.score))
     row |= summary(name, scores.clip if scores else None)
-    row |= ends(f"{name}_bootstrap95", scores.over_recordings if scores else UNKNOWN)
+    row |= ends(f"{name}_to_come95", scores.to_come if scores else UNKNOWN)
     for title in further:
         row |= summary(title, scores.recording if scores else None)
     row |= {
@@ -204,8 +204,8 @@ def numbers(table: Table, cell: Cell) -> dict[str, object]:
         "difference": difference.value if difference else math.nan,
     }
     row |= ends("difference_welch95", difference.interval95 if difference else UNKNOWN)
-    row |= ends("difference_welch90", difference.interval90 if difference else UNKNOWN)
     row |= {"difference_p": difference.p if difference else math.nan, "margin": table.margin}
+    row |= {"difference_p_beyond_margin": difference.p_beyond(table.margin) if difference else math.nan}
     return row | {"verdict": cell.verdict, "reasons": "; ".join(cell.reasons)}
 
 

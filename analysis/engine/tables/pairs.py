@@ -7,14 +7,16 @@ import statistics
 from collections.abc import Sequence
 
 import pandas as pd
+from scipy.stats import t
 
-from analysis.engine.inference.comparisons import PAIRED, Pair, needed_spreads
+from analysis.engine.inference.comparisons import PAIRED, Pair
+from analysis.engine.stats import LEVEL
 from analysis.engine.tables import grids, labels
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import between, scale, signed
 
-PAIR_HEAD = ("Difference", "p", "p, corrected", "Test", "95 % seeds", "95 % recordings")
+PAIR_HEAD = ("Difference", "p here", "95 % here", "p to come", "corrected", "95 % to come", "Seeds")
 
 
 def matrix_grid(table: RankingTable) -> Grid:
@@ -35,11 +37,12 @@ def pair_grid(table: RankingTable) -> Grid:
             Text(pair.first),
             Text(pair.second),
             Text(signed(pair.difference, share)),
+            Text(p_value(pair.p_here)),
+            Text(between(pair.here, share)),
             Text(p_value(pair.p)),
             Text(p_value(pair.p_holm), "best" if pair.told_apart else "plain"),
-            Text(pair.test),
-            Text(between(pair.over_seeds, share)),
-            Text(between(pair.over_recordings, share)),
+            Text(between(pair.to_come, share)),
+            Text(pair.seeds),
         ]
         for pair in sorted(table.pairs, key=lambda pair: (math.isnan(pair.p), pair.p))
     ]
@@ -54,15 +57,18 @@ def pairs_frame(table: RankingTable) -> pd.DataFrame:
             "first": pair.first,
             "second": pair.second,
             "difference": pair.difference,
-            "test": pair.test,
+            "seeds": pair.seeds,
             "first_n": pair.num_seeds[0],
             "second_n": pair.num_seeds[1],
-            "paired_std_sample": pair.spread,
+            "p_here": pair.p_here,
+            **grids.ends("difference_here95", pair.here),
             "p": pair.p,
             "p_holm": pair.p_holm,
             "num_pairs": len(table.pairs),
-            **grids.ends("difference_seeds95", pair.over_seeds),
-            **grids.ends("difference_bootstrap95", pair.over_recordings),
+            **grids.ends("difference_to_come95", pair.to_come),
+            "variance_seeds": pair.estimate.seeds.value,
+            "variance_recordings": pair.estimate.recordings.value,
+            "dof": pair.estimate.dof,
         }
         for pair in table.pairs
     ]
@@ -72,7 +78,7 @@ def pairs_frame(table: RankingTable) -> pd.DataFrame:
 def _pair_text(table: RankingTable, pair: Pair | None) -> Text:
     if pair is None:
         return Text("–")
-    dagger = "†" if pair.over_recordings.low > 0 or pair.over_recordings.high < 0 else ""
+    dagger = "†" if pair.to_come.low > 0 or pair.to_come.high < 0 else ""
     words = f"{signed(pair.difference, table.score.is_share)} ({p_value(pair.p_holm)}){dagger}"
     return Text(words, "best" if pair.told_apart else "plain")
 
@@ -97,48 +103,50 @@ def against_best(table: RankingTable, row: Ranked) -> str:
 
 
 def pair_captions(table: RankingTable) -> tuple[str, ...]:
-    """Captions of the pairs: the test, the number of comparisons, and how little a few seeds can show."""
+    """Captions of the pairs: the two questions, their tests, the number of comparisons, and what would show more."""
     if not table.pairs:
         return (f"Nothing is compared until two {labels.plural(table.over)} are complete.",)
     num_pairs, noun = len(table.pairs), labels.label(table.over).noun
     much = "many points" if table.score.is_share else "much"
     number = (
-        f"Each entry: by how {much} the column's {noun} exceeds the row's, and in brackets the two-sided p over seeds, "
-        f"corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05."
+        f"Each entry: by how {much} the column's {noun} exceeds the row's, and in brackets the two-sided p on "
+        f"recordings to come, corrected for {pairs(num_pairs)} by Holm's procedure; bold where it is below 0.05. †: "
+        "the 95 % interval of this difference alone, not corrected, excludes 0."
     )
     seeds = "the order of clips and the random draws of augmentation"
     alike = "" if table.over == "backbone" else f", insofar as {labels.title(table.over)} does not change them"
-    test = f"Test: paired t-test over the seeds, because a seed fixes {seeds} for every {noun}{alike}."
-    if other := sum(pair.test != PAIRED for pair in table.pairs):
-        test += f" Welch's t-test for {pairs(other)} whose seeds or data rates differ."
-    dagger = (
-        "†: the 95 % interval of the difference over test recordings excludes 0 (BCa bootstrap, the same recordings "
-        "drawn for both, networks held fixed, not corrected)."
+    test = (
+        "Two questions: on these recordings, only the seed varies; on recordings to come, seeds and recordings do, "
+        "whose variances add up (docs/statistics.md). More seeds answer the first alone. "
+        f"Differences are paired by seed, because a seed fixes {seeds} for every {noun}{alike}."
     )
-    return (number, test, dagger, *power_captions(table.pairs, table.score.is_share))
+    if other := sum(pair.seeds != PAIRED for pair in table.pairs):
+        test += f" They are not for {pairs(other)} whose seeds or data rates differ."
+    return (number, test, *power_captions(table.pairs, table.score.is_share))
 
 
 def power_captions(all_pairs: Sequence[Pair], share: bool) -> tuple[str, ...]:
-    """A caption on the smallest difference that the seeds can show, if the pairs have the same number of seeds.
+    """A caption on the smallest difference that can be told apart, and on what keeps it from being smaller.
 
     Args:
         all_pairs: all pairs of the table.
         share: whether their score is a share.
     """
-    tested = [pair for pair in all_pairs if not math.isnan(pair.p)]
-    paired = [pair for pair in tested if pair.test == PAIRED]
-    numbers = {pair.num_seeds[0] for pair in paired}
-    if len(numbers) != 1:
+    tested = [pair.estimate for pair in all_pairs if not math.isnan(pair.p)]
+    if not tested:
         return ("Not distinguishable does not mean equal.",)
-    (n,), family = numbers, len(all_pairs)
-    alone, among = needed_spreads(n, 1), needed_spreads(n, family)
-    spread, points = scale(share) * statistics.median(pair.spread for pair in paired), " points" * share
+    times, points = scale(share), " points" * share
+    error, dof = (statistics.median(values) for values in ([e.error for e in tested], [e.dof for e in tested]))
+    family = len(all_pairs)
+    alone, among = (times * error * float(t.ppf(1 - LEVEL / 2 / number, dof)) for number in (1, family))
+    of_seeds = statistics.median(e.seeds.value / (e.seeds.value + e.recordings.value) for e in tested)
     digits = 1 if share else 3
     power = (
-        f"With n = {n} seeds, {'little' if n < 6 else 'not everything'} can be shown: a single pair needs a difference "
-        f"above {alone:.1f} standard deviations of its paired differences, and the clearest of {pairs(family)} one "
-        f"above {among:.1f}. At the median deviation of these pairs, {spread:.{digits}f}{points}, these are "
-        f"{alone * spread:.{digits}f} and {among * spread:.{digits}f}{points}. Not distinguishable does not mean equal."
+        f"At the median standard error of these pairs, {times * error:.{digits}f}{points}, a single pair needs a "
+        f"difference above {alone:.{digits}f}{points}, and the clearest of {pairs(family)} one above "
+        f"{among:.{digits}f}{points}. Of the variance behind it, {100 * of_seeds:.0f} % comes from the seeds, which "
+        f"more seeds reduce, and {100 - 100 * of_seeds:.0f} % from the recordings, which only more recordings do. Not "
+        "distinguishable does not mean equal."
     )
     return (power,)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.engine.inference import constant
-from analysis.engine.tables import cells, differing, grids, labels
+from analysis.engine.tables import cells, differing, grids, labels, seen
 from analysis.engine.tables.cells import Cell, Material, Table
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.networks import model
@@ -93,7 +93,12 @@ def pivot_table(down: str, across: str, score: Score, made_of: Material) -> Pivo
     return PivotTable(
         name=made_of.name,
         score=score,
-        cells=tuple(sorted(averaged, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
+        cells=tuple(
+            sorted(
+                cells.judged(averaged, made_of.margin),
+                key=lambda cell: [values[field].index(cell.value(field)) for field in fields],
+            )
+        ),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
@@ -146,15 +151,17 @@ def captions(table: PivotTable) -> list[str]:
 
 def markdown(table: PivotTable) -> str:
     """The compact table, the detailed one, and their captions."""
-    below = grids.bullets([*captions(table), *detail_captions(table)])
-    return grids.markdown(table, [main_grid(table).markdown(), detail_grid(table).markdown(), below])
+    below = grids.bullets([*captions(table), *detail_captions(table), *seen.remarks(table)])
+    parts = [block for its in seen.shown(table) for block in (its.grid.markdown(), grids.bullets(its.captions))]
+    return grids.markdown(table, [main_grid(table).markdown(), detail_grid(table).markdown(), below, *parts])
 
 
 def latex(table: PivotTable) -> str:
     """Both tables in LaTeX, for a document with the package booktabs."""
-    below = [*detail_captions(table), *grids.remarks(table)]
+    below = [*detail_captions(table), *seen.remarks(table), *grids.remarks(table)]
     detail = grids.latex(detail_grid(table), "Every cell, with its uncertainty.", below, small=True)
-    return "\n".join([grids.latex(main_grid(table), " ".join(captions(table))), detail])
+    parts = [grids.latex(its.grid, f"{its.title}.", its.captions, small=True) for its in seen.shown(table)]
+    return "\n".join([grids.latex(main_grid(table), " ".join(captions(table))), detail, *parts])
 
 
 def csv_frame(table: PivotTable) -> pd.DataFrame:

@@ -98,7 +98,7 @@ def ranking_table(over: str, columns: tuple[Column, ...], score: Score, made_of:
     return RankingTable(
         name=made_of.name,
         score=score,
-        cells=tuple(ranked),
+        cells=cells.judged(ranked, made_of.margin),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,
@@ -145,7 +145,7 @@ def _pairs(ranked: Sequence[Ranked], score: Score, over: str, made_of: Material)
     for row in ranked:
         assert row.scores
         by_seed = {seed: score.of(its.logits, its.labels, its.recording) for seed, its in seeds[row.name].items()}
-        entries.append(Entry(row.name, by_seed, row.scores.resampled, row.trial.data_hz))
+        entries.append(Entry(row.name, by_seed, row.scores.influence, row.trial.data_hz))
     return comparisons.all_pairs(entries)
 
 

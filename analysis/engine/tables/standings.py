@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from analysis.engine.inference import constant
-from analysis.engine.tables import classes, differing, grids, labels, pairs
+from analysis.engine.tables import classes, differing, grids, labels, pairs, seen
 from analysis.engine.tables.grids import Grid, Text
 from analysis.engine.tables.ranking import Ranked, RankingTable, place
 from analysis.engine.wording import detail_captions, main_captions
@@ -76,7 +76,8 @@ def markdown(table: RankingTable) -> str:
     """All tables except the list of pairs, each with its captions."""
     parts = [
         (main_grid(table), captions(table)),
-        (detail_grid(table), detail_captions(table)),
+        (detail_grid(table), [*detail_captions(table), *seen.remarks(table)]),
+        *((its.grid, its.captions) for its in seen.shown(table)),
         (classes.class_grid(table), [classes.CLASS_CAPTION]),
         (pairs.matrix_grid(table), pairs.pair_captions(table)),
         (origin_grid(table), ()),
@@ -88,11 +89,12 @@ def markdown(table: RankingTable) -> str:
 
 def latex(table: RankingTable) -> str:
     """The tables of `markdown` in LaTeX, for a document with the package booktabs."""
-    below = [*detail_captions(table), *grids.remarks(table)]
+    below = [*detail_captions(table), *seen.remarks(table), *grids.remarks(table)]
     title = labels.title(table.over)
     parts = [
         (main_grid(table), f"{table.score.heading} by {title}.", captions(table)),
         (detail_grid(table), f"Every {title}, with its uncertainty.", below),
+        *((its.grid, f"{its.title}.", its.captions) for its in seen.shown(table)),
         (classes.class_grid(table), "Results by class.", [classes.CLASS_CAPTION]),
         (pairs.matrix_grid(table), "Pairwise comparisons.", pairs.pair_captions(table)),
         (origin_grid(table), "Checkpoints, and the networks as published.", ()),

@@ -6,15 +6,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from datasets.engine.corpus import CorpusError, Recording
+from datasets.engine.splitting.groups import components, units_of
 
 Shares = Mapping[str, float]  # of the clips, by role; the first role takes what is left of the places
 
 
 def members(recordings: Sequence[Recording], unit: str) -> dict[str, list[Recording]]:
-    """The recordings of each group; where the unit is "recording", the excerpts of each file."""
-    groups = defaultdict(list)
+    """The recordings of each group; of each file, if the unit is "recording"; of each component, if it is several."""
+    groups, units = defaultdict(list), units_of(unit, list(recordings[0].groups) if recordings else ())
+    of_each = components(recordings, units) if len(units) > 1 else {}
     for recording in recordings:
-        groups[recording.unit if unit == "recording" else recording.groups[unit]].append(recording)
+        alone = recording.unit if unit == "recording" else recording.groups.get(unit, "")
+        groups[of_each.get(recording.id, alone)].append(recording)
     return groups
 
 
@@ -29,7 +32,7 @@ def shared_out(
     Args:
         classes: all classes, sorted.
         num_clips: number of clips of each recording.
-        unit: "recording", or the group whose members share a role.
+        unit: "recording", or the group or groups whose members share a role.
 
     Raises:
         CorpusError: if a class has fewer groups than there are roles.

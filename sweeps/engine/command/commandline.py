@@ -147,8 +147,8 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--classes", metavar="A,B", help="only these classes of the corpus")
     group.add_argument(
         "--split",
-        help="recording, published, or a group that no two roles may share (vessel, day, ...); or a fold of these: "
-        "recording:1/5, published:1",
+        help="recording, published, or a group that no two roles may share (vessel, day, ...), or several, "
+        "vessel+day; or a fold of these: recording:1/5, published:1",
     )
     group.add_argument(
         "--groups", metavar="REGEX", help=r"label and groups in the files' names, '(?P<label>\d)_(?P<speaker>\w+)_'"

@@ -1,0 +1,1 @@
+"""Statements of a paper as data, and the verdicts on them."""
