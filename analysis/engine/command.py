@@ -92,7 +92,7 @@ def main(
         table = kind.table(made_of)
         finished = finished_runs(sweep, runs, args.data)
         extras = beside(table, made_of, sweep, finished, options, again, args.audio)
-        extras = dataclasses.replace(extras, claims=judge(claims, table, made_of))
+        extras = dataclasses.replace(extras, claims=judge(about(claims, sweep.trials), table, made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
@@ -146,6 +146,12 @@ def beside(
     commands = {"Runs made by": run, "Page made by": again}
     extras = gathered(table, made_of, runs, options.store_uri, commands, pages.ways(options.store_uri, sweep.name))
     return heard(extras, table, made_of, options) if audio else extras
+
+
+def about(claims: Sequence[Claim], trials: Sequence[TrialConfig]) -> list[Claim]:
+    """The claims of which both sides are planned: a changed or shortened study may lack one."""
+    sides = [(claim, [claim.sides(trial.get) for trial in trials]) for claim in claims]
+    return [claim for claim, its in sides if all(any(side) for side in zip(*its, strict=True))]
 
 
 def heard(extras: Extras, table: Table, made_of: Material, options: Options) -> Extras:

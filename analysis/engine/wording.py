@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.engine.tables.cells import Cell, Table
 
 UNHEARD = "nothing"  # the starting weights of a run have heard no recording of its test
+NOT_KNOWN = "unknown"  # of an interval that covers all values that a share can have
 
 
 def percent(fraction: float) -> str:
@@ -57,6 +58,12 @@ def between(interval: Interval, share: bool = True) -> str:
     return "–" if math.isnan(low) else f"[{number(low, share)}, {number(high, share)}]"
 
 
+def within(interval: Interval, share: bool = True) -> str:
+    """The interval of a score; in words where it covers all values that a share can have."""
+    everything = share and rounded(interval.low, share) <= 0 and rounded(interval.high, share) >= scale(share)
+    return NOT_KNOWN if everything else between(interval, share)
+
+
 def hover_words(table: Table, cell: Cell) -> str:
     """The words for a mark of a figure: the cell, its mean and deviation, and both intervals."""
     if cell.scores is None:
@@ -64,7 +71,7 @@ def hover_words(table: Table, cell: Cell) -> str:
     clip, share = cell.scores.clip, table.score.is_share
     words = f"{table.title(cell)}: {mean_std(clip.mean, clip.std, share)}{unit(share)} (n = {clip.n})"
     over = {"here": clip.interval, "to come": cell.scores.to_come}
-    return words + "".join(f"; 95 % {name} {between(interval, share)}" for name, interval in over.items())
+    return words + "".join(f"; 95 % {name} {within(interval, share)}" for name, interval in over.items())
 
 
 def unit(share: bool) -> str:
@@ -119,6 +126,8 @@ def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
     seeds = "95 % here: t-interval of the mean over seeds; it covers variation with the seed on these recordings."
     alone = any(cell.scores and cell.scores.clip.n == 1 for cell in table.cells)
+    if any(within(cell.scores.clip.interval, table.score.is_share) == NOT_KNOWN for cell in table.cells if cell.scores):
+        seeds += " Unknown: it covers all values that a share can have."
     recordings = (
         "95 % to come: interval of the mean on recordings to come; it covers variation with the seed and the choice of "
         f"{_groups(table)} in the test set{' (with one seed: that choice alone)' * alone}."

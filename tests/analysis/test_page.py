@@ -25,9 +25,11 @@ from analysis.engine.page import each_run, errors, machine
 from analysis.engine.page.cautions import cautions
 from analysis.engine.page.extras import Extras, gathered
 from analysis.engine.protocol import read_published
+from analysis.engine.stats import Interval
 from analysis.engine.tables import pivot
 from analysis.engine.tables.cells import Material
 from analysis.engine.tables.pivot import PivotTable
+from analysis.engine.wording import within
 from datasets.engine import manifest
 from datasets.engine.clips import Cut
 from datasets.engine.corpus import Corpus, CorpusError, Recording
@@ -145,6 +147,15 @@ def test_one_seed_and_two_that_differ_widely_are_cautions(sweep: Sweep, make_run
     assert caution.startswith("With n = 2 seeds")
     assert {row[4].words for row in pivot.detail_grid(table).rows} <= {"[0.0, 100.0]", "[0.1, 99.9]", "[0.0, 99.9]"}
     assert "−" not in pivot.detail_grid(table).markdown()
+
+
+def test_an_interval_that_says_nothing_is_a_word() -> None:
+    """In words where it covers all that a share can be, as printed; a loss has no such ends."""
+    assert within(Interval(0.0004, 0.9996)) == "unknown"
+    assert within(Interval(0.0, 0.5)) == "[0.0, 50.0]"
+    assert within(Interval(0.006, 0.9996)) == "[0.6, 100.0]"
+    assert within(Interval(math.nan, math.nan)) == "–"
+    assert within(Interval(-0.1, 2.5), share=False) == "[−0.100, 2.500]"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
 from analysis.engine.tables.grids import Grid, Text, bullets
-from analysis.engine.wording import between, mean_std, percent
+from analysis.engine.wording import mean_std, percent
 
 
 def confirmation_grid(table: SearchTable) -> Grid:
@@ -28,8 +28,8 @@ def confirmation_grid(table: SearchTable) -> Grid:
         Text(words.spread(table, confirmed.mean, confirmed.std), "best"),
         Text(words.ends(table, confirmed.interval)),
         Text(mean_std(scores.clip.mean, scores.clip.std, share), "best"),
-        Text(between(scores.clip.interval, share)),
-        Text(between(scores.to_come, share)),
+        Text(within(scores.clip.interval, share)),
+        Text(within(scores.to_come, share)),
         Text(mean_std(scores.recording.mean, scores.recording.std, share)),
     ]
     drop, interval = table.drop

@@ -32,7 +32,7 @@ def findings(table: SearchTable) -> list[str]:
             f"On test clips, which played no part in the search, it reaches {number(scores.clip.mean, share)}"
             f"{unit(share)}"
         )
-        here, to_come = between(scores.clip.interval, share), between(scores.to_come, share)
+        here, to_come = within(scores.clip.interval, share), within(scores.to_come, share)
         lines.append(f"{reached} (95 % intervals: {here} on these recordings, {to_come} on recordings to come).")
     others = table.near - 1
     if in_percent(table) and others:

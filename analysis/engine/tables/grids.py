@@ -131,8 +131,8 @@ def detail(table: Table, cell: Cell) -> list[Text]:
     return [
         Text(str(scores.clip.n)),
         ours(table, cell),
-        Text(between(scores.clip.interval, share)),
-        Text(between(scores.to_come, share)),
+        Text(within(scores.clip.interval, share)),
+        Text(within(scores.to_come, share)),
         *[Text(mean_std(scores.recording.mean, scores.recording.std, share))] * num_further,
         *(beside_published(table, cell) if compares(table) else []),
     ]
