@@ -33,6 +33,8 @@ class Sweep:
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
     by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
     study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
+    # What the study compares, each as the fields of two groups of settings; for --until-decided, which adds seeds.
+    pairs: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.study:
@@ -113,7 +115,7 @@ def varied(
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
-    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study)
+    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study, sweep.pairs)
 
 
 def cell_name(trial: TrialConfig) -> str:
