@@ -12,6 +12,7 @@ from analysis.engine.mixed import MADE_BY
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.runs import folds
+from analysis.engine.runs.declared import history_of
 from analysis.engine.tables.cells import Material, Table
 from datasets.engine.corpus import module
 from datasets.engine.refusal import Refusal
@@ -66,13 +67,14 @@ def main(
     args = parser(sweep, question).parse_args(words)
     options = options_of(args)
     try:
-        sweep = options.planned(sweep)
+        sweep, runs = options.planned(sweep), read_runs(options.store_uri)
+        past = history_of(sweep, options, runs, args.data)
+        sweep = past.sweep  # with the seeds that looks have added
         numbers = read_published(published) if published and not options.small else None
         if numbers and not numbers.applies(sweep.trials):
             numbers = None
-        runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-        table = kind.table(made_of)
+        table = past.stamped(kind.table(made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
@@ -80,6 +82,7 @@ def main(
     again, findings = " ".join(["python -m", f"analysis.{sweep.study}", *words]), kind.findings(table, made_of)
     contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings)
     write(contents, out)
+    past.note_report(options, {"margin_points": args.margin, "published": numbers.source if numbers else ""})
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
     attach([out / name for name in contents], finished_runs(sweep, runs, args.data).values(), options.store_uri)

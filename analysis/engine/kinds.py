@@ -140,6 +140,7 @@ class Ranking:
 
 def _page(table: RankingTable) -> dict[str, object]:
     """The parts of a ranking's page besides its two figures."""
+    left_out = [table.left_out] * bool(table.left_out)
     return {
         "confusions": report.inline(style.svg(matrix.all_confusions(table))),
         "main": standings.main_grid(table),
@@ -149,9 +150,9 @@ def _page(table: RankingTable) -> dict[str, object]:
         "pairs": pairs.pair_grid(table),
         "origins": standings.origin_grid(table),
         "ranking_captions": standings.captions(table),
-        "class_captions": [classes.CLASS_CAPTION],
-        "confusion_captions": [classes.CONFUSION_CAPTION],
-        "pair_captions": pairs.pair_captions(table),
+        "class_captions": [classes.CLASS_CAPTION, *left_out],
+        "confusion_captions": [classes.CONFUSION_CAPTION, *left_out],
+        "pair_captions": [*pairs.pair_captions(table), *left_out],
         "field": labels.title(table.over),
     }
 

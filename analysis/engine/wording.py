@@ -76,7 +76,8 @@ def main_captions(table: Table) -> tuple[str, ...]:
     folds = sorted({cell.num_folds for cell in table.cells if cell.num_folds})
     number_of = " or ".join(map(str, folds))
     one_run = f"{number_of} folds joined: a seed's score is over the test clips of all folds, each recording once."
-    joined = [one_run] * bool(folds)
+    past = [*filter(None, [table.left_out]), *table.history]
+    joined = [*[one_run] * bool(folds), *past]
     if table.published is None:
         return ours, *joined
     published = table.published
@@ -93,6 +94,7 @@ def detail_captions(table: Table) -> tuple[str, ...]:
         "of recordings in the test set."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
+    votes += filter(None, [table.left_out])
     if table.published is None:
         return seeds, recordings, *votes
     difference = (

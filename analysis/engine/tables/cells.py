@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +80,8 @@ class Table:
     reasons: tuple[str, ...]  # those of all cells
     margin: float  # the largest difference that does not matter, as a fraction
     provenance: Mapping[str, Mapping[str, int]]  # tag -> value -> number of runs
+    left_out: str = field(default="", kw_only=True)  # a sentence on finished seeds that are not in it
+    history: tuple[str, ...] = field(default=(), kw_only=True)  # what was declared before its trials ran, and after
 
     @property
     def complete(self) -> bool:
