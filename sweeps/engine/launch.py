@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,15 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         if options.data_root != parser.get_default("data_root"):
             raise Refusal("--small: invents its recordings; leave out either --small or --data-root")
         options = options.invented((plan.base if isinstance(plan, Search) else plan.trials[0]).corpus)
+    return launch_planned(plan, options, rule)
+
+
+def launch_planned(plan: Sweep | Search, options: Options, rule: Rule | None = None) -> int:
+    """Runs a plan, or shows it, and returns the exit code; a rule adds seeds to it.
+
+    Raises:
+        Refusal: as `launch`.
+    """
     _check_data(_trials(plan), options)
     if rule and not options.why:
         print(f"seeds    one more at a time, {rule}", flush=True)
@@ -210,10 +220,7 @@ def _run(
     checkpoints = weights.check(plan.trials, options.weights_dir, options.trials_dir)
     data = {wanted: prepare.prepare(wanted, source, progress.each) for wanted in all_wanted(plan.trials)}
     inputs = {t.key: inputs_of(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
-
-    def situation() -> Situation:
-        return _situation(plan, data, inputs, options)
-
+    situation = partial(_situation, plan, data, inputs, options)
     before = situation()
     if not brief:
         print_plan(before, options)

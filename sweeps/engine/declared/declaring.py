@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from datasets.engine.remote import RemoteError
 from sweeps.engine.adaptive.contrasts import contrasts
 from sweeps.engine.code import ROOT, code_state
 from sweeps.engine.command.options import Options
@@ -56,7 +57,10 @@ def note_finished(situation: Situation, options: Options) -> None:
     lock = lockfile.read(lock_path(options.storage, situation.sweep.name))
     for made_on, by_key in (_scores(situation) if lock.declared else {}).items():
         if new := {key: its for key, its in by_key.items() if key not in lock.scores and lock.entry_of(key)}:
-            _add(options, situation.sweep, lockfile.finished_entry(new, made_on))
+            try:
+                _add(options, situation.sweep, lockfile.finished_entry(new, made_on))
+            except RemoteError as error:  # the results are committed, and the next start brings the lock there
+                print(f"lock     {error}", flush=True)
 
 
 def _scores(situation: Situation) -> dict[str, dict[str, dict[str, float]]]:

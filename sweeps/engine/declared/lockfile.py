@@ -168,16 +168,23 @@ def append(path: Path, entry: str) -> None:
 
 
 def fetch(remote: Remote, name: str) -> None:
-    """Brings the lock of a sweep from an object store, unless the copy here has all of it and more.
+    """Brings the lock of a sweep into step with an object store; a copy that has all of the other's and more counts.
 
     Raises:
-        RemoteError: if the store cannot be read.
+        RemoteError: if the store cannot be read or written.
     """
     path = lock_path(remote.local, name)
-    with suppress(Gone):
+    try:
         theirs = remote.read(f"{FOLDER}/{path.name}")
-        if not path.exists() or not path.read_bytes().startswith(theirs):
-            remote.get(f"{FOLDER}/{path.name}")
+    except Gone:
+        theirs = b""
+    mine = path.read_bytes() if path.exists() else b""
+    if mine == theirs:
+        return
+    if mine.startswith(theirs):
+        remote.put(f"{FOLDER}/{path.name}")
+    else:
+        remote.get(f"{FOLDER}/{path.name}")
 
 
 def now() -> datetime:
