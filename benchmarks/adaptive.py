@@ -99,8 +99,8 @@ def rows(repeats: int, looks: int) -> list[Row]:
     false, naive = (
         np.mean([decided_after(one, test) > 0 for one in null.tolist()]) for test in (by_e_value, by_t_test(looks))
     )
-    one_pair, peer = f"false decisions of a pair, looks to {looks} seeds", {"peer": 100 * naive, "peer_name": "t-test"}
-    table = [at_most(one_pair, "%", 100 * false, 3, **peer)]
+    pair = f"false decisions of a pair, looks to {looks} seeds"
+    table = [at_most(pair, "%", float(100 * false), 3, peer=float(100 * naive), peer_name="t-test")]
     families = max(1, repeats // 20)
     for name, draw in (("a family of 6 pairs", normal), (f"the same with scores of {CLIPS} clips", counted)):
         share = 100 * false_families(draw, families, min(looks, 20), seed=1)

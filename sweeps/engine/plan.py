@@ -14,6 +14,21 @@ from trainable.config import FIELDS, TrialConfig
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two groups of settings that a study compares, for `--until-decided`, which adds seeds until they are told apart.
+
+    Each side has the values of some fields that its settings have: one value, or a tuple of several. Each setting of a
+    side counts alike.
+
+        Pair({"weights": "published"}, {"weights": "none"})
+    """
+
+    better: Mapping[str, Any]
+    than: Mapping[str, Any]
+    name: str = ""  # in words; empty for the values
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A named list of trials.
 
@@ -33,8 +48,7 @@ class Sweep:
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
     by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
     study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
-    # What the study compares, each as the fields of two groups of settings; for --until-decided, which adds seeds.
-    pairs: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = field(default=(), compare=False)
+    pairs: tuple[Pair, ...] = field(default=(), compare=False)  # what it compares; else the values of its first field
 
     def __post_init__(self) -> None:
         if not self.study:

@@ -108,7 +108,9 @@ def test_a_report_reads_the_seeds_that_looks_have_added(eight: list[Run], tmp_pa
     past = history_of(varied(WHOLE, seeds=(1, 2, 3)), options, eight, "")
     assert sorted({trial.seed for trial in past.sweep.trials}) == [1, 2, 3, 4, 5, 6]
     assert past.left_out == "Left out, although finished in the store: seeds 7, 8 of both settings."
-    assert "Seeds were added after looks (seeds 4-6), until the pair is decided by an E-value of 20" in past.sentences[0]
+    assert (
+        "Seeds were added after looks (seeds 4-6), until the pair is decided by an E-value of 20" in past.sentences[0]
+    )
     assert "data_hz=2000 against 4000: -" in past.sentences[1]
     assert ", decided after 6 seeds" in past.sentences[1]
     assert "Nothing is known of what was declared before" in past.sentences[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
@@ -11,7 +12,7 @@ from sweeps.engine.adaptive import looks
 from sweeps.engine.adaptive.contrasts import Contrast, between, contrasts
 from sweeps.engine.adaptive.evalues import e_holm, e_value
 from sweeps.engine.adaptive.looks import Rule, rule_of, state_of
-from sweeps.engine.plan import Sweep, grid, varied
+from sweeps.engine.plan import Pair, Sweep, grid, varied
 from sweeps.recipes.mohammadi import RATES
 
 SWEEP = Sweep("toy", grid(RATES, augment=("none", "mixup", "specaugment"), data_hz=(8_000, 16_000), seed=(1, 2, 3)))
@@ -81,10 +82,13 @@ def test_contrasts_are_what_the_study_states_or_the_pairs_of_its_first_field() -
     ]
     assert len(contrasts(SWEEP, "augment")) == 3
     assert {len(one.better) for one in contrasts(SWEEP, "augment")} == {2}
-    stated = Sweep("toy", SWEEP.trials, pairs=(({"augment": "mixup", "data_hz": 8_000}, {"augment": "none"}),))
+    stated = Sweep("toy", SWEEP.trials, pairs=(Pair({"augment": "mixup", "data_hz": 8_000}, {"augment": ("none",)}),))
     (only,) = contrasts(varied(stated, {"epochs": 7}))
     assert (only.name, len(only.better), len(only.than)) == ("augment=mixup data_hz=8000 against augment=none", 1, 2)
     assert {one.epochs for one in (*only.better, *only.than)} == {7}
+    by_key = Pair({"key": (only.than[0].key, only.than[1].key)}, {"augment": "mixup"}, "two against two")
+    (other,) = contrasts(dataclasses.replace(varied(stated, {"epochs": 7}), pairs=(by_key,)))
+    assert (other.name, other.better, len(other.than)) == ("two against two", only.than, 2)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,16 @@ def history_of(sweep: Sweep, options: Options, runs: Sequence[Run], data: str) -
     return History(sweep, left_out(sweep, runs, data), tuple(sentences), lock)
 
 
+def with_added_seeds(sweep: Sweep, options: Options, runs: Sequence[Run], data: str) -> Sweep:
+    """The sweep with the seeds that looks have added, if the flags ask for them.
+
+    Raises:
+        ValueError: if --until-decided has nothing to compare.
+    """
+    rule = options.rule(sweep)
+    return extended(sweep, looks.state_of(rule, _scores(sweep, rule, runs, data)).added) if rule else sweep
+
+
 def left_out(sweep: Sweep, runs: Sequence[Run], data: str = "") -> str:
     """A sentence on the finished seeds of the sweep's settings that are not in it; empty if there are none.
 

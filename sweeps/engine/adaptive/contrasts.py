@@ -8,10 +8,11 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any
 
-from sweeps.engine.plan import Sweep, differing
+from sweeps.engine.plan import Pair, Sweep, differing
 from trainable.config import TrialConfig
 
 NO_QUESTION = ("seed", "split")  # fields whose values no study asks to tell apart
@@ -82,10 +83,7 @@ def contrasts(sweep: Sweep, field: str = "") -> tuple[Contrast, ...]:
         ValueError: if the field has one value only, or a stated pair selects no trial.
     """
     if sweep.pairs and not field:
-        return tuple(
-            between(f"{_words(better)} against {_words(than)}", sweep.trials, _having(better), _having(than))
-            for better, than in sweep.pairs
-        )
+        return tuple(_stated(pair, sweep.trials) for pair in sweep.pairs)
     varied = [name for name in differing(sweep.trials) if name not in NO_QUESTION]
     if field not in (*varied, ""):
         raise ValueError(f"--until-decided {field}: the plan does not vary it; it varies {', '.join(varied) or 'none'}")
@@ -127,14 +125,24 @@ def seeds_of(trials: Iterable[TrialConfig]) -> list[int]:
     return sorted({trial.seed for trial in trials})
 
 
-def _having(fields: Mapping[str, Any]) -> Callable[[TrialConfig], bool]:
-    return lambda trial: all(str(trial.get(name)) == str(value) for name, value in fields.items())
-
-
-def _words(fields: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in fields.items())
-
-
 def extended(sweep: Sweep, trials: Sequence[TrialConfig]) -> Sweep:
     """The sweep with further trials behind its own."""
     return dataclasses.replace(sweep, trials=tuple(dict.fromkeys([*sweep.trials, *trials])))
+
+
+def _stated(pair: Pair, trials: Sequence[TrialConfig]) -> Contrast:
+    """The contrast that a study states."""
+    name = pair.name or f"{_words(pair.better)} against {_words(pair.than)}"
+    return between(name, trials, *(partial(_has, side) for side in (pair.better, pair.than)))
+
+
+def _has(fields: Mapping[str, Any], trial: TrialConfig) -> bool:
+    """Whether a trial has these values: of its fields, or `key` for the key of its setting, with seed 0."""
+    own = ((setting(trial).key if name == "key" else trial.get(name), value) for name, value in fields.items())
+    return all(its in value if isinstance(value, tuple) else its == value for its, value in own)
+
+
+def _words(fields: Mapping[str, Any]) -> str:
+    """The values of a side, such as `weights=none`, and `lr=0.1 or 0.01` of several."""
+    values = {n: value if isinstance(value, tuple) else (value,) for n, value in fields.items()}
+    return " ".join(f"{name}={' or '.join(map(str, several))}" for name, several in values.items())

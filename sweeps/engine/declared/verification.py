@@ -28,9 +28,9 @@ def sweep_of(lock: Lock) -> Sweep:
     Raises:
         BadLock: if its trials cannot be made from their fields here.
     """
-    trials = {key: entry.config(key) for entry in reversed(lock.declared) for key in reversed(entry.trials)}
+    trials = {key: entry.config(key) for entry in lock.declared for key in entry.trials}
     about = lock.declared[0].about
-    return Sweep(about["sweep"], tuple(reversed(trials.values())), by=about["score"], study=about["study"])
+    return Sweep(about["sweep"], tuple(trials.values()), by=about["score"], study=about["study"])
 
 
 def differences(lock: Lock, sweep: Sweep, storage: Path, runs: Iterable[Run], within: float = 0.0) -> list[str]:
