@@ -19,6 +19,7 @@ from analysis.engine.page.extras import Extras, gathered
 from analysis.engine.protocol import Published, read_published
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
 from analysis.engine.runs import folds
+from analysis.engine.runs.declared import history_of
 from analysis.engine.tables.cells import Material, Table
 from analysis.engine.tables.scores import chosen
 from datasets.engine.corpus import module
@@ -83,13 +84,14 @@ def main(
     if args.printed:
         return show_printed(claims, published)
     try:
-        sweep = options.planned(sweep)
+        sweep, runs = options.planned(sweep), read_runs(options.store_uri)
+        past = history_of(sweep, options, runs, args.data)
+        sweep = past.sweep  # with the seeds that looks have added
         numbers = read_published(published) if published and not options.small else None
         if numbers and not numbers.applies(sweep.trials):
             numbers = None
-        runs = read_runs(options.store_uri)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-        table = kind.table(made_of)
+        table = past.stamped(kind.table(made_of))
         finished = finished_runs(sweep, runs, args.data)
         extras = beside(table, made_of, sweep, finished, options, again, args.audio)
         extras = dataclasses.replace(extras, claims=judge(about(claims, sweep.trials), table, made_of))
@@ -100,6 +102,7 @@ def main(
     findings = kind.findings(table, made_of)
     contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
     write(contents, out)
+    past.note_report(options, {"margin_points": args.margin, "published": numbers.source if numbers else ""})
     print(contents["table.md"])
     print(f"written: {out}/{', '.join(contents)}")
     attach([out / name for name in contents], finished.values(), options.store_uri)

@@ -166,6 +166,7 @@ class Ranking:
 
 def _page(table: RankingTable) -> dict[str, object]:
     """The parts of a ranking's page besides its two figures."""
+    left_out = [table.left_out] * bool(table.left_out)
     return {
         "confusions": style.in_page(style.svg(matrix.all_confusions(table))),
         "main": standings.main_grid(table),
@@ -177,9 +178,9 @@ def _page(table: RankingTable) -> dict[str, object]:
         "ranking_captions": standings.captions(table),
         "seen": seen.shown(table),
         "seen_remarks": seen.remarks(table),
-        "class_captions": [classes.CLASS_CAPTION],
-        "confusion_captions": [classes.CONFUSION_CAPTION],
-        "pair_captions": pairs.pair_captions(table),
+        "class_captions": [classes.CLASS_CAPTION, *left_out],
+        "confusion_captions": [classes.CONFUSION_CAPTION, *left_out],
+        "pair_captions": [*pairs.pair_captions(table), *left_out],
         "field": labels.title(table.over),
     }
 

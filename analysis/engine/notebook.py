@@ -13,6 +13,7 @@ import pandas as pd
 
 import sweeps
 from analysis.engine.rows import finished_runs, held, read_predictions, table_rows
+from analysis.engine.runs.declared import with_added_seeds
 from datasets.engine.words.flags import Flags
 from datasets.engine.words.suggest import did_you_mean
 from sweeps.engine.command.commandline import add_plan_flags, add_store_flags, options_of
@@ -104,8 +105,8 @@ class _StudyRuns:
 
 def _runs_of(study: str | Sweep, data: str, accept_mixed: Collection[str], flags: Mapping[str, object]) -> _StudyRuns:
     planned, options = _study(study) if isinstance(study, str) else study, _options(flags)
-    sweep = options.planned(planned)
     runs = read_runs(options.store_uri)
+    sweep = with_added_seeds(options.planned(planned), options, runs, data)
     table = table_rows(sweep, runs, data, accept_mixed)
     if (table["status"] == "missing").all():
         raise ValueError(f"no run is of a trial that sweep {sweep.name} plans; {held(sweep, runs)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analysis.engine.tables.cells import Cell, Table
 
 UNHEARD = "nothing"  # the starting weights of a run have heard no recording of its test
-NOT_KNOWN = "unknown"  # of an interval that covers all values that a share can have
+EVERYTHING = "unknown"  # of an interval that covers all values that a share can have
 
 
 def percent(fraction: float) -> str:
@@ -61,7 +61,7 @@ def between(interval: Interval, share: bool = True) -> str:
 def within(interval: Interval, share: bool = True) -> str:
     """The interval of a score; in words where it covers all values that a share can have."""
     everything = share and rounded(interval.low, share) <= 0 and rounded(interval.high, share) >= scale(share)
-    return NOT_KNOWN if everything else between(interval, share)
+    return EVERYTHING if everything else between(interval, share)
 
 
 def hover_words(table: Table, cell: Cell) -> str:
@@ -101,7 +101,8 @@ def main_captions(table: Table) -> tuple[str, ...]:
     folds = sorted({cell.num_folds for cell in table.cells if cell.num_folds})
     number_of = " or ".join(map(str, folds))
     one_run = f"{number_of} folds joined: a seed's score is over the test clips of all folds, each recording once."
-    joined = [*[one_run] * bool(folds), *_heard(table)]
+    past = [*filter(None, [table.left_out]), *table.history]
+    joined = [*[one_run] * bool(folds), *_heard(table), *past]
     if table.published is None:
         return ours, *joined
     published = table.published
@@ -126,13 +127,16 @@ def detail_captions(table: Table) -> tuple[str, ...]:
     """Captions of the detailed table: what each interval covers."""
     seeds = "95 % here: t-interval of the mean over seeds; it covers variation with the seed on these recordings."
     alone = any(cell.scores and cell.scores.clip.n == 1 for cell in table.cells)
-    if any(within(cell.scores.clip.interval, table.score.is_share) == NOT_KNOWN for cell in table.cells if cell.scores):
+    if any(
+        within(cell.scores.clip.interval, table.score.is_share) == EVERYTHING for cell in table.cells if cell.scores
+    ):
         seeds += " Unknown: it covers all values that a share can have."
     recordings = (
         "95 % to come: interval of the mean on recordings to come; it covers variation with the seed and the choice of "
         f"{_groups(table)} in the test set{' (with one seed: that choice alone)' * alone}."
     )
     votes = [f"Recording {table.score.title}: {table.score.recordings_by}."] * (table.score.unit == "clip")
+    votes += filter(None, [table.left_out])
     differences = [] if table.published is None or folds_away(table) else [difference_caption(table)]
     return seeds, recordings, *votes, *differences
 

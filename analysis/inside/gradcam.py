@@ -17,6 +17,7 @@ import torch
 from analysis.engine.figures import style
 from analysis.engine.mixed import MADE_BY
 from analysis.engine.rows import finished_runs, held, table_rows
+from analysis.engine.runs.declared import with_added_seeds
 from analysis.inside import attention, checkpoints
 from analysis.inside.heatmaps import Averages, Seen, Trained, average, evenly_spread, map_size, maps_of, mean_logmels
 from analysis.inside.panels import Panels, gradcam_figure
@@ -60,13 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = options_of(args)
     uri = options.store_uri
     try:
-        sweep = options.planned(_sweep(args.sweep))
+        runs = read_runs(uri)
+        sweep = with_added_seeds(options.planned(_sweep(args.sweep)), options, runs, args.data)
         if options.small:
             options = options.invented(sweep.trials[0].corpus)
         if (source := options.source) is None:
             parser.error("--data-root: name the folder of the corpus; the clips are looked at again")
         view = View(args.data, args.backbones.split(",") if args.backbones else [], args.clips_per_class)
-        contents = report(sweep, read_runs(uri), options.storage, source, view)
+        contents = report(sweep, runs, options.storage, source, view)
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {uri})", file=sys.stderr)
         return REFUSED

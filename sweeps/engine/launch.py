@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,16 +22,19 @@ from datasets.engine import cache, fetch, manifest, prepare, splits
 from datasets.engine.prepare import Prepared, Source, Wanted
 from datasets.engine.refusal import Refusal
 from sweeps.engine import estimate
+from sweeps.engine.adaptive.looks import LOOK, Rule
 from sweeps.engine.code import check_mount, code_state
 from sweeps.engine.command.commandline import options_of, study_parser
 from sweeps.engine.command.exits import BAD_INPUT, COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, LOCKED
 from sweeps.engine.command.options import Options
+from sweeps.engine.declared import declaring, lockfile
+from sweeps.engine.declared.declaring import PLANNED
 from sweeps.engine.display import progress
 from sweeps.engine.forecast.budget import Budget
 from sweeps.engine.modules import codes
 from sweeps.engine.plan import Sweep
 from sweeps.engine.report import print_before, print_outcome, print_plan, print_watching
-from sweeps.engine.running import cluster, node, rounds
+from sweeps.engine.running import cluster, more_seeds, node, rounds
 from sweeps.engine.running.tuner import Checks
 from sweeps.engine.search.pruning import Judge
 from sweeps.engine.search.search import Search
@@ -91,10 +95,8 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
     its_file = sys.modules.get(f"sweeps.{sweep.name}", sys.modules["__main__"])
     parser = study_parser(sweep.name, its_file.__doc__)
     options = options_of(parser.parse_args(argv))
-    if isinstance(sweep, Search) and (flag := "--budget" if options.budget else "--why" if options.why else ""):
-        parser.exit(BAD_INPUT, f"{sweep.name}: {flag}: what a search will train is not known before; use --limit\n")
     try:
-        plan = options.planned(sweep)
+        plan, rule = _planned(sweep, options)
     except ValueError as error:
         parser.exit(BAD_INPUT, f"{sweep.name}: {error}\n")
     if options.report:
@@ -103,14 +105,23 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         if options.data_root != parser.get_default("data_root"):
             raise Refusal("--small: invents its recordings; leave out either --small or --data-root")
         options = options.invented((plan.base if isinstance(plan, Search) else plan.trials[0]).corpus)
-    for wanted in all_wanted(_trials(plan)):
-        prepare.check(wanted, options.split_file)
-    if (file := options.split_file) and all(trial.split != "published" for trial in _trials(plan)):
-        raise Refusal(f"--split-file {file}: no trial reads it; add --split published, or leave it out")
+    return launch_planned(plan, options, rule)
+
+
+def launch_planned(plan: Sweep | Search, options: Options, rule: Rule | None = None) -> int:
+    """Runs a plan, or shows it, and returns the exit code; a rule adds seeds to it.
+
+    Raises:
+        Refusal: as `launch`.
+    """
+    _check_data(_trials(plan), options)
+    if rule and not options.why:
+        print(f"seeds    one more at a time, {rule}", flush=True)
     if options.dry_run or options.measure or options.why:
         return show(plan, options)
     if not (source := options.source):
-        raise Refusal(f"--data-root: name the folder that holds {wanted.corpus}, or look at the plan with --dry-run")
+        corpus = _trials(plan)[-1].corpus
+        raise Refusal(f"--data-root: name the folder that holds {corpus}, or look at the plan with --dry-run")
     with lock.only_driver(options.storage) as alone:
         if not alone:
             print(f"{plan.name}: {lock.refusal(options.storage)}", file=sys.stderr)
@@ -118,7 +129,34 @@ def launch(sweep: Sweep | Search, argv: Sequence[str] | None = None) -> int:
         with cluster.kept():
             if options.small and (code := _pretrained(plan, options)):
                 return code
-            return _search(plan, source, options) if isinstance(plan, Search) else _run(plan, source, options)[0]
+            if isinstance(plan, Search):
+                return _search(plan, source, options)
+            return _looked(plan, rule, source, options) if rule else _run(plan, source, options)[0]
+
+
+def _planned(study: Sweep | Search, options: Options) -> tuple[Sweep | Search, Rule | None]:
+    """The sweep or search as the flags change it, and the rule by which seeds are added, if they are.
+
+    Raises:
+        ValueError: if a flag's value makes a trial impossible, or a flag asks what is not known before trials have run.
+    """
+    if isinstance(study, Search):
+        flags = {"--budget": options.budget, "--why": options.why, "--until-decided": options.until_decided is not None}
+        if asked := [flag for flag, value in flags.items() if value]:
+            raise ValueError(f"{asked[0]}: what a search will train is not known before; use --limit")
+        return options.planned(study), None
+    if options.budget and options.until_decided is not None:
+        raise ValueError("--budget: how many seeds --until-decided adds is not known before; use --max-seeds")
+    plan = options.planned(study)
+    return plan, options.rule(plan)
+
+
+def _check_data(trials: Sequence[TrialConfig], options: Options) -> None:
+    """Refuses corpora and splits that cannot be, and a file of a split that no trial reads."""
+    for wanted in all_wanted(trials):
+        prepare.check(wanted, options.split_file)
+    if (file := options.split_file) and all(trial.split != "published" for trial in trials):
+        raise Refusal(f"--split-file {file}: no trial reads it; add --split published, or leave it out")
 
 
 def _pretrained(plan: Sweep | Search, options: Options) -> int:
@@ -129,7 +167,7 @@ def _pretrained(plan: Sweep | Search, options: Options) -> int:
     print_before(before)
     its = options.invented(before.trials[0].corpus, OTHER_RECORDINGS)
     assert its.source
-    return _run(before, its.source, its, brief=True)[0]
+    return _run(before, its.source, its, brief=True, why="")[0]
 
 
 def _trials(plan: Sweep | Search) -> tuple[TrialConfig, ...]:
@@ -151,11 +189,21 @@ def _search(search: Search, source: Source, options: Options) -> int:
     code = rounds.run(
         search,
         options.variant,
-        lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display),
+        lambda plan, judge, display: _run(plan, source, options, judge, brief=True, display=display, why=""),
         options.optuna_uri,
     )
     print_watching(search.name, options)  # now that its runs have an address
     return code
+
+
+def _looked(plan: Sweep, rule: Rule, source: Source, options: Options) -> int:
+    """Runs the sweep, and adds seeds until the rule is content."""
+
+    def more(its: Sweep) -> tuple[int, Situation]:
+        first = len(its.trials) == len(plan.trials)
+        return _run(its, source, options, brief=not first, why=PLANNED if first else LOOK)
+
+    return more_seeds.run(plan, rule, more)
 
 
 def _run(
@@ -165,18 +213,18 @@ def _run(
     judge: Judge | None = None,
     brief: bool = False,
     display: Callable[[Situation], rounds.Display] | None = None,
+    why: str = PLANNED,
 ) -> tuple[int, Situation]:
+    """Runs what is not done; `why` is told in the sweep's lock, and empty for trials that no lock declares."""
     epochs = _brought(plan, options)
     checkpoints = weights.check(plan.trials, options.weights_dir, options.trials_dir)
     data = {wanted: prepare.prepare(wanted, source, progress.each) for wanted in all_wanted(plan.trials)}
     inputs = {t.key: inputs_of(data[wanted_by(t)], checkpoints[t.key]) for t in plan.trials}
-
-    def situation() -> Situation:
-        return _situation(plan, data, inputs, options)
-
+    situation = partial(_situation, plan, data, inputs, options)
     before = unheard(situation(), options)
     if not brief:
         print_plan(before, options)
+    declaring.declare(before, options, why)
     budget = estimate.budget_of(before, options)
     failures, stopped, spent = {}, "", None
     if before.to_run:
@@ -186,6 +234,7 @@ def _run(
         after = situation()
         if not after.to_run:
             _end_sweep(after, options)
+        declaring.note_finished(after, options)
     except StoreError as error:
         print(f"{plan.name}: what trials have committed is safe in {options.storage}, but {error}", file=sys.stderr)
         return INCOMPLETE, before
@@ -202,7 +251,10 @@ def _brought(plan: Sweep, options: Options) -> dict[str, int]:
     if corpus := options.corpus_store:
         fetch.bring(corpus, progress.each)
     earlier = {t.weights.removeprefix("run:") for t in plan.trials if t.weights.startswith("run:")}
-    return remote.pull(storage, print, earlier) if (storage := options.object_store) else {}
+    if not (storage := options.object_store):
+        return {}
+    lockfile.fetch(storage, plan.name)
+    return remote.pull(storage, print, earlier)
 
 
 def _situation(

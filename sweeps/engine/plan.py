@@ -14,6 +14,21 @@ from trainable.config import FIELDS, TrialConfig
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two groups of settings that a study compares, for `--until-decided`, which adds seeds until they are told apart.
+
+    Each side has the values of some fields that its settings have: one value, or a tuple of several. Each setting of a
+    side counts alike.
+
+        Pair({"weights": "published"}, {"weights": "none"})
+    """
+
+    better: Mapping[str, Any]
+    than: Mapping[str, Any]
+    name: str = ""  # in words; empty for the values
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A named list of trials.
 
@@ -33,6 +48,7 @@ class Sweep:
     settings: Mapping[str, Any] | None = field(default=None, compare=False)  # that all its trials share
     by: str = ""  # the metric that the trials are listed by; that of the first, if none is named
     study: str = ""  # the file that plans it, in sweeps/ and in analysis/; the one of its name, if none is named
+    pairs: tuple[Pair, ...] = field(default=(), compare=False)  # what it compares; else the values of its first field
 
     def __post_init__(self) -> None:
         if not self.study:
@@ -113,7 +129,7 @@ def varied(
     if seeds:
         first = list(dict.fromkeys(dataclasses.replace(trial, seed=0) for trial in trials))
         trials = tuple(dataclasses.replace(trial, seed=seed) for trial in first for seed in seeds)
-    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study)
+    return Sweep(sweep.name, trials[:limit], _axes(whole), _shared(whole), sweep.by, sweep.study, sweep.pairs)
 
 
 def cell_name(trial: TrialConfig) -> str:

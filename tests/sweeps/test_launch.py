@@ -10,16 +10,21 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from analysis.engine.command import main as report
+from analysis.engine.kinds import Pivot
 from datasets.synthetic.deepship import write as write_deepship
+from sweeps.deepship_rates import SWEEP
 from sweeps.engine.launch import BAD_INPUT, COMPLETE, FAILED, INTERRUPTED, LOCKED
 from sweeps.engine.store.runs import Run, read_runs
 from sweeps.engine.store.store import artifact_path
+from sweeps.reproduce.__main__ import main as reproduce
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +169,25 @@ def test_only_what_is_missing_runs(ships: Path, alone: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore:::sqlalchemy", "ignore:::alembic")
+def test_seeds_are_added_and_the_lock_of_the_sweep_is_kept(ships: Path, storage: Path) -> None:
+    """Two settings get a second seed after a look; the report reads both, and the lock, which the results match."""
+    words = ("--limit", "2", "--seeds", "1", "--until-decided", "--max-seeds", "2")
+    code, output = finish(command(ships, storage, *words, fields=(*SMALL, "epochs=1")))
+    assert code == COMPLETE, output
+    assert "look     1 seed: 0 of 1 pair is decided; seed 2 is added for 2 settings" in output
+    assert "data_hz=2000 against 4000: " in output.split("0 of 1 pair is decided:")[1]
+    assert Counter(run.params["seed"] for run in runs_of(storage)) == {"1": 2, "2": 2}
+
+    same = [*words, *(word for field in (*SMALL, "epochs=1") for word in ("--set", field)), "--storage", str(storage)]
+    assert report(SWEEP, "Is it so?", Pivot("data_hz"), argv=same) == COMPLETE
+    table = (storage / "reports" / "deepship_rates" / "table.md").read_text(encoding="utf-8")
+    assert "Declared on " in table
+    assert "one by one by --until-decided: seed 2 of 2 settings." in table
+    assert reproduce([str(storage / "locks" / "deepship_rates.lock"), "--storage", str(storage)]) == COMPLETE
+
+
+@pytest.mark.ray
 def test_a_loss_that_is_not_finite_fails_the_trial_with_its_epoch_and_step(ships: Path, storage: Path) -> None:
     """A diverging trial is FAILED in the store, with the reason, and the sweep's exit code says so."""
     diverging = ("weights=none", "width=0.0625", "lr=1e30", "batch=4", "epochs=3")
@@ -215,6 +239,8 @@ def test_missing_weights_stop_everything_before_it_starts(ships: Path, tmp_path:
         (["--split-file", "list.csv"], "list.csv: no trial reads it; add --split published, or leave it out"),
         (["--store", "postgres:nowhere"], "--store postgres:nowhere"),
         (["--limit", "0"], "argument --limit: 0: must be at least 1"),
+        (["--until-decided", "epochs"], "the plan does not vary it; it varies pretrain_hz, data_hz"),
+        (["--until-decided", "--budget", "1cpu-h"], "use --max-seeds"),
         (["--max-concurrent", "0"], "argument --max-concurrent: 0: must be at least 1"),
     ],
 )

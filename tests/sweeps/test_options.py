@@ -40,6 +40,8 @@ def parse(*words: str) -> Options:
         ("--set", "epochs=2", "--set", "clip_s=2.5", "--seeds", "9"),
         ("--storage", "/data/my results", "--store", "http://server:5000"),
         ("--set", "classes=Cargo,Tug", "--limit", "1"),
+        ("--until-decided",),
+        ("--until-decided", "data_hz", "--max-seeds", "9", "--seeds", "1,2"),
     ],
 )
 def test_flags_are_repeated_in_full(words: tuple[str, ...]) -> None:
@@ -101,6 +103,7 @@ def test_a_field_that_is_set_twice_is_refused(words: tuple[str, str]) -> None:
         (("--set", "epoch=3"), "TrialConfig has no field 'epoch'"),
         (("--set", "data_hz=1000"), "raise data_hz or clip_s"),
         (("--classes", "Tug"), "name two or more different classes"),
+        (("--max-seeds", "9"), "--max-seeds 9: only ends --until-decided; add that, or write --seeds"),
     ],
 )
 def test_flags_that_make_no_plan_are_refused(words: tuple[str, ...], told: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.engine.inference.constant import MARK, a
 from analysis.engine.tables.cells import Cell, Table
-from analysis.engine.wording import NOT_KNOWN, number, rounded, unit, within
+from analysis.engine.wording import EVERYTHING, number, rounded, unit, within
 
 MOST_NAMES = 6  # cells that are named; of more, the number is told
 
@@ -82,7 +82,7 @@ def _beyond(table: Table, cells: Sequence[Cell]) -> str:
     if not table.score.is_share:
         return ""
     found = [
-        cell for cell in cells if cell.scores and within(cell.scores.clip.interval, table.score.is_share) == NOT_KNOWN
+        cell for cell in cells if cell.scores and within(cell.scores.clip.interval, table.score.is_share) == EVERYTHING
     ]
     if not found:
         return ""

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.engine.search import sentences as words
 from analysis.engine.search.outcome import SearchTable, budget, edge
 from analysis.engine.tables.grids import Grid, Text, bullets
-from analysis.engine.wording import mean_std, percent
+from analysis.engine.wording import mean_std, percent, within
 
 
 def confirmation_grid(table: SearchTable) -> Grid:

@@ -6,7 +6,7 @@ import math
 
 from analysis.engine.search.outcome import SearchTable, edge
 from analysis.engine.stats import Interval
-from analysis.engine.wording import between, detail_captions, mean_std, number, unit
+from analysis.engine.wording import between, detail_captions, mean_std, number, unit, within
 from sweeps.engine.search.search import Evaluation
 from sweeps.engine.search.space import Choice, Dimension, LogUniform, Value, Whole
 

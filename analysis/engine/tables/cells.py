@@ -88,6 +88,8 @@ class Table:
     reasons: tuple[str, ...]  # those of all cells
     margin: float  # the largest difference that does not matter, as a fraction
     provenance: Mapping[str, Mapping[str, int]]  # tag -> value -> number of runs
+    left_out: str = field(default="", kw_only=True)  # a sentence on finished seeds that are not in it
+    history: tuple[str, ...] = field(default=(), kw_only=True)  # what was declared before its trials ran, and after
 
     @property
     def complete(self) -> bool:

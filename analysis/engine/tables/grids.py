@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.engine.inference.constant import MARK
 from analysis.engine.stats import UNKNOWN, Interval, SeedSummary
 from analysis.engine.tables.cells import Cell, Table
-from analysis.engine.wording import between, folds_away, gaps, letter, mean_std, notes, signed
+from analysis.engine.wording import between, folds_away, gaps, letter, mean_std, notes, signed, within
 from trainable.learning.score import Score
 
 BESIDE = ("Published", "Difference", "Verdict")

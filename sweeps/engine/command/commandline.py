@@ -156,6 +156,14 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--target", metavar="GROUP", help="learn this group of the corpus (speaker, ...), not its label")
     group.add_argument("--seeds", metavar="1-3,7", help="these seeds instead of the study's")
     group.add_argument(
+        "--until-decided",
+        metavar="FIELD",
+        nargs="?",
+        const="",
+        help="add seeds until each pair of its values is decided (default: the study's pairs, or its first field)",
+    )
+    group.add_argument("--max-seeds", type=count, metavar="N", help="at most so many then, the planned ones too (20)")
+    group.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="any field of TrialConfig, in all trials"
     )
     group.add_argument("--limit", type=count, metavar="N", help="only the first N trials")

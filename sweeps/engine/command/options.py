@@ -13,6 +13,7 @@ from datasets.engine.prepare import Source
 from datasets.engine.remote import Remote
 from datasets.engine.scan import OnBad
 from datasets.synthetic import writers
+from sweeps.engine.adaptive.looks import MAX_SEEDS, Rule, rule_of
 from sweeps.engine.command.located import default_storage
 from sweeps.engine.forecast.budget import Limit
 from sweeps.engine.forecast.placement import Asked
@@ -22,7 +23,7 @@ from sweeps.engine.small import small
 from trainable.config import FIELDS, as_kept, no_field
 from trainable.learning.part import Part, Parts, Value
 
-MAX_SEEDS = 10_000
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Options:
     set: tuple[str, ...] = ()  # field=value
     limit: int | None = None
     small: bool = False  # in miniature, on an invented corpus
+    until_decided: str | None = None  # seeds are added for this field, or if empty for the study's pairs
+    max_seeds: int | None = None
     # Results.
     store: str | None = None
     optuna: str | None = None
@@ -100,15 +103,27 @@ class Options:
         """The sweep or search as the flags change it; for a search, --seeds are those that confirm its best.
 
         Raises:
-            ValueError: if a flag's value makes a trial impossible.
+            ValueError: if a flag's value makes a trial impossible, or makes no sense without another.
             CorpusError: if a corpus cannot be invented for --small.
         """
         seeds = parse_seeds(self.seeds)
+        if self.max_seeds and self.until_decided is None:
+            raise ValueError(f"--max-seeds {self.max_seeds}: only ends --until-decided; add that, or write --seeds")
         if self.small:
             study = small(study, self.fields)
         if isinstance(study, Search):
             return study.varied(self.fields, tuple(seeds), self.limit)
         return varied(study, self.fields, seeds, self.limit)
+
+    def rule(self, sweep: Sweep) -> Rule | None:
+        """The rule by which seeds are added to a planned sweep; None if none are.
+
+        Raises:
+            ValueError: if there is nothing to compare.
+        """
+        if self.until_decided is None:
+            return None
+        return rule_of(sweep, self.until_decided, self.max_seeds or MAX_SEEDS)
 
     @property
     def asked(self) -> Asked:
@@ -161,6 +176,14 @@ class Options:
     @property
     def as_flags(self) -> list[str]:
         """The flags with which another command finds the same trials and results."""
+        words: list[tuple[str, object]] = [("--store", self.store), ("--optuna", self.optuna)]
+        if (self.remote, self.storage) != default_storage():
+            words.append(("--storage", self.remote or self.storage))
+        return [*self.plan_flags, *_given(words)]
+
+    @property
+    def plan_flags(self) -> list[str]:
+        """The flags with which another command plans the same trials."""
         words: list[tuple[str, object]] = [
             ("--classes", self.classes),
             ("--split", self.split),
@@ -168,13 +191,15 @@ class Options:
             ("--target", self.target),
             ("--seeds", self.seeds),
             ("--limit", self.limit),
+            ("--max-seeds", self.max_seeds),
             *(("--set", word) for word in self.set),
-            ("--store", self.store),
-            ("--optuna", self.optuna),
         ]
-        if (self.remote, self.storage) != default_storage():
-            words.append(("--storage", self.remote or self.storage))
-        return ["--small"] * self.small + [str(part) for pair in words if pair[1] is not None for part in pair]
+        until = [] if self.until_decided is None else [f"--until-decided={self.until_decided}".rstrip("=")]
+        return [*["--small"] * self.small, *until, *_given(words)]
+
+
+def _given(words: list[tuple[str, object]]) -> list[str]:
+    return [str(part) for pair in words if pair[1] is not None for part in pair]
 
 
 def _sqlite(path: Path) -> str:
@@ -195,8 +220,8 @@ def parse_seeds(text: str | None) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"--seeds {shown(text)}: write the smaller number first, {last}-{first}")
-        if len(seeds) + last - first >= MAX_SEEDS:
-            raise ValueError(f"--seeds {shown(text)}: names more than {MAX_SEEDS:,} seeds; name fewer")
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise ValueError(f"--seeds {shown(text)}: names more than {MOST_SEEDS:,} seeds; name fewer")
         seeds += range(first, last + 1)
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {shown(text)}: a seed stands there twice")

@@ -1,0 +1,1 @@
+"""Reproduces a sweep from its lock."""
