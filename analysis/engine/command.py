@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import shlex
 import sys
@@ -76,38 +77,59 @@ def main(
         argv: the command line; None for that of the process.
 
     Returns:
-        Exit code: 0 if every cell is complete, 3 if the report says that some are not, 2 if there can be no report.
+        Exit code: 0 if every cell is complete, 3 if some are not, 2 if there can be no report.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    args = add_listening_flags(parser(sweep, question)).parse_args(words)
-    options, again = options_of(args), shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
+    args = parser(sweep, question).parse_args(words)
     if args.printed:
         return show_printed(claims, published)
+    again = shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
+    return _written(sweep, question, kind, published, claims, args, again)
+
+
+def _written(
+    sweep: Sweep,
+    question: str,
+    kind: Kind[AnyTable],
+    published: str,
+    claims: Sequence[Claim],
+    args: argparse.Namespace,
+    again: str,
+) -> int:
+    """The exit code of a report, once it is written; `again` is the command that does so."""
+    options = options_of(args)
     try:
-        sweep, runs = options.planned(sweep), read_runs(options.store_uri)
-        past = history_of(sweep, options, runs, args.data)
+        runs = read_runs(options.store_uri)
+        past = history_of(options.planned(sweep), options, runs, args.data)
         sweep = past.sweep  # with the seeds that looks have added
-        numbers = read_published(published) if published and not options.small else None
-        if numbers and not numbers.applies(sweep.trials):
-            numbers = None
+        numbers = applicable(published, sweep, options)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-        table = past.stamped(kind.table(made_of))
-        finished = finished_runs(sweep, runs, args.data)
+        table, finished = past.stamped(kind.table(made_of)), finished_runs(sweep, runs, args.data)
         extras = beside(table, made_of, sweep, finished, options, again, args.audio)
         extras = dataclasses.replace(extras, claims=judge(about(claims, sweep.trials), table, made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
-    out: Path = args.out or options.storage / "reports" / sweep.name
-    findings = kind.findings(table, made_of)
+    out, findings = args.out or options.storage / "reports" / sweep.name, kind.findings(table, made_of)
     contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
-    write(contents, out)
+    deliver(contents, out, finished.values(), options.store_uri)
     past.note_report(options, {"margin_points": args.margin, "published": numbers.source if numbers else ""})
-    print(contents["table.md"])
-    print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished.values(), options.store_uri)
     print("".join(f"\n{sentence}" for sentence in [*findings, *listing(extras.claims)]))
     return COMPLETE if table.complete else INCOMPLETE
+
+
+def deliver(contents: Mapping[str, str | bytes], out: Path, runs: Iterable[Run], store_uri: str) -> None:
+    """Writes a report into the folder `out`, prints its table, and attaches it to the sweep of its runs."""
+    write(contents, out)
+    print(contents["table.md"])
+    print(f"written: {out}/{', '.join(contents)}")
+    attach([out / name for name in contents], runs, store_uri)
+
+
+def applicable(published: str, sweep: Sweep, options: Options) -> Published | None:
+    """The published numbers of a study; None if there are none, or they are not those of what was run."""
+    numbers = read_published(published) if published and not options.small else None
+    return numbers if numbers and numbers.applies(sweep.trials) else None
 
 
 def show_printed(claims: Sequence[Claim], published: str) -> int:
@@ -295,4 +317,4 @@ def parser(sweep: Sweep, question: str) -> Flags:
     flags.add_argument(
         "--margin", type=points, default=2.0, help="largest difference that does not matter [points] (default: 2.0)"
     )
-    return flags
+    return add_listening_flags(flags)

@@ -21,10 +21,9 @@ from analysis.engine.page.extras import Extras
 from analysis.engine.report import NO_EXTRAS, Contents
 from analysis.engine.tables import classes, labels, pairs, pivot, ranking, seen, standings
 from analysis.engine.tables.cells import Material
-from analysis.engine.tables.columns import Column
 from analysis.engine.tables.networks import NETWORK
 from analysis.engine.tables.pivot import PivotTable
-from analysis.engine.tables.ranking import RankingTable
+from analysis.engine.tables.ranking import Column, RankingTable
 from analysis.engine.tables.scores import chosen
 from trainable.learning.score import Score
 
@@ -72,8 +71,7 @@ class Pivot:
             findings: sentences that the page opens with.
             extras: the parts that follow from the runs.
         """
-        best = classwise.best_of_columns(table, extras.classwise)
-        share = table.score.is_share
+        best, share = classwise.best_of_columns(table, extras.classwise), table.score.is_share
         confusion = {"confusion": matrix.confusions(best, columns=3, inches=3.2, none="", share=share)} if best else {}
         confused = {"confusion": classwise.confusion_frame(table, extras.classwise)} if best else {}
         contents = Contents(

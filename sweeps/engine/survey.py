@@ -111,7 +111,7 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
 
 
 def heard_by(situation: Situation, options: Options) -> dict[str, Heard]:
-    """What the starting weights of trials to run have heard of their tests, by key; those with nothing are left out."""
+    """The test recordings that the starting weights of trials to run have heard, by key; only of those with any."""
 
     def fetched(name: str) -> None:
         if storage := options.object_store:

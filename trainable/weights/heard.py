@@ -30,7 +30,7 @@ class HeardBefore(Refusal, ValueError):
 
 @dataclass(frozen=True)
 class Heard:
-    """What the test recordings of a trial have in common with the training of its starting weights."""
+    """The overlap of a trial's test recordings with the training of its starting weights."""
 
     both: tuple[str, ...] = ()  # ids of test recordings
     num_test: int = 0

@@ -172,7 +172,7 @@ def _all_of(values: Sequence[float]) -> float:
 
 
 def _remedy(claim: Claim, contrast: Contrast | None, num_tests: int) -> str:
-    """What would decide a claim, if its difference stays: seeds, where they can, or recordings."""
+    """The means that would decide a claim, if its difference stays: seeds, where they can, or recordings."""
     if contrast is None or contrast.to_come is None:
         return ""
     if contrast.num_seeds < 2 or math.isnan(contrast.to_come.error):

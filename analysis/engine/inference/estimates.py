@@ -1,4 +1,4 @@
-"""What scores say about recordings to come: estimates whose error has two causes, the seeds and the test recordings.
+"""Estimates for recordings to come, whose error has two causes: the seeds and the test recordings.
 
 Seeds tell how a result varies on these recordings, and no number of them tells how it would on others. Both causes add
 to the variance of a mean (Owen 2007, Annals of Applied Statistics 1, 386-411; Cameron, Gelbach and Miller 2011, Journal

@@ -120,7 +120,7 @@ def search_table(
     all_runs = {**study.runs, **{trial: [finished[trial.key]] for trial in plan.trials if trial.key in finished}}
     if problems := list(mixed(all_runs, accept)):
         raise ValueError("these runs cannot share a report:\n" + "\n".join(f"- {problem}" for problem in problems))
-    rows = table_rows(plan, runs, data, accept)
+    rows, is_share = table_rows(plan, runs, data, accept), search.score.is_share
     confirmation = _confirmation(search, rows, finished, margin)
     return SearchTable(
         name=search.name,
@@ -133,9 +133,7 @@ def search_table(
         search=search,
         study=study.title,
         evaluations=study.evaluations,
-        confirmed=stats.seed_summary(list(rows[search.metric]), search.score.is_share)
-        if confirmation.complete
-        else None,
+        confirmed=stats.seed_summary(list(rows[search.metric]), is_share) if confirmation.complete else None,
         confirmed_epochs=int(sum(run.metrics["epochs_run"] for run in finished.values())),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.engine.tables.columns import Column
+from analysis.engine.tables.ranking import Column
 from trainable.config import TrialConfig
 from trainable.network.card import family, module
 

@@ -88,17 +88,12 @@ def pivot_table(down: str, across: str, score: Score, made_of: Material) -> Pivo
         room = ", ".join([*["one backbone"] * ("backbone" not in fields), *fields, "seed"])
         raise ValueError(f"sweep {made_of.name} varies {also} too; a table by {by} has room for {room}")
     reasons = cells.reasons(score, made_of)
-    averaged = [cells.cell(score, group, made_of, reasons) for _, group in settings]
+    averaged = cells.judged([cells.cell(score, group, made_of, reasons) for _, group in settings], made_of.margin)
     values = {field: ordered(cell.value(field) for cell in averaged) for field in fields}
     return PivotTable(
         name=made_of.name,
         score=score,
-        cells=tuple(
-            sorted(
-                cells.judged(averaged, made_of.margin),
-                key=lambda cell: [values[field].index(cell.value(field)) for field in fields],
-            )
-        ),
+        cells=tuple(sorted(averaged, key=lambda cell: [values[field].index(cell.value(field)) for field in fields])),
         published=made_of.published,
         reasons=tuple(reasons),
         margin=made_of.margin,

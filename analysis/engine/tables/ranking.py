@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,31 @@ from analysis.engine.inference.comparisons import Entry, Pair
 from analysis.engine.stats import SeedSummary
 from analysis.engine.tables import cells, labels
 from analysis.engine.tables.cells import Cell, Material, Table
-from analysis.engine.tables.columns import Column
 from analysis.engine.tables.differing import Values, differing
 from analysis.engine.tables.grids import Text
 from trainable.config import CLIPS, DATA, SPLIT, fields_that_change
 from trainable.learning.score import Score
 
 ONE_TEST_SET = fields_that_change(DATA, SPLIT, CLIPS)  # settings must share these to have scores of the same task
+
+
+@dataclass(frozen=True)
+class Column:
+    """A fact about each row. It is always in the CSV file, whatever the tables show."""
+
+    name: str  # its name in the CSV file
+    head: str  # its heading in the tables
+    value: Callable[[Ranked], object]
+    words: Callable[[Ranked], str] | None = None  # its text in the tables; None for the plain value
+    origin: bool = False  # whether it is in the last table, beside the published facts, instead of in the first
+    groups: bool = False  # whether rows with the same value share a colour, and the best of each has a matrix
+    axis: str = ""  # its label at the right of the figure; empty if it is not there
+    tells: str = ""  # the field of `TrialConfig` that it makes plain
+    caption: str = ""  # its caption below the first table
+
+    def text(self, row: Ranked) -> str:
+        """The text in the tables."""
+        return self.words(row) if self.words else str(self.value(row))
 
 
 @dataclass(frozen=True)

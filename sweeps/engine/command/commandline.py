@@ -213,18 +213,10 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="the folder that holds the corpus" + " (%(default)s)" * (path is not None),
     )
     parser.set_defaults(data_uri=uri)
-    group.add_argument(
-        "--split-file",
-        type=folder,
-        metavar="FILE",
-        help="for --split published: the authors' file, or a list of recording,role",
-    )
-    group.add_argument(
-        "--bad-files",
-        choices=("refuse", "drop"),
-        default="refuse",
-        help="stop at bad audio, or leave it out and record it",
-    )
+    of_split = "for --split published: the authors' file, or a list of recording,role"
+    group.add_argument("--split-file", type=folder, metavar="FILE", help=of_split)
+    on_bad = "stop at bad audio, or leave it out and record it"
+    group.add_argument("--bad-files", choices=("refuse", "drop"), default="refuse", help=on_bad)
     group.add_argument(
         "--silence",
         choices=("refuse", "allow"),
