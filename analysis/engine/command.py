@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -58,6 +58,18 @@ class Kind(Protocol[AnyTable]):
         ...
 
 
+@dataclass(frozen=True)
+class Choices:
+    """The choices of a report beside its study and the flags of its sweep."""
+
+    again: str  # the command that writes it
+    data: str  # first digits of the data or split hash of its runs; empty for any
+    margin: float  # the largest difference that does not matter, as a fraction
+    accept: tuple[str, ...]  # those of MADE_BY that may differ
+    out: Path | None  # its folder; None for that of the sweep
+    audio: bool  # whether the worst errors have their sound
+
+
 def main(
     sweep: Sweep,
     question: str,
@@ -84,7 +96,8 @@ def main(
     if args.printed:
         return show_printed(claims, published)
     again = shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
-    return _written(sweep, question, kind, published, claims, args, again)
+    choices = Choices(again, args.data, args.margin / 100, tuple(args.accept_mixed), args.out, args.audio)
+    return _written(sweep, question, kind, published, claims, options_of(args), choices)
 
 
 def _written(
@@ -93,27 +106,26 @@ def _written(
     kind: Kind[AnyTable],
     published: str,
     claims: Sequence[Claim],
-    args: argparse.Namespace,
-    again: str,
+    options: Options,
+    choices: Choices,
 ) -> int:
-    """The exit code of a report, once it is written; `again` is the command that does so."""
-    options = options_of(args)
+    """The exit code of a report, once it is written."""
     try:
         runs = read_runs(options.store_uri)
-        past = history_of(options.planned(sweep), options, runs, args.data)
+        past = history_of(options.planned(sweep), options, runs, choices.data)
         sweep = past.sweep  # with the seeds that looks have added
         numbers = applicable(published, sweep, options)
-        made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
-        table, finished = past.stamped(kind.table(made_of)), finished_runs(sweep, runs, args.data)
-        extras = beside(table, made_of, sweep, finished, options, again, args.audio)
+        made_of = material(sweep, runs, numbers, choices.data, choices.margin, choices.accept)
+        table, finished = past.stamped(kind.table(made_of)), finished_runs(sweep, runs, choices.data)
+        extras = beside(table, made_of, sweep, finished, options, choices.again, choices.audio)
         extras = dataclasses.replace(extras, claims=judge(about(claims, sweep.trials), table, made_of))
     except (ValueError, Refusal) as error:
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
-    out, findings = args.out or options.storage / "reports" / sweep.name, kind.findings(table, made_of)
-    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
+    out, findings = choices.out or options.storage / "reports" / sweep.name, kind.findings(table, made_of)
+    contents = kind.files(table, asked(question, options, sweep.trials), choices.again, out, findings, extras)
     deliver(contents, out, finished.values(), options.store_uri)
-    past.note_report(options, {"margin_points": args.margin, "published": numbers.source if numbers else ""})
+    past.note_report(options, {"margin_points": 100 * choices.margin, "published": numbers.source if numbers else ""})
     print("".join(f"\n{sentence}" for sentence in [*findings, *listing(extras.claims)]))
     return COMPLETE if table.complete else INCOMPLETE
 
