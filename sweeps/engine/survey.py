@@ -111,7 +111,7 @@ def from_memory(plan: Sweep, options: Options) -> Situation:
 
 
 def heard_by(situation: Situation, options: Options) -> dict[str, Heard]:
-    """What the starting weights of trials to run have heard of their tests, by key; those with nothing are left out."""
+    """The part of its test that each trial's starting weights have heard, by key; trials with none are left out."""
 
     def fetched(name: str) -> None:
         if storage := options.object_store:

@@ -30,7 +30,7 @@ class HeardBefore(Refusal, ValueError):
 
 @dataclass(frozen=True)
 class Heard:
-    """What the test recordings of a trial have in common with the training of its starting weights."""
+    """The test recordings of a trial that its starting weights were trained on."""
 
     both: tuple[str, ...] = ()  # ids of test recordings
     num_test: int = 0

@@ -42,7 +42,7 @@ def shown(table: Table) -> list[Shown]:
 
 
 def remarks(table: Table) -> tuple[str, ...]:
-    """What is to be said of groups without a table: nothing is known, nothing is seen, or there are too many."""
+    """Sentences on groups without a table: nothing is known, nothing is seen, or there are too many."""
     if not any(cell.complete for cell in table.cells):
         return ()
     if not (names := _names(table)):
@@ -99,7 +99,7 @@ def _apart(parts: Parts) -> float:
 
 
 def _captions(table: Table, name: str) -> list[str]:
-    """What is seen, how much of the test it is, and what the difference does not say."""
+    """Captions on how much of the test is seen, and on what the difference does not say."""
     every = [parts[name] for _, parts in _cells(table, name)]
     least, most = (pick(every, key=lambda its: its.seen.num_clips / its.num_clips) for pick in (min, max))
     shares = list(dict.fromkeys(percent(its.seen.num_clips, its.num_clips) for its in (least, most)))
