@@ -149,3 +149,23 @@ def test_a_list_of_roles_is_tried(root: Path, tmp_path: Path, told: Callable[...
     flat = " ".join(page.split())
     assert f"not published --split-file {file}: has no role for no/s0/1, no/s0/3, " in flat
     assert "to do first: - correct the list of --split-file, as the line under splits says" in flat
+
+
+def test_pieces_near_names_and_seen_vessels_are_told(
+    tmp_path: Path, write_wav: WriteWav, told: Callable[..., tuple[int, str]]
+) -> None:
+    """Recordings cut beforehand, one ship under two spellings, and how much of each split's test is trained on."""
+    for label in ("Tanker", "Tug"):
+        rows = []
+        for n in range(1, 9):
+            for k in (1, 2):
+                write_wav(tmp_path / label / f"{n}-Segment_{k}.wav", seconds=0.5, seed=100 * n + 10 * k + len(label))
+            ship = f"SEA RAVEN{'S' * (n % 2)}" if label == "Tug" else "OTTER"
+            rows.append(f"{n},52,{ship},201711{n:02},101500,60,1-2,")
+        (tmp_path / label / f"{label.lower()}-metafile").write_text("\n".join(rows) + "\n")
+    _, page = told("deepship", tmp_path, "--classes", "Tanker,Tug")
+    text = " ".join(page.split())
+    assert "pieces 32 of 16 recordings, cut beforehand" in text
+    assert "perhaps the same vessel under two spellings, which count as two: 'SEA RAVEN' and 'SEA RAVENS'" in text
+    assert "100 % of test clips are of a vessel that is also in training" in text
+    assert "N can be 3 to 16" in text  # recordings and not pieces
