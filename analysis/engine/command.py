@@ -81,10 +81,7 @@ def main(
     options, again = options_of(args), shlex.join(["python", "-m", f"analysis.{sweep.study}", *words])
     try:
         sweep = options.planned(sweep)
-        numbers = read_published(published) if published and not options.small else None
-        if numbers and not numbers.applies(sweep.trials):
-            numbers = None
-        runs = read_runs(options.store_uri)
+        runs, numbers = read_runs(options.store_uri), beside_which(published, options, sweep)
         made_of = material(sweep, runs, numbers, args.data, args.margin / 100, args.accept_mixed)
         table = kind.table(made_of)
         finished = finished_runs(sweep, runs, args.data)
@@ -94,14 +91,27 @@ def main(
         print(f"{error}\n(store: {options.store_uri})", file=sys.stderr)
         return REFUSED
     out: Path = args.out or options.storage / "reports" / sweep.name
-    findings = kind.findings(table, made_of)
-    contents = kind.files(table, asked(question, options, sweep.trials), again, out, findings, extras)
-    write(contents, out)
-    print(contents["table.md"])
-    print(f"written: {out}/{', '.join(contents)}")
-    attach([out / name for name in contents], finished.values(), options.store_uri)
-    print("".join(f"\n{sentence}" for sentence in findings))
+    heading, findings = asked(question, options, sweep.trials), kind.findings(table, made_of)
+    contents = kind.files(table, heading, again, out, findings, extras)
+    publish(contents, out, findings, finished.values(), options.store_uri)
     return COMPLETE if table.complete else INCOMPLETE
+
+
+def beside_which(published: str, options: Options, sweep: Sweep) -> Published | None:
+    """The published numbers that a sweep is compared with; None for a miniature, or for another study's."""
+    numbers = read_published(published) if published and not options.small else None
+    return numbers if numbers and numbers.applies(sweep.trials) else None
+
+
+def publish(
+    files: Mapping[str, str | bytes], out: Path, findings: Sequence[str], runs: Iterable[Run], uri: str
+) -> None:
+    """Writes the files of a report, prints its table and findings, and attaches the files to the sweep's run."""
+    write(files, out)
+    print(files["table.md"])
+    print(f"written: {out}/{', '.join(files)}")
+    attach([out / name for name in files], runs, uri)
+    print("".join(f"\n{sentence}" for sentence in findings))
 
 
 def beside(
