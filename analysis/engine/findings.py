@@ -57,7 +57,8 @@ def _matching(table: PivotTable) -> str:
         matched += best == [across]
     words = [NUMBERS[n] if n < len(NUMBERS) else str(n) for n in (matched, len(shared))]
     which = {0: "none", len(shared): "each"}.get(matched, words[0])
-    same = f"The same {labels.title(table.down)} has the best test {table.score.title}"
+    across, down = labels.title(table.across), labels.title(table.down)
+    same = f"The {down} that equals the {across} has the best test {table.score.title}"
     return f"{same} for {which} of the {words[1]} {labels.plural(table.across)}."
 
 
