@@ -336,6 +336,7 @@ def test_a_clip_is_cut_as_a_trial_cuts_it(ships: Path) -> None:
     whole, _ = heard.clip(recording, Cut(5.0), 1)
     assert rate_hz == 8_000
     assert np.array_equal(third, whole)
+    assert not np.array_equal(third, heard.clip(recording, cut, 0)[0])
     with pytest.raises(CorpusError, match="has 8 clips, and clip 8 was tested"):
         heard.clip(recording, Cut(5.0), 8)
     path = ships / "audio" / "bat.wav"
