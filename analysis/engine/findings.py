@@ -54,8 +54,9 @@ def _matching(table: PivotTable) -> str:
         matched += rows == [across]
     words = [NUMBERS[n] if n < len(NUMBERS) else str(n) for n in (matched, len(shared))]
     which = {0: "none", len(shared): "each"}.get(matched, words[0])
-    best = f"the best test {table.score.title} is at the {labels.title(table.down)} that is equal to it"
-    return f"For {which} of the {words[1]} {labels.plural(table.across)}, {best}."
+    across, down = labels.title(table.across), labels.title(table.down)
+    same = f"The {down} that equals the {across} has the best test {table.score.title}"
+    return f"{same} for {which} of the {words[1]} {labels.plural(table.across)}."
 
 
 def _best_rows(table: PivotTable) -> str:

@@ -27,6 +27,8 @@ from analysis.engine.tables.ranking import Column, RankingTable
 from analysis.engine.tables.scores import chosen
 from trainable.learning.score import Score
 
+CLASS_CAPTIONS = {"class_caption": classes.CLASS_CAPTION, "confusion_caption": classes.CONFUSION_CAPTION}
+
 
 @dataclass(frozen=True)
 class Pivot:
@@ -88,8 +90,7 @@ class Pivot:
                 "axes": [labels.title(field) for field in table.axes],
                 "axis": labels.axis(table.down).lower(),
                 "classes": classwise.class_grid(extras.classwise),
-                "class_caption": classes.CLASS_CAPTION,
-                "confusion_caption": classes.CONFUSION_CAPTION,
+                **CLASS_CAPTIONS,
             },
         )
         return report.files("pivot.html", table, question, again, contents, findings, extras)

@@ -217,6 +217,8 @@ def memory(cache_dir: Path) -> dict[Path, tuple[Stat, AudioFacts]]:
 def _opened(index: Path) -> Iterator[sqlite3.Connection]:
     columns = "path TEXT PRIMARY KEY, size INT, mtime_ns INT, facts TEXT"
     with closing(sqlite3.connect(index, timeout=60)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")  # a file that power loss damages is made anew; waiting for it is slow
+        connection.execute(
+            "PRAGMA synchronous = OFF"
+        )  # a file that power loss damages is made anew; waiting for it is slow
         connection.execute(f"CREATE TABLE IF NOT EXISTS facts ({columns}) WITHOUT ROWID")
         yield connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from analysis.engine.command import material
 from analysis.engine.findings import of_pivot, of_ranking
 from analysis.engine.kinds import Pivot, Ranking
@@ -66,3 +68,20 @@ def test_a_ranking_names_the_first_and_what_is_told_apart(backbones: Sweep, make
     apart = sum(pair.told_apart for pair in table.pairs)
     assert sentence.startswith("cnn14 comes first, with a test accuracy of 80.")
     assert sentence.endswith(f"{apart} of 6 pairs are told apart on recordings to come (corrected for their number).")
+
+
+@pytest.mark.parametrize(("shift", "words"), [(1, "each"), (2, "none"), (0, "one")])
+def test_a_pivot_of_two_rates_says_for_how_many_the_equal_one_is_best(
+    make_run: MakeRun, shift: int, words: str
+) -> None:
+    """Best at the network's own rate; at another; and at 16 kHz for both networks, which is the rate of one."""
+    rates = {"pretrain_hz": (8_000, 16_000), "data_hz": (4_000, 8_000, 16_000, 32_000)}
+    sweep = Sweep("toy", grid(BASE, **rates, seed=(1, 2)))
+    best = {t: {1: t.pretrain_hz, 2: 32_000, 0: 16_000}[shift] for t in sweep.trials}
+    runs = [make_run(t, 0.7 - 0.1 * abs(t.data_hz - best[t]) / 16_000) for t in sweep.trials]
+    made_of = material(sweep, runs, None, "", 0.02)
+    first, *_ = of_pivot(RATES.table(made_of), made_of)
+    assert first == (
+        "The data rate that equals the pre-training rate has the best test accuracy for "
+        f"{words} of the two pre-training rates."
+    )

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from analysis.engine.command import material
+from analysis.engine.claims.claim import Claim, those
+from analysis.engine.command import about, material
 from analysis.engine.figures import style
 from analysis.engine.figures.learning import learning
 from analysis.engine.kinds import Pivot
@@ -335,8 +336,17 @@ def test_a_clip_is_cut_as_a_trial_cuts_it(ships: Path) -> None:
     whole, _ = heard.clip(recording, Cut(5.0), 1)
     assert rate_hz == 8_000
     assert np.array_equal(third, whole)
+    assert not np.array_equal(third, heard.clip(recording, cut, 0)[0])
     with pytest.raises(CorpusError, match="has 8 clips, and clip 8 was tested"):
         heard.clip(recording, Cut(5.0), 8)
     path = ships / "audio" / "bat.wav"
     soundfile.write(path, np.random.default_rng(1).standard_normal(192_000) / 9, 192_000)
     assert heard.clip(Recording("bat", path, "Cargo"), Cut(0.5), 0)[1] == heard.MOST_HZ
+
+
+def test_a_claim_is_judged_where_both_its_sides_are_planned(sweep: Sweep) -> None:
+    """A shortened or changed study keeps the others, so that its report can still be written."""
+    both = Claim("16 kHz is better", "here", better=those(pretrain_hz=16_000), than=those(pretrain_hz=32_000))
+    elsewhere = Claim("64 kHz is better", "there", better=those(data_hz=64_000))
+    assert about([both, elsewhere], sweep.trials) == [both]
+    assert about([both], sweep.trials[:3]) == []

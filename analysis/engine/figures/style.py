@@ -120,5 +120,5 @@ def _marks(published: bool, upright: bool) -> list[tuple[Line2D, str]]:
     band = Line2D([], [], color=GREY, linewidth=4, alpha=0.3)
     line = "--" if upright else "none"
     hollow = Line2D([], [], color=GREY, linewidth=0.8, linestyle=line, marker="o", markerfacecolor="white")  # type: ignore[arg-type]
-    spreads = [(deviation, "± std over seeds"), (band, "95 % over recordings")]
+    spreads = [(deviation, "± std over seeds"), (band, "95 % on recordings to come")]
     return [*spreads, (hollow, "published mean")] if published else spreads
