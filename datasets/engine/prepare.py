@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.engine import cache, corpus, scan, splits
@@ -140,7 +140,10 @@ def clips(
 def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:
     num_clips = scanned.num_clips(wanted.cut)
     split = splits.make(scanned.corpus, num_clips, wanted.split, wanted.clip_s, source.split_file)
-    splits.check(split, scanned.corpus, {i: f.sha256 for i, f in scanned.facts.items()})
+    sha256_of = {i: f.sha256 for i, f in scanned.facts.items()}
+    splits.check(split, scanned.corpus, sha256_of, scanned.twins)
+    notes = splits.twin_notes(split, scanned.corpus, sha256_of, scanned.twins)
+    split = replace(split, notes=(*split.notes, *notes))
     return Prepared(scanned, split, split.counts(num_clips), tuple(mostly_filled(scanned, wanted.cut)))
 
 
