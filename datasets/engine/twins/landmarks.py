@@ -65,7 +65,7 @@ def landmarks(wave: Wave, rate_hz: int) -> Landmarks:
     return Landmarks(digest(wave), times[order].astype(np.int32), _codes(low, times)[order])
 
 
-def narrowed(wave: Wave, rate_hz: int) -> Wave:
+def narrowed(wave: Wave, rate_hz: int) -> Float32[np.ndarray, " low"]:
     """The waveform at RATE_HZ; a copy of another rate has the same below 4 kHz."""
     low: np.ndarray = wave if rate_hz == RATE_HZ else soxr.resample(wave, rate_hz, RATE_HZ, "LQ")
     return low

@@ -41,7 +41,9 @@ class Likeness:
     overlap_s: float
 
 
-def likeness(first: Wave, second: Wave, lag: int, time: int) -> Likeness:
+def likeness(
+    first: Float32[np.ndarray, " first"], second: Float32[np.ndarray, " second"], lag: int, time: int
+) -> Likeness:
     """The likeness of two waves at RATE_HZ whose lag is known within 60 ms.
 
     Args:
