@@ -89,11 +89,11 @@ def test_different_recordings_are_not_accused(tmp_path: Path) -> None:
     rng, places = np.random.default_rng(3), []
     time_s = np.arange(2 * RATE_HZ) / RATE_HZ
     for number in range(6):
-        noise = 0.1 * rng.standard_normal(2 * RATE_HZ)
+        noise, hiss, short = 0.1 * rng.standard_normal((3, 2 * RATE_HZ))
         click = 1e-4 * rng.standard_normal(2 * RATE_HZ)
         click[rng.integers(RATE_HZ)] = 0.5
-        tone = 0.3 * np.sin(2 * np.pi * 440 * time_s + rng.uniform(0, 6)) + noise / 100
-        for name, wave in (("noise", noise), ("click", click), ("tone", tone), ("short", noise[:4_000])):
+        tone = 0.3 * np.sin(2 * np.pi * 440 * time_s + rng.uniform(0, 6)) + hiss / 100
+        for name, wave in (("noise", noise), ("click", click), ("tone", tone), ("short", short[:4_000])):
             places.append(tmp_path / f"{name}{number}.wav")
             soundfile.write(places[-1], wave, RATE_HZ, subtype="PCM_16")
     assert compared(*places) == ()
@@ -203,9 +203,14 @@ def test_files_are_read_once(twins: Corpus, tmp_path: Path, monkeypatch: pytest.
     cache_dir = tmp_path / "cache"
     first = scan(twins, 1.0, cache_dir)
     assert len(first.twins) == 1
-    read = []
-    monkeypatch.setattr("datasets.engine.scan.decode", lambda path, silence: read.append(path) or decode(path, silence))
-    monkeypatch.setattr(finding, "decode", lambda path, silence: read.append(path) or decode(path, silence))
+    read: list[Path] = []
+
+    def noted(path: Path, silence: audio.Silence = "refuse") -> tuple[audio.Wave, audio.AudioFacts]:
+        read.append(path)
+        return decode(path, silence)
+
+    monkeypatch.setattr("datasets.engine.scan.decode", noted)
+    monkeypatch.setattr(finding, "decode", noted)
     assert scan(twins, 1.0, cache_dir) == remembered(twins, 1.0, cache_dir) == first
     assert read == []
     monkeypatch.setattr(shelf, "VERSION", 0)

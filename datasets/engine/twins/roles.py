@@ -34,7 +34,8 @@ def pairs(recordings: Iterable[Recording], sha256_of: Mapping[str, str], twins: 
         for first in of_file.get(twin.first, ()):
             for second in of_file.get(twin.second, ()):
                 if _overlap(first, second, twin.lag_s):
-                    yield Pair(*sorted((first, second), key=lambda r: r.id), twin.how)
+                    one, other = sorted((first, second), key=lambda r: r.id)
+                    yield Pair(one, other, twin.how)
 
 
 def check(found: Sequence[Pair], roles: Mapping[str, str]) -> None:
