@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 NAMES = (
     "prepare",
+    "leaks",
     "frontend",
     "feed",
     "memory",

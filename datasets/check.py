@@ -23,11 +23,13 @@ from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording, faul
 from datasets.engine.decoding.audio import AudioFacts, Silence
 from datasets.engine.prepare import mostly_filled
 from datasets.engine.refusal import Refusal
-from datasets.engine.scan import Scan, examined, of_recording
+from datasets.engine.scan import Scan, examined, of_recording, twins_among
 from datasets.engine.splits import ROLES, Split
 from datasets.engine.splitting import folds
 from datasets.engine.splitting.groups import seen_notes
 from datasets.engine.splitting.spellings import near_notes
+from datasets.engine.twins.finding import Twin
+from datasets.engine.twins.roles import pairs
 from datasets.engine.words.columns import aligned
 from datasets.engine.words.flags import Flags
 from datasets.engine.words.names import as_list, names_in
@@ -48,6 +50,7 @@ class Found:
     clip_s: float  # 0 for the length that every readable file has
     cutting: Cutting = "refuse", 0.0  # of short files, and the overlap of clips
     split_file: Path | None = None  # of the published split
+    twins: tuple[Twin, ...] = ()  # the files with the same sound
 
     @cached_property
     def good(self) -> Corpus:
@@ -99,14 +102,15 @@ def found(
         silence: "allow" if silent files are meant.
 
     Raises:
-        CorpusError: if the cache folder cannot be written.
+        CorpusError: if the cache folder cannot be written, or a file cannot be read any more.
     """
     outcomes = examined([r.path for r in corpus.recordings], cache_dir, silence=silence)
     of_each = {r.id: (r.path, of_recording(r, outcomes[r.path])) for r in corpus.recordings}
     facts = {name: f for name, (_, f) in of_each.items() if isinstance(f, AudioFacts)}
     reasons = [Problem(path, reason) for path, reason in of_each.values() if isinstance(reason, str)]
     bad = list(dict.fromkeys([*corpus.problems, *reasons]))
-    return Found(corpus, facts, bad, faults(corpus, classes), clip_s, cutting)
+    twins = twins_among(corpus, facts, cache_dir)
+    return Found(corpus, facts, bad, faults(corpus, classes), clip_s, cutting, twins=twins)
 
 
 def page(it: Found, words: Sequence[str] = ()) -> str:
@@ -247,7 +251,7 @@ def _split(it: Found, name: str) -> Split:
         CorpusError: if there can be none.
     """
     split = splits.make(it.whole, it.num_clips, name, it.clip, it.split_file)
-    splits.check(split, it.whole, {i: f.sha256 for i, f in it.facts.items()})
+    splits.check(split, it.whole, {i: f.sha256 for i, f in it.facts.items()}, it.twins)
     return split
 
 
@@ -287,6 +291,12 @@ def _odd(it: Found) -> Iterator[str]:
     twins = [recording for members in same.values() if len(members) > 1 for recording in members]
     if twins:
         yield f"{_some(twins)} the same audio as another; a split refuses it in two roles; keep one of each"
+    of_twins = pairs(it.good.recordings, {i: f.sha256 for i, f in it.facts.items()}, it.twins)
+    alike = sorted(of_twins, key=lambda pair: (pair.first.id, pair.second.id))
+    for pair in alike[:MOST]:
+        yield f"{pair.first.id} and {pair.second.id}: {pair.how}; keep one, or give both one group"
+    if (more := len(alike) - MOST) > 0:
+        yield f"and {more} more pairs with the same sound"
 
 
 def _some(recordings: Sequence[Recording]) -> str:

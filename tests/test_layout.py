@@ -54,7 +54,7 @@ ONLY_IN = {  # third parties: the files and folders that may import them
     "psutil": ("trainable/result/usage.py",),
     "pynvml": ("trainable/result/usage.py",),
     "soundfile": ("datasets/", "benchmarks/"),
-    "soxr": ("datasets/", "benchmarks/plain_script.py"),
+    "soxr": ("datasets/", "benchmarks/plain_script.py", "benchmarks/mutants.py"),
     "librosa": ("benchmarks/",),  # a reference; tests have it too
     "torchlibrosa": ("benchmarks/",),  # peers, as is
     "lightning": ("benchmarks/",),

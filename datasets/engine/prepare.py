@@ -145,8 +145,10 @@ def _split(scanned: Scan, wanted: Wanted, source: Source) -> Prepared:
         scanned = known(scanned, wanted.split)
     num_clips = scanned.num_clips(wanted.cut)
     split = splits.make(scanned.corpus, num_clips, wanted.split, wanted.clip_s, source.split_file)
-    splits.check(split, scanned.corpus, {i: f.sha256 for i, f in scanned.facts.items()})
-    notes = (*split.notes, *seen_notes(scanned.corpus, split.roles, num_clips))
+    sha256_of = {i: f.sha256 for i, f in scanned.facts.items()}
+    splits.check(split, scanned.corpus, sha256_of, scanned.twins)
+    twins = splits.twin_notes(split, scanned.corpus, sha256_of, scanned.twins)
+    notes = (*split.notes, *twins, *seen_notes(scanned.corpus, split.roles, num_clips))
     split, counts = replace(split, notes=notes), split.counts(num_clips)
     return Prepared(scanned, split, counts, tuple(mostly_filled(scanned, wanted.cut)))
 
@@ -164,7 +166,7 @@ def known(scanned: Scan, split: str) -> Scan:
         return scanned
     out = [Problem(r.path, f"its {unit} is unknown") for r in files.recordings if (unit := unknown[r.id])]
     facts = {r.id: scanned.facts[r.id] for r in kept}
-    return Scan(replace(files, recordings=kept), facts, (*scanned.dropped, *out))
+    return replace(scanned, corpus=replace(files, recordings=kept), facts=facts, dropped=(*scanned.dropped, *out))
 
 
 def mostly_filled(scanned: Scan, cut: Cut) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Reads every file of a corpus once, and reports its facts and faults before anything is trained.
 
 The facts of a file are remembered by path, size and modification time, so that the next scan need not read it. When the
-rules for good files have changed, every file is read again.
+rules for good files have changed, every file is read again. While a file is read, the landmarks of its sound are noted
+too (`datasets.engine.twins`), so that the same sound is recognised in other files; a file without them is read again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from typing import Literal
 from datasets.engine.clips import Cut
 from datasets.engine.corpus import Corpus, CorpusError, Problem, Recording
 from datasets.engine.decoding.audio import AudioFacts, BadAudio, Silence, decode
+from datasets.engine.twins import finding, shelf
+from datasets.engine.twins.finding import Twin
+from datasets.engine.twins.landmarks import Landmarks, landmarks
 
 INDEX = "facts.sqlite"  # in the cache folder
 RULES = 2  # raise it when a file that used to be good may be refused or decoded to other samples
@@ -45,6 +49,7 @@ class Scan:
     corpus: Corpus
     facts: dict[str, AudioFacts]  # by recording id
     dropped: tuple[Problem, ...] = ()
+    twins: tuple[Twin, ...] = ()  # the files with the same sound
 
     @cached_property  # every trial asks for it, and it covers all recordings
     def sha256(self) -> str:
@@ -93,7 +98,8 @@ def scan(
     if problems and (on_bad == "refuse" or empty_classes):
         problem_list, remedy = "\n  ".join(map(str, problems)), _remedy(problems, empty_classes)
         raise CorpusError(f"{len(problems)} bad files in {corpus.root}; nothing was run:\n  {problem_list}\n{remedy}")
-    return Scan(dataclasses.replace(corpus, recordings=tuple(kept), problems=()), facts, tuple(problems))
+    good = dataclasses.replace(corpus, recordings=tuple(kept), problems=())
+    return Scan(good, facts, tuple(problems), twins_among(good, facts, cache_dir, progress))
 
 
 def _remedy(problems: Iterable[Problem], empty_classes: Iterable[str]) -> str:
@@ -106,14 +112,31 @@ def _remedy(problems: Iterable[Problem], empty_classes: Iterable[str]) -> str:
 
 
 def remembered(corpus: Corpus, cut: Cut | float, cache_dir: Path, silence: Silence = "refuse") -> Scan | None:
-    """The scan of a corpus if every file is remembered as good, else None. Reads no audio."""
+    """The scan of a corpus if every file is remembered as good, else None.
+
+    Reads no audio, but where this selection of files is new: then the few that sound alike.
+    """
     recalled, cut = _recall([r.path for r in corpus.recordings], cache_dir, silence), Cut.of(cut)
     facts = {
         r.id: f
         for r in corpus.recordings
         if isinstance(f := of_recording(r, recalled.get(r.path, "")), AudioFacts) and cut.takes(f.duration_s)
     }
-    return Scan(corpus, facts) if len(facts) == len(corpus.recordings) and not corpus.problems else None
+    if len(facts) < len(corpus.recordings) or corpus.problems:
+        return None
+    return Scan(corpus, facts, twins=twins_among(corpus, facts, cache_dir))
+
+
+def twins_among(
+    corpus: Corpus, facts: Mapping[str, AudioFacts], cache_dir: Path, progress: Progress | None = None
+) -> tuple[Twin, ...]:
+    """The pairs of files with the same sound in other bytes, once per corpus; silent files are left out.
+
+    Raises:
+        CorpusError: if a file cannot be read any more.
+    """
+    files = {facts[r.id].sha256: r.path for r in corpus.recordings if r.id in facts and not facts[r.id].silence}
+    return finding.find(files, cache_dir / INDEX, progress)
 
 
 def of_recording(recording: Recording, outcome: Outcome) -> Outcome:
@@ -145,28 +168,32 @@ def examined(
         cache_dir.mkdir(parents=True, exist_ok=True)
         # Threads use all cores here: hashing, decoding and numpy release the interpreter's lock.
         with _opened(cache_dir / INDEX) as connection, ThreadPoolExecutor(NUM_THREADS) as pool:
-            for path, (stat, outcome) in progress(
+            for path, (stat, outcome, sound) in progress(
                 zip(new, pool.map(examine, new), strict=True), len(new), "reading audio"
             ):
                 outcomes[path] = outcome
-                if stat and isinstance(outcome, AudioFacts):  # a bad file is not stored, because it may get fixed
+                if (
+                    stat and sound and isinstance(outcome, AudioFacts)
+                ):  # a bad file is not stored, because it may get fixed
                     size, mtime_ns, rules = stat
                     row = (str(path), size, mtime_ns, json.dumps({"rules": rules, **dataclasses.asdict(outcome)}))
                     with connection:
                         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", row)
+                        shelf.keep(connection, outcome.sha256, sound)
     except (OSError, sqlite3.Error) as error:
         raise CorpusError(f"--cache-dir {cache_dir}: cannot be written ({error}); choose another") from None
     return outcomes
 
 
-def _examine(path: Path, silence: Silence) -> tuple[Stat | None, Outcome]:
+def _examine(path: Path, silence: Silence) -> tuple[Stat | None, Outcome, Landmarks | None]:
     try:
         stat = _stat(path)
-        return stat, decode(path, silence)[1]
+        wave, facts = decode(path, silence)
+        return stat, facts, landmarks(wave, facts.rate_hz)
     except BadAudio as error:
-        return None, str(error)
+        return None, str(error), None
     except OSError as error:
-        return None, f"cannot be read ({error.strerror})"
+        return None, f"cannot be read ({error.strerror})", None
 
 
 def _stat(path: Path) -> Stat:
@@ -181,10 +208,10 @@ def _unlike(seconds: float, clip_s: float) -> str:
 
 
 def _recall(paths: Sequence[Path], cache_dir: Path, silence: Silence) -> dict[Path, Outcome]:
-    rows = memory(cache_dir)
+    rows, heard = memory(cache_dir), shelf.kept(cache_dir / INDEX)
     outcomes: dict[Path, Outcome] = {}
     for path in paths:
-        if path in rows:
+        if path in rows and rows[path][1].sha256 in heard:
             stat, facts = rows[path]
             with suppress(OSError):  # the file no longer exists
                 if _stat(path) == stat:

@@ -15,6 +15,8 @@ from pathlib import Path
 from datasets.engine.corpus import Corpus, CorpusError, Recording, module, shown
 from datasets.engine.splitting import folds, groups, lists, shares
 from datasets.engine.splitting.folds import Fold, fold_named
+from datasets.engine.twins import roles as twin_roles
+from datasets.engine.twins.finding import Twin
 from datasets.engine.words.suggest import did_you_mean
 
 ROLES = ("train", "validation", "test")
@@ -245,15 +247,17 @@ def _check_joint(name: str, corpus: str, units: Sequence[str], own: Sequence[str
         raise CorpusError(f"split={shown(name)}: {why}; join different ones of {', '.join(own) or 'none'}{near}")
 
 
-def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
+def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str], twins: Sequence[Twin] = ()) -> None:
     """Refuses a split in which one group or the same audio has two roles, or a role lacks a class.
 
-    The same file must not have two labels either; excerpts of a file may.
+    The same audio must not have two labels either; excerpts of a file may. In the authors' own split, the same sound in
+    other bytes is noted (`twin_notes`) and not refused, so that their numbers can be compared.
 
     The validation and test of a fold may lack a class, as where a speaker leaves a word out.
 
     Args:
         sha256_of: the hash of each recording's file, by recording id.
+        twins: the files with the same sound in other bytes.
 
     Raises:
         CorpusError: with the names of what straddles two roles or has two labels, or of the missing class.
@@ -264,8 +268,11 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
         raise CorpusError(
             "the same audio is in two roles; remove one of each pair:\n  " + "\n  ".join(sorted(straddling.values()))
         )
-    _check_labels([r for r in corpus.recordings if r.id in split.roles and not r.file], sha256_of)
+    whole = [r for r in corpus.recordings if not r.file or (not r.start_s and r.end_s is None)]  # pieces, not excerpts
+    _check_labels([r for r in whole if r.id in split.roles], sha256_of)
     fold = fold_named(split.name)
+    if not _is_the_authors(split, corpus):
+        twin_roles.check(_twins(split, corpus, sha256_of, twins), split.roles)
     unit = fold.unit if fold else split.name
     if unit in corpus.group_names:
         in_two = _straddling({i: by_id[i].groups[unit] for i in split.roles}, split)
@@ -278,6 +285,23 @@ def check(split: Split, corpus: Corpus, sha256_of: Mapping[str, str]) -> None:
             raise CorpusError(
                 f"split={split.name}: no {', '.join(labels)} in {role}; add recordings, or choose --classes"
             )
+
+
+def twin_notes(split: Split, corpus: Corpus, sha256_of: Mapping[str, str], twins: Sequence[Twin]) -> tuple[str, ...]:
+    """Notes on the recordings of a checked split that have the same sound in other bytes."""
+    return tuple(twin_roles.notes(_twins(split, corpus, sha256_of, twins), split.roles))
+
+
+def _twins(split: Split, corpus: Corpus, sha256_of: Mapping[str, str], twins: Sequence[Twin]) -> list[twin_roles.Pair]:
+    return list(twin_roles.pairs([r for r in corpus.recordings if r.id in split.roles], sha256_of, twins))
+
+
+def _is_the_authors(split: Split, corpus: Corpus) -> bool:
+    """Whether a split is one that the authors of the corpus published."""
+    fold = fold_named(split.name)
+    if fold:
+        return fold.unit == "published"
+    return split.name == "published" and hasattr(module(corpus.name), "published_split")
 
 
 def _check_labels(recordings: Sequence[Recording], sha256_of: Mapping[str, str]) -> None:
