@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that `python sweeps/deepship_backbones.py` works
 
 from sweeps.engine.launch import main
-from sweeps.engine.plan import Sweep, grid
+from sweeps.engine.plan import Pair, Sweep, grid
 from sweeps.recipes.mohammadi import PANN, TIMM, WAVE
 
 SEEDS = (1, 2, 3)
@@ -27,6 +27,11 @@ IMAGENET = (
 SWEEP = Sweep(
     "deepship_backbones",
     grid(PANN, backbone=PANNS, seed=SEEDS) + grid(WAVE, seed=SEEDS) + grid(TIMM, backbone=IMAGENET, seed=SEEDS),
+    pairs=(
+        Pair({"backbone": IMAGENET}, {"backbone": (*PANNS, WAVE.backbone)}, "ImageNet against audio networks"),
+        Pair({"backbone": IMAGENET[0]}, {"backbone": "cnn14"}, "the best of each"),
+        Pair({"backbone": "mobilenetv1"}, {"backbone": IMAGENET[-1]}, "MobileNetV1 against MobileNetV3"),
+    ),
 )
 if __name__ == "__main__":
     main(SWEEP)

@@ -75,8 +75,8 @@ def main(
     question: str,
     kind: Kind[AnyTable],
     published: str = "",
-    claims: Sequence[Claim] = (),
     argv: Sequence[str] | None = None,
+    claims: Sequence[Claim] = (),
 ) -> int:
     """Writes the report of a sweep from the runs in the store.
 
@@ -85,8 +85,8 @@ def main(
         question: what it asks, the heading of the page.
         kind: what its numbers are shown as, such as one of `analysis.engine.kinds`.
         published: name of a file of `analysis/published/`; empty if there is nothing to compare with.
-        claims: statements to judge, such as those of the publication.
         argv: the command line; None for that of the process.
+        claims: statements to judge, such as those of the publication.
 
     Returns:
         Exit code: 0 if every cell is complete, 3 if some are not, 2 if there can be no report.

@@ -225,7 +225,7 @@ def test_predictions_of_other_clips_are_refused(command: Command, finished: Fini
     """Predictions in another order are not those of the clips at hand."""
     run = next(run for run in finished.runs if run.params["backbone"] == PANN)
     arrays = dict(np.load(Path(run.artifact_uri) / "predictions.npz"))
-    turned = {name: value if name == "classes" else value[::-1] for name, value in arrays.items()}
+    turned = {name: value if name == "classes" or not value.ndim else value[::-1] for name, value in arrays.items()}
     np.savez(tmp_path / "predictions.npz", **turned)  # type: ignore[arg-type]
     runs = [dataclasses.replace(r, artifact_uri=str(tmp_path)) if r is run else r for r in finished.runs]
     code, _, err = command("--backbones", PANN, runs=runs)

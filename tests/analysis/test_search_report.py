@@ -366,7 +366,7 @@ def test_the_command_says_by_its_exit_code_what_it_found(
     assert searched.main(SEARCH, "Which?", flags) == 0
     out = tmp_path / "results" / "reports" / "toy_search"
     assert {"report.html", "table.md", "table.csv", "history.png", "slices.svg"} <= {p.name for p in out.iterdir()}
-    assert "winner's curse" in capsys.readouterr().out
+    assert "3 seeds cannot tell whether luck chose it" in capsys.readouterr().out
     assert searched.main(SEARCH, "Which?", [*flags, "--seeds", "101,102,104"]) == 3
     assert "2 of 3 seeds: missing 104" in capsys.readouterr().out
     assert searched.main(SEARCH, "Which?", [*flags, "--set", "epochs=7"]) == 2
