@@ -311,7 +311,7 @@ def test_a_study_that_is_left_alone(alone: Study) -> None:
     assert [r for r in alone.runs() if "key" in r.tags] == [r for r in before if "key" in r.tags]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_at_random(new_study: Callable[..., Study], alone: Study, seconds: float, seed: int) -> None:
     """Drivers live for a random time, one after another, until the study is complete; then comes the next study."""
     chance, kills = random.Random(seed), 0
@@ -325,7 +325,7 @@ def test_killed_at_random(new_study: Callable[..., Study], alone: Study, seconds
     assert kills == KILLS
 
 
-@pytest.mark.parametrize("times", ["1", "2", "1,2"])
+@pytest.mark.parametrize("times", ["1", "1,2"])
 @pytest.mark.parametrize("at", faults.PLACES)
 def test_killed_at_every_place(
     new_study: Callable[..., Study], alone: Study, tmp_path: Path, at: str, times: str

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.engine.page.extras import Extras
+from analysis.engine.stats import Interval
 from analysis.engine.tables.cells import Table
 
 if TYPE_CHECKING:
@@ -90,12 +91,14 @@ def _of(thing: object, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _claim(claim: object) -> dict[str, Any]:
-    """The words of a claim, and all plain numbers beside them."""
+    """The words of a claim, all plain numbers beside them, and both ends of its intervals."""
     words = _of(claim, CLAIM)
     if not dataclasses.is_dataclass(claim):
         return words
     plain = {field.name: getattr(claim, field.name) for field in dataclasses.fields(claim)}
-    return words | {name: value for name, value in plain.items() if isinstance(value, str | int | float)}
+    words |= {name: value for name, value in plain.items() if isinstance(value, str | int | float)}
+    ends = {name: value for name, value in plain.items() if isinstance(value, Interval)}
+    return words | {f"{name}95": [its.low, its.high] for name, its in ends.items()}
 
 
 def _without_sound(clip: dict[str, Any]) -> dict[str, Any]:
