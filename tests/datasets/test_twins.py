@@ -150,7 +150,7 @@ def test_two_roles_are_refused(twins: Corpus, tmp_path: Path) -> None:
     together = Split("recording", {**ROLE_OF, "a2": "train"})
     splits.check(together, twins, hashes, scanned.twins)
     assert splits.twin_notes(together, twins, hashes, scanned.twins) == (
-        "1 pairs have the same audio within one role: a (train) and a2 (train): the same sound, shifted by 1.00 s",
+        "1 pair has the same audio within one role: a (train) and a2 (train): the same sound, shifted by 1.00 s",
     )
 
 
@@ -174,9 +174,7 @@ def test_an_authors_split_is_noted_and_not_refused(twins: Corpus, tmp_path: Path
     split = Split("published", {**ROLE_OF, "a2": "test"})
     splits.check(split, scanned.corpus, hashes, scanned.twins)
     (note,) = splits.twin_notes(split, scanned.corpus, hashes, scanned.twins)
-    assert note.startswith(
-        "1 pairs have the same audio in two roles of the authors' own split: a (train) and a2 (test)"
-    )
+    assert note.startswith("1 pair has the same audio in two roles of the authors' own split: a (train) and a2 (test)")
     with pytest.raises(CorpusError, match="same audio is in two roles"):  # a user's own list
         splits.check(split, twins, hashes, scanned.twins)
 

@@ -64,7 +64,8 @@ def notes(found: Sequence[Pair], roles: Mapping[str, str]) -> Iterator[str]:
         if chosen:
             lines = [f"{_role(p.first, roles)} and {_role(p.second, roles)}: {p.how}" for p in chosen]
             more = f"; and {len(chosen) - MOST_NOTED} more" if len(chosen) > MOST_NOTED else ""
-            yield f"{len(chosen)} pairs have the same audio {where}: {'; '.join(lines[:MOST_NOTED])}{more}"
+            have = "1 pair has" if len(chosen) == 1 else f"{len(chosen)} pairs have"
+            yield f"{have} the same audio {where}: {'; '.join(lines[:MOST_NOTED])}{more}"
 
 
 def _overlap(first: Recording, second: Recording, lag_s: float) -> bool:
