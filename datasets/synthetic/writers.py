@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 import shutil
@@ -43,7 +44,7 @@ def address(name: str, seed: int = 0) -> str:
 
 
 def write_once(uri: str, root: Path) -> None:
-    """Writes the corpus at a `synthetic://` address, unless it is there; whole, or not at all.
+    """Writes the corpus at a `synthetic://` address, unless it is there as its writer makes it; whole, or not at all.
 
     Raises:
         CorpusError: if the address names none, or the disk cannot be written.
@@ -52,13 +53,21 @@ def write_once(uri: str, root: Path) -> None:
     if not match:
         raise CorpusError(f"--data-root {shown(uri)}: write {SCHEME}NAME or {SCHEME}NAME?seed=1")
     made_by = writer(match[1])
-    if root.exists():
-        return
-    part = root.with_name(f".{root.name}.part")
+    part, stamp = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.writer")
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a writer that was killed
+        if root.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == _version(made_by):
+            return
+        for old in (part, root):  # of a writer that was killed, or has been changed
+            shutil.rmtree(old, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)
         made_by.write(part, seed=int(match[2] or 0), **made_by.SMALL)
         part.rename(root)
+        stamp.write_text(_version(made_by), encoding="utf-8")
     except OSError as error:
         raise CorpusError(f"{root}: cannot be written ({error.strerror}); name another --cache-dir") from None
+
+
+def _version(made_by: ModuleType) -> str:
+    """A hash of a writer and of its arguments for a miniature."""
+    said = Path(str(made_by.__file__)).read_bytes() + repr(sorted(made_by.SMALL.items())).encode()
+    return hashlib.sha256(said).hexdigest()

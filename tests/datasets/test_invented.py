@@ -46,6 +46,14 @@ class TestAddresses:
         bytes_of = {path.read_bytes() for path in first}
         assert all(path.read_bytes() not in bytes_of for path in (tmp_path / "others").rglob("*.wav"))
 
+    def test_what_another_writer_wrote_is_written_anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A writer that has been changed, or its arguments: the old sounds would pass for its own."""
+        fetch.bring(Remote("synthetic://deepship", tmp_path / "ships"))
+        monkeypatch.setitem(deepship.SMALL, "num_per_class", deepship.SMALL["num_per_class"] + 1)
+        fetch.bring(Remote("synthetic://deepship", tmp_path / "ships"))
+        number = len(list((tmp_path / "ships").rglob("*.wav")))
+        assert number == 4 * 2  # classes and recordings of each
+
     def test_what_a_killed_writer_left_is_written_anew(self, tmp_path: Path) -> None:
         """A corpus has its name when it is whole, and not before."""
         (tmp_path / ".ships.part").mkdir()

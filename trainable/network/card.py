@@ -154,8 +154,9 @@ def module(backbone: str) -> ModuleType:
 
     It has `card(backbone, pretrain_hz) -> Card`; `build(config, num_classes, *, generator) -> Backbone`, the network
     with random weights; and `from_published(config, network, state) -> state dict`, the tensors of a published file
-    under the names of that network. It may have `NAMES`, a tuple with its networks, where names without `family/` are
-    allowed; and `TITLE`, the name of its networks in papers, if that is not the name of the file in capitals.
+    under the names of that network. It may have `NAMES`, a tuple with its networks, which
+    `python -m trainable` lists, and of which those without `family/` are allowed; and `TITLE`, the name of its networks
+    in papers, if that is not the name of the file in capitals.
 
     Raises:
         ValueError: if there is no such family, or no family has a network with this bare name.
@@ -164,7 +165,7 @@ def module(backbone: str) -> ModuleType:
     name = f"trainable.backbones.{family_name}"
     unknown = ValueError(f"backbone={backbone!r}: there is no family trainable/backbones/{family_name}.py")
     if not re.fullmatch("[A-Za-z0-9]+", family_name):  # it could lead to another folder
-        raise unknown
+        raise ValueError(f"{unknown}; the name of a family has letters and digits only")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
