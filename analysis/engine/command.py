@@ -125,7 +125,8 @@ def _written(
     out, findings = choices.out or options.storage / "reports" / sweep.name, kind.findings(table, made_of)
     contents = kind.files(table, asked(question, options, sweep.trials), choices.again, out, findings, extras)
     deliver(contents, out, finished.values(), options.store_uri)
-    past.note_report(options, {"margin_points": 100 * choices.margin, "published": numbers.source if numbers else ""})
+    stated = {"published": numbers.source if numbers else "", "claims": [its.text for its in extras.claims]}
+    past.note_report(options, {"margin_points": 100 * choices.margin, **stated})
     print("".join(f"\n{sentence}" for sentence in [*findings, *listing(extras.claims)]))
     return COMPLETE if table.complete else INCOMPLETE
 
