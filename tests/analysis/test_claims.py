@@ -111,6 +111,7 @@ def test_a_claim_about_other_settings_is_refused(sweep: Sweep, far: list[Run]) -
         Claim("equal", "", better=FAST, than=SLOW, relation="equal")
 
 
+@pytest.mark.slow
 def test_equal_settings_are_seldom_said_to_differ(sweep: Sweep, make_run: MakeRun) -> None:
     """Of 60 pairs of equal settings on the same recordings, at most 5 % and a little more are decided."""
     rng = np.random.default_rng(0)

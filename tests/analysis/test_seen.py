@@ -127,6 +127,7 @@ def test_a_pivot_has_the_table_in_every_form(
     assert its["accuracy_n"] == "3"
 
 
+@pytest.mark.slow
 def test_a_ranking_has_the_table_too(
     backbones: Sweep, make_run: MakeRun, grouped: Callable[[Run], Run], tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_what_cannot_be_is_refused(root: Path, tmp_path: Path, told: Callable[..
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real recordings are not here")
 def test_real_digits(told: Callable[..., tuple[int, str]]) -> None:

@@ -215,11 +215,12 @@ def test_folds_that_a_corpus_does_not_have_are_refused_without_its_folder(
 class TestPublished:
     """The five folds of ESC-50."""
 
-    @pytest.fixture
-    def corpus(self, tmp_path: Path) -> Corpus:
+    @pytest.fixture(scope="class")
+    def corpus(self, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         """An invented one."""
-        write_esc50(tmp_path / "esc50", num_per_class=10)
-        return find("esc50", tmp_path / "esc50")
+        root = tmp_path_factory.mktemp("folds") / "esc50"
+        write_esc50(root, num_per_class=10, rate_hz=8_000)
+        return find("esc50", root)
 
     @pytest.mark.parametrize(("number", "chooses"), [(1, "2"), (4, "5"), (5, "1")])
     def test_fold_k_is_scored_and_the_next_chooses(self, corpus: Corpus, number: int, chooses: str) -> None:

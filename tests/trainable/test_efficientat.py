@@ -258,6 +258,7 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examples]:
     return {fold: examples.load(TRIAL, clips, split, fold, torch.device("cpu")) for fold in "12"}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real recordings are not here: {DATA}")
 class TestRealSound:
