@@ -212,15 +212,21 @@ def test_folds_that_a_corpus_does_not_have_are_refused_without_its_folder(
     splits.check_name("recording:1/5", corpus)
 
 
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """An invented ESC-50."""
+    root = tmp_path_factory.mktemp("folds") / "esc50"
+    write_esc50(root, num_per_class=10, rate_hz=16_000)
+    return find("esc50", root)
+
+
 class TestPublished:
     """The five folds of ESC-50."""
 
-    @pytest.fixture(scope="class")
-    def corpus(self, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-        """An invented one."""
-        root = tmp_path_factory.mktemp("folds") / "esc50"
-        write_esc50(root, num_per_class=10, rate_hz=8_000)
-        return find("esc50", root)
+    @pytest.fixture
+    def corpus(self, sounds: Corpus) -> Corpus:
+        """The invented one."""
+        return sounds
 
     @pytest.mark.parametrize(("number", "chooses"), [(1, "2"), (4, "5"), (5, "1")])
     def test_fold_k_is_scored_and_the_next_chooses(self, corpus: Corpus, number: int, chooses: str) -> None:
