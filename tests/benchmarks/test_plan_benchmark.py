@@ -23,7 +23,7 @@ def test_cells_are_their_seeds_together_the_longest_last() -> None:
     history = {hz: [{"epoch": n, "epoch_s": took / 3} for n in range(3)] for hz, (_, took) in seconds.items()}
     records = {t.key: Record(t.key, {}, {}, {}, history[t.data_hz], {}, "a", {}) for t in SWEEP.trials}
     predictions = {t.key: Prediction(ZERO, epochs_s=Span(0, seconds[t.data_hz][0], 99)) for t in SWEEP.trials}
-    situation = Situation(SWEEP, "", {}, {}, [], records, {}, predictions)
+    situation = Situation(SWEEP, "", {}, {}, [], records, predictions=predictions)
     short, long = held(dataclasses.replace(situation, records={}), situation)
     assert (short.what, long.what) == ("cnn14-32k on 2 kHz", "cnn14-32k on 8 kHz")
     assert (short.error, long.error) == (pytest.approx(-0.5), pytest.approx(0.2))
