@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,12 @@ class Confusion:
             return np.full(self.shares.shape[1:], np.nan)
         std: np.ndarray = self.shares.std(axis=0, ddof=1)
         return std
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Yields a row for each true and predicted class, with the share of the true class over the seeds."""
+        for true, means, deviations in zip(self.classes, self.mean, self.std, strict=True):
+            for predicted, mean, std in zip(self.classes, means, deviations, strict=True):
+                yield {"true": true, "predicted": predicted, "mean": mean, "std_sample": std, "n": len(self.shares)}
 
     @property
     def recall(self) -> tuple[SeedSummary, ...]:

@@ -100,6 +100,25 @@ def around(value: float, half: float, share: bool = False) -> Interval:
     return Interval(float(expit(logit(value) - half)), float(expit(logit(value) + half)))
 
 
+@dataclass(frozen=True)
+class Variance:
+    """An estimated variance of a mean, and its degrees of freedom."""
+
+    value: float
+    dof: float
+
+
+def added(*parts: Variance) -> Variance:
+    """The variance of a sum of independent parts; its degrees of freedom are infinite where no part varies.
+
+    Source:
+        Satterthwaite 1946, Biometrics Bulletin 2, 110-114.
+    """
+    total = sum(part.value for part in parts)
+    below = sum(part.value**2 / part.dof for part in parts if part.value)
+    return Variance(total, total**2 / below if below > 0 else math.inf)
+
+
 def sample_std(std: float, n: int, ddof: int) -> float:
     """Converts the standard deviation of n values from `ddof` to the sample one (ddof 1); NaN for a single value."""
     return std * math.sqrt((n - ddof) / (n - 1)) if n > 1 else math.nan
@@ -117,9 +136,8 @@ def welch(mean: float, std: float, n: int, other_mean: float, other_std: float, 
     value = mean - other_mean
     if n < 2 or other_n < 2 or not std + other_std > 0:
         return Difference(value, math.nan, math.nan)
-    a, b = std**2 / n, other_std**2 / other_n
-    dof = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (other_n - 1))
-    return Difference(value, math.sqrt(a + b), dof)
+    both = added(Variance(std**2 / n, n - 1), Variance(other_std**2 / other_n, other_n - 1))
+    return Difference(value, math.sqrt(both.value), both.dof)
 
 
 def verdicts(differences: Sequence[Difference], margin: float) -> list[str]:

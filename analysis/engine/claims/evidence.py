@@ -10,7 +10,7 @@ import numpy as np
 from analysis.engine.claims.claim import Claim
 from analysis.engine.inference.sides import Contrast, settings, side
 from analysis.engine.protocol import Published, PublishedCell
-from analysis.engine.stats import Difference
+from analysis.engine.stats import Difference, Variance, added
 from analysis.engine.tables.cells import Material
 from trainable.learning.score import Score
 
@@ -58,9 +58,7 @@ def _printed(first: Sequence[PublishedCell], second: Sequence[PublishedCell]) ->
     """Welch's comparison of two means over cells, whose seeds are independent."""
     cells = [*((cell, len(first)) for cell in first), *((cell, len(second)) for cell in second)]
     value = float(np.mean([cell.mean for cell in first]) - np.mean([cell.mean for cell in second]))
-    parts = [(cell.std**2 / cell.n / count**2, cell.n - 1) for cell, count in cells]
-    total = sum(variance for variance, _ in parts)
-    below = sum(variance**2 / dof for variance, dof in parts if dof)
-    unknown = not total > 0 or not below
-    here = Difference(value, math.nan, math.nan) if unknown else Difference(value, math.sqrt(total), total**2 / below)
-    return Contrast(here, num_seeds=min(cell.n for cell, _ in cells))
+    if (fewest := min(cell.n for cell, _ in cells)) < 2:
+        return Contrast(Difference(value, math.nan, math.nan), num_seeds=fewest)
+    both = added(*(Variance(cell.std**2 / cell.n / count**2, cell.n - 1) for cell, count in cells))
+    return Contrast(Difference(value, math.sqrt(both.value) or math.nan, both.dof), num_seeds=fewest)

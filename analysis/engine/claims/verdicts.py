@@ -12,7 +12,7 @@ from analysis.engine.claims import evidence
 from analysis.engine.claims.claim import Claim
 from analysis.engine.inference.sides import Contrast
 from analysis.engine.protocol import Published
-from analysis.engine.stats import LEVEL, Interval, holm
+from analysis.engine.stats import LEVEL, UNKNOWN, Interval, Variance, added, holm
 from analysis.engine.tables.cells import Material, Table
 from analysis.engine.wording import number, signed
 from trainable.learning.score import Score
@@ -103,14 +103,13 @@ def _judged(
     for claim, its, (verdict, p, weakest), (of_printed, printed_p, shown) in zip(
         claims, runs, ours, theirs, strict=True
     ):
-        unknown = Interval(math.nan, math.nan)
         judged.append(
             Judged(
                 claim=claim,
                 verdict=verdict,
                 effect=weakest.here.value if weakest else math.nan,
-                here=weakest.here.interval95 if weakest else unknown,
-                to_come=weakest.interval95 if weakest else unknown,
+                here=weakest.here.interval95 if weakest else UNKNOWN,
+                to_come=weakest.interval95 if weakest else UNKNOWN,
                 p=p,
                 remedy=_remedy(claim, weakest, len(claims) * len(its)) if verdict == UNDECIDED and its else "",
                 printed=of_printed,
@@ -181,10 +180,11 @@ def _remedy(claim: Claim, contrast: Contrast | None, num_tests: int) -> str:
     away = abs(claim.margin - abs(its.value)) if claim.relation == "equal" else abs(its.value - claim.margin)
 
     def decides(more_seeds: float, times_recordings: float) -> bool:
-        of_seeds = its.seeds.value * n / (n + more_seeds)
-        of_recordings = its.recordings.value / times_recordings
-        dof = _dof(of_seeds, n + more_seeds - 1, of_recordings, its.recordings.dof * times_recordings)
-        return away > float(t.ppf(1 - LEVEL / 2 / num_tests, dof)) * math.sqrt(of_seeds + of_recordings)
+        both = added(
+            Variance(its.seeds.value * n / (n + more_seeds), n + more_seeds - 1),
+            Variance(its.recordings.value / times_recordings, its.recordings.dof * times_recordings),
+        )
+        return away > float(t.ppf(1 - LEVEL / 2 / num_tests, both.dof)) * math.sqrt(both.value)
 
     seeds = next((more for more in range(1, MOST_SEEDS) if decides(more, 1)), None)
     times = next((1 + k / 10 for k in range(1, 10 * MOST_TIMES) if decides(0, 1 + k / 10)), None)
@@ -200,10 +200,6 @@ def _remedy(claim: Claim, contrast: Contrast | None, num_tests: int) -> str:
         return "Neither seeds nor recordings in reach would decide a difference this small"
     alone = ", which no number of seeds replaces" if times and not seeds else ""
     return f"To decide it, if the difference stays: {' or '.join(ways)}{alone}"
-
-
-def _dof(of_seeds: float, seeds_dof: float, of_recordings: float, recordings_dof: float) -> float:
-    return float((of_seeds + of_recordings) ** 2 / (of_seeds**2 / seeds_dof + of_recordings**2 / recordings_dof))
 
 
 def _within(interval: Interval, share: bool, what: str) -> list[str]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from scipy import stats as scipy_stats
 
 from analysis.engine.inference import estimates
 from analysis.engine.inference.estimates import Estimate
 from analysis.engine.inference.influences import Influence
-from analysis.engine.stats import LEVEL, UNKNOWN, Interval, holm
+from analysis.engine.inference.sides import contrast
+from analysis.engine.stats import LEVEL, Interval, holm
 
 PAIRED, WELCH = "paired", "unpaired"
 
@@ -61,56 +58,29 @@ def all_pairs(entries: Sequence[Entry]) -> tuple[Pair, ...]:
         entries: the settings, all scored on the same clips.
     """
     both = list(itertools.combinations(entries, 2))
-    influences = [first.influence - second.influence for first, second in both]
-    family = [_estimate(first, second, its) for (first, second), its in zip(both, influences, strict=True)]
-    p = estimates.p_values(family, influences)
-    pairs = []
-    for (first, second), estimate, its_p, p_holm in zip(both, family, p, holm(p), strict=True):
-        p_here, here = _on_these(first, second)
-        pairs.append(
-            Pair(
-                first=first.name,
-                second=second.name,
-                difference=estimate.value,
-                seeds=PAIRED if _paired(first, second) else WELCH,
-                num_seeds=(len(first.scores), len(second.scores)),
-                p_here=p_here,
-                p=its_p,
-                p_holm=p_holm,
-                here=here,
-                to_come=estimate.interval(),
-                estimate=estimate,
-            )
+    contrasts = [
+        contrast(first.scores, second.scores, first.influence - second.influence, _paired(first, second))
+        for first, second in both
+    ]
+    estimates_of = [its.to_come for its in contrasts if its.to_come]
+    p = estimates.p_values(estimates_of, [its.influence for its in contrasts if its.influence])
+    return tuple(
+        Pair(
+            first=first.name,
+            second=second.name,
+            difference=its.here.value,
+            seeds=PAIRED if _paired(first, second) else WELCH,
+            num_seeds=(len(first.scores), len(second.scores)),
+            p_here=its.here.p,
+            p=its_p,
+            p_holm=p_holm,
+            here=its.here.interval95,
+            to_come=its.interval95,
+            estimate=estimate,
         )
-    return tuple(pairs)
-
-
-def _estimate(first: Entry, second: Entry, influence: Influence) -> Estimate:
-    """The difference on recordings to come; of unknown error where a setting has one seed."""
-    a, b = _values(first), _values(second)
-    if min(len(a), len(b)) < 2:
-        unknown = estimates.Variance(math.nan, math.nan)
-        return Estimate(float(a.mean() - b.mean()), unknown, unknown)
-    if _paired(first, second):
-        return estimates.estimate(a - b, influence)
-    return estimates.of_unpaired(a, b, influence)
-
-
-def _on_these(first: Entry, second: Entry) -> tuple[float, Interval]:
-    """The p and the 95 % interval of the difference on these recordings: over seeds."""
-    a, b, paired = _values(first), _values(second), _paired(first, second)
-    # Seeds that all agree, apart from rounding, show no spread at all; a t-test would take that for certainty.
-    agree = np.ptp(a - b) < 1e-12 if paired else max(np.ptp(a), np.ptp(b)) < 1e-12
-    if min(len(a), len(b)) < 2 or agree:
-        return math.nan, UNKNOWN
-    result = scipy_stats.ttest_rel(a, b) if paired else scipy_stats.ttest_ind(a, b, equal_var=False)
-    ends = result.confidence_interval(0.95)
-    return float(result.pvalue), Interval(float(ends.low), float(ends.high))
+        for (first, second), its, estimate, its_p, p_holm in zip(both, contrasts, estimates_of, p, holm(p), strict=True)
+    )
 
 
 def _paired(first: Entry, second: Entry) -> bool:
     return set(first.scores) == set(second.scores) and first.data_hz == second.data_hz
-
-
-def _values(entry: Entry) -> np.ndarray:
-    return np.array([entry.scores[seed] for seed in sorted(entry.scores)])

@@ -17,28 +17,13 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from analysis.engine.inference.influences import ROUNDING, Influence
-from analysis.engine.stats import UNKNOWN, Interval, around
+from analysis.engine.stats import UNKNOWN, Interval, Variance, added, around
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 FEW_GROUPS = 12  # up to which all signs of their differences are tried
 UPPER = 0.8  # the confidence of the upper limit of the seeds' variance that degrees of freedom are taken from
-
-
-@dataclass(frozen=True)
-class Variance:
-    """An estimated variance of a mean, and its degrees of freedom."""
-
-    value: float
-    dof: float
-
-    @property
-    def upper(self) -> float:
-        """Its one-sided upper confidence limit."""
-        if not self.value:
-            return self.value
-        return self.value * self.dof / float(scipy_stats.chi2.ppf(1 - UPPER, self.dof))
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,12 @@ class Estimate:
         whole, and the whole for well known: equal networks would be told apart in 7 % of tests instead of 5
         (`benchmarks.coverage`). The upper limit takes care of that.
         """
-        return min(satterthwaite(self.seeds.value, self), satterthwaite(self.seeds.upper, self))
+        return min(self.own_dof, added(Variance(_upper(self.seeds), self.seeds.dof), self.recordings).dof)
+
+    @property
+    def own_dof(self) -> float:
+        """The degrees of freedom at the estimated variances."""
+        return added(self.seeds, self.recordings).dof
 
     def interval(self, share: bool = False) -> Interval:
         """The 95 % interval; NaN if it is unknown.
@@ -80,19 +70,16 @@ class Estimate:
         return math.nan if math.isnan(self.error) else 2 * float(scipy_stats.t.sf(abs(self.value) / self.error, dof))
 
 
-def satterthwaite(of_seeds: float, estimate: Estimate) -> float:
-    """The degrees of freedom of a sum of two variances.
+def _upper(variance: Variance) -> float:
+    """The one-sided upper confidence limit of a variance."""
+    if not variance.value:
+        return variance.value
+    return variance.value * variance.dof / float(scipy_stats.chi2.ppf(1 - UPPER, variance.dof))
 
-    Args:
-        of_seeds: the variance of the seeds to take in place of the estimate's own.
-        estimate: the variance of the recordings, and the degrees of freedom of both.
 
-    Source:
-        Satterthwaite 1946, Biometrics Bulletin 2, 110-114.
-    """
-    parts = (Variance(of_seeds, estimate.seeds.dof), estimate.recordings)
-    below = sum(part.value**2 / part.dof for part in parts if part.value)
-    return float(sum(part.value for part in parts) ** 2 / below) if below > 0 else math.nan
+def of_mean(values: Float[np.ndarray, " seeds"]) -> Variance:
+    """The variance of the mean of several values."""
+    return Variance(float(np.var(values, ddof=1)) / len(values), len(values) - 1)
 
 
 def estimate(by_seed: Float[np.ndarray, " seeds"], influence: Influence) -> Estimate:
@@ -104,8 +91,7 @@ def estimate(by_seed: Float[np.ndarray, " seeds"], influence: Influence) -> Esti
         by_seed: a score for each seed, or the difference of two scores of the same seed.
         influence: of their mean.
     """
-    n = len(by_seed)
-    seeds = Variance(float(np.var(by_seed, ddof=1)) / n, n - 1) if n > 1 else Variance(0.0, math.inf)
+    seeds = of_mean(by_seed) if len(by_seed) > 1 else Variance(0.0, math.inf)
     return Estimate(float(np.mean(by_seed)), seeds, Variance(influence.variance, influence.dof))
 
 
@@ -119,10 +105,7 @@ def of_unpaired(
         second: of the other, which is taken off.
         influence: of the difference of their means.
     """
-    parts = [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in (first, second)]
-    total = sum(variance for variance, _ in parts)
-    below = sum(variance**2 / dof for variance, dof in parts)
-    seeds = Variance(total, total**2 / below if below > 0 else math.inf)
+    seeds = added(of_mean(first), of_mean(second))
     return Estimate(float(first.mean() - second.mean()), seeds, Variance(influence.variance, influence.dof))
 
 
@@ -141,7 +124,7 @@ def p_values(family: Sequence[Estimate], influences: Sequence[Influence]) -> lis
     most = _average(known) if len(known) > 1 else math.inf
     values = []
     for one, its in zip(family, influences, strict=True):
-        own = one.dof if len(known) < 2 else satterthwaite(one.seeds.value, one)
+        own = one.dof if len(known) < 2 else one.own_dof
         p = one.p(min(own, most))
         values.append(max(p, by_signs(its)) if len(its.by_group) <= FEW_GROUPS else p)
     return values
@@ -154,8 +137,7 @@ def _average(known: Sequence[Estimate]) -> float:
         values, dofs = zip(*((part.value, part.dof) for part in parts), strict=True)
         return Variance(float(np.mean(values)), min(dofs))
 
-    average = Estimate(0.0, mean(one.seeds for one in known), mean(one.recordings for one in known))
-    return satterthwaite(average.seeds.value, average)
+    return added(mean(one.seeds for one in known), mean(one.recordings for one in known)).dof
 
 
 def by_signs(influence: Influence) -> float:

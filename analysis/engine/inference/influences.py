@@ -110,9 +110,14 @@ def of_mean(
     """
     where = np.searchsorted(among, recording)
     sums, sizes = (np.bincount(where, weights, len(among)) for weights in (values, np.ones(len(values))))
-    rest = sizes.sum() - sizes
-    without = np.divide(sums.sum() - sums, rest, out=np.full(len(among), float(np.mean(values))), where=rest > 0)
-    return Influence(float(np.mean(values)), _to_first_order(without), sizes)
+    return of_sums(sums, sizes)
+
+
+def of_sums(sums: Float[np.ndarray, " groups"], sizes: Float[np.ndarray, " groups"]) -> Influence:
+    """How far each group of recordings moves a mean over clips, from the sum and the number of its own."""
+    value, rest = float(sums.sum() / sizes.sum()), sizes.sum() - sizes
+    without = np.divide(sums.sum() - sums, rest, out=np.full(len(sizes), value), where=rest > 0)
+    return Influence(value, _to_first_order(without), sizes)
 
 
 def mean(several: Sequence[Influence]) -> Influence:

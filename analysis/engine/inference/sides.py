@@ -14,10 +14,11 @@ from scipy.stats import t
 
 from analysis.engine.inference import estimates, influences
 from analysis.engine.inference.estimates import Estimate
-from analysis.engine.inference.influences import Influence
+from analysis.engine.inference.influences import ROUNDING, Influence
 from analysis.engine.rows import Predictions
-from analysis.engine.stats import UNKNOWN, Difference, Interval
+from analysis.engine.stats import UNKNOWN, Difference, Interval, Variance
 from analysis.engine.tables.cells import same_clips
+from trainable.config import CHANCE
 from trainable.learning.score import Score
 
 
@@ -81,15 +82,28 @@ class Side:
 
     def less(self, other: Side) -> Contrast:
         """This side less the other."""
-        a, b = (np.array([its.scores[seed] for seed in sorted(its.scores)]) for its in (self, other))
-        influence = self.influence - other.influence
-        if set(self.scores) == set(other.scores):
-            estimate = estimates.estimate(a - b, influence)
-        else:
-            estimate = estimates.of_unpaired(a, b, influence)
-        error = math.sqrt(estimate.seeds.value) if min(len(a), len(b)) > 1 and estimate.seeds.value > 0 else math.nan
-        here = Difference(estimate.value, error, estimate.seeds.dof)
-        return Contrast(here, estimate, influence, min(len(a), len(b)), self.reference.cluster_unit)
+        paired = set(self.scores) == set(other.scores)
+        found = contrast(self.scores, other.scores, self.influence - other.influence, paired)
+        return dataclasses.replace(found, unit=self.reference.cluster_unit)
+
+
+def contrast(first: Mapping[int, float], second: Mapping[int, float], influence: Influence, paired: bool) -> Contrast:
+    """The difference of two mean scores, which are given by seed.
+
+    Args:
+        influence: of the difference.
+        paired: whether a seed is the same on both sides; else the seeds are independent.
+    """
+    a, b = (np.array([scores[seed] for seed in sorted(scores)]) for scores in (first, second))
+    if (fewest := min(len(a), len(b))) < 2:
+        value = float(a.mean() - b.mean())
+        unknown = Variance(math.nan, math.nan)
+        return Contrast(Difference(value, math.nan, math.nan), Estimate(value, unknown, unknown), influence, fewest)
+    estimate = estimates.estimate(a - b, influence) if paired else estimates.of_unpaired(a, b, influence)
+    # Seeds that all agree, apart from rounding, show no spread at all; a t-test would take that for certainty.
+    agree = np.ptp(a - b) < ROUNDING if paired else max(np.ptp(a), np.ptp(b)) < ROUNDING
+    error = math.nan if agree else math.sqrt(estimate.seeds.value)
+    return Contrast(Difference(estimate.value, error, estimate.seeds.dof), estimate, influence, fewest)
 
 
 def side(rows: pd.DataFrame, predictions: Mapping[str, Predictions], score: Score, of_class: str = "") -> Side | None:
@@ -117,7 +131,7 @@ def side(rows: pd.DataFrame, predictions: Mapping[str, Predictions], score: Scor
 
 def settings(rows: pd.DataFrame) -> list[pd.DataFrame]:
     """The rows of each setting, which differ by the seed alone."""
-    setting = rows["config"].map(lambda config: config.but(seed=1).key)
+    setting = rows["config"].map(lambda config: config.all_but(CHANCE))
     return [group for _, group in rows.groupby(setting, sort=False)]
 
 

@@ -75,9 +75,7 @@ def class_grid(results: Sequence[Classwise]) -> Grid:
 def confusion_frame(table: PivotTable, results: Sequence[Classwise]) -> pd.DataFrame:
     """One row per cell, true and predicted class, as fractions of the true class."""
     return pd.DataFrame(
-        {"cell": one.short, **{axis: one.cell.value(axis) for axis in table.axes}}
-        | {"true": true, "predicted": predicted, "mean": mean, "std_sample": std, "n": len(one.confusion.shares)}
+        {"cell": one.short, **{axis: one.cell.value(axis) for axis in table.axes}, **row}
         for one in results
-        for true, means, deviations in zip(one.confusion.classes, one.confusion.mean, one.confusion.std, strict=True)
-        for predicted, mean, std in zip(one.confusion.classes, means, deviations, strict=True)
+        for row in one.confusion.rows()
     )

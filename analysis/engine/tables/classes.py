@@ -41,12 +41,10 @@ def numbers(table: RankingTable, row: Ranked) -> dict[str, object]:
 def confusion_frame(table: RankingTable) -> pd.DataFrame:
     """One row per value, true and predicted class, as fractions of the true class."""
     rows = [
-        {table.over: row.value(table.over), "true": true, "predicted": predicted, "mean": mean, "std_sample": std}
-        | {"n": len(confusion.shares)}
+        {table.over: row.value(table.over), **its}
         for row in table.ranked
-        if (confusion := row.confusion)
-        for true, means, deviations in zip(confusion.classes, confusion.mean, confusion.std, strict=True)
-        for predicted, mean, std in zip(confusion.classes, means, deviations, strict=True)
+        if row.confusion
+        for its in row.confusion.rows()
     ]
     return pd.DataFrame(rows)
 
