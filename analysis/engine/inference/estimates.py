@@ -45,8 +45,8 @@ class Estimate:
         """The degrees of freedom of the error, by Satterthwaite's formula at the seeds' variance or its upper limit.
 
         Three seeds estimate a variance badly. One that comes out small by chance would pass for a small part of the
-        whole, and the whole for well known: equal networks would be told apart in 7 % of tests instead of 5
-        (`benchmarks.coverage`). The upper limit takes care of that.
+        whole, and the whole for well known: equal networks would be told apart too often. The upper limit takes care
+        of that (`benchmarks.coverage`).
         """
         return min(self.own_dof, added(Variance(_upper(self.seeds), self.seeds.dof), self.recordings).dof)
 
